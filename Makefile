@@ -1,0 +1,41 @@
+# `make help` lists the targets.  Everything is installed into .venv from requirements.lock, nothing elsewhere.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+ARGS ?=
+SHELL := /bin/bash
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types format lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+
+.venv/.ready: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed: install it, or run make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+demo: .venv/.ready ## three nodes trade, the leader is killed, another takes over, a verdict (ARGS="--duration 30")
+	$(BIN)/meltica demo $(ARGS)
+
+test: .venv/.ready lint types ## all tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: .venv/.ready ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.ready ## mypy, strict
+	$(BIN)/mypy
+
+format: .venv/.ready ## put the code in shape
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+lock: ## pin every dependency with hashes (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements.lock
+
+clean: ## remove what was installed and made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -1,0 +1,135 @@
+"""Types: the words in which replication speaks to the rest of the node.
+
+Only frozen values and protocols may live here.  Times are nanoseconds of this node's monotonic clock.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from typing import Final, NewType, Protocol
+
+from attrs import frozen
+
+Peer = NewType("Peer", str)  # a node's name
+Term = NewType("Term", int)
+LogIndex = NewType("LogIndex", int)
+MonoNs = NewType("MonoNs", int)
+Token = NewType("Token", int)  # names one proposal until its outcome is known
+
+MAX_ENTRY: Final = 256 * 1024  # bytes; hazard 21 of pysyncobj.md begins at 64 KiB chunks
+
+
+class Role(enum.StrEnum):
+    """A node's role in Raft's sense."""
+
+    FOLLOWER = "follower"
+    CANDIDATE = "candidate"
+    LEADER = "leader"
+
+
+@frozen
+class Timers:
+    """Replication's timers, nanoseconds (design.md section 6)."""
+
+    heartbeat: int = 50_000_000
+    election_min: int = 400_000_000
+    election_max: int = 600_000_000
+    fallback: int = 350_000_000
+    second_stands_after: int = 50_000_000  # quick detection: the lower-ranked standby waits so long
+
+
+@frozen
+class ApplyOutcome:
+    """What a state machine did with one entry."""
+
+    results: tuple[object, ...]  # one for each command
+    writes: tuple[tuple[bytes, bytes | None], ...]  # changed state keys; None deletes
+    audit: tuple[bytes, ...]  # one record for each command
+
+
+class StateMachine(Protocol):
+    """A deterministic state machine.  `apply` is total: whatever the bytes, it returns."""
+
+    def load(self, applied: LogIndex, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Become the state that was stored with `applied` (0: the empty state)."""
+        ...
+
+    def apply(self, index: LogIndex, term: Term, commands: tuple[bytes, ...]) -> ApplyOutcome:
+        """Apply one entry; runs without a checkpoint.  An exception is a fault of the program."""
+        ...
+
+
+@frozen
+class AppliedEntry:
+    """An entry that this node has applied just now."""
+
+    index: LogIndex
+    term: Term
+    commands: tuple[bytes, ...]
+    results: tuple[object, ...]
+    own: bool  # this node appended it itself, as leader, in `term`, in this process
+    proposed: MonoNs | None  # own only: s, the earliest proposal's time
+    appended: MonoNs  # when this node appended it; its start, for entries loaded at start
+
+
+@frozen
+class RoleChanged:
+    """This node's role, term or known leader changed."""
+
+    role: Role
+    term: Term
+    leader: Peer | None
+    reason: str  # "election", "transfer", "quick", "fallback", "higher term", "disk", ...
+
+
+@frozen
+class Applied:
+    """A proposal was committed and applied: `result` is the state machine's."""
+
+    index: LogIndex
+    term: Term
+    result: object
+
+
+@frozen
+class NotLeader:
+    """Surely not done: this node did not append it.  `leader` is where to ask, if known."""
+
+    leader: Peer | None
+
+
+@frozen
+class OutcomeUnknown:
+    """It may still be done, now or later: deposed or out of time while waiting.  Never treat it as failed."""
+
+    reason: str
+
+
+Outcome = Applied | NotLeader | OutcomeUnknown
+
+
+@frozen
+class PeerStatus:
+    """What a leader knows of a follower, and anyone of a connection."""
+
+    name: Peer
+    connected: bool
+    match: LogIndex
+    heard: MonoNs | None
+
+
+@frozen
+class Status:
+    """One node's view of replication, now."""
+
+    name: Peer
+    role: Role
+    term: Term
+    leader: Peer | None
+    last_index: LogIndex
+    synced_index: LogIndex
+    committed_index: LogIndex
+    applied_index: LogIndex
+    peers: tuple[PeerStatus, ...]
+    stalled: str | None = None  # why it does not take part, if it does not
