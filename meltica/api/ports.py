@@ -1,0 +1,252 @@
+"""Ports: what the HTTP API asks of the node behind it.
+
+Only frozen values and one protocol may live here.  The node implements `NodeView`; the API and its tests
+know no more of a node than this.  A row is plain data, ready for JSON: text, integers, booleans, lists and
+mappings; prices, quantities and money as exact decimals in text (contracts.md).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Protocol
+
+from attrs import field, frozen
+
+from meltica.core.commands import By
+from meltica.core.values import ClientOrderId, Mode, OrderType, Side, StrategyId, Symbol, TimeInForce, Venue
+
+Row = Mapping[str, object]
+
+
+class Role(enum.StrEnum):
+    """Who may do what: a viewer reads, an operator also acts."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+
+
+# --- actions ----------------------------------------------------------------------------------------------
+
+
+@frozen
+class Promote:
+    """Make `node` (None: the one that the cluster thinks best) the active one.
+
+    `epoch` is the one that the operator saw in `status`: of the active node, or of the leader that waits for
+    this in manual mode.  None: whatever it is now.
+    """
+
+    node: str | None = None
+    epoch: int | None = None
+
+
+@frozen
+class HaltTrading:
+    """Add a cause to the set of halts; the strategies' quotes go too unless `leave_quotes`."""
+
+    cause: str
+    leave_quotes: bool = False
+
+
+@frozen
+class ReduceOnly:
+    """Add a cause for which positions may only shrink."""
+
+    cause: str
+
+
+@frozen
+class ResumeTrading:
+    """Lift the named causes, if the risk state is still the one that the operator saw."""
+
+    causes: tuple[str, ...]
+    risk_index: int
+
+
+@frozen
+class KillTrading:
+    """Halt, and every order of ours gone.  `without_quorum`: this very node cancels, by the operator's hand."""
+
+    cause: str
+    without_quorum: bool = False
+
+
+@frozen
+class SetMode:
+    """Automatic or manual takeover from here on."""
+
+    mode: Mode
+
+
+@frozen
+class CancelOrders:
+    """One order (`order`), or every order that matches `strategy` and `symbol`; all None means every order."""
+
+    order: ClientOrderId | None = None
+    strategy: StrategyId | None = None
+    symbol: Symbol | None = None
+
+
+@frozen
+class SubmitOrder:
+    """An operator's own order, through the same risk decision as any."""
+
+    venue: Venue
+    symbol: Symbol
+    side: Side
+    order_type: OrderType
+    quantity: Decimal
+    price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    post_only: bool = False
+    strategy: StrategyId = StrategyId("operator")
+
+
+Wish = (
+    Promote | HaltTrading | ReduceOnly | ResumeTrading | KillTrading | SetMode | CancelOrders | SubmitOrder
+)
+
+
+@frozen
+class Action:
+    """One operator's wish, and whose it is.
+
+    `by.request` deduplicates a retry, `by.reason` goes to the audit trail.  With `dry_run` nothing is
+    changed: the outcome says what would happen, and is `refused` where it would be.
+    """
+
+    wish: Wish
+    by: By
+    dry_run: bool = False
+
+
+class OutcomeKind(enum.StrEnum):
+    """What came of an action; each has its HTTP status and its exit code in `meltica.api.outcomes`."""
+
+    DONE = "done"  # committed and applied (or it had been, under the same request id)
+    FAILED = "failed"  # surely not done, by a fault of ours
+    NOT_ALLOWED = "not_allowed"  # the role may not
+    REFUSED = "refused"  # surely not done: the state or a limit forbids it
+    NO_LEADER = "no_leader"  # surely not done: nobody leads now, or it is another node than was thought
+    UNKNOWN = "unknown"  # may still be done, now or later
+
+
+@frozen
+class ActionOutcome:
+    """What came of an action.  `message` is for the operator, `next` says what to do now."""
+
+    kind: OutcomeKind
+    message: str
+    next: str = ""
+    index: int | None = None  # of the log entry that did it
+    detail: Row = field(factory=dict)  # e.g. {"node": "n2", "epoch": 8}, {"order": id}, a dry run's plan
+
+
+# --- reads ------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Check:
+    """One thing that readiness needs."""
+
+    name: str  # lower_snake: "caught_up", "journal", "venue_paper"
+    ok: bool
+    text: str = ""
+
+
+@frozen
+class NodeHealth:
+    """What the health paths answer."""
+
+    live: bool  # the event loop turns and the disk works: False means "restart me"
+    checks: tuple[Check, ...]  # of readiness
+    active: bool  # holds authority and has finished its takeover
+    standby: bool  # could be promoted now
+
+    @property
+    def ready(self) -> bool:
+        """Whether every check holds."""
+        return self.live and all(check.ok for check in self.checks)
+
+
+@frozen
+class Stamp:
+    """How old what a node shows is."""
+
+    wall_ns: int
+    index: int  # applied
+    age_ns: int | None  # since this node last knew that it was up to date; None: it never was
+
+
+@frozen
+class Page:
+    """Rows of an append-only record, oldest first.  `next_after` asks for what follows; None: no more now."""
+
+    rows: Sequence[Row]
+    next_after: int | None
+
+
+class NodeView(Protocol):
+    """The node, as the API sees it.  The synchronous methods return at once and never raise."""
+
+    @property
+    def name(self) -> str:
+        """This node's name."""
+        ...
+
+    def stamp(self) -> Stamp:
+        """Now."""
+        ...
+
+    def status(self) -> Row:
+        """The document of contracts.md section 3, as this node knows it, its own row in `nodes` exact.
+
+        Besides: `"risk": {"index": int, "killed": bool, "halts": [{"cause", "by", "reason", "wall_ns"}],
+        "reduces": [the same]}`, which `resume` needs; and a `"waiting"` text while a manual promote is awaited.
+        """
+        ...
+
+    def orders(self, *, closed: bool) -> Sequence[Row]:
+        """Orders, newest first; only those that may still live unless `closed`.
+
+        Keys: id, strategy, venue, symbol, side, type, quantity, price, filled, state, asked, to_be_gone,
+        venue_order_id, epoch, index, wall_ns.
+        """
+        ...
+
+    def positions(self) -> Sequence[Row]:
+        """Keys: venue, account, symbol, quantity, average_price, realised, mark, unrealised, fees."""
+        ...
+
+    def fills(self, after: int, limit: int) -> Page:
+        """Keys: seq, venue, symbol, trade_id, order, strategy, side, price, quantity, fee, fee_asset, maker, index."""
+        ...
+
+    def audit(self, after: int, limit: int) -> Page:
+        """Keys: seq (by which `after` counts), index, place, kind, by, reason, rejection, wall_ns, chain."""
+        ...
+
+    def strategies(self) -> Sequence[Row]:
+        """Keys: id, kind, running, stopped (why), gap, gap_after_ms, orders."""
+        ...
+
+    def health(self) -> NodeHealth:
+        """What the health paths answer."""
+        ...
+
+    def leader_api(self) -> str | None:
+        """The leader's API, "https://host:port": None when nobody is known to lead; this node's own included."""
+        ...
+
+    def leads(self) -> bool:
+        """Whether this node is the leader, to its own knowledge."""
+        ...
+
+    async def act(self, action: Action) -> ActionOutcome:
+        """Do it, on this node, which leads (`KillTrading.without_quorum` alone is done by any node).
+
+        Returns UNKNOWN when the answer does not come in time; the caller sets no other limit.
+        """
+        ...
