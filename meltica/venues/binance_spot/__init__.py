@@ -1,0 +1,1 @@
+"""Binance Spot: orders over its WebSocket API, reads over REST, events over streams."""
