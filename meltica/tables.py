@@ -1,0 +1,220 @@
+"""Tables: reading one TOML table with every error noted, none raised.
+
+Only `Reader` and what it notes may live here; what a setting means is in `meltica.config`.  Each method takes
+one key, checks it, and returns its value; of a bad one it notes where it stands, what was found and what is
+allowed, and returns something harmless of the right type, so that the reading goes on and all errors are
+told at once.  `finish` notes every key that nobody asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+from attrs import define, field, frozen
+
+from meltica.core.values import BadValue, decimal_of
+
+PORTS: Final = (1, 65535)
+SHOWN: Final = 60  # characters of a bad value that a message repeats
+
+
+@frozen
+class ConfigError:
+    """One error: where it stands (`[venues.paper] window_ms`), what was found, what is allowed."""
+
+    path: str
+    found: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: found {self.found}; allowed: {self.allowed}"
+
+
+@frozen
+class Address:
+    """A host and a port to listen on or to dial."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@define
+class Reader:
+    """One table.  `name` is its TOML name, "" for the top; `folder` is what its relative paths are relative to."""
+
+    name: str
+    table: Mapping[str, object]
+    folder: Path
+    errors: list[ConfigError]
+    _asked: list[str] = field(factory=list, init=False)
+
+    # --- noting -------------------------------------------------------------------------------------------
+
+    def path(self, key: str) -> str:
+        """How a message names `key`."""
+        return f"[{self.name}] {key}" if self.name else f"[{key}]"
+
+    def note(self, key: str, found: str, allowed: str) -> None:
+        """Note an error of `key`."""
+        self.errors.append(ConfigError(self.path(key), found, allowed))
+
+    def _get(self, key: str, default: object, allowed: str) -> object:
+        self._asked.append(key)
+        if key in self.table:
+            return self.table[key]
+        if default is None:
+            self.note(key, "nothing", f"{allowed} (required)")
+        return default
+
+    def finish(self) -> None:
+        """Note each key that was not asked for."""
+        for key in self.table:
+            if key not in self._asked:
+                near = difflib.get_close_matches(key, self._asked, 1)
+                known = f"{near[0]!r} (is that what was meant?)" if near else ", ".join(sorted(self._asked)) or "no key"
+                self.note(key, "an unknown key", known)
+
+    # --- scalars ------------------------------------------------------------------------------------------
+
+    def text(self, key: str, allowed: str, pattern: str = r"\S(.*\S)?", default: str | None = None) -> str:
+        """Text that matches `pattern` wholly; `allowed` says that in words."""
+        found = self._get(key, default, allowed)
+        if isinstance(found, str) and (key not in self.table or re.fullmatch(pattern, found)):
+            return found
+        if found is not None:
+            self.note(key, shown(found), allowed)
+        return default or ""
+
+    def choice(self, key: str, allowed: Sequence[str], default: str | None = None) -> str:
+        """One of a few words."""
+        words = ", ".join(f'"{word}"' for word in allowed)
+        found = self._get(key, default, words)
+        if isinstance(found, str) and found in allowed:
+            return found
+        if found is not None:
+            self.note(key, shown(found), words)
+        return default or allowed[0]
+
+    def integer(self, key: str, low: int, high: int, unit: str, default: int | None = None) -> int:
+        """A whole number from `low` to `high`."""
+        allowed = f"a whole number of {unit} from {low} to {high}"
+        found = self._get(key, default, allowed)
+        if isinstance(found, int) and not isinstance(found, bool) and low <= found <= high:
+            return found
+        if found is not None:
+            self.note(key, shown(found), allowed)
+        return low if default is None else default
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        """True or false."""
+        found = self._get(key, default, "true or false")
+        if isinstance(found, bool):
+            return found
+        self.note(key, shown(found), "true or false")
+        return default
+
+    def amount(self, key: str, unit: str, default: str | None = None) -> Decimal:
+        """An exact decimal above zero, written as text so that nothing rounds it."""
+        allowed = f'{unit} above 0 as text, like "2500.5"'
+        found = self._get(key, default, allowed)
+        try:
+            value = decimal_of(str(found) if isinstance(found, int) and not isinstance(found, bool) else found)
+        except BadValue:
+            value = Decimal(0)
+        if value > 0:
+            return value
+        if found is not None:
+            self.note(key, shown(found), allowed)
+        return Decimal(1)
+
+    def texts(self, key: str, allowed: str, pattern: str) -> tuple[str, ...]:
+        """A list, not empty, of different texts that each match `pattern`."""
+        found = self._get(key, None, allowed)
+        if found is None:
+            return ()
+        items = found if isinstance(found, list) else []
+        good = [item for item in items if isinstance(item, str) and re.fullmatch(pattern, item)]
+        if not good or len(good) != len(items) or len(dict.fromkeys(good)) != len(good):
+            self.note(key, shown(found), allowed)
+        return tuple(good)
+
+    # --- places -------------------------------------------------------------------------------------------
+
+    def address(self, key: str) -> Address:
+        """A host and a port, "127.0.0.1:7401"."""
+        allowed = 'a host and a port, like "127.0.0.1:7401"'
+        found = self._get(key, None, allowed)
+        if found is None:
+            return Address("", 0)
+        host, _, port = str(found).rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        numeric = port.isascii() and port.isdigit() and len(port) <= len(str(PORTS[1]))
+        good = isinstance(found, str) and re.fullmatch(r"[A-Za-z0-9_.:-]+", host) and numeric
+        if good and PORTS[0] <= int(port) <= PORTS[1]:
+            return Address(host, int(port))
+        self.note(key, shown(found), allowed)
+        return Address("", 0)
+
+    def url(self, key: str, schemes: Sequence[str]) -> str:
+        """An address with a scheme, no query, no trailing slash."""
+        allowed = " or ".join(f"{scheme}://host[:port][/path]" for scheme in schemes) + ", without a trailing slash"
+        pattern = rf"({'|'.join(schemes)})://[A-Za-z0-9_.\[\]:-]+(/[A-Za-z0-9_./-]*[A-Za-z0-9_-])?"
+        return self.text(key, allowed, pattern)
+
+    def file(self, key: str) -> Path:
+        """A path, relative to the settings' own folder.  Whether the file is there is looked at elsewhere."""
+        found = self.text(key, "the path of a file", r"[^\x00]+")
+        return (self.folder / found).resolve() if found else self.folder
+
+    # --- tables in it -------------------------------------------------------------------------------------
+
+    def table_of(self, key: str, *, required: bool = False) -> Reader:
+        """The table `key`; an empty one where it is absent."""
+        found = self._get(key, None if required else {}, "a table")
+        if not isinstance(found, Mapping):
+            if found is not None:
+                self.note(key, shown(found), "a table")
+            found = {}
+        return self._inner(key, found)
+
+    def tables_of(self, key: str) -> list[Reader]:
+        """The array of tables `key`, each named by its place, from 1 on."""
+        found = self._get(key, [], "tables in double brackets")
+        items = found if isinstance(found, list) else [found]
+        if not all(isinstance(item, Mapping) for item in items):
+            self.note(key, shown(found), "tables in double brackets")
+        return [self._inner(f"{key}.{place}", item) for place, item in enumerate(items, 1) if isinstance(item, Mapping)]
+
+    def named_tables(self, pattern: str, allowed: str) -> list[tuple[str, Reader]]:
+        """Every table in this one, by its name, which must match `pattern`."""
+        inner = []
+        for key, found in self.table.items():
+            self._asked.append(key)
+            if not re.fullmatch(pattern, key):
+                self.note(key, f"the name {key!r:.{SHOWN}}", allowed)
+            elif not isinstance(found, Mapping):
+                self.note(key, shown(found), "a table")
+            else:
+                inner.append((key, self._inner(key, found)))
+        return inner
+
+    def _inner(self, key: str, table: Mapping[str, object]) -> Reader:
+        return Reader(f"{self.name}.{key}" if self.name else key, table, self.folder, self.errors)
+
+
+def shown(value: object) -> str:
+    """A bad value as a message repeats it: short, and its type where the text alone would not tell."""
+    if isinstance(value, Mapping):
+        return "a table"
+    text = repr(value)
+    short = text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+    return f"{short} ({type(value).__name__})"
