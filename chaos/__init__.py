@@ -1,0 +1,1 @@
+"""Breaks the appliance on purpose, and checks what came of it."""

@@ -1,0 +1,1 @@
+"""Replication: knows bytes, peers and indexes; knows no trading."""

@@ -1,0 +1,1 @@
+"""Meltica: a highly available trading appliance."""

@@ -1,0 +1,1 @@
+"""Pure checks over what the venue saw and what the nodes recorded."""

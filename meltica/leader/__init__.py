@@ -1,0 +1,1 @@
+"""What lives and dies with authority: takeover, dispatch, upkeep, the strategy host."""

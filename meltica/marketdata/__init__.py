@@ -1,0 +1,1 @@
+"""Market data: books, their staleness, and recorded tapes."""

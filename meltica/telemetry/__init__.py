@@ -1,0 +1,1 @@
+"""Metrics and logs; passed in, never global."""

@@ -1,0 +1,1 @@
+"""Exchanges, each behind the one face in `base`."""

@@ -1,0 +1,48 @@
+"""Nothing unaccounted (rules 5 and 10): every send that the log ordered has an end, and every end a cause.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from chaos.checkers.history import History, NodeHistory, named
+from chaos.checkers.verdict import Check
+
+RESOLVED_BY = frozenset({"answered", "lapsed", "order_updated", "fill_seen", "not_found"})
+
+
+def accounted(history: History) -> Check:
+    """No order is left in doubt; each intent reached the venue, lapsed, or was resolved by the venue's evidence."""
+    received = {request.client_order_id for request in history.requests}
+    violations = []
+    looked_at = 0
+    for node in history.nodes:
+        violations.extend(f"{node.name} leaves {o.client_order_id} in doubt" for o in node.orders if o.in_doubt)
+        ordered = _ordered(node)
+        looked_at += len(ordered)
+        ended = _ended(node)
+        violations.extend(
+            f"{node.name}: {intent} was ordered at index {index}, never reached the venue, and nothing says why"
+            for intent, index in ordered.items()
+            if intent not in received and intent not in ended
+        )
+    known = set().union(*(_ordered(node) for node in history.nodes)) if history.nodes else set()
+    for fill in history.fills:
+        if named(fill.client_order_id, history.cluster) is None or fill.client_order_id not in known:
+            violations.append(f"trade {fill.trade_id} of {fill.symbol} fills {fill.client_order_id!r}, which no entry ordered")
+    return Check("accounted", looked_at, tuple(violations))
+
+
+def _ordered(node: NodeHistory) -> dict[str, int]:
+    return {intent: record.index for record in node.audit for intent in record.intents}
+
+
+def _ended(node: NodeHistory) -> set[str]:
+    """Intents that some accepted command speaks of; an older epoch's unsent intents end with their order's state."""
+    ended: set[str] = set()
+    for record in node.audit:
+        if record.accepted and record.kind in RESOLVED_BY:
+            ended.update(str(record.command[key]) for key in ("intent", "order") if record.command.get(key))
+            ended.update(record.command.get("intents") or ())
+    closed = {o.client_order_id for o in node.orders if o.state in ("lapsed", "absent", "dead")}
+    return ended | closed

@@ -1,0 +1,241 @@
+"""A history: what the venue saw and what the nodes recorded, as the checkers read it.
+
+Only frozen records and their readers from plain JSON may live here; no file, no clock.  The ledger's shape is
+contracts.md section 4, the audit trail's is `meltica.machine`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from attrs import field, frozen
+
+from meltica.core import ids
+
+MANDATE_PLACE = 0xF000  # contracts.md section 1: places from here up are cancels under the cancel mandate
+
+ORDER_CHANGING = frozenset(
+    {
+        "order.place",
+        "order.cancel",
+        "openOrders.cancelAll",
+        "POST /api/v3/order",
+        "DELETE /api/v3/order",
+        "DELETE /api/v3/openOrders",
+    }
+)
+TERMINAL = frozenset({"FILLED", "CANCELED", "REJECTED", "EXPIRED", "EXPIRED_IN_MATCH"})
+
+
+@frozen
+class Request:
+    """An order-changing request as the venue received it."""
+
+    seq: int
+    node: str  # from the User-Agent; "" if it names none
+    method: str
+    client_order_id: str
+    received_ns: int
+    admitted_ns: int | None
+    outcome: str
+    code: int | None
+
+    @property
+    def is_cancel(self) -> bool:
+        """Whether it can only close orders."""
+        return "ancel" in self.method or self.method.startswith("DELETE")
+
+
+@frozen
+class VenueFill:
+    """One side of a match that concerns our account."""
+
+    symbol: str
+    trade_id: int
+    order_id: str
+    client_order_id: str
+    side: str
+    price: Decimal
+    quantity: Decimal
+    fee: Decimal
+    fee_asset: str
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What names it for ever (rule 4), within one venue and account."""
+        return (self.symbol, self.trade_id)
+
+
+@frozen
+class VenueOrder:
+    """An order's last state at the venue."""
+
+    order_id: str
+    placed_as: str
+    status: str
+    executed: Decimal
+
+    @property
+    def open(self) -> bool:
+        """Whether it may still trade."""
+        return self.status not in TERMINAL
+
+
+@frozen
+class AuditRecord:
+    """One command of the log with what it did, as a node recorded it."""
+
+    index: int
+    term: int
+    place: int
+    kind: str
+    command: Mapping[str, Any]
+    accepted: bool
+    intents: tuple[str, ...]
+    chain: str
+
+
+@frozen
+class LocalCommit:
+    """When the sending node had applied the entry that ordered these sends."""
+
+    index: int
+    term: int
+    mono_ns: int
+    intents: tuple[str, ...]
+
+
+@frozen
+class NodeOrder:
+    """An order of ours as one node's final state has it."""
+
+    client_order_id: str
+    venue_order_id: str | None
+    state: str  # OrderState's word
+    filled: Decimal
+    in_doubt: bool
+
+
+@frozen
+class NodeHistory:
+    """What one node holds at the end."""
+
+    name: str
+    applied_index: int
+    state_digest: str
+    audit: tuple[AuditRecord, ...]
+    commits: tuple[LocalCommit, ...]
+    fills: tuple[VenueFill, ...]  # as this node's state holds them; order ids may be empty
+    orders: tuple[NodeOrder, ...]
+
+
+@frozen
+class History:
+    """Everything that a verdict is computed from."""
+
+    account: str
+    cluster: str  # the six hex digits that our ids begin with
+    requests: tuple[Request, ...]
+    fills: tuple[VenueFill, ...]
+    orders: tuple[VenueOrder, ...]
+    nodes: tuple[NodeHistory, ...] = field(factory=tuple)
+
+
+def node_of(user_agent: str) -> str:
+    """The node in `meltica/<version> (<node>)`; "" where there is none."""
+    before, bracket, rest = user_agent.partition("(")
+    return rest.rstrip(")") if bracket and before.startswith("meltica/") else ""
+
+
+def requests_of(ledger: Iterable[Mapping[str, Any]], account: str) -> tuple[Request, ...]:
+    """The order-changing requests of an account, in the ledger's order."""
+    return tuple(
+        Request(
+            seq=int(record["seq"]),
+            node=node_of(record.get("user_agent") or ""),
+            method=record["method"],
+            client_order_id=record.get("client_order_id") or "",
+            received_ns=int(record["received_mono_ns"]),
+            admitted_ns=record.get("admitted_mono_ns"),
+            outcome=record.get("outcome") or "",
+            code=record.get("code"),
+        )
+        for record in ledger
+        if record["type"] == "request" and record["method"] in ORDER_CHANGING and record.get("account") == account
+    )
+
+
+def fills_of(ledger: Iterable[Mapping[str, Any]], account: str) -> tuple[VenueFill, ...]:
+    """The fills of an account, in the ledger's order."""
+    return tuple(
+        VenueFill(
+            symbol=record["symbol"],
+            trade_id=int(record["trade_id"]),
+            order_id=str(record["order_id"]),
+            client_order_id=record["client_order_id"],
+            side=record["side"],
+            price=Decimal(record["price"]),
+            quantity=Decimal(record["quantity"]),
+            fee=Decimal(record["fee"]),
+            fee_asset=record["fee_asset"],
+        )
+        for record in ledger
+        if record["type"] == "fill" and record["account"] == account
+    )
+
+
+def orders_of(ledger: Iterable[Mapping[str, Any]], account: str) -> tuple[VenueOrder, ...]:
+    """The last state of every order of an account, by the first time it was seen.
+
+    An order is known by the client id under which it was first shown: a cancel renames it later.
+    """
+    first: dict[str, str] = {}
+    last: dict[str, VenueOrder] = {}
+    for record in ledger:
+        if record["type"] != "order" or record["account"] != account:
+            continue
+        order_id = str(record["order_id"])
+        placed_as = first.setdefault(order_id, record["client_order_id"])
+        last[order_id] = VenueOrder(order_id, placed_as, record["status"], Decimal(record["executed_quantity"]))
+    return tuple(last.values())
+
+
+def audit_of(records: Iterable[Mapping[str, Any]]) -> tuple[AuditRecord, ...]:
+    """A node's audit trail."""
+    return tuple(
+        AuditRecord(
+            index=int(record["index"]),
+            term=int(record["term"]),
+            place=int(record["place"]),
+            kind=record["kind"],
+            command=record["command"] if isinstance(record["command"], Mapping) else {},
+            accepted=bool(record["result"]["accepted"]),
+            intents=tuple(record["result"].get("intents", ())),
+            chain=record["chain"],
+        )
+        for record in records
+    )
+
+
+@frozen
+class Named:
+    """A client order id of ours, taken apart."""
+
+    epoch: int
+    index: int
+    place: int
+
+    @property
+    def mandate(self) -> bool:
+        """Whether it is a cancel under the cancel mandate."""
+        return self.place >= MANDATE_PLACE
+
+
+def named(text: str, cluster: str) -> Named | None:
+    """The parts of an id of this cluster; None for anything else."""
+    parts = ids.parse(text)
+    if parts is None or parts.cluster != cluster:
+        return None
+    return Named(int(parts.epoch), int(parts.index), parts.place)

@@ -1,0 +1,1 @@
+"""The demo: four real processes, a kill, a promote, and a verdict."""

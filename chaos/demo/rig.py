@@ -1,0 +1,205 @@
+"""The rig: the demo's real processes, and the promise that none outlives it.
+
+Only starting, striking and ending processes may live here.  Each child holds the read end of a pipe from us as its
+stdin and stops when that closes, so that even our own SIGKILL leaves nothing running.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+from attrs import define, field
+
+NODES: Final = ("n1", "n2", "n3")
+READY_WITHIN: Final = 30.0  # seconds; importing and opening takes two or three on two busy cores
+GRACE: Final = 8.0  # seconds between SIGTERM and SIGKILL
+PORT_STRIDE: Final = 100
+
+
+class RigFault(Exception):
+    """A process could not be started or ended early; the message says where its log is."""
+
+
+@define
+class Child:
+    """One running process of the demo."""
+
+    name: str
+    process: trio.Process
+    log: Path
+    ready: dict[str, Any] = field(factory=dict)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
+
+def free_base_port(first: int = 7400, tries: int = 50) -> int:
+    """A base from which the cluster's ports (and the venue's, 80 above) are free now."""
+    for base in range(first, first + tries * PORT_STRIDE, PORT_STRIDE):
+        if all(_free(port) for port in (*range(base, base + 20), base + 80)):
+            return base
+    raise RigFault(f"no free ports between {first} and {first + tries * PORT_STRIDE}: end what uses them")
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def meltica(*words: str) -> list[str]:
+    """The command line of a `meltica` of this same installation."""
+    return [sys.executable, "-m", "meltica", *words]
+
+
+@define
+class Rig:
+    """The four processes of one demo, in one folder."""
+
+    folder: Path
+    market: str
+    seed: int
+    nursery: trio.Nursery
+    children: dict[str, Child] = field(factory=dict)
+
+    @property
+    def ledger_path(self) -> Path:
+        """Where the venue writes what it saw."""
+        return self.folder / "ledger.jsonl"
+
+    async def create(self) -> None:
+        """Make the cluster's folder."""
+        base = free_base_port()
+        command = meltica(
+            "cluster", "create", str(self.folder), "--name", "demo", "--base-port", str(base), "--venue-port", str(base + 80)
+        )
+        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+        if done.returncode:
+            raise RigFault(f"`meltica cluster create` failed: {done.stderr.decode(errors='replace').strip()}")
+
+    async def start_venue(self) -> None:
+        """Start the paper venue."""
+        words = ("paper", "run", "--config", str(self.folder / "paper.toml"), "--market", self.market)
+        await self._start("venue", (*words, "--seed", str(self.seed), "--ledger", str(self.ledger_path)))
+
+    async def start_node(self, name: str) -> None:
+        """Start, or start again, one node."""
+        await self._start(name, ("node", "run", "--config", str(self.folder / "nodes" / name / "meltica.toml")))
+
+    async def start_all(self) -> None:
+        """The venue first, then the nodes side by side."""
+        await self.start_venue()
+        async with trio.open_nursery() as starting:
+            for name in NODES:
+                starting.start_soon(self.start_node, name)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL: the process gets no chance to say anything."""
+        self.children[name].process.kill()
+
+    async def stop(self, names: Sequence[str]) -> None:
+        """SIGTERM, a grace, then SIGKILL; returns when all have ended."""
+        children = [self.children[name] for name in names if name in self.children]
+        for child in children:
+            if child.running:
+                child.process.terminate()
+        with trio.move_on_after(GRACE):
+            for child in children:
+                await child.process.wait()
+        for child in children:
+            if child.running:
+                child.process.kill()
+            await child.process.wait()
+
+    async def _start(self, name: str, words: Sequence[str]) -> None:
+        log = self.folder / "logs" / f"{name}.jsonl"
+        log.parent.mkdir(exist_ok=True)
+        with log.open("ab") as errors:
+            process = await trio.lowlevel.open_process(
+                meltica(*words, "--stop-with-stdin"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,  # Ctrl-C is ours to handle
+                env=_environment(),
+            )
+        child = Child(name, process, log)
+        self.children[name] = child
+        with trio.move_on_after(READY_WITHIN) as waiting:
+            child.ready = await _ready_line(child)
+        if waiting.cancelled_caught:
+            raise RigFault(f"{name} was not ready within {READY_WITHIN:g} s: see {log}")
+        self.nursery.start_soon(_drain, process)
+
+
+async def _ready_line(child: Child) -> dict[str, Any]:
+    text = b""
+    stdout = child.process.stdout
+    if stdout is None:
+        raise RigFault(f"{child.name} has no output")
+    while b"\n" not in text:
+        chunk = await stdout.receive_some(4096)
+        if not chunk:
+            code = await child.process.wait()
+            raise RigFault(f"{child.name} ended with code {code} before it was ready: {_last_line(child.log)}")
+        text += chunk
+    document: dict[str, Any] = json.loads(text.partition(b"\n")[0])
+    return document
+
+
+async def _drain(process: trio.Process) -> None:
+    """Keep a child's stdout from filling up."""
+    if process.stdout is None:
+        return
+    async for _ in process.stdout:
+        pass
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return (lines[-1][:500] if lines else "it said nothing") + f" (log: {log})"
+
+
+def _environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith("MELTICA_")}
+
+
+@asynccontextmanager
+async def open_rig(folder: Path, market: str, seed: int) -> AsyncIterator[Rig]:
+    """A rig whose processes all end with the block, whatever happens in it."""
+    async with trio.open_nursery() as nursery:
+        rig = Rig(folder, market, seed, nursery)
+        try:
+            yield rig
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + GRACE + 4):
+                await rig.stop(tuple(rig.children))
+            _end_by_force(rig)
+            nursery.cancel_scope.cancel()
+
+
+def _end_by_force(rig: Rig) -> None:
+    for child in rig.children.values():
+        if child.running:
+            os.kill(child.pid, signal.SIGKILL)
