@@ -1,0 +1,151 @@
+"""The venue's clock: whatever the delays and the drift, no request is admitted after its time."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meltica.core.values import Nanos
+from meltica.venues.clock import CONSISTENT, Sample, VenueClock
+from meltica.venues.deadlines import Deadline, deadline
+
+MS = 1_000_000
+US = 1_000
+PPM = 500
+STALE = Nanos(5_000 * MS)
+
+
+def a_clock() -> VenueClock:
+    return VenueClock(drift_ppm=PPM, stale=STALE)
+
+
+def feed(clock: VenueClock, *, offset: int, begin: int = 0, trips: int = CONSISTENT, trip: int = 2 * MS) -> int:
+    now = begin
+    for _ in range(trips):
+        venue = (now + trip // 2 + offset) // MS * MS
+        assert clock.add(Sample(Nanos(now), Nanos(now + trip), Nanos(venue), Nanos(MS)))
+        now += 500 * MS
+    return now
+
+
+def test_nothing_is_sent_before_samples_agree() -> None:
+    clock = a_clock()
+    assert clock.refusal(Nanos(0)) == "the venue's clock is not known yet"
+    feed(clock, offset=10**18, trips=CONSISTENT - 1)
+    assert clock.refusal(Nanos(0)) == "the venue's clock has too few samples that agree"
+    feed(clock, offset=10**18, begin=1_000 * MS, trips=1)
+    assert clock.refusal(Nanos(1_002 * MS)) is None
+
+
+def test_an_estimate_grows_stale() -> None:
+    clock = a_clock()
+    feed(clock, offset=10**18)
+    at = clock.sampled_at
+    assert at is not None
+    assert clock.refusal(Nanos(at + STALE)) is None
+    assert clock.refusal(Nanos(at + STALE + 1)) is not None
+    assert isinstance(deadline(clock, Nanos(at + STALE + 1), Nanos(at + 10 * STALE), floor=Nanos(MS), guard=Nanos(MS)), str)
+
+
+def test_a_contradiction_closes_until_a_run_agrees() -> None:
+    clock = a_clock()
+    now = feed(clock, offset=10**18)
+    jumped = 10**18 + 400 * MS
+    assert not clock.add(Sample(Nanos(now), Nanos(now + 2 * MS), Nanos(now + MS + jumped), Nanos(MS)))
+    assert clock.contradictions == 1
+    assert clock.refusal(Nanos(now + 3 * MS)) is not None
+    now = feed(clock, offset=jumped, begin=now + 10 * MS, trips=CONSISTENT - 1)
+    assert clock.refusal(Nanos(now)) is None
+    estimate = clock.at(Nanos(now))
+    assert estimate is not None
+    assert estimate.low <= jumped <= estimate.high
+
+
+def test_samples_narrow_the_estimate() -> None:
+    """A slow trip one way and a fast one the other intersect to less than either."""
+    clock = a_clock()
+    clock.add(Sample(Nanos(0), Nanos(100 * MS), Nanos(99 * MS), Nanos(MS)))
+    clock.add(Sample(Nanos(200 * MS), Nanos(300 * MS), Nanos(201 * MS), Nanos(MS)))
+    estimate = clock.at(Nanos(300 * MS))
+    assert estimate is not None
+    assert estimate.high - estimate.low < 5 * MS
+
+
+def test_a_jump_of_our_own_clock_forgets() -> None:
+    clock = a_clock()
+    feed(clock, offset=0)
+    clock.forget()
+    assert clock.at(Nanos(0)) is None
+
+
+def test_a_trip_that_ends_before_it_begins_is_refused() -> None:
+    with pytest.raises(ValueError, match="ends after it begins"):
+        Sample(Nanos(2), Nanos(1), Nanos(0), Nanos(0))
+
+
+def test_too_late_is_said() -> None:
+    clock = a_clock()
+    now = feed(clock, offset=10**18)
+    found = deadline(clock, Nanos(now), Nanos(now + MS), floor=Nanos(MS), guard=Nanos(MS))
+    assert isinstance(found, str)
+    assert "too late" in found
+
+
+@pytest.mark.parametrize(("window", "text"), [(250_000, "250"), (249_120, "249.12"), (1, "0.001"), (60_000_000, "60000")])
+def test_the_window_has_one_text(window: int, text: str) -> None:
+    assert Deadline(0, window).window_text == text
+
+
+@given(
+    offset=st.integers(-(10**18), 2 * 10**18),
+    drift=st.integers(-PPM * 499 // 500, PPM * 499 // 500),  # (1+d)(1+d) - 1 stays within the bound
+    trips=st.lists(
+        st.tuples(st.integers(0, 80 * MS), st.integers(0, 80 * MS), st.integers(0, 900 * MS)), min_size=CONSISTENT, max_size=12
+    ),
+    resolution=st.sampled_from([US, MS]),
+    pause=st.integers(0, 5_000 * MS),
+    window=st.integers(MS, 2_000 * MS),
+    transit=st.integers(0, 4_000 * MS),
+    whole_milliseconds=st.booleans(),
+)
+@settings(deadline=None, max_examples=400)
+def test_the_venue_never_admits_after_send_by(
+    offset: int,
+    drift: int,
+    trips: list[tuple[int, int, int]],
+    resolution: int,
+    pause: int,
+    window: int,
+    transit: int,
+    whole_milliseconds: bool,
+) -> None:
+    """Any offset, any drift within the bound, any asymmetry: admitted implies not after send_by."""
+
+    def venue_at(mono: int) -> int:
+        return int(offset + mono + Fraction(mono * drift, 1_000_000))
+
+    clock, now = a_clock(), 0
+    for out, back, gap in trips:
+        read = venue_at(now + out) // resolution * resolution
+        assert clock.add(Sample(Nanos(now), Nanos(now + out + back), Nanos(read), Nanos(resolution)))
+        now += out + back + gap
+    now += pause
+    send_by = now + window
+    dated = deadline(clock, Nanos(now), Nanos(send_by), floor=Nanos(US), guard=Nanos(MS))
+    if isinstance(dated, str):
+        return
+    arrival = now + transit
+    server_us = venue_at(arrival) // US
+    if whole_milliseconds:
+        server_us = server_us // 1000 * 1000
+    assert dated.timestamp_us * US <= venue_at(now)
+    admitted = dated.timestamp_us < server_us + 1_000_000 and server_us - dated.timestamp_us <= dated.window_us
+    assert not (admitted and arrival > send_by)
+    # and it is not uselessly early: what is lost of the window is the clock's uncertainty, its drift and the guard
+    lost = venue_at(send_by) - dated.last_us * US
+    estimate = clock.at(Nanos(send_by))
+    assert estimate is not None
+    assert lost <= (estimate.high - estimate.low) + MS + 2 * US
