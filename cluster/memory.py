@@ -1,0 +1,259 @@
+"""MemoryStore: the store's twin in memory, with a disk's failures at a test's command.
+
+It keeps the contract of `cluster.store.Store` (one suite runs on both) and adds what only a test wants: a crash
+that keeps what was synced and, as a disk may, a prefix of what was not; a commit or a sync that fails; a sync that
+is begun and finished apart, so that a simulator decides how long a disk takes.  No clock, no thread, no file.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from cluster.store import Meta, StoredEntry, StoreFault, Ticket, WrongFolder
+from cluster.types import LogIndex, Peer, Term
+
+NOTHING = Meta(Term(0), None, LogIndex(0), LogIndex(0))
+
+_Undo = Callable[[], object]
+
+
+class MemoryDisk:
+    """What outlives a process: hand the same disk to the next MemoryStore and it finds what survived."""
+
+    def __init__(self) -> None:
+        self.identity: tuple[str, Peer] | None = None
+        self.opened = False
+        self.meta = NOTHING
+        self.first = 1  # index of entries[0]
+        self.entries: list[StoredEntry] = []
+        self.state: dict[bytes, bytes] = {}
+        self.audit: list[tuple[LogIndex, int, bytes]] = []
+        self.ticket = 0
+        self.unsynced: deque[tuple[int, list[_Undo]]] = deque()  # how to undo each batch that is not synced
+
+    def crash(self, keep: int = 0) -> int:
+        """Lose power: what is synced survives, and the first `keep` unsynced batches; returns how many were lost."""
+        lost = 0
+        while len(self.unsynced) > keep:
+            _, undo = self.unsynced.pop()
+            for step in reversed(undo):
+                step()
+            lost += 1
+        self.unsynced.clear()
+        self.opened = False
+        return lost
+
+
+class MemoryStore:
+    """One node's store in memory; see `cluster.store.Store` for the contract."""
+
+    def __init__(self, cluster_id: str, node_name: Peer, disk: MemoryDisk | None = None) -> None:
+        self.disk = disk = disk or MemoryDisk()
+        _claim(disk, (cluster_id, node_name))
+        self._undo: list[_Undo] = []  # of the batch that is being collected
+        self._state: list[tuple[bytes, bytes | None]] = []
+        self._audit: list[tuple[LogIndex, int, bytes]] = []
+        self._refuses: str | None = None
+        self._commit_fails: str | None = None
+        self._sync_fails: str | None = None
+
+    # Reading
+
+    def meta(self) -> Meta:
+        """As last committed or buffered."""
+        return self.disk.meta
+
+    def bounds(self) -> tuple[LogIndex, LogIndex]:
+        """The first and the last index; (0, 0) of an empty log."""
+        disk = self.disk
+        if not disk.entries:
+            return LogIndex(0), LogIndex(0)
+        return LogIndex(disk.first), LogIndex(disk.first + len(disk.entries) - 1)
+
+    def entries(self, first: LogIndex, count: int) -> list[StoredEntry]:
+        """Up to `count` entries from `first` on."""
+        start = max(0, first - self.disk.first)
+        return self.disk.entries[start : max(0, first + count - self.disk.first)]
+
+    def state(self) -> Iterator[tuple[bytes, bytes]]:
+        """All committed state pairs, in key order."""
+        return iter(sorted(self.disk.state.items()))
+
+    def audit(self, after: LogIndex, limit: int) -> list[tuple[LogIndex, int, bytes]]:
+        """Committed audit records of entries behind `after`, in order."""
+        return [record for record in self.disk.audit if record[0] > after][:limit]
+
+    # Writing
+
+    def append(self, entry: StoredEntry) -> None:
+        """Buffer an entry at the end; raises ValueError on a gap."""
+        disk = self.disk
+        if not disk.entries:
+            self._set_first(entry.index)
+        elif entry.index != disk.first + len(disk.entries):
+            raise ValueError(f"entry {entry.index} does not follow {disk.first + len(disk.entries) - 1}")
+        disk.entries.append(entry)
+        self._undo.append(disk.entries.pop)
+
+    def truncate_from(self, index: LogIndex) -> None:
+        """Buffer the removal of this entry and all behind it."""
+        disk = self.disk
+        place = max(0, index - disk.first)
+        removed = disk.entries[place:]
+        if removed:
+            del disk.entries[place:]
+            self._undo.append(lambda: disk.entries.extend(removed))
+
+    def set_vote(self, term: Term, voted_for: Peer | None) -> None:
+        """Buffer term and vote."""
+        meta = self.disk.meta
+        self._set_meta(Meta(term, voted_for, meta.commit_index, meta.applied_index))
+
+    def set_commit(self, index: LogIndex) -> None:
+        """Buffer the commit index."""
+        meta = self.disk.meta
+        self._set_meta(Meta(meta.term, meta.voted_for, index, meta.applied_index))
+
+    def set_applied(self, index: LogIndex) -> None:
+        """Buffer the applied index: in one batch with the state that it speaks of."""
+        meta = self.disk.meta
+        self._set_meta(Meta(meta.term, meta.voted_for, meta.commit_index, index))
+
+    def put_state(self, key: bytes, value: bytes | None) -> None:
+        """Buffer a changed key of the state machine; None deletes."""
+        self._state.append((key, value))
+
+    def put_audit(self, index: LogIndex, place: int, record: bytes) -> None:
+        """Buffer an audit record of an applied entry."""
+        self._audit.append((index, place, record))
+
+    # Making it last
+
+    def commit(self) -> Ticket:
+        """Make the batch visible and, until the next crash, kept; raises StoreFault if told to."""
+        disk = self.disk
+        self._check()
+        if self._commit_fails is not None:
+            return self._fail_commit(self._commit_fails)
+        if not (self._undo or self._state or self._audit):
+            return Ticket(disk.ticket)
+        self._apply_state()
+        self._apply_audit()
+        disk.ticket += 1
+        disk.unsynced.append((disk.ticket, self._undo))
+        self._undo = []
+        return Ticket(disk.ticket)
+
+    def begin_sync(self) -> Ticket:
+        """Up to where a sync that begins now will make durable."""
+        self._check()
+        return Ticket(self.disk.ticket)
+
+    def finish_sync(self, ticket: Ticket) -> Ticket:
+        """End a sync that began with `ticket`; until then nothing of it is durable: so a test stalls a disk."""
+        self._check()
+        if self._sync_fails is not None:
+            self._refuses = f"a sync failed ({self._sync_fails}): nothing more is written by this process"
+            raise StoreFault(self._refuses)
+        unsynced = self.disk.unsynced
+        while unsynced and unsynced[0][0] <= ticket:
+            unsynced.popleft()
+        return ticket
+
+    def sync(self) -> Ticket:
+        """Make durable all that was committed before the call; raises StoreFault if told to."""
+        return self.finish_sync(self.begin_sync())
+
+    def close(self) -> None:
+        """Give the disk up, keeping what was committed (a process that ends loses nothing of that)."""
+        if self._refuses is None:
+            self._drop_batch()
+            self._refuses = "the store is closed"
+            self.disk.opened = False
+
+    # A test's controls
+
+    def crash(self, keep: int = 0) -> MemoryDisk:
+        """Lose power now; returns the disk as the next process finds it.  This store refuses from here on."""
+        self._drop_batch()
+        self._refuses = "the store has crashed"
+        self.disk.crash(keep)
+        return self.disk
+
+    def fail_next_commit(self, reason: str = "no space left on device") -> None:
+        """The next commit fails, and the store refuses from then on."""
+        self._commit_fails = reason
+
+    def fail_next_sync(self, reason: str = "input/output error") -> None:
+        """The next sync fails, and the store refuses from then on."""
+        self._sync_fails = reason
+
+    @property
+    def unsynced(self) -> int:
+        """How many committed batches a crash could lose now."""
+        return len(self.disk.unsynced)
+
+    # Inside
+
+    def _check(self) -> None:
+        if self._refuses is not None:
+            raise StoreFault(self._refuses)
+
+    def _fail_commit(self, reason: str) -> Ticket:
+        self._drop_batch()
+        self._refuses = f"a write failed ({reason}): nothing more is written by this process"
+        raise StoreFault(self._refuses)
+
+    def _drop_batch(self) -> None:
+        for step in reversed(self._undo):
+            step()
+        self._undo, self._state, self._audit = [], [], []
+
+    def _set_meta(self, meta: Meta) -> None:
+        disk, old = self.disk, self.disk.meta
+        if meta != old:
+            disk.meta = meta
+            self._undo.append(lambda: setattr(disk, "meta", old))
+
+    def _set_first(self, index: int) -> None:
+        disk, old = self.disk, self.disk.first
+        disk.first = index
+        self._undo.append(lambda: setattr(disk, "first", old))
+
+    def _apply_state(self) -> None:
+        state = self.disk.state
+        for key, value in self._state:
+            old = state.get(key)
+            if value is None:
+                state.pop(key, None)
+            else:
+                state[key] = value
+            self._undo.append(_restore(state, key, old))
+        self._state = []
+
+    def _apply_audit(self) -> None:
+        if self._audit:
+            audit, length = self.disk.audit, len(self.disk.audit)
+            audit.extend(sorted(self._audit, key=lambda record: record[:2]))
+            self._undo.append(lambda: audit.__delitem__(slice(length, None)))
+            self._audit = []
+
+
+def _claim(disk: MemoryDisk, identity: tuple[str, Peer]) -> None:
+    if disk.opened:
+        raise WrongFolder("this disk is open already: stop the process that has it first")
+    if disk.identity not in {None, identity}:
+        raise WrongFolder(f"this disk belongs to node {disk.identity}, not to {identity}: give each node its own")
+    disk.identity = identity
+    disk.opened = True
+
+
+def _restore(state: dict[bytes, bytes], key: bytes, old: bytes | None) -> _Undo:
+    def undo() -> None:
+        if old is None:
+            state.pop(key, None)
+        else:
+            state[key] = old
+
+    return undo

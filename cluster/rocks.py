@@ -1,0 +1,488 @@
+"""RocksStore: one node's disk on RocksDB; the only importer of rocksdict.
+
+Column families: `meta` (term, vote, indexes; whose folder it is), `entries` (the log), `state` and `audit`.  One
+`commit` is one atomic write batch, written to the write-ahead log without a sync; `sync` is one `flush_wal(True)`,
+which gives the interpreter lock up, so that it runs in a worker thread while the loop goes on committing.
+
+What RocksDB alone does not see is met here (pysyncobj.md, "RocksDB's side of it"):
+
+- Recovery mode `tolerate_corrupted_tail_records`: a flipped bit in the write-ahead log is refused, a torn last
+  write is dropped.  But a flipped bit in the *length* of a record in the log's last 32 KiB looks like a torn tail,
+  and RocksDB then drops all that follows, synced or not.  So each batch ends with a numbered marker, the raw files
+  are searched for the newest one before anything is opened for writing, and a log that can't be read up to it is
+  refused.
+- The check runs on a read-only opening: opening for writing would delete the damaged files, and the second start
+  would find nothing wrong.
+- Values of `meta` and `entries` carry a CRC-32 over key and value beside RocksDB's own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from attrs import evolve
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    DBRecoveryMode,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteOptions,
+)
+
+from cluster.store import Meta, StoredEntry, StoreFault, Ticket, WrongFolder
+from cluster.stored import (
+    MAGIC,
+    MARKER_LONGEST,
+    NOTHING,
+    Marker,
+    decode_audit_key,
+    decode_entry,
+    decode_identity,
+    decode_marker,
+    encode_audit_key,
+    encode_entry,
+    encode_identity,
+    encode_marker,
+)
+from cluster.types import LogIndex, Peer, Term
+
+FAMILIES: Final = ("meta", "entries", "state", "audit")
+REPLACE: Final = "restore this node's folder from a copy, or replace the node, and do not delete it: it is evidence"
+
+_RAFT: Final = b"raft"
+_IDENTITY: Final = b"identity"
+
+_MIB: Final = 1024 * 1024
+_RECENT_COUNT: Final = 4096  # entries kept in memory beside the disk: what apply and followers read is the newest
+_RECENT_BYTES: Final = 32 * _MIB
+
+
+# Options
+
+
+def _options() -> Options:
+    """Small and quiet: three nodes share two cores in a demo, and no node's state is large."""
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.create_missing_column_families(True)
+    options.set_wal_recovery_mode(DBRecoveryMode.tolerate_corrupted_tail_records())
+    options.set_paranoid_checks(True)
+    options.set_max_background_jobs(2)  # one flush, one compaction
+    options.set_max_open_files(256)
+    options.set_compression_type(DBCompressionType.none())  # processor time is dearer here than disk
+    options.set_write_buffer_size(16 * _MIB)
+    options.set_max_total_wal_size(64 * _MIB)  # bounds what a restart reads again
+    options.set_keep_log_file_num(4)
+    options.set_max_log_file_size(_MIB)  # RocksDB's own diary, not the write-ahead log
+    options.set_stats_dump_period_sec(0)
+    options.set_stats_persist_period_sec(0)
+    blocks = BlockBasedOptions()
+    blocks.set_block_cache(Cache(8 * _MIB))
+    options.set_block_based_table_factory(blocks)
+    return options
+
+
+def _open(path: Path, *, write: bool) -> Rdict:
+    access = AccessType.read_write() if write else AccessType.read_only(error_if_log_file_exist=False)
+    try:
+        return Rdict(str(path), _options(), {name: _options() for name in FAMILIES}, access)
+    except Exception as error:
+        if "Corruption" in str(error):
+            raise StoreFault(f"{path}: the write-ahead log is damaged before its end ({error}): {REPLACE}") from error
+        raise StoreFault(f"{path}: can't be opened as a node's data folder ({error})") from error
+
+
+# Reading
+
+
+class RocksReader:
+    """What can be read of a node's folder; `open_readonly` gives one of a stopped node's."""
+
+    def __init__(self, path: Path, db: Rdict, lock: int) -> None:
+        self.path = path
+        self._db = db
+        self._lock = lock
+        self._families = {name: db.get_column_family(name) for name in FAMILIES}
+
+    def identity(self) -> tuple[str, Peer] | None:
+        """Cluster id and node name; None of a folder that was never used."""
+        raw = self._families["meta"].get(_IDENTITY)
+        if raw is None:
+            return None
+        found = decode_identity(raw)
+        return found if found is not None else self._damaged("the record of whose folder it is")
+
+    def marker(self) -> Marker:
+        """The newest batch's marker."""
+        raw = self._families["meta"].get(_RAFT)
+        if raw is None:
+            return Marker(0, NOTHING)
+        found = decode_marker(raw)
+        return found if found is not None else self._damaged("the record of term, vote and indexes")
+
+    def meta(self) -> Meta:
+        """Term, vote and indexes as last committed."""
+        return self.marker().meta
+
+    def bounds(self) -> tuple[LogIndex, LogIndex]:
+        """The first and the last index; (0, 0) of an empty log."""
+        first, last = (_first_key(self._families["entries"], backwards=back) for back in (False, True))
+        if first is None or last is None:
+            return LogIndex(0), LogIndex(0)
+        return LogIndex(int.from_bytes(first, "big")), LogIndex(int.from_bytes(last, "big"))
+
+    def entries(self, first: LogIndex, count: int) -> list[StoredEntry]:
+        """Up to `count` entries from `first` on; raises StoreFault at a damaged or missing one."""
+        found: list[StoredEntry] = []
+        pairs = self._families["entries"].items(from_key=first.to_bytes(8, "big"))
+        for key, value in islice(pairs, count):
+            entry = decode_entry(_bytes(key), value)
+            if entry is None or (found and entry.index != found[-1].index + 1):
+                self._damaged(f"log entry {int.from_bytes(_bytes(key), 'big')}")
+            found.append(entry)
+        return found
+
+    def state(self) -> Iterator[tuple[bytes, bytes]]:
+        """All committed state pairs, in key order."""
+        for key, value in self._families["state"].items():
+            yield _bytes(key), value
+
+    def audit(self, after: LogIndex, limit: int) -> list[tuple[LogIndex, int, bytes]]:
+        """Committed audit records of entries behind `after`, in order."""
+        pairs = self._families["audit"].items(from_key=encode_audit_key(after + 1, 0))
+        return [(*decode_audit_key(_bytes(key)), record) for key, record in islice(pairs, limit)]
+
+    def close(self) -> None:
+        """Give the folder up."""
+        self._families = {}
+        self._db.close()
+        os.close(self._lock)
+
+    def _damaged(self, what: str) -> NoReturn:
+        raise StoreFault(f"{self.path}: {what} is damaged or missing: {REPLACE}")
+
+
+def _bytes(key: object) -> bytes:
+    """A key of raw mode, as the bytes that it is."""
+    if not isinstance(key, bytes):
+        raise TypeError(f"a key is bytes, not {type(key).__name__}")
+    return key
+
+
+def _first_key(family: Rdict, *, backwards: bool) -> bytes | None:
+    key = next(family.keys(backwards=backwards), None)
+    return None if key is None else _bytes(key)
+
+
+def open_readonly(path: Path) -> RocksReader:
+    """Open the folder of a stopped node for inspection; nothing in it changes.
+
+    Raises:
+        WrongFolder: a process has it open, or it is no node's folder.
+        StoreFault: it is damaged.
+    """
+    if not (path / "CURRENT").exists():
+        raise WrongFolder(f"{path}: not a node's data folder (there is no database in it)")
+    lock = _lock(path, shared=True)
+    try:
+        return RocksReader(path, _open(path, write=False), lock)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _lock(path: Path, *, shared: bool) -> int:
+    """Lock the folder for this process's life; the system gives it back however the process ends."""
+    try:
+        lock = os.open(path / "meltica.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreFault(f"{path}: {error}: make the folder writable by this user") from error
+    try:
+        fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(lock)
+        message = f"{path}: another process (pid {holder}) has this folder open: stop it first, or use another folder"
+        raise WrongFolder(message) from error
+    if not shared:
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+    return lock
+
+
+# Checking before opening for writing
+
+
+def newest_marker(path: Path) -> int:
+    """The largest batch number that is whole somewhere in the folder's write-ahead logs; 0 if there is none."""
+    newest = 0
+    for log in path.glob("*.log"):
+        if log.stat().st_size:
+            with log.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+                newest = max(newest, _newest_in(raw))
+    return newest
+
+
+def _newest_in(raw: mmap.mmap) -> int:
+    at = raw.rfind(MAGIC)
+    while at >= 0:
+        marker = decode_marker(raw[at : at + MARKER_LONGEST])
+        if marker is not None:
+            return marker.ticket  # batches are written in order, so the last one is the newest
+        at = raw.rfind(MAGIC, 0, at)
+    return 0
+
+
+def _inspect(path: Path, lock: int, wanted: tuple[str, Peer]) -> None:
+    """Refuse another's folder, and a write-ahead log that can't be read up to its newest marker."""
+    if not (path / "CURRENT").exists():
+        return
+    newest = newest_marker(path)
+    reader = RocksReader(path, _open(path, write=False), os.dup(lock))
+    try:
+        found, readable = reader.identity(), reader.marker().ticket
+    finally:
+        reader.close()
+    if found not in {None, wanted}:
+        message = (
+            f"{path}: this folder belongs to node {found[1]} of cluster {found[0]}, not to {wanted[1]} of {wanted[0]}"
+        )
+        raise WrongFolder(f"{message}: correct the node's data folder in its settings")
+    if newest > readable:
+        raise StoreFault(
+            f"{path}: the write-ahead log is damaged before its end (batch {newest} is in it, "
+            f"but it can be read only up to batch {readable}): {REPLACE}"
+        )
+
+
+class RocksStore:
+    """One node's disk; see `cluster.store.Store` for the contract."""
+
+    def __init__(self, path: Path, cluster_id: str, node_name: Peer) -> None:
+        """Open or make the folder.
+
+        Raises:
+            WrongFolder: another node's or cluster's, or open in another process.
+            StoreFault: damaged, or not writable.
+        """
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        lock = _lock(path, shared=False)
+        try:
+            _inspect(path, lock, (cluster_id, node_name))
+            self._db = _open(path, write=True)
+        except BaseException:
+            os.close(lock)
+            raise
+        self._disk = RocksReader(path, self._db, lock)
+        self._meta_cf, self._entries_cf, self._state_cf, self._audit_cf = (
+            self._db.get_column_family_handle(name) for name in FAMILIES
+        )
+        self._write_options = WriteOptions()
+        self._write_options.sync = False
+        self._start(cluster_id, node_name)
+
+    def _start(self, cluster_id: str, node_name: Peer) -> None:
+        self._committed = self._disk.marker()
+        self._meta = self._committed.meta
+        self._committed_bounds = self._bounds = self._disk.bounds()
+        self._batch: Any = None
+        self._pending: dict[int, StoredEntry] = {}  # in the batch
+        self._recent: dict[int, StoredEntry] = {}  # committed, the newest
+        self._recent_bytes = 0
+        self._refuses: str | None = None
+        if self._disk.identity() is None:
+            self._batch = WriteBatch(raw_mode=True)
+            self._batch.put(_IDENTITY, encode_identity(cluster_id, node_name), self._meta_cf)
+            self.commit()
+            self.sync()
+
+    # Reading
+
+    def meta(self) -> Meta:
+        """As last committed or buffered."""
+        return self._meta
+
+    def bounds(self) -> tuple[LogIndex, LogIndex]:
+        """The first and the last index, buffered ones included; (0, 0) of an empty log."""
+        return self._bounds
+
+    def entries(self, first: LogIndex, count: int) -> list[StoredEntry]:
+        """Up to `count` entries from `first` on, buffered ones included."""
+        low, high = self._bounds
+        found: list[StoredEntry] = []
+        index, end = max(first, low, 1), min(first + count - 1, high)
+        while index <= end:
+            entry = self._pending.get(index) or self._recent.get(index)
+            if entry is not None:
+                found.append(entry)
+            else:
+                found.extend(self._read(index, self._missing(index, end)))
+            index = found[-1].index + 1
+        return found
+
+    def state(self) -> Iterator[tuple[bytes, bytes]]:
+        """All committed state pairs, in key order."""
+        return self._disk.state()
+
+    def audit(self, after: LogIndex, limit: int) -> list[tuple[LogIndex, int, bytes]]:
+        """Committed audit records of entries behind `after`, in order."""
+        return self._disk.audit(after, limit)
+
+    # Writing
+
+    def append(self, entry: StoredEntry) -> None:
+        """Buffer an entry at the end; raises ValueError on a gap."""
+        first, last = self._bounds
+        if last and entry.index != last + 1:
+            raise ValueError(f"entry {entry.index} does not follow {last}")
+        key, value = encode_entry(entry)
+        self._writing().put(key, value, self._entries_cf)
+        self._pending[entry.index] = entry
+        self._bounds = (first or entry.index, entry.index)
+
+    def truncate_from(self, index: LogIndex) -> None:
+        """Buffer the removal of this entry and all behind it."""
+        first, last = self._bounds
+        for gone in range(max(index, first), last + 1):
+            self._writing().delete(gone.to_bytes(8, "big"), self._entries_cf)
+            self._pending.pop(gone, None)
+            self._forget(gone)
+        if index <= first:
+            self._bounds = (LogIndex(0), LogIndex(0))
+        elif index <= last:
+            self._bounds = (first, LogIndex(index - 1))
+
+    def set_vote(self, term: Term, voted_for: Peer | None) -> None:
+        """Buffer term and vote."""
+        self._meta = evolve(self._meta, term=term, voted_for=voted_for)
+
+    def set_commit(self, index: LogIndex) -> None:
+        """Buffer the commit index."""
+        self._meta = evolve(self._meta, commit_index=index)
+
+    def set_applied(self, index: LogIndex) -> None:
+        """Buffer the applied index: in one batch with the state that it speaks of."""
+        self._meta = evolve(self._meta, applied_index=index)
+
+    def put_state(self, key: bytes, value: bytes | None) -> None:
+        """Buffer a changed key of the state machine; None deletes."""
+        if value is None:
+            self._writing().delete(key, self._state_cf)
+        else:
+            self._writing().put(key, value, self._state_cf)
+
+    def put_audit(self, index: LogIndex, place: int, record: bytes) -> None:
+        """Buffer an audit record of an applied entry."""
+        self._writing().put(encode_audit_key(index, place), record, self._audit_cf)
+
+    # Making it last
+
+    def commit(self) -> Ticket:
+        """Write the batch atomically, without a sync; an empty batch returns the last ticket.
+
+        Raises:
+            StoreFault: it could not be written; nothing of it counts, and the store takes no more: what follows
+                a half-written record in the write-ahead log could not be read again.
+        """
+        self._check()
+        if self._batch is None and self._meta == self._committed.meta:
+            return Ticket(self._committed.ticket)
+        marker = Marker(self._committed.ticket + 1, self._meta)
+        batch = self._writing()
+        batch.put(_RAFT, encode_marker(marker), self._meta_cf)  # last: a whole marker means a whole batch
+        try:
+            self._db.write(batch, self._write_options)
+        except Exception as error:
+            self._drop_batch()
+            self._refuses = (
+                f"{self.path}: can't be written ({error}): free space on its disk or replace the disk, "
+                "then start the node again; nothing of this batch was acknowledged"
+            )
+            raise StoreFault(self._refuses) from error
+        self._batch = None
+        self._committed, self._committed_bounds = marker, self._bounds
+        self._remember()
+        return Ticket(marker.ticket)
+
+    def sync(self) -> Ticket:
+        """Make durable all that was committed before the call; blocks without the interpreter lock.
+
+        Raises:
+            StoreFault: the disk refused; the store takes no more, as a second sync could lie.
+        """
+        self._check()
+        ticket = self._committed.ticket  # first: what is committed meanwhile may or may not be in this sync
+        try:
+            self._db.flush_wal(True)
+        except Exception as error:
+            self._refuses = (
+                f"{self.path}: can't be synced ({error}): check its disk, then start the node again; "
+                "this process writes no more, as a sync that failed may not be tried again"
+            )
+            raise StoreFault(self._refuses) from error
+        return Ticket(ticket)
+
+    def close(self) -> None:
+        """Give the folder up; what was buffered and not committed is dropped.  No sync may be running."""
+        if self._refuses != _CLOSED:
+            self._refuses = _CLOSED
+            self._batch = None
+            self._disk.close()
+
+    # Inside
+
+    def _check(self) -> None:
+        if self._refuses is not None:
+            raise StoreFault(self._refuses)
+
+    def _writing(self) -> Any:
+        if self._batch is None:
+            self._batch = WriteBatch(raw_mode=True)
+        return self._batch
+
+    def _drop_batch(self) -> None:
+        self._batch = None
+        self._pending.clear()
+        self._recent.clear()  # it may lack what the batch would have truncated
+        self._recent_bytes = 0
+        self._meta, self._bounds = self._committed.meta, self._committed_bounds
+
+    def _missing(self, index: int, end: int) -> int:
+        """How many entries from `index` on are in neither memory, up to `end`."""
+        last = index
+        while last < end and last + 1 not in self._pending and last + 1 not in self._recent:
+            last += 1
+        return last - index + 1
+
+    def _read(self, index: int, count: int) -> list[StoredEntry]:
+        found = self._disk.entries(LogIndex(index), count)
+        if len(found) != count or found[0].index != index:
+            raise StoreFault(f"{self.path}: log entry {index} or one of the next {count} is missing: {REPLACE}")
+        return found
+
+    def _remember(self) -> None:
+        for index, entry in self._pending.items():
+            self._recent[index] = entry
+            self._recent_bytes += len(entry.command)
+        self._pending.clear()
+        while len(self._recent) > _RECENT_COUNT or self._recent_bytes > _RECENT_BYTES:
+            self._forget(next(iter(self._recent)))
+
+    def _forget(self, index: int) -> None:
+        entry = self._recent.pop(index, None)
+        if entry is not None:
+            self._recent_bytes -= len(entry.command)
+
+
+_CLOSED: Final = "the store is closed"

@@ -1,0 +1,98 @@
+"""Stored: the bytes in which a node keeps its log and Raft's meta, and back.
+
+Pure.  Pinned by tests/golden/cluster/store.json: a change here is a change of every node's disk.  Keys are
+big-endian, so that they sort as numbers; values carry a CRC-32 over key and value, beside the database's own.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Final
+
+from attrs import frozen
+
+from cluster.store import Meta, StoredEntry
+from cluster.types import LogIndex, Peer, Term
+
+NOTHING: Final = Meta(Term(0), None, LogIndex(0), LogIndex(0))
+MAGIC: Final = b"\x9dMLTCA1\x9d"  # found by a search of raw bytes, so not to be met by chance
+
+_MARKER: Final = struct.Struct(">8sQQQQB")  # magic, ticket, term, commit, applied, length of the vote's name
+_ENTRY: Final = struct.Struct(">IQ")  # crc, term
+_AUDIT: Final = struct.Struct(">QI")  # index, place
+_CRC: Final = struct.Struct(">I")
+
+MARKER_LONGEST: Final = _MARKER.size + 255 + _CRC.size  # bytes
+
+
+@frozen
+class Marker:
+    """The record that ends every batch: Raft's meta, and the batch's number."""
+
+    ticket: int
+    meta: Meta
+
+
+def encode_marker(marker: Marker) -> bytes:
+    """The stored form of a marker; its CRC is over all of it."""
+    meta = marker.meta
+    vote = (meta.voted_for or "").encode()
+    head = _MARKER.pack(MAGIC, marker.ticket, meta.term, meta.commit_index, meta.applied_index, len(vote))
+    return head + vote + _CRC.pack(zlib.crc32(head + vote))
+
+
+def decode_marker(raw: bytes) -> Marker | None:
+    """The marker at the start of these bytes, or None if there is no whole, undamaged one."""
+    if len(raw) < _MARKER.size + _CRC.size:
+        return None
+    magic, ticket, term, commit, applied, length = _MARKER.unpack_from(raw)
+    end = _MARKER.size + length
+    if magic != MAGIC or len(raw) < end + _CRC.size or _CRC.unpack_from(raw, end)[0] != zlib.crc32(raw[:end]):
+        return None
+    vote = raw[_MARKER.size : end].decode(errors="replace")
+    return Marker(ticket, Meta(Term(term), Peer(vote) if vote else None, LogIndex(commit), LogIndex(applied)))
+
+
+def encode_entry(entry: StoredEntry) -> tuple[bytes, bytes]:
+    """Key (big-endian index) and value (CRC over key, term and command; term; command) of an entry."""
+    key = entry.index.to_bytes(8, "big")
+    head = entry.term.to_bytes(8, "big")
+    return key, _ENTRY.pack(zlib.crc32(entry.command, zlib.crc32(key + head)), entry.term) + entry.command
+
+
+def decode_entry(key: bytes, value: bytes) -> StoredEntry | None:
+    """The entry, or None if it is damaged."""
+    if len(key) != 8 or len(value) < _ENTRY.size:
+        return None
+    crc, term = _ENTRY.unpack_from(value)
+    command = value[_ENTRY.size :]
+    if crc != zlib.crc32(command, zlib.crc32(key + value[_CRC.size : _ENTRY.size])):
+        return None
+    return StoredEntry(LogIndex(int.from_bytes(key, "big")), Term(term), command)
+
+
+def encode_identity(cluster_id: str, node_name: Peer) -> bytes:
+    """Whose folder it is, as stored."""
+    body = f"{cluster_id}\n{node_name}".encode()
+    return _CRC.pack(zlib.crc32(body)) + body
+
+
+def decode_identity(raw: bytes) -> tuple[str, Peer] | None:
+    """Cluster and node, or None if damaged."""
+    body = raw[_CRC.size :]
+    if len(raw) < _CRC.size or _CRC.unpack_from(raw)[0] != zlib.crc32(body):
+        return None
+    cluster, _, name = body.decode(errors="replace").partition("\n")
+    return cluster, Peer(name)
+
+
+def encode_audit_key(index: LogIndex, place: int) -> bytes:
+    """The key of an audit record: entry, then place in it."""
+    return _AUDIT.pack(index, place)
+
+
+def decode_audit_key(key: bytes) -> tuple[LogIndex, int]:
+    """Entry and place of an audit record."""
+    index, place = _AUDIT.unpack(key)
+    return LogIndex(index), place
