@@ -104,9 +104,7 @@ class SubmitOrder:
     strategy: StrategyId = StrategyId("operator")
 
 
-Wish = (
-    Promote | HaltTrading | ReduceOnly | ResumeTrading | KillTrading | SetMode | CancelOrders | SubmitOrder
-)
+Wish = Promote | HaltTrading | ReduceOnly | ResumeTrading | KillTrading | SetMode | CancelOrders | SubmitOrder
 
 
 @frozen
