@@ -35,6 +35,7 @@ from rocksdict import (
     DBRecoveryMode,
     Options,
     Rdict,
+    RdictIter,
     WriteBatch,
     WriteOptions,
 )
@@ -116,7 +117,7 @@ class RocksReader:
 
     def identity(self) -> tuple[str, Peer] | None:
         """Cluster id and node name; None of a folder that was never used."""
-        raw = self._families["meta"].get(_IDENTITY)
+        raw = self._get(_IDENTITY)
         if raw is None:
             return None
         found = decode_identity(raw)
@@ -124,7 +125,7 @@ class RocksReader:
 
     def marker(self) -> Marker:
         """The newest batch's marker."""
-        raw = self._families["meta"].get(_RAFT)
+        raw = self._get(_RAFT)
         if raw is None:
             return Marker(0, NOTHING)
         found = decode_marker(raw)
@@ -136,52 +137,77 @@ class RocksReader:
 
     def bounds(self) -> tuple[LogIndex, LogIndex]:
         """The first and the last index; (0, 0) of an empty log."""
-        first, last = (_first_key(self._families["entries"], backwards=back) for back in (False, True))
-        if first is None or last is None:
-            return LogIndex(0), LogIndex(0)
-        return LogIndex(int.from_bytes(first, "big")), LogIndex(int.from_bytes(last, "big"))
+        walk = self._families["entries"].iter()
+        walk.seek_to_first()
+        first = LogIndex(int.from_bytes(walk.key(), "big")) if walk.valid() else LogIndex(0)
+        walk.seek_to_last()
+        last = LogIndex(int.from_bytes(walk.key(), "big")) if walk.valid() else LogIndex(0)
+        _check_walk(self.path, walk)
+        return first, last
 
     def entries(self, first: LogIndex, count: int) -> list[StoredEntry]:
         """Up to `count` entries from `first` on; raises StoreFault at a damaged or missing one."""
         found: list[StoredEntry] = []
-        pairs = self._families["entries"].items(from_key=first.to_bytes(8, "big"))
+        pairs = self._scan("entries", first.to_bytes(8, "big"))
         for key, value in islice(pairs, count):
-            entry = decode_entry(_bytes(key), value)
+            entry = decode_entry(key, value)
             if entry is None or (found and entry.index != found[-1].index + 1):
-                self._damaged(f"log entry {int.from_bytes(_bytes(key), 'big')}")
+                self._damaged(f"log entry {int.from_bytes(key, 'big')}")
             found.append(entry)
         return found
 
     def state(self) -> Iterator[tuple[bytes, bytes]]:
         """All committed state pairs, in key order."""
-        for key, value in self._families["state"].items():
-            yield _bytes(key), value
+        return self._scan("state")
 
     def audit(self, after: LogIndex, limit: int) -> list[tuple[LogIndex, int, bytes]]:
         """Committed audit records of entries behind `after`, in order."""
-        pairs = self._families["audit"].items(from_key=encode_audit_key(after + 1, 0))
-        return [(*decode_audit_key(_bytes(key)), record) for key, record in islice(pairs, limit)]
+        pairs = self._scan("audit", encode_audit_key(LogIndex(after + 1), 0))
+        return [(*decode_audit_key(key), record) for key, record in islice(pairs, limit)]
 
     def close(self) -> None:
         """Give the folder up."""
+        for family in self._families.values():
+            family.close()
         self._families = {}
         self._db.close()
         os.close(self._lock)
+
+    def _scan(self, family: str, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        return _scan(self.path, self._families[family], start)
+
+    def _get(self, key: bytes) -> bytes | None:
+        try:
+            raw: bytes | None = self._families["meta"].get(key)
+        except Exception as error:
+            raise StoreFault(f"{self.path}: a file is damaged ({error}): {REPLACE}") from error
+        return raw
 
     def _damaged(self, what: str) -> NoReturn:
         raise StoreFault(f"{self.path}: {what} is damaged or missing: {REPLACE}")
 
 
-def _bytes(key: object) -> bytes:
-    """A key of raw mode, as the bytes that it is."""
-    if not isinstance(key, bytes):
-        raise TypeError(f"a key is bytes, not {type(key).__name__}")
-    return key
+def _scan(path: Path, family: Rdict, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+    """The pairs from `start` on, in key order.
+
+    By hand, as the library's own iterators end at a damaged block as if the data ended there.
+    """
+    walk = family.iter()
+    if start is None:
+        walk.seek_to_first()
+    else:
+        walk.seek(start)
+    while walk.valid():
+        yield walk.key(), walk.value()
+        walk.next()
+    _check_walk(path, walk)
 
 
-def _first_key(family: Rdict, *, backwards: bool) -> bytes | None:
-    key = next(family.keys(backwards=backwards), None)
-    return None if key is None else _bytes(key)
+def _check_walk(path: Path, walk: RdictIter) -> None:
+    try:
+        walk.status()
+    except Exception as error:
+        raise StoreFault(f"{path}: a file is damaged ({error}): {REPLACE}") from error
 
 
 def open_readonly(path: Path) -> RocksReader:
@@ -275,7 +301,10 @@ class RocksStore:
             WrongFolder: another node's or cluster's, or open in another process.
             StoreFault: damaged, or not writable.
         """
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreFault(f"{path}: the data folder can't be made ({error}): correct it in the settings") from error
         self.path = path
         lock = _lock(path, shared=False)
         try:
@@ -285,9 +314,7 @@ class RocksStore:
             os.close(lock)
             raise
         self._disk = RocksReader(path, self._db, lock)
-        self._meta_cf, self._entries_cf, self._state_cf, self._audit_cf = (
-            self._db.get_column_family_handle(name) for name in FAMILIES
-        )
+        self._handles = {name: self._db.get_column_family_handle(name) for name in FAMILIES}
         self._write_options = WriteOptions()
         self._write_options.sync = False
         self._start(cluster_id, node_name)
@@ -303,9 +330,10 @@ class RocksStore:
         self._refuses: str | None = None
         if self._disk.identity() is None:
             self._batch = WriteBatch(raw_mode=True)
-            self._batch.put(_IDENTITY, encode_identity(cluster_id, node_name), self._meta_cf)
+            self._batch.put(_IDENTITY, encode_identity(cluster_id, node_name), self._handles["meta"])
             self.commit()
             self.sync()
+            self._db.get_column_family("meta").flush()  # out of the log: no damage there makes it no one's folder
 
     # Reading
 
@@ -347,7 +375,7 @@ class RocksStore:
         if last and entry.index != last + 1:
             raise ValueError(f"entry {entry.index} does not follow {last}")
         key, value = encode_entry(entry)
-        self._writing().put(key, value, self._entries_cf)
+        self._writing().put(key, value, self._handles["entries"])
         self._pending[entry.index] = entry
         self._bounds = (first or entry.index, entry.index)
 
@@ -355,7 +383,7 @@ class RocksStore:
         """Buffer the removal of this entry and all behind it."""
         first, last = self._bounds
         for gone in range(max(index, first), last + 1):
-            self._writing().delete(gone.to_bytes(8, "big"), self._entries_cf)
+            self._writing().delete(gone.to_bytes(8, "big"), self._handles["entries"])
             self._pending.pop(gone, None)
             self._forget(gone)
         if index <= first:
@@ -378,13 +406,13 @@ class RocksStore:
     def put_state(self, key: bytes, value: bytes | None) -> None:
         """Buffer a changed key of the state machine; None deletes."""
         if value is None:
-            self._writing().delete(key, self._state_cf)
+            self._writing().delete(key, self._handles["state"])
         else:
-            self._writing().put(key, value, self._state_cf)
+            self._writing().put(key, value, self._handles["state"])
 
     def put_audit(self, index: LogIndex, place: int, record: bytes) -> None:
         """Buffer an audit record of an applied entry."""
-        self._writing().put(encode_audit_key(index, place), record, self._audit_cf)
+        self._writing().put(encode_audit_key(index, place), record, self._handles["audit"])
 
     # Making it last
 
@@ -400,7 +428,7 @@ class RocksStore:
             return Ticket(self._committed.ticket)
         marker = Marker(self._committed.ticket + 1, self._meta)
         batch = self._writing()
-        batch.put(_RAFT, encode_marker(marker), self._meta_cf)  # last: a whole marker means a whole batch
+        batch.put(_RAFT, encode_marker(marker), self._handles["meta"])  # last: a whole marker means a whole batch
         try:
             self._db.write(batch, self._write_options)
         except Exception as error:
@@ -438,6 +466,7 @@ class RocksStore:
         if self._refuses != _CLOSED:
             self._refuses = _CLOSED
             self._batch = None
+            self._handles.clear()  # the database stays open, and locked, for as long as one is held
             self._disk.close()
 
     # Inside

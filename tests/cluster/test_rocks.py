@@ -1,0 +1,320 @@
+"""RocksStore: what only a real disk does to it, and the bytes in which it is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cluster.rocks import RocksStore, newest_marker, open_readonly
+from cluster.store import Meta, StoredEntry, StoreFault, WrongFolder
+from cluster.stored import (
+    Marker,
+    decode_audit_key,
+    decode_entry,
+    decode_identity,
+    decode_marker,
+    encode_audit_key,
+    encode_entry,
+    encode_identity,
+    encode_marker,
+)
+from cluster.types import LogIndex, Peer, Term
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "cluster" / "store.json"
+N1 = Peer("n1")
+
+
+def write(store: RocksStore, first: int, last: int) -> None:
+    """One batch an entry, with state and audit."""
+    for index in range(first, last + 1):
+        store.append(StoredEntry(LogIndex(index), Term(1), b"command %d" % index))
+        store.set_commit(LogIndex(index))
+        store.set_applied(LogIndex(index))
+        store.put_state(b"k%d" % index, b"v")
+        store.put_audit(LogIndex(index), 0, b"a%d" % index)
+        store.commit()
+
+
+def run(program: str, folder: Path) -> str:
+    """What this program prints, in a process of its own."""
+    command = [sys.executable, "-c", program, str(folder)]
+    root = Path(__file__).parents[2]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=root).stdout  # noqa: S603  # our own
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """The folder as kill -9 leaves it: twenty batches, all in the write-ahead log."""
+    store = RocksStore(tmp_path / "live", "c", N1)
+    write(store, 1, 20)
+    store.sync()
+    shutil.copytree(tmp_path / "live", tmp_path / "image")
+    store.close()
+    return tmp_path / "image"
+
+
+def wal(folder: Path) -> Path:
+    """The write-ahead log that holds the batches."""
+    return max(folder.glob("*.log"), key=lambda log: log.stat().st_size)
+
+
+def test_everything_written_is_found_after_kill_9(image: Path) -> None:
+    store = RocksStore(image, "c", N1)
+    assert store.bounds() == (1, 20)
+    assert len(list(store.state())) == 20
+    assert store.meta() == Meta(Term(0), None, LogIndex(20), LogIndex(20))
+    store.close()
+
+
+def test_a_torn_last_write_is_dropped_whole_and_the_log_goes_on(image: Path) -> None:
+    """Rule 8 speaks of what was synced; a write cut by a power loss was not."""
+    log = wal(image)
+    log.write_bytes(log.read_bytes()[:-5])
+    store = RocksStore(image, "c", N1)
+    assert store.bounds() == (1, 19)
+    assert store.meta().applied_index == 19
+    assert len(list(store.state())) == 19
+    assert len(store.audit(LogIndex(0), 99)) == 19
+    write(store, 20, 21)
+    store.sync()
+    store.close()
+    store = RocksStore(image, "c", N1)
+    assert store.bounds() == (1, 21)
+    store.close()
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9, 0.999])
+def test_a_flipped_bit_in_the_write_ahead_log_is_refused_and_again_at_the_next_start(image: Path, part: float) -> None:
+    log = wal(image)
+    raw = bytearray(log.read_bytes())
+    raw[int(len(raw) * part)] ^= 0x10
+    log.write_bytes(raw)
+    for _ in range(2):
+        with pytest.raises(StoreFault, match=r"damaged before its end.*replace the node"):
+            RocksStore(image, "c", N1)
+    assert wal(image).read_bytes() == raw  # the evidence is untouched
+
+
+def test_a_flipped_bit_in_a_record_s_length_is_refused_though_it_looks_like_a_torn_tail(image: Path) -> None:
+    """RocksDB alone drops all that follows, without a word."""
+    log = wal(image)
+    raw = bytearray(log.read_bytes())
+    second = 7 + int.from_bytes(raw[4:6], "little")  # a record: CRC (4), length (2, little-endian), type (1), payload
+    raw[second + 5] ^= 0x40
+    log.write_bytes(raw)
+    for _ in range(2):
+        with pytest.raises(StoreFault, match=r"batch 21 is in it, but it can be read only up to batch"):
+            RocksStore(image, "c", N1)
+
+
+def test_a_damaged_file_of_sorted_data_is_refused_when_read(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path, "c", N1)
+    write(store, 1, 300)
+    store.close()
+    table = max(tmp_path.glob("*.sst"), key=lambda file: file.stat().st_size)
+    raw = bytearray(table.read_bytes())
+    raw[len(raw) // 3] ^= 1
+    table.write_bytes(raw)
+
+    def read_all() -> None:
+        opened = RocksStore(tmp_path, "c", N1)
+        try:
+            opened.entries(LogIndex(1), 300)
+            list(opened.state())
+            opened.audit(LogIndex(0), 400)
+        finally:
+            opened.close()
+
+    with pytest.raises(StoreFault, match="replace the node"):
+        read_all()
+
+
+def test_the_newest_marker_is_found_in_the_raw_files(image: Path) -> None:
+    assert newest_marker(image) == 21  # the folder's identity is batch 1
+
+
+def test_a_full_disk_fails_the_commit_and_nothing_of_it_counts(tmp_path: Path) -> None:
+    """A limit on file sizes stands for the full disk (the write fails in the same place); a process of its own, as
+    the limit holds for all of one."""
+    program = """
+import resource, sys
+from pathlib import Path
+from cluster.rocks import RocksStore
+from cluster.store import StoredEntry, StoreFault
+store = RocksStore(Path(sys.argv[1]), "c", "n1")
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+index = 0
+try:
+    while index < 1000:
+        index += 1
+        store.append(StoredEntry(index, 1, b"x" * 1000))
+        store.put_state(b"newest", str(index).encode())
+        store.set_applied(index)
+        store.commit()
+except StoreFault as fault:
+    print(index, store.bounds()[1], store.meta().applied_index)
+    print(fault)
+    for act in (store.commit, store.sync):
+        try:
+            act()
+            print("not refused")
+        except StoreFault as again:
+            print(again)
+"""
+    output = run(program, tmp_path)
+    numbers, first, second, third = output.splitlines()
+    failed, last, applied = map(int, numbers.split())
+    assert 100 < failed < 1000
+    assert last == applied == failed - 1
+    assert "free space on its disk" in first
+    assert second == third == first
+
+    store = RocksStore(tmp_path, "c", N1)
+    assert store.bounds() == (1, last)
+    assert store.meta().applied_index == last
+    assert dict(store.state()) == {b"newest": str(last).encode()}
+    store.close()
+
+
+def test_after_a_failed_sync_everything_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault put at the seam: an fsync that fails can't be had from a healthy disk."""
+
+    class Broken:
+        def __init__(self, db: object) -> None:
+            self._db = db
+
+        def flush_wal(self, _sync: object) -> None:
+            raise OSError("IO error: While fdatasync: Input/output error")
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._db, name)
+
+    store = RocksStore(tmp_path, "c", N1)
+    write(store, 1, 2)
+    monkeypatch.setattr(store, "_db", Broken(store._db))
+    with pytest.raises(StoreFault, match=r"can't be synced.*Input/output error.*check its disk"):
+        store.sync()
+    monkeypatch.undo()
+    store.append(StoredEntry(LogIndex(3), Term(1), b""))
+    for act in (store.commit, store.sync):
+        with pytest.raises(StoreFault, match="can't be synced"):
+            act()
+    store.close()
+
+
+def test_a_second_process_on_the_folder_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path, "c", N1)
+    program = """
+import sys
+from pathlib import Path
+from cluster.rocks import RocksStore
+from cluster.store import WrongFolder
+try:
+    RocksStore(Path(sys.argv[1]), "c", "n1")
+except WrongFolder as fault:
+    print(fault)
+"""
+    output = run(program, tmp_path)
+    assert f"another process (pid {os.getpid()}) has this folder open: stop it first" in output
+    write(store, 1, 1)
+    store.close()
+
+
+def test_another_node_s_folder_is_refused_and_left_as_it_was(image: Path) -> None:
+    before = wal(image).read_bytes()
+    with pytest.raises(
+        WrongFolder, match="belongs to node n1 of cluster c, not to n2 of c: correct the node's data folder"
+    ):
+        RocksStore(image, "c", Peer("n2"))
+    assert wal(image).read_bytes() == before
+
+
+def test_a_stopped_node_s_folder_is_read_without_changing_it(image: Path) -> None:
+    before = sorted((file.name, file.stat().st_size) for file in image.iterdir() if file.suffix in {".log", ".sst"})
+    reader = open_readonly(image)
+    assert reader.identity() == ("c", "n1")
+    assert reader.bounds() == (1, 20)
+    assert reader.meta().applied_index == 20
+    assert [e.index for e in reader.entries(LogIndex(1), 30)] == list(range(1, 21))
+    assert len(list(reader.state())) == 20
+    assert reader.audit(LogIndex(18), 9) == [(19, 0, b"a19"), (20, 0, b"a20")]
+    reader.close()
+    assert before == sorted((f.name, f.stat().st_size) for f in image.iterdir() if f.suffix in {".log", ".sst"})
+
+
+def test_a_running_node_s_folder_is_not_opened_for_inspection(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path, "c", N1)
+    with pytest.raises(WrongFolder, match="stop it first"):
+        open_readonly(tmp_path)
+    store.close()
+    reader = open_readonly(tmp_path)
+    with pytest.raises(WrongFolder, match="stop it first"):
+        RocksStore(tmp_path, "c", N1)
+    reader.close()
+
+
+def test_a_folder_without_a_database_is_not_opened_for_inspection(tmp_path: Path) -> None:
+    with pytest.raises(WrongFolder, match="not a node's data folder"):
+        open_readonly(tmp_path)
+
+
+def test_a_folder_that_can_t_be_made_is_a_store_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreFault, match="folder"):
+        RocksStore(tmp_path / "file" / "data", "c", N1)
+
+
+def test_entries_beyond_what_memory_keeps_are_read_from_disk(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path, "c", N1)
+    for index in range(1, 5001):
+        store.append(StoredEntry(LogIndex(index), Term(1), b"%d" % index))
+    store.commit()
+    for first in (1, 800, 904, 905, 4990):
+        found = store.entries(LogIndex(first), 120)
+        assert [(e.index, e.command) for e in found] == [(i, b"%d" % i) for i in range(first, min(first + 120, 5001))]
+    store.close()
+
+
+SAMPLES = [
+    ("entry", encode_entry(StoredEntry(LogIndex(258), Term(7), b"\x91\xc4\x01a"))),
+    ("entry, empty", encode_entry(StoredEntry(LogIndex(1), Term(1), b""))),
+    ("marker", (b"raft", encode_marker(Marker(12, Meta(Term(7), Peer("n2"), LogIndex(258), LogIndex(257)))))),
+    ("marker, no vote", (b"raft", encode_marker(Marker(1, Meta(Term(0), None, LogIndex(0), LogIndex(0)))))),
+    ("identity", (b"identity", encode_identity("a1b2c3", Peer("n1")))),
+    ("audit key", (encode_audit_key(LogIndex(258), 3), b"")),
+]
+
+
+def test_the_stored_bytes_are_the_golden_ones() -> None:
+    """A difference is a change of every node's disk: it needs a migration, not a new golden file."""
+    assert [{"what": w, "key": k.hex(), "value": v.hex()} for w, (k, v) in SAMPLES] == json.loads(GOLDEN.read_text())
+
+
+def test_what_is_stored_is_read_back_and_any_damage_is_seen() -> None:
+    key, value = SAMPLES[0][1]
+    assert decode_entry(key, value) == StoredEntry(LogIndex(258), Term(7), b"\x91\xc4\x01a")
+    marker = SAMPLES[2][1][1]
+    assert decode_marker(marker) == Marker(12, Meta(Term(7), Peer("n2"), LogIndex(258), LogIndex(257)))
+    identity = SAMPLES[4][1][1]
+    assert decode_identity(identity) == ("a1b2c3", "n1")
+    assert decode_audit_key(SAMPLES[5][1][0]) == (258, 3)
+    for place in range(len(key)):
+        assert decode_entry(_flip(key, place), value) is None
+    for place in range(len(value)):
+        assert decode_entry(key, _flip(value, place)) is None
+    for place in range(len(marker)):
+        assert decode_marker(_flip(marker, place)) is None
+    for place in range(len(identity)):
+        assert decode_identity(_flip(identity, place)) is None
+    for length in range(len(marker)):
+        assert decode_marker(marker[:length]) is None
+
+
+def _flip(raw: bytes, place: int) -> bytes:
+    return raw[:place] + bytes([raw[place] ^ 4]) + raw[place + 1 :]
