@@ -78,8 +78,11 @@ class OrderLimits:
 
 @frozen
 class Reply:
-    """The answer to one `rest` call.  Each `rest` call on a connection is answered by one Reply, or by none if a
-    fault keeps it back (the connection then stays open, silent)."""
+    """The answer to one `rest` call.
+
+    Each `rest` call on a connection is answered by one Reply, or by none if a
+    fault keeps it back (the connection then stays open, silent).
+    """
 
     conn: ConnId
     status: int
