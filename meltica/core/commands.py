@@ -130,6 +130,8 @@ class Configured:
     strategies: tuple[StrategyPolicy, ...]
     mode: Mode = Mode.AUTOMATIC
     ramp: Nanos = Nanos(0)  # after a takeover, sizes grow to full over this time
+    storm_takeovers: int = 3  # so many active leaders lost within `storm_window` start halted; 0: never
+    storm_window: Nanos = Nanos(600_000_000_000)
 
 
 @frozen

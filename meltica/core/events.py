@@ -104,7 +104,23 @@ class AuthorityEvent:
     cancels_only: bool = False
 
 
-Event = OrderEvent | FillEvent | RiskEvent | BalanceEvent | AuthorityEvent
+@frozen
+class DiscrepancyEvent:
+    """Something that the log does not explain: reported by a leader, or seen by apply itself.
+
+    Apply's own kinds are overfill, conflicting_fill and conflicting_order.
+    """
+
+    kind: str
+    venue: Venue
+    account: Account
+    subject: str
+    expected: str
+    found: str
+    tightened: bool
+
+
+Event = OrderEvent | FillEvent | RiskEvent | BalanceEvent | AuthorityEvent | DiscrepancyEvent
 
 
 @frozen

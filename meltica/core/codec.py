@@ -1,0 +1,60 @@
+"""Codec: a command as bytes, and bytes as a command.
+
+Only the forms of commands may live here.  One command is one canonical JSON object (`wire`) with its wire word in
+`kind`.  The decoder is strict: unknown fields, missing fields, floats, wrong types, sizes beyond reason and every
+form but the canonical one are a BadCommand, so encode and decode are inverse both ways.  A command whose shape
+changes takes a new wire word, so that an old log keeps its meaning.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from attrs import evolve
+
+from meltica.core.commands import KINDS, Command
+from meltica.core.values import BadValue, Epoch, Nanos
+from meltica.core.wire import Form, Pair, parse, text_reader
+
+MAX_CHECKPOINT: Final = 64 * 1024  # characters
+_SPECIAL: Final[dict[str, dict[str, Pair]]] = {"checkpoint": {"data": (text_reader(MAX_CHECKPOINT), None)}}
+
+FORMS: Final[dict[str, Form[Any]]] = {
+    kind: Form(cls, kind=kind, special=_SPECIAL.get(kind)) for kind, cls in KINDS.items()
+}
+KIND_OF: Final[dict[type, str]] = {cls: kind for kind, cls in KINDS.items()}
+
+
+class BadCommand(BadValue):
+    """Bytes that are no command, or a command that has no bytes; the message says which field, and why."""
+
+
+def encode_command(command: Command) -> bytes:
+    """The canonical bytes of `command`; raises BadCommand if they could not be read back."""
+    form = FORMS[KIND_OF[type(command)]]
+    try:
+        raw = form.write(command)
+        form.load(raw)
+    except (BadValue, TypeError, ValueError) as error:
+        raise BadCommand(f"{form.kind}: {error}") from error
+    return raw
+
+
+def decode_command(raw: bytes) -> tuple[str, Command]:
+    """The wire word and the command that `raw` writes; raises BadCommand on anything else."""
+    try:
+        found = parse(raw)
+        kind = found.get("kind")
+        form = FORMS.get(kind) if type(kind) is str else None
+        if form is None:
+            raise BadCommand(f"kind: expected one of {', '.join(FORMS)}, found {kind!r:.60}")
+        return form.kind or "", form.read(found)
+    except BadCommand:
+        raise
+    except BadValue as error:
+        raise BadCommand(str(error)) from None
+
+
+def content_of(command: Command) -> bytes:
+    """What a retry of `command` repeats: its bytes with neither epoch nor time."""
+    return FORMS[KIND_OF[type(command)]].write(evolve(command, epoch=Epoch(0), at=Nanos(0)))

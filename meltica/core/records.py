@@ -1,0 +1,163 @@
+"""Records: what the state keeps besides orders, positions and risk.
+
+Only frozen shapes may live here.  Each is stored under one key, written as canonical JSON by the codec; a golden
+file pins each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from meltica.core.commands import Limits, StrategyPolicy
+from meltica.core.values import (
+    Account,
+    Asset,
+    ClientOrderId,
+    Epoch,
+    Index,
+    Mode,
+    Money,
+    Nanos,
+    NodeName,
+    Price,
+    Quantity,
+    RequestId,
+    Side,
+    StrategyId,
+    Symbol,
+    TradeId,
+    Venue,
+    VenueOrderId,
+)
+
+
+@frozen
+class EpochRecord:
+    """One epoch's authority.  `windows` are the W of each venue, fixed for the whole epoch."""
+
+    epoch: Epoch
+    node: NodeName
+    reason: str
+    build: str
+    started_index: Index
+    started_at: Nanos  # the log's clock
+    windows: Mapping[Venue, Nanos] = field(factory=dict)
+    taken_index: Index | None = None  # of the newest AuthorityTaken
+    taken_at: Nanos = Nanos(0)
+    cancels_only: bool = False
+    released_index: Index | None = None
+    released_to: NodeName | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether authority is taken, for cancels at least, and not released."""
+        return self.taken_index is not None and self.released_index is None
+
+    @property
+    def trades(self) -> bool:
+        """Whether authority is taken in full and not released."""
+        return self.active and not self.cancels_only
+
+
+@frozen
+class Settings:
+    """What `Configured` says about the cluster as a whole."""
+
+    cluster: str = ""
+    digest: str = ""
+    limits: Limits | None = None
+    ramp: Nanos = Nanos(0)
+    storm_takeovers: int = 0
+    storm_window: Nanos = Nanos(0)
+    mode: Mode = Mode.AUTOMATIC  # as last set, by `Configured` or by `ModeSet`
+
+
+@frozen
+class StrategyRecord:
+    """A strategy's policy, what it must remember, and why it is stopped ("" while it may run)."""
+
+    policy: StrategyPolicy
+    checkpoint: str = ""
+    stopped: str = ""
+
+
+@frozen
+class Intent:
+    """A send without an answer yet: in flight, or in doubt.  Derived from its order's `unanswered`."""
+
+    id: ClientOrderId
+    order: ClientOrderId
+    is_cancel: bool
+    epoch: Epoch
+    index: Index
+    venue: Venue
+    in_doubt: bool
+
+
+@frozen
+class FillRecord:
+    """One trade of ours, kept for ever.  `order` is None while no order of ours claims its venue order id."""
+
+    venue: Venue
+    account: Account
+    symbol: Symbol
+    trade_id: TradeId
+    venue_order_id: VenueOrderId
+    order: ClientOrderId | None
+    strategy: StrategyId | None
+    side: Side
+    price: Price
+    quantity: Quantity
+    fee: Money
+    fee_asset: Asset
+    maker: bool
+    venue_at: Nanos
+    at: Nanos  # the log's clock when it was applied
+    index: Index
+    source: str
+
+
+@frozen
+class BalanceRecord:
+    """An asset's balance as the venue showed it last."""
+
+    free: Money
+    locked: Money
+    at: Nanos  # the log's clock
+
+
+@frozen
+class OpeningRecord:
+    """The balances that an account's positions start from."""
+
+    balances: Mapping[Asset, Money]
+    index: Index
+    at: Nanos
+    actor: str = ""
+
+
+@frozen
+class RequestRecord:
+    """What an operator's request came to, so that a retry is recognised."""
+
+    request: RequestId
+    at: Nanos  # the log's clock
+    index: Index
+    place: int
+    kind: str
+    fingerprint: str  # of the command without epoch and time
+    code: str = ""  # of the rejection, or empty
+    text: str = ""
+    limit: str = ""
+    value: str = ""
+    bound: str = ""
+    order: ClientOrderId | None = None
+
+
+@frozen
+class LossesRecord:
+    """The log's times at which active leaders were lost, newest last (the takeover storm)."""
+
+    times: tuple[Nanos, ...] = ()
