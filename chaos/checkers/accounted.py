@@ -14,7 +14,7 @@ RESOLVED_BY = frozenset({"answered", "lapsed", "order_updated", "fill_seen", "no
 def accounted(history: History) -> Check:
     """No order is left in doubt; each intent reached the venue, lapsed, or was resolved by the venue's evidence."""
     received = {request.client_order_id for request in history.requests}
-    violations = []
+    violations: list[str] = []
     looked_at = 0
     for node in history.nodes:
         violations.extend(f"{node.name} leaves {o.client_order_id} in doubt" for o in node.orders if o.in_doubt)
@@ -29,7 +29,9 @@ def accounted(history: History) -> Check:
     known = set().union(*(_ordered(node) for node in history.nodes)) if history.nodes else set()
     for fill in history.fills:
         if named(fill.client_order_id, history.cluster) is None or fill.client_order_id not in known:
-            violations.append(f"trade {fill.trade_id} of {fill.symbol} fills {fill.client_order_id!r}, which no entry ordered")
+            violations.append(
+                f"trade {fill.trade_id} of {fill.symbol} fills {fill.client_order_id!r}, which no entry ordered"
+            )
     return Check("accounted", looked_at, tuple(violations))
 
 

@@ -26,7 +26,10 @@ def every_fill_once(history: History) -> Check:
 def _missing_or_extra(node: NodeHistory, venue: dict[tuple[str, int], VenueFill]) -> list[str]:
     held = {fill.key: fill for fill in node.fills}
     faults = [f"{node.name} lacks trade {key[1]} of {key[0]}" for key in sorted(venue.keys() - held.keys())]
-    faults += [f"{node.name} has trade {key[1]} of {key[0]}, which the venue never made" for key in sorted(held.keys() - venue.keys())]
+    faults += [
+        f"{node.name} has trade {key[1]} of {key[0]}, which the venue never made"
+        for key in sorted(held.keys() - venue.keys())
+    ]
     faults += [
         f"{node.name} has trade {key[1]} of {key[0]} as {_money(held[key])}, the venue as {_money(venue[key])}"
         for key in sorted(held.keys() & venue.keys())

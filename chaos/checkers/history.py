@@ -14,8 +14,6 @@ from attrs import field, frozen
 
 from meltica.core import ids
 
-MANDATE_PLACE = 0xF000  # contracts.md section 1: places from here up are cancels under the cancel mandate
-
 ORDER_CHANGING = frozenset(
     {
         "order.place",
@@ -230,12 +228,12 @@ class Named:
     @property
     def mandate(self) -> bool:
         """Whether it is a cancel under the cancel mandate."""
-        return self.place >= MANDATE_PLACE
+        return self.place >= ids.MANDATE_PLACE
 
 
 def named(text: str, cluster: str) -> Named | None:
     """The parts of an id of this cluster; None for anything else."""
-    parts = ids.parse(text)
+    parts = ids.parse_id(text)
     if parts is None or parts.cluster != cluster:
         return None
     return Named(int(parts.epoch), int(parts.index), parts.place)

@@ -15,7 +15,10 @@ def intent_first(history: History) -> Check:
     ordered = {intent: record for record in log for intent in record.intents}
     taken = {(r.term, r.index) for r in log if r.kind == "authority_taken" and r.accepted}
     applied_at = {
-        (node.name, intent): commit.mono_ns for node in history.nodes for commit in node.commits for intent in commit.intents
+        (node.name, intent): commit.mono_ns
+        for node in history.nodes
+        for commit in node.commits
+        for intent in commit.intents
     }
     violations = []
     for request in history.requests:
@@ -24,7 +27,9 @@ def intent_first(history: History) -> Check:
             violations.append(f"request {request.seq} carries {request.client_order_id!r}, which no entry ordered")
         elif parts.mandate:
             if (parts.epoch, parts.index) not in taken:
-                violations.append(f"request {request.seq}: its mandate, epoch {parts.epoch} index {parts.index}, is not in the log")
+                violations.append(
+                    f"request {request.seq}: its mandate, epoch {parts.epoch} index {parts.index}, is not in the log"
+                )
         else:
             violations.extend(_faults(request, parts, ordered.get(request.client_order_id), applied_at))
     return Check("intent_first", len(history.requests), tuple(violations))
@@ -47,5 +52,7 @@ def _faults(
     if committed is None:
         faults.append(f"{name}: {request.node or 'its sender'} has no record of applying its entry")
     elif committed >= request.received_ns:
-        faults.append(f"{name} was received {committed - request.received_ns} ns before its sender had applied its entry")
+        faults.append(
+            f"{name} was received {committed - request.received_ns} ns before its sender had applied its entry"
+        )
     return faults

@@ -35,5 +35,7 @@ def one_trader(history: History) -> Check:
         newest = max(newest, parts.epoch)
         first = speaker.setdefault(parts.epoch, request.node)
         if first != request.node:
-            violations.append(f"epoch {parts.epoch} was spoken for by {first} and, request {request.seq}, {request.node}")
+            violations.append(
+                f"epoch {parts.epoch} was spoken for by {first} and, request {request.seq}, {request.node}"
+            )
     return Check("one_trader", len(admitted), tuple(violations))

@@ -121,7 +121,7 @@ class _Conductor:
     async def _until_trading(self) -> None:
         self.scene.say("waiting for a leader, and its first fill")
         with trio.move_on_after(TRADING_WITHIN) as waiting:
-            while not self.watcher.outcomes["fills"]:
+            while not self.watcher.outcomes["fills"]:  # noqa: ASYNC110 - another process is asked, by polling
                 await trio.sleep(0.05)
         if waiting.cancelled_caught:
             raise DemoFault(f"nobody traded within {TRADING_WITHIN:g} s: see the logs in {self.wish.folder / 'logs'}")
@@ -181,10 +181,12 @@ class _Conductor:
         self.scene.say("halting: every quote is cancelled, nothing new is sent")
         await self.watcher.act(name, "halt", {"cause": "demo_end"}, "demo: the end")
         with trio.move_on_after(SETTLED_WITHIN):
-            while not settled(await self.watcher.statuses()):
+            while not settled(await self.watcher.statuses()):  # noqa: ASYNC110 - other processes are asked, by polling
                 await trio.sleep(0.1)
             return
-        raise DemoFault(f"the cluster did not settle within {SETTLED_WITHIN:g} s of the halt: see {self.wish.folder / 'logs'}")
+        raise DemoFault(
+            f"the cluster did not settle within {SETTLED_WITHIN:g} s of the halt: see {self.wish.folder / 'logs'}"
+        )
 
 
 def settled(statuses: dict[str, dict[str, Any]]) -> bool:

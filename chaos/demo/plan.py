@@ -6,11 +6,13 @@ Pure.  Times are seconds from the moment at which trading began.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from attrs import frozen
 
 LEAST_DURATION = 10.0
 QUIET_BEFORE_END = 3.0  # a strike this late would leave its failover no time to be seen
+OPTIONS = {"kill": "kill-leader-at", "promote": "promote-at"}
 RESTART_AFTER = 4.0  # a killed node comes back so long after
 
 
@@ -39,8 +41,12 @@ def plan(duration: float, kills: Sequence[float], promotes: Sequence[float]) -> 
     latest = duration - QUIET_BEFORE_END
     for step in steps:
         if not 1 <= step.at <= latest:
-            raise BadPlan(f"--{step.kind}-at {step.at:g}: choose between 1 and {latest:g} seconds (of {duration:g})")
-    for one, next_one in zip(steps, steps[1:], strict=False):
+            raise BadPlan(
+                f"--{OPTIONS[step.kind]} {step.at:g}: choose between 1 and {latest:g} seconds (of {duration:g})"
+            )
+    for one, next_one in pairwise(steps):
         if next_one.at - one.at < 1:
-            raise BadPlan(f"{one.kind} at {one.at:g} s and {next_one.kind} at {next_one.at:g} s: leave a second between them")
+            raise BadPlan(
+                f"{one.kind} at {one.at:g} s and {next_one.kind} at {next_one.at:g} s: leave a second between them"
+            )
     return tuple(steps)

@@ -92,7 +92,15 @@ class Rig:
         """Make the cluster's folder."""
         base = free_base_port()
         command = meltica(
-            "cluster", "create", str(self.folder), "--name", "demo", "--base-port", str(base), "--venue-port", str(base + 80)
+            "cluster",
+            "create",
+            str(self.folder),
+            "--name",
+            "demo",
+            "--base-port",
+            str(base),
+            "--venue-port",
+            str(base + 80),
         )
         done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
         if done.returncode:

@@ -53,7 +53,7 @@ class SilentScreen:
 
     shown: int = field(default=0)
 
-    def show(self, scene: Scene) -> None:
+    def show(self, _scene: Scene) -> None:
         """Count only."""
         self.shown += 1
 
@@ -115,8 +115,10 @@ def _trading(scene: Scene) -> RenderableType:
     counts = scene.counts
     parts = [
         f"trading {status['trading']}, epoch {status['epoch']}, active {status['active'] or 'nobody'}",
-        f"orders sent {counts.get('requests', 0)}, refused {counts.get('rejected', 0)}, "
-        f"open {status['orders']['open']}, in doubt {status['orders']['in_doubt']}, fills {counts.get('fills', 0)}",
+        (
+            f"orders sent {counts.get('requests', 0)}, refused {counts.get('rejected', 0)}, "
+            f"open {status['orders']['open']}, in doubt {status['orders']['in_doubt']}, fills {counts.get('fills', 0)}"
+        ),
     ]
     for position in status["positions"]:
         pnl = f"  realised PnL {position['realised']}" if "realised" in position else ""
@@ -163,6 +165,9 @@ def _checks(document: dict[str, Any]) -> RenderableType:
 
 def _verdict(document: dict[str, Any]) -> RenderableType:
     venue = document["venue"]
-    text = f"the venue saw {venue['requests']} requests, {venue['accepted']} accepted, {venue['rejected']} rejected, {venue['fills']} fills"
+    text = (
+        f"the venue saw {venue['requests']} requests, {venue['accepted']} accepted, "
+        f"{venue['rejected']} rejected, {venue['fills']} fills"
+    )
     style = "bold green" if document["verdict"] == "pass" else "bold red"
     return Text.assemble(text, "\n", ("verdict: " + document["verdict"], style))

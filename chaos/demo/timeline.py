@@ -51,9 +51,7 @@ def failovers(
     return [_failover(strike, requests, marks, cluster) for strike in strikes]
 
 
-def _failover(
-    strike: Strike, requests: Sequence[Request], marks: Sequence[PhaseMark], cluster: str
-) -> dict[str, Any]:
+def _failover(strike: Strike, requests: Sequence[Request], marks: Sequence[PhaseMark], cluster: str) -> dict[str, Any]:
     before = [r for r in _admitted(requests, cluster) if _epoch(r, cluster) <= strike.epoch]
     after = [r for r in _admitted(requests, cluster) if _epoch(r, cluster) > strike.epoch and not r.is_cancel]
     first = min(after, key=lambda r: r.admitted_ns or 0, default=None)

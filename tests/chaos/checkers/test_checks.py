@@ -1,0 +1,248 @@
+"""Each check holds on an honest history and fails on one doctored to break its rule."""
+
+from __future__ import annotations
+
+import importlib.util
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from chaos.checkers.accounted import accounted
+from chaos.checkers.all import CHECKS, check_all
+from chaos.checkers.every_fill_once import every_fill_once
+from chaos.checkers.history import History, VenueOrder
+from chaos.checkers.intent_first import intent_first
+from chaos.checkers.one_send import one_send
+from chaos.checkers.one_trader import one_trader
+from chaos.checkers.orders_equal import orders_equal
+from chaos.checkers.state_equal import state_equal
+from chaos.checkers.verdict import Check, verdict
+
+_spec = importlib.util.spec_from_file_location("honest", Path(__file__).with_name("honest.py"))
+assert _spec is not None
+assert _spec.loader is not None
+h = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(h)
+
+
+def only(check: Check, word: str) -> None:
+    """The check failed, and says why."""
+    assert not check.held
+    assert any(word in violation for violation in check.violations), check.violations
+
+
+def test_all_hold_on_an_honest_history() -> None:
+    checks = check_all(h.honest())
+    assert [(c.name, c.violations) for c in checks if not c.held] == []
+    assert verdict(checks) == "pass"
+    assert len(CHECKS) == 7
+
+
+def test_a_check_that_looked_at_nothing_has_not_held() -> None:
+    empty = History(h.ACCOUNT, h.CLUSTER, (), (), (), ())
+    checks = check_all(empty)
+    assert [c.looked_at for c in checks] == [0] * len(CHECKS)
+    assert not any(c.held for c in checks)
+    assert verdict(checks) == "fail"
+
+
+def test_a_violation_fails_the_verdict() -> None:
+    assert verdict([Check("a", 1, ()), Check("b", 1, ("no",))]) == "fail"
+    assert verdict([]) == "fail"
+
+
+# --- one trader ---------------------------------------------------------------------------------------------
+
+
+def test_an_older_epoch_admitted_behind_a_newer_one() -> None:
+    late = h.request(4, "n1", "order.place", h.cid(1, 15), 400)
+    only(one_trader(h.with_request(h.honest(), late)), "after epoch 2")
+
+
+def test_a_refused_request_counts_if_it_was_admitted() -> None:
+    late = evolve(h.request(4, "n1", "order.place", h.cid(1, 15), 400), outcome="rejected")
+    only(one_trader(h.with_request(h.honest(), late)), "after epoch 2")
+
+
+def test_what_the_deadline_stopped_breaks_nothing() -> None:
+    late = evolve(h.request(4, "n1", "order.place", h.cid(1, 15), 400), admitted_ns=None)
+    assert one_trader(h.with_request(h.honest(), late)).held
+
+
+def test_admission_not_receipt_is_what_counts() -> None:
+    early = evolve(h.request(4, "n1", "order.place", h.cid(1, 15), 250), admitted_ns=9_000)
+    only(one_trader(h.with_request(h.honest(), early)), "after epoch 2")
+
+
+def test_two_nodes_in_one_epoch() -> None:
+    other = h.request(4, "n3", "order.place", h.cid(2, 25), 400)
+    only(one_trader(h.with_request(h.honest(), other)), "epoch 2 was spoken for by n2")
+
+
+def test_a_late_cancel_under_the_mandate_is_known() -> None:
+    assert one_trader(h.with_request(h.honest(), h.request(4, "n1", "order.cancel", h.IN_MANDATE, 400))).held
+
+
+def test_an_order_under_the_mandate_is_a_violation() -> None:
+    only(one_trader(h.with_request(h.honest(), h.request(4, "n1", "order.place", h.IN_MANDATE, 400))), "mandate")
+
+
+@pytest.mark.parametrize("stranger", ["", "web_1234", "0" * 32, h.PLACED[:-1] + "f"])
+def test_an_id_that_is_not_ours(stranger: str) -> None:
+    only(one_trader(h.with_request(h.honest(), h.request(4, "n2", "order.place", stranger, 400))), "no id of ours")
+
+
+# --- intent first -------------------------------------------------------------------------------------------
+
+
+def test_a_send_that_no_entry_ordered() -> None:
+    ghost = h.request(4, "n2", "order.place", h.cid(2, 30), 400)
+    only(intent_first(h.with_request(h.honest(), ghost)), "not in the final log")
+
+
+def test_a_send_before_its_commit() -> None:
+    hasty = h.request(3, "n2", "order.place", h.SECOND, 290)
+    only(intent_first(h.with_request(h.honest(), hasty)), "before its sender had applied")
+
+
+def test_a_send_by_a_node_that_never_applied_it() -> None:
+    history = h.with_node(h.honest(), "n2", commits=())
+    only(intent_first(history), "n2 has no record")
+
+
+def test_an_id_ordered_at_another_index() -> None:
+    moved = tuple(evolve(r, index=22) if r.index == 20 else r for r in h.AUDIT)
+    history = h.honest()
+    for name in ("n1", "n2", "n3"):
+        history = h.with_node(history, name, audit=moved)
+    only(intent_first(history), "was ordered at index 22")
+
+
+def test_a_mandate_that_no_authority_gave() -> None:
+    cut = tuple(r for r in h.AUDIT if r.kind != "authority_taken")
+    history = h.with_request(h.honest(), h.request(4, "n1", "order.cancel", h.IN_MANDATE, 400))
+    assert intent_first(history).held
+    for name in ("n1", "n2", "n3"):
+        history = h.with_node(history, name, audit=cut)
+    only(intent_first(history), "its mandate")
+
+
+# --- one send -----------------------------------------------------------------------------------------------
+
+
+def test_an_id_received_twice() -> None:
+    again = h.request(4, "n2", "order.place", h.SECOND, 400)
+    only(one_send(h.with_request(h.honest(), again)), "and again as 4")
+
+
+def test_an_id_refused_once_still_counts() -> None:
+    again = evolve(h.request(4, "n2", "order.place", h.SECOND, 400), outcome="rejected", admitted_ns=None)
+    only(one_send(h.with_request(h.honest(), again)), "and again as 4")
+
+
+def test_a_send_without_an_id() -> None:
+    only(
+        one_send(h.with_request(h.honest(), h.request(4, "n2", "openOrders.cancelAll", "", 400))), "no client order id"
+    )
+
+
+# --- every fill once ----------------------------------------------------------------------------------------
+
+
+def test_a_fill_that_a_node_lacks() -> None:
+    only(every_fill_once(h.with_node(h.honest(), "n3", fills=())), "n3 lacks trade 7")
+
+
+def test_a_fill_that_the_venue_never_made() -> None:
+    extra = evolve(h.FILL, trade_id=8)
+    only(every_fill_once(h.with_node(h.honest(), "n1", fills=(h.FILL, extra))), "never made")
+
+
+@pytest.mark.parametrize("field", ["price", "quantity", "fee"])
+def test_a_fill_with_another_amount(field: str) -> None:
+    wrong = evolve(h.FILL, **{field: Decimal("0.2")})
+    only(every_fill_once(h.with_node(h.honest(), "n1", fills=(wrong,))), "n1 has trade 7")
+
+
+def test_trailing_zeros_are_the_same_amount() -> None:
+    same = evolve(h.FILL, quantity=Decimal("0.1000"))
+    assert every_fill_once(h.with_node(h.honest(), "n1", fills=(same,))).held
+
+
+def test_a_fill_counted_twice_in_the_log() -> None:
+    twice = (*h.AUDIT, h.record(22, 2, "fill_seen", symbol="BTCUSDT", trade_id=7, order=h.SECOND))
+    only(every_fill_once(h.with_node(h.honest(), "n1", audit=twice)), "2 times")
+
+
+# --- state equal --------------------------------------------------------------------------------------------
+
+
+def test_digests_that_differ() -> None:
+    only(state_equal(h.with_node(h.honest(), "n2", state_digest="d2")), "end differently")
+
+
+def test_a_node_that_ends_behind() -> None:
+    only(state_equal(h.with_node(h.honest(), "n2", applied_index=20)), "end differently")
+
+
+def test_chains_that_part() -> None:
+    parted = tuple(evolve(r, chain="other") if r.index == 12 else r for r in h.AUDIT)
+    only(state_equal(h.with_node(h.honest(), "n3", audit=parted)), "index 12")
+
+
+def test_one_node_alone_compares_nothing() -> None:
+    history = evolve(h.honest(), nodes=h.honest().nodes[:1])
+    assert not state_equal(history).held
+
+
+# --- orders equal -------------------------------------------------------------------------------------------
+
+
+def test_an_order_that_a_node_does_not_know() -> None:
+    only(orders_equal(h.with_node(h.honest(), "n1", orders=h.ORDERS[:1])), "does not know")
+
+
+def test_an_order_open_at_the_venue_alone() -> None:
+    history = h.honest()
+    opened = (VenueOrder("500", h.PLACED, "NEW", Decimal(0)), history.orders[1])
+    only(orders_equal(evolve(history, orders=opened)), "as cancelled, the venue as NEW")
+
+
+def test_an_order_that_only_a_node_believes_open() -> None:
+    ghost = evolve(h.ORDERS[0], client_order_id=h.cid(2, 40), venue_order_id="777", state="open")
+    only(orders_equal(h.with_node(h.honest(), "n2", orders=(*h.ORDERS, ghost))), "the venue does not")
+
+
+def test_an_order_filled_by_another_amount() -> None:
+    other = (h.ORDERS[0], evolve(h.ORDERS[1], filled=Decimal("0.05")))
+    only(orders_equal(h.with_node(h.honest(), "n2", orders=other)), "0.05")
+
+
+# --- accounted ----------------------------------------------------------------------------------------------
+
+
+def test_an_order_left_in_doubt() -> None:
+    doubtful = (h.ORDERS[0], evolve(h.ORDERS[1], in_doubt=True))
+    only(accounted(h.with_node(h.honest(), "n1", orders=doubtful)), "in doubt")
+
+
+def test_a_send_without_an_end() -> None:
+    unsent = (*h.AUDIT, h.record(22, 2, "submit", (h.cid(2, 22),)))
+    only(accounted(h.with_node(h.honest(), "n1", audit=unsent)), "nothing says why")
+
+
+def test_a_lapsed_send_has_an_end() -> None:
+    lapsed = (
+        *h.AUDIT,
+        h.record(22, 2, "submit", (h.cid(2, 22),)),
+        evolve(h.record(23, 2, "lapsed"), command={"intents": [h.cid(2, 22)]}),
+    )
+    assert accounted(h.with_node(h.honest(), "n1", audit=lapsed)).held
+
+
+def test_a_fill_of_an_id_nobody_ordered() -> None:
+    history = h.honest()
+    odd = evolve(h.FILL, trade_id=9, client_order_id=h.cid(3, 99))
+    only(accounted(evolve(history, fills=(*history.fills, odd))), "which no entry ordered")
