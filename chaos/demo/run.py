@@ -1,0 +1,100 @@
+"""Running a demo: from the command line's words to the verdict.
+
+Only joining the demo's rooms may live here.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import trio
+from rich.console import Console
+
+from chaos.demo.conduct import DemoFault, Screen, Wish, play
+from chaos.demo.document import document
+from chaos.demo.gather import gather, json_lines
+from chaos.demo.plan import BadPlan, plan
+from chaos.demo.rig import NODES, RigFault
+from chaos.demo.screen import open_screen, report
+from chaos.demo.timeline import Strike, marks_of
+from chaos.demo.watch import ActRefused
+
+FAULTS = (DemoFault, RigFault, ActRefused)
+
+
+class DemoRefused(Exception):
+    """Wrong usage: nothing was started; the message says what is allowed."""
+
+
+def wish_of(
+    *,
+    duration: float,
+    tape: str | None,
+    seed: int | None,
+    kills: Sequence[float],
+    promotes: Sequence[float],
+    keep: str | None,
+) -> Wish:
+    """What the operator's options ask for.  Raises DemoRefused."""
+    try:
+        steps = plan(duration, kills, promotes)
+    except BadPlan as error:
+        raise DemoRefused(str(error)) from error
+    market = "synthetic"
+    if tape is not None:
+        if not Path(tape).is_file():
+            raise DemoRefused(f"--tape {tape}: there is no such file")
+        market = f"tape:{Path(tape).resolve()}"
+    return Wish(_folder(keep), duration, market, secrets.randbelow(1_000_000) if seed is None else seed, steps)
+
+
+def _folder(keep: str | None) -> Path:
+    if keep is None:
+        return Path(tempfile.mkdtemp(prefix="meltica-demo-"))
+    folder = Path(keep)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DemoRefused(f"--keep {keep}: it is there and not an empty folder; name a new one")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _play(wish: Wish, screen: Screen) -> list[Strike]:
+    """Run it; a fault that we know comes out of its exception groups as itself."""
+    try:
+        return trio.run(play, wish, screen)
+    except BaseExceptionGroup as group:
+        known: BaseException | None = group.subgroup(FAULTS)
+        while isinstance(known, BaseExceptionGroup):
+            known = known.exceptions[0]
+        if known is None:
+            raise
+        raise known from group
+
+
+def run_demo(wish: Wish, console: Console, *, kept: bool, as_json: bool) -> dict[str, Any]:
+    """Play, check, show.  Returns the verdict's document; raises one of FAULTS if it could not be played."""
+    try:
+        with open_screen(console) as screen:
+            strikes = _play(wish, screen)
+        history = gather(wish.folder, NODES)
+        marks = [mark for name in NODES for mark in marks_of(name, json_lines(wish.folder / "logs" / f"{name}.jsonl"))]
+        found = document(history, strikes, marks, seed=wish.seed, duration=wish.duration, market=wish.market)
+        if kept:
+            (wish.folder / "verdict.json").write_text(json.dumps(found, indent=1) + "\n")
+    except BaseException:
+        if not kept:
+            console.print(f"what the processes left is in {wish.folder}", highlight=False)
+        raise
+    if not as_json:
+        console.print(report(found))
+    if not kept and found["verdict"] == "pass":
+        shutil.rmtree(wish.folder, ignore_errors=True)
+    elif not as_json or found["verdict"] != "pass":
+        console.print(f"ledger, logs and data: {wish.folder}", highlight=False)
+    return found
