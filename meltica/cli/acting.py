@@ -1,0 +1,124 @@
+"""Acting: what every command that changes something has in common.
+
+Only the options, the confirmation, the call and the showing of its outcome may live here.  On a terminal the
+operator is asked; elsewhere `--yes` must be given.  A request id is made once for each command and printed
+where the outcome is unknown, so that a repetition is recognised.
+"""
+
+from __future__ import annotations
+
+import getpass
+import re
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import click
+import trio
+
+from meltica.api.bodies import ID, TEXT
+from meltica.api.outcomes import EXIT, Exit
+from meltica.api.ports import OutcomeKind
+from meltica.cli.client import Client
+from meltica.cli.errors import CliError
+from meltica.cli.output import output_option, print_json
+from meltica.cli.place import place_of
+
+NO_REASON: Final = "no reason given"
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def acting_options(command: Command) -> Command:
+    """--reason, --yes, --dry-run, --request-id and -o."""
+    for option in (
+        output_option,
+        click.option("--request-id", help="Repeat an earlier request whose outcome was unknown; done once at most."),
+        click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing."),
+        click.option("--yes", is_flag=True, help="Do not ask."),
+        click.option("--reason", help="Why; it goes to the audit trail."),
+    ):
+        command = option(command)
+    return command
+
+
+def act(
+    context: click.Context,
+    kind: str,
+    wish: Mapping[str, object],
+    what: str,
+    options: Mapping[str, Any],
+    *,
+    node: str | None = None,
+) -> None:
+    """Ask the operator, ask the cluster, show what came of it, exit with its code.
+
+    `what` says in words what is about to happen; `options` are those of `acting_options`.
+    """
+    body = {
+        "request_id": _request_id(options["request_id"]),
+        "reason": _reason(options["reason"]),
+        "actor": _actor(),
+        "dry_run": options["dry_run"],
+        **{key: value for key, value in wish.items() if value is not None},
+    }
+    client = Client(place_of(context), operator=True)
+    if not options["dry_run"]:
+        confirm(what, yes=options["yes"])
+    document = trio.run(partial(client.act, kind, body, node))
+    _show(document, options["output"])
+    context.exit(int(EXIT.get(_kind(document), Exit.FAILED)))
+
+
+def confirm(what: str, *, yes: bool) -> None:
+    """Go on, or raise."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CliError(f"{what} needs a confirmation, and stdin is no terminal", "add --yes", Exit.USAGE)
+    click.confirm(f"{what}. Go on?", abort=True, err=True)
+
+
+def _request_id(given: str | None) -> str:
+    if given is None:
+        return f"cli-{secrets.token_hex(12)}"
+    if not re.fullmatch(ID, given):
+        raise CliError(f"--request-id {given!r:.80}", "1 to 64 letters, digits, or _ . : -", Exit.USAGE)
+    return given
+
+
+def _reason(given: str | None) -> str:
+    reason = (given or NO_REASON).strip() or NO_REASON
+    if len(reason) > TEXT or not reason.isprintable():
+        raise CliError("--reason is too long or not printable", f"at most {TEXT} characters on one line", Exit.USAGE)
+    return reason
+
+
+def _actor() -> str | None:
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):
+        return None
+    return name if re.fullmatch(r"[\w.@-]{1,64}", name) else None
+
+
+def _kind(document: Mapping[str, Any]) -> OutcomeKind:
+    try:
+        return OutcomeKind(str(document.get("outcome")))
+    except ValueError:
+        return OutcomeKind.FAILED
+
+
+def _show(document: Mapping[str, Any], output: str) -> None:
+    if output == "json":
+        print_json(document)
+        return
+    done = _kind(document) is OutcomeKind.DONE
+    click.echo(f"{document.get('outcome')}: {document.get('message')}", err=not done)
+    for key, value in (document.get("detail") or {}).items():
+        click.echo(f"  {key}: {value}", err=not done)
+    if document.get("next"):
+        click.echo(f"  next: {document['next']}", err=not done)
+    if _kind(document) is OutcomeKind.UNKNOWN:
+        click.echo(f"  to try again safely: repeat with --request-id {document.get('request_id')}", err=True)

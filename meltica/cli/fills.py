@@ -1,0 +1,19 @@
+"""Fills: `meltica fills`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+
+from meltica.cli.pages import page_options, show_pages
+
+COLUMNS: Final = ("seq", "venue", "symbol", "trade_id", "strategy", "side", "price", "quantity", "fee", "fee_asset")
+
+
+@click.command()
+@page_options
+@click.pass_context
+def fills(context: click.Context, /, **options: Any) -> None:
+    """Every trade of ours, each once, oldest first."""
+    show_pages(context, "fills", COLUMNS, options)

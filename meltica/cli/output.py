@@ -1,0 +1,77 @@
+"""Output: how results are shown.
+
+Only printing may live here.  Results go to stdout, as a table for a person or as one JSON document for a
+program; everything said about them goes to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+output_option = click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to show it."
+)
+node_option = click.option("--node", help="Ask this node alone; by default the freshest answer is shown.")
+
+
+def print_json(document: Mapping[str, object]) -> None:
+    """One document, one line, so that a stream of them is easy to read."""
+    click.echo(json.dumps(document))
+
+
+def console() -> Console:
+    """Stdout for people; no colours where it is no terminal."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def table_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A table whose numbers stand right."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False)
+    found = [[_cell(value) for value in row] for row in rows]
+    for place, column in enumerate(columns):
+        numeric = bool(found) and all(_number(row[place].plain) for row in found)
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
+    for row in found:
+        table.add_row(*row)
+    return table
+
+
+def as_of(document: Mapping[str, Any]) -> str:
+    """When and by whom what is shown was known."""
+    stamp = document.get("as_of") or {}
+    age = stamp.get("age_s")
+    who = f" by {document['node']}" if "node" in document else ""
+    old = "" if age is None else f", {age:.1f} s old"
+    return f"as of {moment(stamp.get('wall_ns'))}{who}, index {stamp.get('index')}{old}"
+
+
+def moment(wall_ns: object) -> str:
+    """A point in time, UTC, to the millisecond."""
+    if not isinstance(wall_ns, int):
+        return "-"
+    return datetime.fromtimestamp(wall_ns // 1_000_000 / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
+
+
+def _cell(value: object) -> Text:
+    if isinstance(value, Text):
+        return value
+    if value is None or value == "":
+        return Text("-", style="dim")
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
+    if isinstance(value, Mapping):
+        return Text(" ".join(f"{key}:{inner}" for key, inner in value.items()) or "-")
+    return Text(str(value))
+
+
+def _number(text: str) -> bool:
+    return text == "-" or text.lstrip("-").replace(".", "", 1).isdigit()

@@ -1,0 +1,83 @@
+"""Place: where the operator's commands find a cluster.
+
+Only reading `DIR/cluster.toml` may live here: the nodes' addresses, the authority, the operator's certificate
+and the tokens, all relative to DIR.  `meltica cluster create` writes that file; an operator on another machine
+copies it with the files that it names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+from attrs import frozen
+
+from meltica.api.outcomes import Exit
+from meltica.cli.errors import CliError
+from meltica.config import NAME, NAME_WORDS, read_document
+from meltica.tables import ConfigError, Reader
+
+FILE: Final = "cluster.toml"
+HOW: Final = "give --cluster DIR (or set MELTICA_CLUSTER) with a folder that `meltica cluster create` made"
+
+
+@frozen
+class ClusterPlace:
+    """A cluster as an operator reaches it."""
+
+    folder: Path
+    cluster: str
+    name: str
+    apis: dict[str, str]  # a node's name -> https://host:port
+    ca: Path
+    cert: Path
+    key: Path
+    viewer_file: Path
+    operator_file: Path
+
+
+def find_place(folder: Path | None) -> ClusterPlace:
+    """The cluster in `folder`.  Raises CliError (wrong usage) with every error of its file."""
+    if folder is None:
+        raise CliError("which cluster?", HOW, Exit.USAGE)
+    file = folder / FILE
+    if not file.is_file():
+        raise CliError(f"{folder} is no cluster's folder: it has no {FILE}", HOW, Exit.USAGE)
+    errors: list[ConfigError] = []
+    top = Reader("", read_document(file, errors), folder.resolve(), errors)
+    place = _place(folder, top) if not errors else None
+    if errors or place is None:
+        lines = "\n".join(f"  {error}" for error in errors)
+        raise CliError(f"{file} is broken:\n{lines}", "correct it", Exit.USAGE)
+    return place
+
+
+def _place(folder: Path, top: Reader) -> ClusterPlace:
+    head, operator, nodes = (top.table_of(key, required=True) for key in ("cluster", "operator", "nodes"))
+    apis = {}
+    for name, one in nodes.named_tables(NAME, NAME_WORDS):
+        apis[name] = one.url("api", ("https",))
+        one.finish()
+    place = ClusterPlace(
+        folder=folder,
+        cluster=head.text("id", "six lower-case hex digits", r"[0-9a-f]{6}"),
+        name=head.text("name", "a name", r"[\w -]{1,40}"),
+        apis=apis,
+        ca=operator.file("ca"),
+        cert=operator.file("cert"),
+        key=operator.file("key"),
+        viewer_file=operator.file("viewer_file"),
+        operator_file=operator.file("operator_file"),
+    )
+    for table in (head, operator, top):
+        table.finish()
+    if not apis:
+        nodes.note("n1", "no node", "at least one table [nodes.NAME] with its api")
+    return place
+
+
+def place_of(context: click.Context) -> ClusterPlace:
+    """The cluster that the global option names."""
+    folder = context.find_root().params.get("cluster")
+    return find_place(Path(folder) if folder else None)

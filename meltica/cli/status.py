@@ -1,0 +1,152 @@
+"""Status: `meltica status`, the whole cluster on one screen.
+
+Only asking every node, putting their answers together and showing them may live here.  Each node's own row
+comes from itself; the rest from the active node, or from whoever has applied most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import click
+import trio
+from rich.console import Console
+from rich.text import Text
+
+from meltica.api.outcomes import Exit
+from meltica.cli.client import Client, Document, NoAnswer, freshest_of
+from meltica.cli.output import as_of, console, output_option, print_json, table_of
+from meltica.cli.place import place_of
+
+PATH: Final = "/api/v1/status"
+UNKNOWN_ROW: Final[Mapping[str, object]] = {
+    "reachable": False,
+    "role": None,
+    "term": None,
+    "last_index": None,
+    "committed_index": None,
+    "applied_index": None,
+    "state_digest": None,
+    "digest_index": None,
+    "active": False,
+    "promotable": False,
+    "version": None,
+}
+COLOURS: Final = {"running": "green", "reducing": "yellow", "halted": "red"}
+
+
+@click.command()
+@output_option
+@click.pass_context
+def status(context: click.Context, output: str) -> None:
+    """Who leads, who trades, how far each node is; exit code 6 if something is degraded."""
+    answers = trio.run(Client(place_of(context)).read_all, PATH)
+    document = merged(answers)
+    wrong = troubles(document, answers)
+    if output == "json":
+        print_json(document)
+    else:
+        show(document, wrong, console())
+    if wrong:
+        context.exit(int(Exit.DEGRADED))
+
+
+def merged(answers: Mapping[str, Document | NoAnswer]) -> dict[str, Any]:
+    """One document of all answers.  Raises CliError where there is none."""
+    heard = {name: one for name, one in answers.items() if not isinstance(one, NoAnswer)}
+    actives = [one for name, one in heard.items() if (_row(one, name) or {}).get("active")]
+    base = max(actives, key=lambda one: int(one.get("epoch") or 0)) if actives else freshest_of(answers)
+    rows = []
+    for name in answers:
+        own = _row(heard[name], name) if name in heard else None
+        rows.append({"name": name, **(own or UNKNOWN_ROW), "reachable": name in heard})
+    return {**base, "nodes": rows}
+
+
+def _row(document: Document, name: str) -> Mapping[str, Any] | None:
+    return next((row for row in document.get("nodes", []) if row.get("name") == name), None)
+
+
+def troubles(document: Mapping[str, Any], answers: Mapping[str, Document | NoAnswer]) -> list[str]:
+    """What is degraded, a sentence each, with what to do."""
+    found = []
+    for name, answer in answers.items():
+        if isinstance(answer, NoAnswer):
+            found.append(f"{name} does not answer ({answer.message}): start it, or read its log")
+    if document.get("active") is None:
+        if document.get("waiting"):
+            found.append(f"nobody trades: {document['waiting']}; see runbooks/fail-over-by-hand.md")
+        else:
+            found.append("nobody trades: a takeover takes under a second; if it stays so, read the nodes' logs")
+    if len([row for row in document["nodes"] if row["active"]]) > 1:
+        found.append("two nodes say that they are active: at most one can send, but find out why")
+    found.extend(_digest_troubles(document["nodes"]))
+    return found
+
+
+def _digest_troubles(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Nodes that differ at the same index: rule 7 is broken."""
+    seen: dict[object, tuple[str, object]] = {}
+    found = []
+    for row in rows:
+        if not row["state_digest"]:
+            continue
+        name, digest = seen.setdefault(row["digest_index"], (row["name"], row["state_digest"]))
+        if digest != row["state_digest"]:
+            found.append(f"{name} and {row['name']} differ at index {row['digest_index']}: halt, and keep both folders")
+    return found
+
+
+# --- showing --------------------------------------------------------------------------------------------------
+
+
+def show(document: Mapping[str, Any], wrong: Sequence[str], out: Console) -> None:
+    """The screen."""
+    trading = str(document.get("trading"))
+    line = Text.assemble(
+        f"cluster {document.get('cluster')}  ",
+        (trading.upper(), f"bold {COLOURS.get(trading, 'red')}"),
+        f"  {document.get('mode')}  active: ",
+        (str(document.get("active") or "nobody"), "bold" if document.get("active") else "bold red"),
+        f"  epoch {document.get('epoch')}",
+    )
+    out.print(line)
+    for cause in _causes(document):
+        out.print(Text(f"  {cause}", style="red"))
+    out.print(_nodes(document))
+    out.print(_venues(document.get("venues", [])))
+    counts = document.get("orders", {})
+    doubt = counts.get("in_doubt", 0)
+    out.print(Text(f"orders: {counts.get('open')} open, {doubt} in doubt", style="yellow" if doubt else ""))
+    held = ", ".join(f"{one['quantity']} {one['symbol']} at {one['venue']}" for one in document.get("positions", []))
+    out.print(Text(f"positions: {held or 'none'}"))
+    out.print(Text(as_of(document), style="dim"))
+    for sentence in wrong:
+        out.print(Text(f"! {sentence}", style="bold red"))
+
+
+def _causes(document: Mapping[str, Any]) -> list[str]:
+    risk = document.get("risk") or {}
+    pairs = [("halted", one) for one in risk.get("halts", [])] + [("reducing", one) for one in risk.get("reduces", [])]
+    return [f"{word} by {one.get('cause')}: {one.get('reason') or 'no reason given'}" for word, one in pairs]
+
+
+def _nodes(document: Mapping[str, Any]) -> object:
+    columns = ("node", "role", "active", "term", "last", "committed", "applied", "promotable", "digest", "version")
+    rows = []
+    for row in document["nodes"]:
+        if not row["reachable"]:
+            rows.append((row["name"], Text("unreachable", style="bold red"), *[None] * (len(columns) - 2)))
+            continue
+        active = Text("active", style="bold green") if row["active"] else None
+        digest = f"{str(row['state_digest'])[:8]}@{row['digest_index']}" if row["state_digest"] else None
+        indexes = (row["term"], row["last_index"], row["committed_index"], row["applied_index"])
+        rows.append((row["name"], row["role"], active, *indexes, row["promotable"], digest, row["version"]))
+    return table_of("", columns, rows)
+
+
+def _venues(venues: Sequence[Mapping[str, Any]]) -> object:
+    columns = ("venue", "connected", "stream age s", "clock offset s")
+    rows = [(one["name"], one["connected"], one.get("stream_age_s"), one.get("clock_offset_s")) for one in venues]
+    return table_of("", columns, rows)
