@@ -2,17 +2,53 @@
 
 Only the pump lives here: it hands inputs to the guard, commits one store batch a step, applies what is committed
 and says which frames may leave.  No Trio, no clock but the one passed in, no I/O but the Store.  See DESIGN.md.
+
+The order of things (hazard 1 of pysyncobj.md): a step buffers all that it changes, commits it as one batch, and holds
+back every frame that promises something of that batch until `synced` says that it is durable.  Met here besides:
+8 (an outcome for every proposal), 9 and 20 (apply happens here, once an index), 18 (a disk that stalls), 21 (the size
+of an entry).
 """
 
 from __future__ import annotations
 
-import random
+import random as randomness
+from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
-from attrs import frozen
+from attrs import define, frozen
 
+from cluster.guard import Guard
+from cluster.journal import Journal, JournalFault
 from cluster.store import Store, Ticket
-from cluster.types import AppliedEntry, MonoNs, Outcome, Peer, RoleChanged, StateMachine, Status, Timers, Token
+from cluster.types import (
+    MAX_ENTRY,
+    Applied,
+    AppliedEntry,
+    ApplyOutcome,
+    LogIndex,
+    MonoNs,
+    NotLeader,
+    Outcome,
+    OutcomeUnknown,
+    Peer,
+    PeerStatus,
+    Role,
+    RoleChanged,
+    StateMachine,
+    Status,
+    Term,
+    Timers,
+    Token,
+)
+from cluster.wire import Entry, WireError, decode, pack_commands, unpack_commands
+
+MAX_WAITING: Final = 4096  # proposals without an outcome; more are refused (Busy)
+MAX_COMMAND: Final = MAX_ENTRY - 16  # bytes: an entry has a type byte and two msgpack headers
+_COMMAND_HEADER: Final = 5  # bytes of msgpack's longest header of a byte string
+_APPLY_COMMANDS: Final = 512  # commands applied in one step, before the driver may look elsewhere
+_READ: Final = 64  # entries read at once for that
+_SOONEST: Final = 1_000_000  # ns: a wake-up that is overdue after a step is not asked for sooner than this
 
 
 class Busy(Exception):
@@ -21,6 +57,10 @@ class Busy(Exception):
 
 class ApplyFault(Exception):
     """The state machine raised: a fault of the program.  The node must stop; `index` says at which entry."""
+
+    def __init__(self, index: LogIndex, why: str) -> None:
+        super().__init__(f"applying entry {index} failed ({why}): the node stops there; isolate that entry")
+        self.index = index
 
 
 @frozen
@@ -40,10 +80,28 @@ class Ready:
     wake_at: MonoNs
 
 
-class Replica:
-    """One node of the cluster (signatures; the body is being written)."""
+@frozen
+class _Proposal:
+    """A command that waits to be appended; `at` is s, its time before that."""
 
-    def __init__(
+    command: bytes
+    token: Token
+    at: MonoNs
+
+
+@define
+class _Own:
+    """An entry that this replica appended as leader, and who waits for it."""
+
+    term: int
+    proposed: MonoNs
+    tokens: tuple[Token, ...]
+
+
+class Replica:
+    """One node of the cluster."""
+
+    def __init__(  # noqa: PLR0917 # the face that the driver and the simulator build on
         self,
         name: Peer,
         peers: Sequence[Peer],
@@ -51,52 +109,342 @@ class Replica:
         store: Store,
         machine: StateMachine,
         clock: Callable[[], MonoNs],
-        random: random.Random,
+        random: randomness.Random,
     ) -> None:
-        """`peers` are the others' names (two, or four).  Loads the machine from the store."""
+        """`peers` are the others' names (two, or four).  Loads the machine from the store.
+
+        Raises:
+            ValueError: no peers, or this node among them.
+            JournalFault: the stored log and the stored state contradict each other.
+        """
+        if not peers or name in peers:
+            raise ValueError(f"{name} needs peers, itself not among them: {list(peers)}")
+        self.bad_frames = 0
+        self._name = name
+        self._timers = timers
+        self._store = store
+        self._machine = machine
+        self._clock = clock
+        self._journal = Journal(store, clock)
+        self._guard = Guard(name, peers, timers, journal=self._journal, clock=clock, random=random)
+        self._applied = int(store.meta().applied_index)
+        machine.load(LogIndex(self._applied), store.state())
+        self._fault: str | None = None
+        self._raised: JournalFault | None = None  # by a frame, for the next step
+        self._queue: deque[_Proposal] = deque()
+        self._own: dict[int, _Own] = {}  # by index
+        self._waiting = 0  # tokens in _queue and _own
+        self._outcomes: list[tuple[Token, Outcome]] = []
+        self._sends: list[tuple[Peer, bytes]] = []  # may leave
+        self._held: deque[tuple[Ticket, Peer, bytes]] = deque()  # wait for a sync
+        self._promised = Ticket(0)  # the newest batch that a promise may speak of
+        self._durable = Ticket(0)
+        self._unsynced: deque[tuple[Ticket, MonoNs]] = deque()  # since when each such batch waits
+
+    # Inputs
 
     def connected(self, peer: Peer) -> None:
         """Our own dialled connection to `peer` is up: frames to it can be sent."""
+        if self._fault is None:
+            self._guard.connected(peer)
 
     def disconnected(self, peer: Peer) -> None:
         """Our own dialled connection to `peer` ended."""
+        if self._fault is None:
+            self._guard.disconnected(peer)
 
     def inbound_up(self, peer: Peer) -> None:
         """The connection that `peer` dialled to us is up."""
+        if self._fault is None:
+            self._guard.inbound(peer, up=True)
 
     def inbound_down(self, peer: Peer) -> None:
         """The connection that `peer` dialled to us ended: its process died, or it closed it.
 
         A leader counts as lost when our connection to it is down and its connection to us is not up.
         """
+        if self._fault is None:
+            self._guard.inbound(peer, up=False)
 
     def received(self, peer: Peer, frame: bytes) -> None:
-        """A frame from `peer`; one that is not ours is dropped and counted in `bad_frames`, never raised."""
+        """A frame from `peer`; one that is not ours is dropped and counted in `bad_frames`.
+
+        Never raises; if the frame shows that two histories are committed, the next `step` raises JournalFault.
+        """
+        if self._fault is not None:
+            return
+        try:
+            message = decode(frame)
+        except WireError:
+            self.bad_frames += 1
+            return
+        try:
+            self._guard.received(peer, message)
+        except JournalFault as error:
+            self.stop(str(error))
+            self._raised = error
 
     def propose(self, command: bytes, token: Token) -> None:
         """Queue a command; its outcome comes from a later `step`, under `token`.
 
         Raises:
             ValueError: the command does not fit into an entry (256 KiB).
-            Busy: too many commands wait.
+            Busy: too many commands wait; surely not done.
         """
+        if len(command) > MAX_COMMAND:
+            raise ValueError(f"a command has at most {MAX_COMMAND} bytes, not {len(command)}")
+        if self._waiting >= MAX_WAITING:
+            raise Busy(f"{self._waiting} proposals wait already: propose again when some have an outcome")
+        if self._fault is not None or self._guard.core.role is not Role.LEADER:
+            self._outcomes.append((token, NotLeader(None if self._fault is not None else self._guard.core.leader)))
+            return
+        self._waiting += 1
+        self._queue.append(_Proposal(command, token, self._clock()))
 
     def synced(self, ticket: Ticket) -> None:
-        """Everything up to `ticket` is durable."""
+        """Everything up to `ticket` is durable: what waited for that may leave, and our own copy counts."""
+        if self._fault is not None or ticket <= self._durable:
+            return
+        self._durable = ticket
+        while self._unsynced and self._unsynced[0][0] <= ticket:
+            self._unsynced.popleft()
+        while self._held and self._held[0][0] <= ticket:
+            _, peer, frame = self._held.popleft()
+            if self._guard.linked(peer):
+                self._sends.append((peer, frame))
+        self._journal.made_durable(ticket)
+        self._guard.synced()
 
     def sync_failed(self, reason: str) -> None:
         """A sync failed: this replica takes no further part; the process must end (rule 8)."""
+        self.stop(f"the disk failed: {reason}")
+
+    def stop(self, reason: str) -> None:
+        """Take no further part: what waits has no outcome here.  For a shutdown, call `stop_leading` and step first."""
+        if self._fault is None:
+            self._fault = reason
+            self._settle_queue(None)
+            self._settle_unknown(reason, -1)
+            self._held.clear()
+            self._sends.clear()
 
     def transfer(self, to: Peer) -> None:
-        """As leader, hand over to `to` as soon as it has every entry; given up after the shortest election timeout."""
+        """As leader, hand over to `to` as soon as it has every entry; given up after the shortest election timeout.
+
+        Nothing is appended meanwhile: proposals wait, and are NotLeader if it succeeds.
+
+        Raises:
+            ValueError: `to` is not a peer.
+        """
+        if to not in self._guard.peers:
+            raise ValueError(f"{to} is not a peer of this node")
+        if self._fault is None:
+            self._guard.transfer(to)
 
     def stop_leading(self, reason: str) -> None:
         """As leader, step down now, in a new term, and tell the others."""
+        if self._fault is None:
+            self._guard.resign(reason)
+
+    # The pump
 
     def step(self) -> Ready:
-        """Advance.  Raises ApplyFault or StoreFault: then stop the process."""
-        raise NotImplementedError
+        """Advance.
+
+        Raises:
+            ApplyFault: the state machine raised.  Nothing of this step counts; the process must stop.
+            StoreFault: the disk refused the batch.  The same.
+            JournalFault: the log contradicts itself or the leader.  The same.
+        """
+        if self._raised is not None:
+            raised, self._raised = self._raised, None
+            raise raised
+        if self._fault is not None:
+            return self._ready((), MonoNs(self._clock() + self._timers.election_max))
+        try:
+            self._watch_disk()
+            self._advance()
+            applied = self._apply()
+            self._settle()
+            self._commit()
+        except Exception as error:
+            self.stop(str(error))
+            raise
+        return self._ready(tuple(applied), self._wake_at())
 
     def status(self) -> Status:
         """This node's view, now."""
-        raise NotImplementedError
+        core, journal, guard = self._guard.core, self._journal, self._guard
+        peers = tuple(
+            PeerStatus(peer, guard.linked(peer), LogIndex(guard.matched(peer)), guard.heard(peer))
+            for peer in guard.peers
+        )
+        leader = core.leader if self._fault is None else None
+        return Status(
+            self._name,
+            core.role if self._fault is None else Role.FOLLOWER,
+            Term(core.term),
+            leader,
+            LogIndex(journal.last),
+            LogIndex(journal.synced),
+            LogIndex(core.commit),
+            LogIndex(self._applied),
+            peers,
+            self._fault or guard.stalled,
+        )
+
+    # Inside: one step
+
+    def _watch_disk(self) -> None:
+        """Hazard 18: a leader whose disk takes no more steps down; nobody stands, or is encouraged, on such a disk."""
+        now = self._clock()
+        since = self._unsynced[0][1] if self._unsynced else now
+        if now - since < self._timers.fallback:
+            self._guard.stalled = None
+        elif self._guard.stalled is None:
+            self._guard.stalled = f"the disk has not synced for {(now - since) // 1_000_000} ms"
+            self._guard.resign("disk")
+
+    def _advance(self) -> None:
+        """Let the guard and the core act; see what became of the proposals handed to the core."""
+        handed = self._hand_over()
+        last = self._journal.last
+        self._guard.tick()
+        for entry, proposals in handed:
+            if self._journal.last > last and self._journal.entry(last + 1)[0] is entry:
+                last += 1
+                term = self._journal.entry(last)[2]
+                self._own[last] = _Own(term, proposals[0].at, tuple(p.token for p in proposals))
+            else:  # a step-down came first: the core has dropped it (8)
+                self._refuse(proposals, self._guard.core.leader)
+
+    def _hand_over(self) -> list[tuple[bytes, list[_Proposal]]]:
+        """What waits, as entries: as many proposals in one as fit."""
+        handed: list[tuple[bytes, list[_Proposal]]] = []
+        if self._guard.core.role is not Role.LEADER or self._guard.transferring or self._guard.stalled:
+            return handed
+        while self._queue:
+            batch = self._take_batch()
+            entry = pack_commands(tuple(p.command for p in batch))
+            self._guard.propose(entry)
+            handed.append((entry, batch))
+        return handed
+
+    def _take_batch(self) -> list[_Proposal]:
+        batch, size = [self._queue.popleft()], MAX_ENTRY - MAX_COMMAND
+        size += len(batch[0].command)
+        while self._queue:
+            size += len(self._queue[0].command) + _COMMAND_HEADER
+            if size > MAX_ENTRY:
+                break
+            batch.append(self._queue.popleft())
+        return batch
+
+    def _apply(self) -> list[AppliedEntry]:
+        """Apply what is committed and not applied, each index once (9, 20), a bounded number a step."""
+        applied: list[AppliedEntry] = []
+        done = 0
+        commit = self._guard.core.commit
+        while self._applied < commit and done < _APPLY_COMMANDS:
+            for entry in self._journal.read(self._applied + 1, min(_READ, commit - self._applied)):
+                applied.append(self._apply_one(entry))
+                done += 1 + len(applied[-1].commands)
+                if done >= _APPLY_COMMANDS:
+                    break
+        if applied:
+            self._store.set_applied(LogIndex(self._applied))
+            self._journal.metered = True
+        return applied
+
+    def _apply_one(self, entry: Entry) -> AppliedEntry:
+        payload, number, term_number = entry
+        index, term = LogIndex(number), Term(term_number)
+        commands, outcome = self._run_machine(index, term, payload)
+        for key, value in outcome.writes:
+            self._store.put_state(key, value)
+        for place, record in enumerate(outcome.audit):
+            self._store.put_audit(index, place, record)
+        self._applied = number
+        own = self._own.pop(number, None)
+        if own is not None and own.term != term:
+            self._unknown(own.tokens, "deposed")
+            own = None
+        if own is not None:
+            self._waiting -= len(own.tokens)
+            for token, result in zip(own.tokens, outcome.results, strict=False):
+                self._outcomes.append((token, Applied(index, term, result)))
+        at = self._journal.appended_at(number)
+        proposed = None if own is None else own.proposed
+        return AppliedEntry(index, term, commands, outcome.results, own is not None, proposed, at)
+
+    def _run_machine(self, index: LogIndex, term: Term, payload: bytes) -> tuple[tuple[bytes, ...], ApplyOutcome]:
+        try:
+            commands = unpack_commands(payload)
+            outcome = self._machine.apply(index, term, commands)
+        except Exception as error:
+            raise ApplyFault(index, f"{type(error).__name__}: {error}") from error
+        if len(outcome.results) != len(commands):
+            raise ApplyFault(index, f"{len(commands)} commands gave {len(outcome.results)} results")
+        return commands, outcome
+
+    def _settle(self) -> None:
+        """Outcomes of what this node can't see through any more (8)."""
+        core = self._guard.core
+        if core.role is not Role.LEADER:
+            self._settle_queue(core.leader)
+            self._settle_unknown("deposed before it was committed", -1)
+        else:
+            self._settle_unknown("deposed before it was committed", core.term)
+
+    def _settle_queue(self, leader: Peer | None) -> None:
+        if self._queue:
+            self._refuse(list(self._queue), leader)
+            self._queue.clear()
+
+    def _settle_unknown(self, reason: str, term: int) -> None:
+        """Give up waiting for entries of other terms than `term`.  They stay ours: they may still commit."""
+        for own in self._own.values():
+            if own.tokens and own.term != term:
+                self._unknown(own.tokens, reason)
+                own.tokens = ()
+
+    def _unknown(self, tokens: tuple[Token, ...], reason: str) -> None:
+        self._waiting -= len(tokens)
+        self._outcomes.extend((token, OutcomeUnknown(reason)) for token in tokens)
+
+    def _refuse(self, proposals: Sequence[_Proposal], leader: Peer | None) -> None:
+        self._waiting -= len(proposals)
+        leader = None if leader == self._name else leader
+        self._outcomes.extend((p.token, NotLeader(leader)) for p in proposals)
+
+    def _commit(self) -> None:
+        """One batch a step; then sort what wants to leave: at once, or when the batch is synced."""
+        if self._journal.dirty or self._journal.metered:
+            promise = self._journal.dirty
+            ticket = self._store.commit()
+            self._journal.committed(ticket)
+            if promise:
+                self._promised = ticket
+                self._unsynced.append((ticket, self._clock()))
+        outbox, self._guard.outbox = self._guard.outbox, []
+        for out in outbox:
+            if out.promise and self._promised > self._durable:
+                self._held.append((self._promised, out.peer, out.frame))
+            else:
+                self._sends.append((out.peer, out.frame))
+
+    def _wake_at(self) -> MonoNs:
+        now = self._clock()
+        if self._applied < self._guard.core.commit:
+            return now
+        wake = self._guard.wake_at()
+        if self._unsynced and self._guard.stalled is None:
+            wake = min(wake, MonoNs(self._unsynced[0][1] + self._timers.fallback))
+        return wake if wake > now else MonoNs(now + _SOONEST)
+
+    def _ready(self, applied: tuple[AppliedEntry, ...], wake_at: MonoNs) -> Ready:
+        sends, self._sends = self._sends, []
+        outcomes, self._outcomes = self._outcomes, []
+        roles, self._guard.roles = self._guard.roles, []
+        wanted = self._promised if self._promised > self._durable and self._fault is None else None
+        return Ready(tuple(sends), wanted, applied, tuple(outcomes), tuple(roles), wake_at)

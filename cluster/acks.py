@@ -1,0 +1,137 @@
+"""Acks: what a leader knows of each follower, and what the core may be told of it.
+
+Pure.  Met here, by number of pysyncobj.md: 1 (a follower's copy counts only up to what the leader itself has synced,
+so that the leader's own copy, which the core always counts, counts only once it is synced), 5 (an answer counts from
+the sending of what it answers), 6 (stale resets are clamped to what is matched), 26 (no back-off index by index:
+the answer says where to go on).  Also the flow control of a follower that is far behind.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from cluster.types import MonoNs, Peer
+from cluster.wire import MAX_ENTRIES, Ack, Entry
+
+WINDOW: Final = 4 * 1024 * 1024  # bytes of entries sent to one follower and not answered
+Delivery = tuple[dict[str, Any], MonoNs]  # a message for the core, and the time that it shall see
+
+
+class _Follower:
+    """One follower, in the current term."""
+
+    __slots__ = ("answered", "delivered", "flight", "flight_bytes", "matched", "next", "reset_at")
+
+    def __init__(self, following: int, now: MonoNs) -> None:
+        self.matched = 0  # it has the log up to here, synced
+        self.delivered = 0  # the core was told so
+        self.next = following  # the first entry not sent yet
+        self.answered = now  # when the newest append that it answered was sent; the core starts with "now"
+        self.reset_at = MonoNs(0)
+        self.flight: deque[tuple[int, int]] = deque()  # (last index, bytes) of appends not answered
+        self.flight_bytes = 0
+
+    def land(self, index: int) -> None:
+        while self.flight and self.flight[0][0] <= index:
+            self.flight_bytes -= self.flight.popleft()[1]
+
+    def forget_flight(self) -> None:
+        self.flight.clear()
+        self.flight_bytes = 0
+
+
+class Acks:
+    """The leader's book of its followers."""
+
+    def __init__(self, peers: Sequence[Peer]) -> None:
+        self._peers = tuple(peers)
+        self._followers = {peer: _Follower(2, MonoNs(0)) for peer in peers}
+
+    def lead(self, last: int, now: MonoNs) -> None:
+        """A new term begins, with the log ending at `last`: the core goes on behind it for everyone."""
+        self._followers = {peer: _Follower(last + 1, now) for peer in self._peers}
+
+    def matched(self, peer: Peer) -> int:
+        """Up to where this follower has our log."""
+        return self._followers[peer].matched
+
+    def answered(self, peer: Peer) -> MonoNs:
+        """When the newest append that it has answered was sent."""
+        return self._followers[peer].answered
+
+    def answer(self, peer: Peer, ack: Ack, last: int, synced: int, now: MonoNs) -> list[Delivery]:
+        """Take an answer of the current term; returns what the core is told.
+
+        `last`: the end of our log; a claim beyond it is not an answer to anything we sent, and is dropped.
+        """
+        if ack.verified > last or ack.answers > now:
+            return []
+        follower = self._followers[peer]
+        follower.answered = max(follower.answered, MonoNs(ack.answers))
+        if ack.success:
+            follower.matched = max(follower.matched, ack.verified)
+            follower.next = max(follower.next, follower.matched + 1)
+            follower.land(follower.matched)
+            return self.tell(peer, synced) or [_told(follower, 2, reset=False, success=False)]
+        if ack.answers < follower.reset_at:  # it answers what left before the last reset: known already
+            return [_told(follower, 2, reset=False, success=False)]
+        return [self._go_on_at(follower, max(ack.verified, follower.matched) + 1, now)]
+
+    def tell(self, peer: Peer, synced: int) -> list[Delivery]:
+        """What of this follower's matches may count now that our own log is synced up to `synced`."""
+        follower = self._followers[peer]
+        may = min(follower.matched, synced)
+        if may <= follower.delivered:
+            return []
+        follower.delivered = may
+        deliveries = [_told(follower, may + 1, reset=False, success=True)]
+        if follower.next != may + 1:  # the core takes the match for the end of what was sent: it is not
+            deliveries.append(_told(follower, follower.next, reset=True, success=False))
+        return deliveries
+
+    def reconnected(self, peer: Peer, now: MonoNs) -> list[Delivery]:
+        """A new connection: what was in flight on the old one is taken for lost."""
+        follower = self._followers[peer]
+        follower.forget_flight()
+        return [self._go_on_at(follower, follower.matched + 1, now)] if follower.matched else []
+
+    def sending(self, peer: Peer, previous: int, entries: Sequence[Entry]) -> int:
+        """How many of these entries may leave now; counts them as in flight.  Fewer than all: see `rewind`."""
+        follower = self._followers[peer]
+        count = min(len(entries), MAX_ENTRIES)
+        size = sum(len(entry[0]) for entry in entries[:count])
+        if follower.flight_bytes and follower.flight_bytes + size > WINDOW:
+            count = size = 0
+        if count:
+            follower.flight.append((previous + count, size))
+            follower.flight_bytes += size
+            follower.next = previous + count + 1
+        elif entries:
+            follower.next = previous + 1
+        return count
+
+    def following(self, peer: Peer) -> int:
+        """The first entry that was not sent to this follower yet."""
+        return self._followers[peer].next
+
+    def full(self, peer: Peer) -> bool:
+        """Whether nothing more may leave before an answer comes."""
+        return self._followers[peer].flight_bytes >= WINDOW
+
+    def rewind(self, peer: Peer) -> Delivery:
+        """Tell the core where sending really stopped."""
+        follower = self._followers[peer]
+        return _told(follower, follower.next, reset=True, success=False)
+
+    def _go_on_at(self, follower: _Follower, index: int, now: MonoNs) -> Delivery:
+        follower.next = index
+        follower.reset_at = now
+        follower.forget_flight()
+        return _told(follower, index, reset=True, success=False)
+
+
+def _told(follower: _Follower, following: int, *, reset: bool, success: bool) -> Delivery:
+    message = {"type": "next_node_idx", "next_node_idx": following, "reset": reset, "success": success}
+    return message, follower.answered

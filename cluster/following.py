@@ -1,0 +1,77 @@
+"""Following: what a follower has verified of its leader's log, and how an append is made to fit.
+
+Pure.  Met here, by number of pysyncobj.md: 2 (the commit index goes no further than what is verified), 6 (what is
+matched is never truncated, an applied entry never), 26 (the answer says from where on the leader has to send).
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from cluster.journal import Journal, JournalFault
+from cluster.wire import Append, Entry
+
+
+@frozen
+class Fitted:
+    """An append as the core may see it: it truncates only what contradicts the leader."""
+
+    previous: int
+    previous_term: int
+    entries: tuple[Entry, ...]
+    commit: int
+
+
+class Following:
+    """The leader's log as far as this follower knows that its own is the same."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._term = -1
+        self.verified = 1
+
+    def fit(self, append: Append) -> Fitted:
+        """Trim what is already matched; count what is new as verified.
+
+        An append whose `previous` we lack, or have otherwise, is returned as it is: the core refuses it, and its
+        answer says `verified`, behind which the leader goes on at once (26).
+
+        Raises:
+            JournalFault: the leader contradicts what is committed, or what it has said before in this term.
+        """
+        self._follow(append.term)
+        if self._journal.term(append.previous) != append.previous_term:
+            self._check_above(append.previous)
+            return Fitted(append.previous, append.previous_term, append.entries, 0)
+        matched = self._matched(append)
+        new = append.entries[matched - append.previous :]
+        if new and matched < self._journal.last:
+            self._check_above(matched + 1)
+        self.verified = max(self.verified, matched + len(new))
+        # Without news it is a heartbeat at the very end of our log, whatever lies there: the core then truncates
+        # nothing.  A tail that is not verified stays until an entry contradicts it.
+        at = matched if new else self._journal.last
+        term = self._journal.entry(at)[2]
+        return Fitted(at, term, new, min(append.commit, self.verified))
+
+    def _follow(self, term: int) -> None:
+        """A new term's leader: what is committed is surely in its log, of the rest nothing is known."""
+        if term != self._term:
+            self._term = term
+            self.verified = max(1, self._journal.commit)
+
+    def _matched(self, append: Append) -> int:
+        """The last index up to which the append and our log agree."""
+        at = append.previous
+        for entry in append.entries:
+            if self._journal.term(at + 1) != entry[2]:
+                break
+            at += 1
+        return at
+
+    def _check_above(self, index: int) -> None:
+        if index <= max(self.verified, self._journal.commit):
+            raise JournalFault(
+                f"the leader of term {self._term} contradicts entry {index}, but {self.verified} was verified "
+                f"and {self._journal.commit} is committed: stop this node and compare the logs"
+            )

@@ -1,0 +1,489 @@
+"""Guard: between the wire and pysyncobj's core.  What either says to the other passes here, checked and corrected.
+
+Only the passing lives here; what is known of followers is in `acks`, of a leader's log in `following`, of elections in
+`elections`.  Met here, by number of pysyncobj.md: 4 (the core sees its connections only while it leads, while it
+starts an election that a pre-vote won, and while it counts a vote), 5 (acknowledgements carry their term), 10 and 19
+(no other message passes, forwarded commands neither way), 22 (an append of an older term is answered with the newer
+one, and the leader elects itself above it), 25 (a follower is hidden inside `send` once enough is in flight).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Final
+
+from attrs import define
+
+from cluster.acks import Acks, Delivery
+from cluster.elections import Elections, Rank, Situation
+from cluster.following import Following
+from cluster.journal import Journal, JournalFault
+from cluster.raft import RaftCore, Raw
+from cluster.types import MonoNs, Peer, Role, RoleChanged, Term, Timers
+from cluster.wire import (
+    BATCH,
+    Ack,
+    Append,
+    AskPreVote,
+    AskVote,
+    Message,
+    NewerTerm,
+    PreVote,
+    Resign,
+    StandNow,
+    Vote,
+    encode,
+)
+
+_TICK: Final = 1_000  # ns: the core compares floats of seconds, strictly; so much later it surely sees it
+
+
+@define
+class Outgoing:
+    """A frame, and whether it speaks of state that must be synced before it leaves."""
+
+    peer: Peer
+    frame: bytes
+    promise: bool
+
+
+@define
+class _Link:
+    """Both connections with a peer: the one we dialled, the one it dialled."""
+
+    outbound: bool = False
+    inbound: bool = False
+    heard: MonoNs | None = None
+
+
+@define
+class _Transfer:
+    """A hand-over that was asked for."""
+
+    to: Peer
+    until: MonoNs
+    sent: bool = False
+
+
+class Guard:
+    """One node's guard, and the core behind it."""
+
+    def __init__(
+        self,
+        name: Peer,
+        peers: Sequence[Peer],
+        timers: Timers,
+        *,
+        journal: Journal,
+        clock: Callable[[], MonoNs],
+        random: Random,
+    ) -> None:
+        now = clock()
+        self.outbox: list[Outgoing] = []
+        self.roles: list[RoleChanged] = []
+        self.stalled: str | None = None  # the disk's trouble: neither stand nor encourage
+        self.peers = tuple(sorted(peers))
+        self._timers = timers
+        self._journal = journal
+        self._clock = clock
+        self._links = {peer: _Link() for peer in self.peers}
+        self._acks = Acks(self.peers)
+        self._following = Following(journal)
+        self._elections = Elections(name, len(peers) + 1, timers, random, now)
+        self._votes: set[Peer] = set()
+        self._answering = MonoNs(0)  # `sent` of the append that the core is answering
+        self._broken: dict[Peer, bool] = {}  # hidden inside a send; whether the core must rewind
+        self._lost: tuple[Peer, int] | None = None  # the leader whose connection ended, and its term
+        self._transfer: _Transfer | None = None
+        self._beat = now
+        self._standing = "election"  # why it stood last
+        self._handed = False  # it leads no more because it handed over
+        self._led = MonoNs(0)  # when the leader that it follows was heard
+        self._leads = False
+        self.core = RaftCore(name, self.peers, timers, journal=journal, clock=clock, random=random, listener=self)
+        self._seen = (self.core.role, self.core.term, self.core.leader)
+
+    # Links
+
+    def connected(self, peer: Peer) -> None:
+        """Our connection to `peer` is up."""
+        self._links[peer].outbound = True
+        if self._leads:
+            self.core.show(peer)
+            self._tell(peer, self._acks.reconnected(peer, self._clock()))
+            self._send_on(peer)
+
+    def disconnected(self, peer: Peer) -> None:
+        """Our connection to `peer` ended."""
+        self._links[peer].outbound = False
+        self.core.hide(peer)
+        self._link_ended(peer)
+
+    def inbound(self, peer: Peer, *, up: bool) -> None:
+        """The connection that `peer` dialled to us came up, or ended."""
+        self._links[peer].inbound = up
+        if not up:
+            self._link_ended(peer)
+
+    def linked(self, peer: Peer) -> bool:
+        """Whether frames to `peer` can be sent."""
+        return self._links[peer].outbound
+
+    def heard(self, peer: Peer) -> MonoNs | None:
+        """When `peer` was heard: its newest frame; for a leader, the sending of what it answered last."""
+        return self._acks.answered(peer) if self._leads else self._links[peer].heard
+
+    def matched(self, peer: Peer) -> int:
+        """Up to where `peer` has our log, as far as we know as its leader."""
+        return self._acks.matched(peer) if self._leads else 0
+
+    # Messages in
+
+    def received(self, peer: Peer, message: Message) -> None:
+        """A message from a peer."""
+        self._links[peer].heard = self._clock()
+        match message:
+            case Append():
+                self._append(peer, message)
+            case Ack():
+                self._ack(peer, message)
+            case AskVote():
+                self._ask_vote(peer, message)
+            case Vote():
+                self._vote(peer, message)
+            case StandNow():
+                self._stand_now(peer, message)
+            case AskPreVote():
+                self._ask_pre_vote(peer, message)
+            case PreVote():
+                self._pre_vote(peer, message)
+            case NewerTerm():
+                self._newer_term(message)
+            case Resign():
+                self._resigned(peer, message)
+        self._note("higher term")
+
+    # Time
+
+    def tick(self) -> None:
+        """Do what is due, and let the core tick."""
+        now = self._clock()
+        if not self._leads and now >= self._elections.at:
+            self._ask(self._reason())
+        self._push_transfer(now)
+        self.core.tick()
+        self._mend()
+        self._note("fallback" if self._standing_down() else "log")
+        if self._leads and self._beat <= now:
+            self._beat = MonoNs(now + self._timers.heartbeat + _TICK)
+
+    def wake_at(self) -> MonoNs:
+        """When `tick` has something to do, at the latest."""
+        if not self._leads:
+            return self._elections.at
+        wake = min(self._beat, self._fallback_at())
+        return wake if self._transfer is None else min(wake, self._transfer.until)
+
+    # Orders
+
+    def propose(self, entry: bytes) -> None:
+        """Queue an entry for the core's next tick."""
+        self.core.propose(entry)
+
+    def synced(self) -> None:
+        """More of our own log is durable: answers that waited for that may count now."""
+        if self._leads:
+            for peer in self.peers:
+                self._tell(peer, self._acks.tell(peer, self._journal.synced))
+
+    def transfer(self, to: Peer) -> None:
+        """Hand over to `to` once it has every entry; given up after the shortest election timeout."""
+        if self._leads:
+            self._transfer = _Transfer(to, MonoNs(self._clock() + self._timers.election_min))
+
+    @property
+    def transferring(self) -> bool:
+        """Whether a hand-over is under way: nothing is appended meanwhile."""
+        return self._transfer is not None
+
+    def resign(self, reason: str) -> None:
+        """Step down now, in a new term, and tell the others, who need not wait for a timeout then."""
+        if self._leads:
+            self._say_all(Resign(self.core.term))
+            self.core.raise_term(self.core.term + 1)
+            self._note(reason)
+
+    # What the core says (CoreListener)
+
+    def core_sends(self, peer: Peer, message: Raw) -> None:
+        """A message of the core's, in our words; kinds that are not here go nowhere (10, 19)."""
+        kind = message["type"]
+        if kind == "append_entries":
+            self._send_append(peer, message)
+        elif kind == "next_node_idx":
+            ack = Ack(self.core.term, self._following.verified, bool(message["success"]), self._answering)
+            self._say(peer, ack, promise=True)
+        elif kind == "request_vote":
+            ask = AskVote(message["term"], message["last_log_index"], message["last_log_term"])
+            self._say(peer, ask, promise=True)
+        elif kind == "response_vote":
+            self._elections.arm(self._clock())
+            self._say(peer, Vote(message["term"]), promise=True)
+        elif kind == "timeout_now":
+            self._say(peer, StandNow(message["term"]))
+
+    def core_role(self, role: Role) -> None:
+        """The core's role changed: it sees its connections while it leads, and loses them at once otherwise (4, 23)."""
+        now = self._clock()
+        was, self._leads = self._leads, role is Role.LEADER
+        if self._leads:
+            self._acks.lead(self._journal.last, now)
+            self._elections.close()
+            self._beat = now
+        elif was:
+            self._hide_all()
+            self._elections.arm(now)
+            self._handed = self._transfer is not None and self._transfer.sent
+            self._transfer = None
+
+    # Inside, a follower's side
+
+    def _append(self, peer: Peer, append: Append) -> None:
+        if append.term < self.core.term:
+            self._say(peer, NewerTerm(self.core.term))
+            return
+        if self._leads and append.term == self.core.term:
+            raise JournalFault(f"{peer} leads in term {append.term} too: stop this node and compare the logs")
+        fitted = self._following.fit(append)
+        self._led = self._clock()
+        self._elections.heard(self._led)
+        self._lost = None
+        self._answering = MonoNs(append.sent)
+        message = {
+            "type": "append_entries",
+            "term": append.term,
+            "commit_index": fitted.commit,
+            "entries": fitted.entries,
+            "prevLogIdx": fitted.previous,
+            "prevLogTerm": fitted.previous_term,
+        }
+        self.core.deliver(peer, message)
+
+    def _ask_vote(self, peer: Peer, ask: AskVote) -> None:
+        message = {
+            "type": "request_vote",
+            "term": ask.term,
+            "last_log_index": ask.last,
+            "last_log_term": ask.last_term,
+        }
+        self.core.deliver(peer, message)
+
+    def _stand_now(self, peer: Peer, order: StandNow) -> None:
+        follows = self.core.role is Role.FOLLOWER and self.core.leader == peer
+        linked = any(link.outbound for link in self._links.values())
+        if follows and linked and order.term == self.core.term and self.stalled is None:
+            self._stand("transfer")
+
+    def _resigned(self, peer: Peer, resign: Resign) -> None:
+        if not self._leads and self.core.leader == peer and resign.term == self.core.term:
+            self._leader_lost(peer)
+
+    def _link_ended(self, peer: Peer) -> None:
+        """Quick detection: the leader's process is gone when neither of its connections with us is left."""
+        link = self._links[peer]
+        if not (link.outbound or link.inbound or self._leads) and self.core.leader == peer:
+            self._leader_lost(peer)
+
+    def _leader_lost(self, peer: Peer) -> None:
+        if self._lost != (peer, self.core.term):
+            self._lost = (peer, self.core.term)
+            self._elections.lost()
+            self._ask("quick")
+
+    # Inside, a leader's side
+
+    def _ack(self, peer: Peer, ack: Ack) -> None:
+        if self._leads and ack.term == self.core.term:  # else it is stale: it speaks of another leader's log (5)
+            now = self._clock()
+            self._tell(peer, self._acks.answer(peer, ack, self._journal.last, self._journal.synced, now))
+            self._send_on(peer)
+
+    def _newer_term(self, message: NewerTerm) -> None:
+        """Hazard 22: somebody's term is above ours and it hears us no more; be elected above it."""
+        if self._leads and message.term > self.core.term:
+            self.core.raise_term(message.term)
+            self._note("higher term")
+            self._ask("higher term")
+
+    def _tell(self, peer: Peer, deliveries: Sequence[Delivery]) -> None:
+        for message, at in deliveries:
+            self.core.deliver(peer, message, at=at)
+
+    def _send_append(self, peer: Peer, message: Raw) -> None:
+        now = self._clock()
+        previous, entries = message["prevLogIdx"], message["entries"]
+        count = self._acks.sending(peer, previous, entries)
+        self._beat = MonoNs(now + self._timers.heartbeat + _TICK)
+        append = Append(
+            message["term"], message["commit_index"], previous, message["prevLogTerm"], tuple(entries[:count]), now
+        )
+        self._say(peer, append)
+        if count < len(entries) or self._acks.full(peer):
+            self._broken[peer] = count < len(entries)
+            self.core.hide(peer)
+
+    def _send_on(self, peer: Peer) -> None:
+        """Send what this follower lacks now, in the core's words: the core itself would wait for its next heartbeat.
+
+        Between the kill of a leader and the first commit of the next there is no time for that.
+        """
+        at = self._acks.following(peer)
+        if at > self._journal.last or self._acks.full(peer) or not self._links[peer].outbound:
+            return
+        entries, size = [], 0
+        for entry in self._journal[at - 1 :]:
+            entries.append(entry)
+            size += len(entry[0])
+            if size >= BATCH:
+                break
+        message = {
+            "term": self.core.term,
+            "commit_index": self.core.commit,
+            "prevLogIdx": at - 1,
+            "prevLogTerm": self._journal.term(at - 1),
+            "entries": entries,
+        }
+        self._send_append(peer, message)
+        self._tell(peer, [self._acks.rewind(peer)])
+        self._mend()
+
+    def _mend(self) -> None:
+        """Show again whom `_send_append` hid to end the core's loop."""
+        if not self._broken:
+            return
+        broken, self._broken = self._broken, {}
+        if self._leads:
+            for peer, cut in broken.items():
+                if self._links[peer].outbound:
+                    self.core.show(peer)
+                if cut:
+                    self._tell(peer, [self._acks.rewind(peer)])
+
+    def _push_transfer(self, now: MonoNs) -> None:
+        transfer = self._transfer
+        if transfer is None:
+            return
+        if now >= transfer.until:
+            self._transfer = None
+        elif not transfer.sent and self._acks.matched(transfer.to) == self._journal.last == self._journal.synced:
+            transfer.sent = True
+            self.core.transfer(transfer.to)
+
+    def _fallback_at(self) -> MonoNs:
+        """When the core will miss a majority's answers."""
+        answered = sorted((self._acks.answered(peer) for peer in self.peers), reverse=True)
+        needed = (len(self.peers) + 1) // 2  # others' answers that make a majority with ourselves
+        return MonoNs(answered[needed - 1] + self._timers.fallback + _TICK)
+
+    # Inside, elections
+
+    def _reason(self) -> str:
+        return "quick" if self._lost is not None and self._elections.reason == "quick" else "election"
+
+    def _ask(self, reason: str) -> None:
+        """Ask everyone whether an election could be won."""
+        now = self._clock()
+        if self.stalled is not None:
+            self._elections.arm(now)
+            return
+        linked = [peer for peer in self.peers if self._links[peer].outbound]
+        number = self._elections.ask(now, linked, reason)
+        last_term, last = self._rank()
+        for peer in linked:
+            self._say(peer, AskPreVote(number, self.core.term, last, last_term))
+
+    def _ask_pre_vote(self, peer: Peer, question: AskPreVote) -> None:
+        now, rank = self._clock(), self._rank()
+        lost = self._lost is not None
+        mine = Situation(now, rank, self._hears(peer, now), lost, self.stalled is None)
+        granted = self._elections.judge(peer, question, mine)
+        self._say(peer, PreVote(question.round, self.core.term, granted))
+        behind = (question.last_term, question.last) < rank
+        if lost and behind and not self._elections.open and self.core.role is Role.FOLLOWER:
+            self._ask("quick")
+
+    def _pre_vote(self, peer: Peer, answer: PreVote) -> None:
+        if not self._leads and self._elections.answered(peer, answer, self._clock()):
+            self.core.raise_term(self._elections.term)
+            self._stand(self._elections.reason)
+
+    def _stand(self, reason: str) -> None:
+        """Start the core's election: show it its connections, for this tick only."""
+        self._note("higher term")
+        self._standing = reason
+        self._votes = set()
+        self._elections.stood(self._clock())
+        self._show_all()
+        self.core.stand()
+        self._hide_unless_leading()
+        self._note("log")
+
+    def _vote(self, peer: Peer, vote: Vote) -> None:
+        """A vote; each peer's counts once.  If it wins, the core must see its connections: it speaks at once."""
+        if self.core.role is Role.CANDIDATE and vote.term == self.core.term and peer not in self._votes:
+            self._votes.add(peer)
+            self._show_all()
+            self.core.deliver(peer, {"type": "response_vote", "term": vote.term})
+            self._hide_unless_leading()
+            self._mend()
+
+    def _hears(self, asker: Peer, now: MonoNs) -> bool:
+        """Whether we hear a leader other than the asker: connected, and heard within the shortest election timeout."""
+        if self._leads:
+            return True
+        leader = self.core.leader
+        if leader is None or leader == asker or self._lost == (leader, self.core.term):
+            return False
+        return now - self._led < self._timers.election_min
+
+    def _rank(self) -> Rank:
+        _, last, term = self._journal[-1]
+        return term, last
+
+    # Inside, the rest
+
+    def _show_all(self) -> None:
+        for peer in self.peers:
+            if self._links[peer].outbound:
+                self.core.show(peer)
+
+    def _hide_all(self) -> None:
+        for peer in self.peers:
+            self.core.hide(peer)
+
+    def _hide_unless_leading(self) -> None:
+        if not self._leads:
+            self._hide_all()
+
+    def _say(self, peer: Peer, message: Message, *, promise: bool = False) -> None:
+        if self._links[peer].outbound:
+            self.outbox.append(Outgoing(peer, encode(message), promise))
+
+    def _say_all(self, message: Message) -> None:
+        for peer in self.peers:
+            self._say(peer, message)
+
+    def _standing_down(self) -> bool:
+        return self._seen[0] is Role.LEADER and not self._leads
+
+    def _note(self, cause: str) -> None:
+        """Report a change of role, term or leader; a candidate's and a leader's reason is why it stood."""
+        now = (self.core.role, self.core.term, self.core.leader)
+        if now != self._seen:
+            self._seen = now
+            role, term, leader = now
+            reason = self._standing if role is not Role.FOLLOWER else "follows" if leader is not None else cause
+            if self._handed:
+                self._handed, reason = False, "transfer"
+            self.roles.append(RoleChanged(role, Term(term), leader, reason))

@@ -1,0 +1,261 @@
+"""Raft: pysyncobj's SyncObj as a core without clock, socket, thread, disk or randomness of its own.
+
+This is the one module that imports pysyncobj.  Each core gets a PRIVATE copy of the module `pysyncobj.syncobj`, in
+which the names that it looks up at call time are replaced; nothing is replaced globally.  tests/cluster/test_seams.py
+pins every name used here, so that an upgrade that moves one fails loudly.
+
+Met here, by number of pysyncobj.md: 3 (fallback below the shortest election timeout), 8 (no command waits for a
+leader), 9 and 20 (nothing of ours runs in the core's apply), 10 (no pickle, no administration verbs), 12 (no fork),
+13 (the transport is always ready, the poller is none, a tick happens when the replica has a reason), 16 (nodes hash
+to integers), 19 (forwarded commands go nowhere), 21 (batches are larger than any entry).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from random import Random
+from types import ModuleType
+from typing import Any, Final, NoReturn, Protocol
+
+from pysyncobj.config import SyncObjConf
+from pysyncobj.node import Node
+from pysyncobj.transport import Transport
+
+from cluster.journal import Journal
+from cluster.types import MonoNs, Peer, Role, Timers
+from cluster.wire import BATCH
+
+_NEVER: Final = 10**18  # entries, or seconds
+_ROLES: Final = (Role.FOLLOWER, Role.CANDIDATE, Role.LEADER)  # pysyncobj's 0, 1, 2
+Raw = dict[str, Any]  # pysyncobj's messages are dicts
+
+
+class CoreListener(Protocol):
+    """Who hears what the core says."""
+
+    def core_sends(self, peer: Peer, message: Raw) -> None:
+        """The core sends a message.  May hide `peer` from the core, which ends its loop over that peer's entries."""
+
+    def core_role(self, role: Role) -> None:
+        """The core's role has changed just now."""
+
+
+class NoPickle(Exception):
+    """The core tried to pickle or unpickle something: a seam has moved."""
+
+
+class RaftCore:
+    """One SyncObj, seen through the few seams that its guard needs."""
+
+    def __init__(
+        self,
+        name: Peer,
+        peers: Sequence[Peer],
+        timers: Timers,
+        *,
+        journal: Journal,
+        clock: Callable[[], MonoNs],
+        random: Random,
+        listener: CoreListener,
+    ) -> None:
+        self.name = name
+        self.role = Role.FOLLOWER
+        self._clock = clock
+        self._origin = clock()
+        self._presented: MonoNs | None = None
+        self._listener = listener
+        self._shown: set[Peer] = set()  # membership only, never iterated
+        nodes = _nodes(name, peers)
+        self._nodes = {peer: nodes[peer] for peer in peers}
+        module = private_module()
+        module.monotonicTime = self._seconds  # type: ignore[attr-defined] # the seam
+        module.random = random  # type: ignore[attr-defined] # the seam: it calls random.random()
+        module.createJournal = lambda _file: journal  # type: ignore[attr-defined] # the seam
+        module.createPoller = lambda _kind: _NoPoller()  # type: ignore[attr-defined] # the seam
+        module.pickle = _Unpicklable  # type: ignore[attr-defined] # the seam (hazard 10)
+        module.PIPE_NOTIFIER_ENABLED = False  # type: ignore[attr-defined] # the seam: no pipe, no descriptor
+        self._transport = _CoreTransport(self._sent)
+        self._core = module.SyncObj(
+            nodes[name], [self._nodes[peer] for peer in peers], _conf(timers, self._changed), transport=self._transport
+        )
+        self._core.doTick(0)  # hazard 20: walk over what is committed, with the journal's stand-ins
+        journal.starting = False
+
+    # What the core is
+
+    @property
+    def term(self) -> int:
+        """The current term."""
+        return int(self._core.raftCurrentTerm)
+
+    @property
+    def commit(self) -> int:
+        """The commit index."""
+        return int(self._core.raftCommitIndex)
+
+    @property
+    def leader(self) -> Peer | None:
+        """Whom it takes for the leader."""
+        node = self._core._getLeader()  # noqa: SLF001 # the seam
+        return None if node is None else Peer(node.id)
+
+    # What is done to it
+
+    def tick(self) -> None:
+        """Let it look at the clock, commit, send and append."""
+        self._core.doTick(0)
+
+    def deliver(self, peer: Peer, message: Raw, *, at: MonoNs | None = None) -> None:
+        """Hand it a message; `at`: the time that it sees meanwhile (an answer counts from what it answers)."""
+        self._presented = at
+        try:
+            self._transport.deliver(self._nodes[peer], message)
+        finally:
+            self._presented = None
+
+    def show(self, peer: Peer) -> None:
+        """Let it believe that it is connected to `peer`."""
+        if peer not in self._shown:
+            self._shown.add(peer)
+            self._transport.show(self._nodes[peer])
+
+    def hide(self, peer: Peer) -> None:
+        """Let it believe that it is not connected to `peer`."""
+        if peer in self._shown:
+            self._shown.discard(peer)
+            self._transport.hide(self._nodes[peer])
+
+    def propose(self, entry: bytes) -> None:
+        """Queue an entry: if it leads in its next tick it appends this very object, else it is dropped (8, 19)."""
+        self._core._applyCommand(entry, None)  # noqa: SLF001 # the seam
+
+    def stand(self) -> None:
+        """Start an election now, in a term of its own, if it is shown a connection (a won pre-vote, a hand-over)."""
+        leader = self._core._getLeader()  # noqa: SLF001 # the seam
+        self._transport.deliver(leader, {"type": "timeout_now", "term": self.term})
+        self._core.doTick(0)
+
+    def raise_term(self, term: int) -> None:
+        """Go to a higher term as a follower: what a vote request that can't be granted does.
+
+        A log that ends in term -1 is behind every other, so no vote is given, and nothing is sent.
+        """
+        if term > self.term:
+            message = {"type": "request_vote", "term": term, "last_log_index": 0, "last_log_term": -1}
+            self._transport.deliver(next(iter(self._nodes.values())), message)
+
+    def transfer(self, to: Peer) -> None:
+        """Send `to` the order to stand, if it has every entry."""
+        self._core.transferLeadership(self._nodes[to])
+
+    # What it calls
+
+    def _seconds(self) -> float:
+        now = self._clock() if self._presented is None else self._presented
+        return (now - self._origin) / 1_000_000_000
+
+    def _sent(self, node: Any, message: Raw) -> None:
+        self._listener.core_sends(Peer(node.id), message)
+
+    def _changed(self, _old: int, new: int) -> None:
+        self.role = _ROLES[new]
+        self._listener.core_role(self.role)
+
+
+def private_module() -> ModuleType:
+    """A copy of pysyncobj.syncobj that nobody else has."""
+    spec = importlib.util.find_spec("pysyncobj.syncobj")
+    if spec is None or spec.loader is None:
+        raise ImportError("pysyncobj is not installed: install from requirements.lock")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _conf(timers: Timers, changed: Callable[[int, int], None]) -> Any:
+    """Settings; validated by the core itself (its constructor does that)."""
+    second = 1_000_000_000
+    return SyncObjConf(
+        autoTick=False,
+        appendEntriesUseBatch=False,  # an entry leaves in the tick that appends it (13)
+        appendEntriesPeriod=timers.heartbeat / second,
+        appendEntriesBatchSizeBytes=BATCH,  # above any entry: the chunked path is never taken (21)
+        raftMinTimeout=timers.election_min / second,
+        raftMaxTimeout=timers.election_max / second,
+        leaderFallbackTimeout=timers.fallback / second,  # (3)
+        connectionTimeout=max(3.5, timers.election_max / second),  # unused, but validated
+        commandsQueueSize=0,  # unbounded here: the replica's own queue is the bounded one
+        commandsWaitLeader=False,  # (8)
+        dynamicMembershipChange=False,
+        logCompactionMinEntries=_NEVER,
+        logCompactionMinTime=_NEVER,
+        useFork=False,  # (12)
+        onStateChanged=changed,
+    )
+
+
+class _PeerNode(Node):  # type: ignore[misc] # pysyncobj ships no types
+    """A node that hashes to its place among the names: sets of it iterate alike in every process (16)."""
+
+    def __init__(self, name: Peer, place: int) -> None:
+        super().__init__(name)
+        self.place = place
+
+    def __hash__(self) -> int:
+        return int(self.place)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _PeerNode) and self.place == other.place
+
+
+def _nodes(name: Peer, peers: Sequence[Peer]) -> dict[Peer, _PeerNode]:
+    return {peer: _PeerNode(peer, place) for place, peer in enumerate(sorted({name, *peers}))}
+
+
+class _CoreTransport(Transport):  # type: ignore[misc] # pysyncobj ships no types
+    """What the core takes for its network.  It has no utility messages, so no administration verb (10)."""
+
+    ready = True  # always: else a tick would sleep (13)
+
+    def __init__(self, sent: Callable[[Any, Raw], None]) -> None:
+        super().__init__(None, None, [])
+        self._sent = sent
+
+    def send(self, node: Any, message: Raw) -> bool:
+        """The core's sends."""
+        self._sent(node, message)
+        return True
+
+    def deliver(self, node: Any, message: Raw) -> None:
+        """A message for the core."""
+        self._onMessageReceived(node, message)
+
+    def show(self, node: Any) -> None:
+        """A connection is up."""
+        self._onNodeConnected(node)
+
+    def hide(self, node: Any) -> None:
+        """A connection is down."""
+        self._onNodeDisconnected(node)
+
+
+class _NoPoller:
+    """Nothing to poll: all input comes through the transport."""
+
+    def poll(self, timeout: float) -> None:
+        """Return at once."""
+
+
+class _Unpicklable:
+    """Stands where the core looks for pickle."""
+
+    @staticmethod
+    def dumps(_value: object, _protocol: object = None) -> NoReturn:
+        """Refuse."""
+        raise NoPickle("the core wants to pickle: a seam has moved")
+
+    @staticmethod
+    def loads(_data: bytes) -> NoReturn:
+        """Refuse."""
+        raise NoPickle("the core wants to unpickle: a seam has moved")

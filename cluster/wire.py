@@ -1,0 +1,235 @@
+"""Wire: the messages between nodes, and their bytes.
+
+Pure.  A frame is one msgpack array, its first element the kind.  Decoding checks every field and raises WireError
+for anything that is not exactly one of ours: no pickle, no object, no administration verb (hazard 10).
+Pinned by tests/golden/cluster/wire.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgpack  # type: ignore[import-untyped] # ships no types
+from attrs import frozen
+
+from cluster.types import MAX_ENTRY
+
+OURS: Final = b"\x10"  # the first byte of an entry of commands: a type that pysyncobj's apply skips
+NO_OP: Final = b"\x01"  # pysyncobj's own: what a new leader appends first
+BATCH: Final = 1024 * 1024  # bytes of commands in one append, before its last entry
+MAX_ENTRIES: Final = 8192  # in one append: so that headers can't outgrow a frame
+_LIMIT: Final = 2**63
+
+Entry = tuple[bytes, int, int]  # command with its type byte, index, term: pysyncobj's order
+
+
+class WireError(Exception):
+    """These bytes are not one of our messages."""
+
+
+@frozen
+class Append:
+    """A leader's entries behind `previous`, or none: then it is a heartbeat.  `sent`: the leader's clock."""
+
+    term: int
+    commit: int
+    previous: int
+    previous_term: int
+    entries: tuple[Entry, ...]
+    sent: int
+
+
+@frozen
+class Ack:
+    """A follower's answer to one append: `verified` entries of the leader's log it has; `answers`: the append's `sent`.
+
+    Not `success`: the append did not fit; the leader goes on at `verified` + 1.
+    """
+
+    term: int
+    verified: int
+    success: bool
+    answers: int
+
+
+@frozen
+class AskVote:
+    """A candidate asks for a vote in `term`; it speaks of state that is synced."""
+
+    term: int
+    last: int
+    last_term: int
+
+
+@frozen
+class Vote:
+    """A vote given in `term`; it speaks of state that is synced."""
+
+    term: int
+
+
+@frozen
+class StandNow:
+    """A leader hands over: stand for election at once, without a pre-vote."""
+
+    term: int
+
+
+@frozen
+class AskPreVote:
+    """Would you vote for me?  `round` tells the answers of one question from those of another."""
+
+    round: int
+    term: int
+    last: int
+    last_term: int
+
+
+@frozen
+class PreVote:
+    """Answer to AskPreVote, with the answerer's term."""
+
+    round: int
+    term: int
+    granted: bool
+
+
+@frozen
+class NewerTerm:
+    """Answer to an append of an older term: the answerer's term (hazard 22)."""
+
+    term: int
+
+
+@frozen
+class Resign:
+    """The leader of `term` steps down by itself: no need to wait for a timeout."""
+
+    term: int
+
+
+Message = Append | Ack | AskVote | Vote | StandNow | AskPreVote | PreVote | NewerTerm | Resign
+
+_SIMPLE: Final[dict[int, tuple[type, tuple[type, ...]]]] = {
+    2: (Ack, (int, int, bool, int)),
+    3: (AskVote, (int, int, int)),
+    4: (Vote, (int,)),
+    5: (StandNow, (int,)),
+    6: (AskPreVote, (int, int, int, int)),
+    7: (PreVote, (int, int, bool)),
+    8: (NewerTerm, (int,)),
+    9: (Resign, (int,)),
+}
+_APPEND: Final = 1
+_KINDS: Final = {kind: number for number, (kind, _) in _SIMPLE.items()}
+_SLOTS: Final = {kind: tuple(a.name for a in kind.__attrs_attrs__) for kind in _KINDS}  # type: ignore[attr-defined] # set by attrs
+
+
+def encode(message: Message) -> bytes:
+    """One frame."""
+    if type(message) is Append:
+        fields: tuple[object, ...] = (
+            _APPEND, message.term, message.commit, message.previous, message.previous_term, message.entries,
+            message.sent,
+        )  # fmt: skip
+    else:
+        kind = type(message)
+        fields = (_KINDS[kind], *(getattr(message, name) for name in _SLOTS[kind]))
+    return _pack(fields)
+
+
+def decode(frame: bytes) -> Message:
+    """The message in a frame.
+
+    Raises:
+        WireError: it is none of ours.
+    """
+    try:
+        fields = msgpack.unpackb(frame, use_list=False, strict_map_key=True, max_ext_len=0, max_map_len=0)
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise WireError(f"not msgpack: {error}") from error
+    if not isinstance(fields, tuple) or not fields or type(fields[0]) is not int:
+        raise WireError("not an array that begins with its kind")
+    if fields[0] == _APPEND:
+        return _append(fields[1:])
+    return _simple(fields[0], fields[1:])
+
+
+def pack_commands(commands: tuple[bytes, ...]) -> bytes:
+    """Several commands as one entry."""
+    return OURS + _pack(commands)
+
+
+def unpack_commands(entry: bytes) -> tuple[bytes, ...]:
+    """The commands of an entry; none for a no-op.
+
+    Raises:
+        WireError: it is not an entry.
+    """
+    if entry == NO_OP:
+        return ()
+    try:
+        commands = msgpack.unpackb(entry[1:], use_list=False, max_ext_len=0, max_map_len=0)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise WireError(f"not an entry: {error}") from error
+    if entry[:1] != OURS or not isinstance(commands, tuple) or not all(type(c) is bytes for c in commands):
+        raise WireError("not an entry: no array of byte strings")
+    return commands
+
+
+_packer: Final[Callable[[object], bytes]] = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+
+
+def _pack(fields: object) -> bytes:
+    return _packer(fields)
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or not 0 <= value < _LIMIT:
+        raise WireError(f"not an unsigned number: {value!r:.40}")
+    return value
+
+
+def _simple(number: int, fields: tuple[object, ...]) -> Message:
+    kind, types = _SIMPLE.get(number, (None, ()))
+    if kind is None:
+        raise WireError(f"unknown kind {number}")
+    if len(fields) != len(types):
+        raise WireError(f"{kind.__name__} has {len(types)} fields, not {len(fields)}")
+    for value, wanted in zip(fields, types, strict=True):
+        if wanted is int:
+            _number(value)
+        elif type(value) is not bool:
+            raise WireError(f"not a boolean: {value!r:.40}")
+    return kind(*fields)  # type: ignore[no-any-return] # one of Message, by the table above
+
+
+def _append(fields: tuple[object, ...]) -> Append:
+    if len(fields) != 6:
+        raise WireError(f"Append has 6 fields, not {len(fields)}")
+    term, commit, previous, previous_term, entries, sent = fields
+    if not isinstance(entries, tuple) or len(entries) > MAX_ENTRIES:
+        raise WireError("entries are no array, or too many")
+    at, above = _number(previous), _number(previous_term)
+    if at < 1:
+        raise WireError("an append follows an entry, the first one has index 1")
+    highest = _number(term)
+    for entry in entries:
+        at += 1
+        above = _check_entry(entry, at, above, highest)
+    return Append(highest, _number(commit), _number(previous), _number(previous_term), entries, _number(sent))
+
+
+def _check_entry(entry: object, index: int, above: int, highest: int) -> int:
+    """One entry of an append: in sequence, terms never falling, none above the leader's.  Returns its term."""
+    if not isinstance(entry, tuple) or len(entry) != 3:
+        raise WireError("an entry is a command, an index and a term")
+    command, at, term = entry
+    if type(command) is not bytes or len(command) > MAX_ENTRY or (command[:1] != OURS and command != NO_OP):
+        raise WireError("an entry's command is of no known type, or too long")
+    if at != index or type(at) is not int:
+        raise WireError(f"entry {at!r:.20} where {index} belongs")
+    if not above <= _number(term) <= highest:
+        raise WireError(f"entry {index} has term {term}, not {above} to {highest}")
+    return term  # type: ignore[no-any-return] # _number has checked it
