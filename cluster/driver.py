@@ -1,0 +1,422 @@
+"""ClusterNode: the Trio driver of one replica; it carries between replica, disk and network, and decides nothing.
+
+One synchronous function, `_pump`, runs `Replica.step` and does what it asks, in this order: frames out, a sync
+begun, then the listener told of roles, applied entries and outcomes.  It runs at once after every reading of a link,
+every finished sync and every due timer; proposals wait for the end of the scheduler's current round, so that all
+that were made in it travel as one entry.  Nothing polls and nothing sleeps but until `wake_at`.
+
+Syncs run in one thread of their own, one at a time; what is committed meanwhile waits for the next (group commit).
+A disk that fails, or a replica that raises, silences this node before anything else (rule 9): links are severed,
+the listener hears `on_stopped`, and `run` raises the fault.
+"""
+
+from __future__ import annotations
+
+import queue
+import random
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Final, Protocol
+
+import trio
+from attrs import define, field
+
+from cluster.replica import Ready, Replica
+from cluster.store import Store, StoreFault, Ticket
+from cluster.transport import LinkFigures, Transport
+from cluster.types import (
+    AppliedEntry,
+    MonoNs,
+    NotLeader,
+    Outcome,
+    OutcomeUnknown,
+    Peer,
+    RoleChanged,
+    StateMachine,
+    Status,
+    Timers,
+    Token,
+)
+
+_SECOND: Final = 1_000_000_000
+_STOPPING: Final = "this node is stopping"
+_OUT_OF_TIME: Final = "no answer in time"
+
+OnOutcome = Callable[[Outcome], None]
+
+
+class NodeListener(Protocol):
+    """Who lives on replication: the leader's logic.  Called without a checkpoint; must not raise."""
+
+    def on_role(self, change: RoleChanged) -> None:
+        """Role, term or known leader changed; heard before what was applied in the same step."""
+
+    def on_applied(self, entry: AppliedEntry) -> None:
+        """An entry was applied on this node."""
+
+    def on_stopped(self, reason: str) -> None:
+        """Replication has ended by a fault: send nothing more, to nobody."""
+
+
+class NodeObserver(Protocol):
+    """Who measures; durations are nanoseconds."""
+
+    def synced(self, duration: int) -> None:
+        """One sync of the disk took so long."""
+
+    def outcome(self, duration: int, outcome: Outcome) -> None:
+        """From a proposal on this node to its outcome."""
+
+    def stepped(self, duration: int) -> None:
+        """One step and what it asked took so long: the event loop was held for it."""
+
+
+class NoObserver:
+    """Measures nothing."""
+
+    def synced(self, duration: int) -> None:
+        """Ignored."""
+
+    def outcome(self, duration: int, outcome: Outcome) -> None:
+        """Ignored."""
+
+    def stepped(self, duration: int) -> None:
+        """Ignored."""
+
+
+@define(eq=False)
+class _Waiting:
+    since: int
+    tell: OnOutcome | None
+
+
+class ClusterNode:
+    """One node's replication, running; `open_node` gives one."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        store: Store,
+        transport: Transport,
+        listener: NodeListener,
+        *,
+        clock: Callable[[], MonoNs],
+        observer: NodeObserver,
+    ) -> None:
+        """`replica` was made with this `store` and this `clock`."""
+        self.address = ""  # where peers reach us, once it runs
+        self._replica = replica
+        self._store = store
+        self._transport = transport
+        self._listener = listener
+        self._clock = clock
+        self._observer = observer
+        self._tokens = count(1)
+        self._waiting: dict[Token, _Waiting] = {}
+        self._pumping = self._again = self._stopping = False
+        self.fault: Exception | None = None  # why replication ended, if it did
+        self._ended = trio.Event()
+        self._kick = trio.Event()
+        self._timer: trio.CancelScope | None = None
+        self._wake_at = MonoNs(0)
+        self._syncer = _Syncer(store, self._synced, self._sync_failed)
+
+    # For the rest of the node
+
+    def propose_nowait(self, command: bytes, on_outcome: OnOutcome | None = None) -> None:
+        """Propose; the outcome is told later, never inside this call, once, without a checkpoint.
+
+        Raises:
+            ValueError: the command does not fit into an entry.
+            cluster.replica.Busy: too many commands wait; surely not done.
+        """
+        if self._stopping or self.fault is not None:
+            if on_outcome is not None:
+                trio.lowlevel.current_trio_token().run_sync_soon(on_outcome, NotLeader(None))
+            return
+        token = Token(next(self._tokens))
+        self._replica.propose(command, token)
+        self._waiting[token] = _Waiting(time.perf_counter_ns(), on_outcome)
+        self._kick.set()
+
+    async def propose(self, command: bytes) -> Outcome:
+        """Propose and wait.  If the caller is cancelled, the outcome is unknown, not failed."""
+        done = trio.Event()
+        outcomes: list[Outcome] = []
+
+        def tell(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            done.set()
+
+        self.propose_nowait(command, tell)
+        await done.wait()
+        return outcomes[0]
+
+    async def propose_within(self, command: bytes, seconds: float) -> Outcome:
+        """Propose and wait for so long at most; then the outcome is unknown."""
+        with trio.move_on_after(seconds):
+            return await self.propose(command)
+        return OutcomeUnknown(_OUT_OF_TIME)
+
+    def transfer(self, to: Peer) -> None:
+        """As leader, hand over to `to` once it has every entry."""
+        self._replica.transfer(to)
+        self._kick.set()
+
+    def stop_leading(self, reason: str) -> None:
+        """As leader, step down now."""
+        self._replica.stop_leading(reason)
+        self._kick.set()
+
+    def status(self) -> Status:
+        """This node's view, now."""
+        return self._replica.status()
+
+    def links(self) -> tuple[LinkFigures, ...]:
+        """Counts of the links that we dial."""
+        return self._transport.figures()
+
+    # Running
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Take part until cancelled; gives the store back at the end.
+
+        Raises:
+            StoreFault, ApplyFault, TransportError: why it can't go on; links are severed by then.
+        """
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._start(nursery)
+                task_status.started()
+                try:
+                    await self._ended.wait()
+                finally:
+                    self._stopping = True  # before the other tasks end: what they say then is not acted on
+                nursery.cancel_scope.cancel()
+        finally:
+            self._stop()
+            self._store.close()
+        if self.fault is not None:
+            raise self.fault
+
+    async def _start(self, nursery: trio.Nursery) -> None:
+        nursery.start_soon(self._syncer.run)
+        self.address = await nursery.start(self._transport.run, self)
+        nursery.start_soon(self._pump_when_kicked)
+        nursery.start_soon(self._pump_when_due)
+
+    def _stop(self) -> None:
+        """Stop intake; what waits stays unknown, as it may still be done by others."""
+        self._stopping = True
+        self._transport.sever()
+        waiting, self._waiting = self._waiting, {}
+        for one in waiting.values():
+            if one.tell is not None:
+                one.tell(OutcomeUnknown(_STOPPING))
+
+    def _fail(self, fault: Exception) -> None:
+        """Silence first (rule 9), then say why."""
+        if self.fault is None:
+            self.fault = fault
+            self._transport.sever()
+            self._listener.on_stopped(str(fault))
+            self._ended.set()
+
+    # What the transport says
+
+    def connected(self, peer: Peer) -> None:
+        """Our link to `peer` is up."""
+        self._replica.connected(peer)
+        self._pump()
+
+    def disconnected(self, peer: Peer) -> None:
+        """Our link to `peer` ended."""
+        self._replica.disconnected(peer)
+        self._pump()
+
+    def inbound_up(self, peer: Peer) -> None:
+        """Its link to us is up."""
+        self._replica.inbound_up(peer)
+        self._pump()
+
+    def inbound_down(self, peer: Peer) -> None:
+        """Its link to us ended."""
+        self._replica.inbound_down(peer)
+        self._pump()
+
+    def received(self, peer: Peer, frames: Sequence[bytes]) -> None:
+        """Frames from `peer`."""
+        for frame in frames:
+            self._replica.received(peer, frame)
+        self._pump()
+
+    def _synced(self, ticket: Ticket, duration: int) -> None:
+        self._observer.synced(duration)
+        try:
+            self._replica.synced(ticket)
+        except Exception as fault:  # noqa: BLE001  # as in `_pump`; Trio itself must not see it
+            self._fail(fault)
+        self._pump()
+
+    def _sync_failed(self, fault: Exception) -> None:
+        self._fail(fault)
+        self._replica.sync_failed(str(fault))
+
+    # The pump
+
+    async def _pump_when_kicked(self) -> None:
+        while True:
+            await self._kick.wait()
+            self._kick = trio.Event()
+            self._pump()
+
+    async def _pump_when_due(self) -> None:
+        self._pump()
+        while True:
+            with trio.CancelScope(deadline=self._deadline()) as self._timer:
+                await trio.sleep_forever()
+            self._pump()
+
+    def _deadline(self) -> float:
+        return trio.current_time() + max(0, self._wake_at - self._clock()) / _SECOND
+
+    def _pump(self) -> None:
+        """Step until nothing is left to do.  Called from within itself, by a listener, it goes once more round."""
+        self._again = True
+        if self._pumping or self._stopping or self.fault is not None:
+            return
+        self._pumping = True
+        started = time.perf_counter_ns()
+        try:
+            while self._again and self.fault is None:
+                self._again = False
+                self._carry(self._replica.step())
+        except Exception as fault:  # noqa: BLE001  # whatever it is, this node falls silent and `run` raises it
+            self._fail(fault)
+        finally:
+            self._pumping = False
+        self._observer.stepped(time.perf_counter_ns() - started)
+
+    def _carry(self, ready: Ready) -> None:
+        if ready.sends:
+            self._send(ready.sends)
+        if ready.ticket is not None:
+            self._syncer.want(ready.ticket)
+        for change in ready.roles:
+            self._listener.on_role(change)
+        for entry in ready.applied:
+            self._listener.on_applied(entry)
+        for token, outcome in ready.outcomes:
+            self._tell(token, outcome)
+        self._set_timer(ready.wake_at)
+
+    def _send(self, sends: Sequence[tuple[Peer, bytes]]) -> None:
+        """One write a peer, whatever the number of frames."""
+        if len(sends) == 1:
+            self._transport.send(sends[0][0], (sends[0][1],))
+            return
+        batches: dict[Peer, list[bytes]] = defaultdict(list)
+        for peer, frame in sends:
+            batches[peer].append(frame)
+        for peer, frames in batches.items():
+            self._transport.send(peer, frames)
+
+    def _tell(self, token: Token, outcome: Outcome) -> None:
+        waiting = self._waiting.pop(token, None)
+        if waiting is not None:
+            self._observer.outcome(time.perf_counter_ns() - waiting.since, outcome)
+            if waiting.tell is not None:
+                waiting.tell(outcome)
+
+    def _set_timer(self, wake_at: MonoNs) -> None:
+        """Only an earlier time moves the sleeping task: a later one lets it wake once for nothing."""
+        earlier = wake_at < self._wake_at
+        self._wake_at = wake_at
+        if self._timer is not None and earlier:
+            self._timer.deadline = self._deadline()
+
+
+@define(eq=False)
+class _Syncer:
+    """One thread that syncs one store, once for all that waits."""
+
+    store: Store
+    synced: Callable[[Ticket, int], None]
+    failed: Callable[[Exception], None]
+    _orders: queue.SimpleQueue[bool] = field(factory=queue.SimpleQueue)  # False: end
+    _wanted: int = 0
+    _busy: bool = False
+
+    def want(self, ticket: Ticket) -> None:
+        """Sync up to `ticket`, now or after the one that runs."""
+        self._wanted = max(self._wanted, ticket)
+        if not self._busy:
+            self._busy = True
+            self._orders.put(True)
+
+    async def run(self) -> None:
+        """Serve until cancelled; a sync that has begun is waited for."""
+        async with trio.open_nursery() as nursery:
+            token = trio.lowlevel.current_trio_token()
+            limiter = trio.CapacityLimiter(1)  # our own: others' threads must not delay a commit
+            nursery.start_soon(lambda: trio.to_thread.run_sync(self._serve, token, limiter=limiter))
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._orders.put(False)
+
+    def _serve(self, token: trio.lowlevel.TrioToken) -> None:
+        while self._orders.get():
+            started = time.perf_counter_ns()
+            try:
+                ticket = self.store.sync()
+            except StoreFault as fault:
+                token.run_sync_soon(self.failed, fault)
+                return
+            token.run_sync_soon(self._done, ticket, time.perf_counter_ns() - started)
+
+    def _done(self, ticket: Ticket, duration: int) -> None:
+        self._busy = False
+        if self._wanted > ticket:
+            self.want(Ticket(self._wanted))  # before the step: the disk works while we do
+        self.synced(ticket, duration)
+
+
+@asynccontextmanager
+async def open_node(
+    name: Peer,
+    peers: Sequence[Peer],
+    *,
+    store: Store,
+    machine: StateMachine,
+    transport: Transport,
+    listener: NodeListener,
+    random: random.Random,
+    timers: Timers | None = None,
+    clock: Callable[[], MonoNs] = lambda: MonoNs(time.monotonic_ns()),
+    observer: NodeObserver | None = None,
+) -> AsyncIterator[ClusterNode]:
+    """Run a node for as long as the block lasts; the store is closed at its end.
+
+    A fault (StoreFault, ApplyFault, TransportError) cancels the block and is raised from it, alone.
+    """
+    try:
+        replica = Replica(name, peers, timers or Timers(), store, machine, clock, random)
+    except BaseException:
+        store.close()
+        raise
+    node = ClusterNode(replica, store, transport, listener, clock=clock, observer=observer or NoObserver())
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(node.run)
+            yield node
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        if node.fault is not None:
+            raise node.fault from None
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
