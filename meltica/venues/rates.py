@@ -21,8 +21,12 @@ UNITS = {"SECOND": SECOND, "MINUTE": 60 * SECOND, "HOUR": 3600 * SECOND, "DAY": 
 class Urgency(enum.Enum):
     """What a request is for, by what it may use of the limit."""
 
-    ORDINARY = "ordinary"  # new orders, routine reads: leave the kept share alone
-    KEPT = "kept"  # cancels, a takeover's reads: may use everything
+    ORDINARY = "ordinary"  # new orders, snapshots of public books: leave the kept share alone
+    READ = "read"  # reads of the account, a takeover's among them: leave half of the kept share to cancels
+    CANCEL = "cancel"  # may use everything
+
+
+SHARES = {Urgency.ORDINARY: 1.0, Urgency.READ: 0.5, Urgency.CANCEL: 0.0}
 
 
 @frozen
@@ -79,6 +83,13 @@ class RateBudget:
             if limit.count is not None:
                 counter.used = limit.count
 
+    def note_used(self, kind: str, name: str, used: int, wall: Nanos) -> None:
+        """Take over what a header says of a counter whose limit is already known."""
+        counter = self._counters.get((kind, name))
+        if counter is not None:
+            counter.at(wall)
+            counter.used = used
+
     def spend(self, kind: str, amount: int, wall: Nanos) -> None:
         """Count a request that was just written; the next answer corrects it."""
         for (counted, _), counter in self._counters.items():
@@ -97,22 +108,24 @@ class RateBudget:
         """Why `amount` more of `kind` may not be used now; None if it may."""
         if wall < self._banned_until:
             return "the venue has banned this address for now"
-        if urgency is Urgency.ORDINARY and wall < self._refused_until:
+        if urgency is not Urgency.CANCEL and wall < self._refused_until:
             return "the venue asked us to slow down"
         for (counted, name), counter in self._counters.items():
             if counted != kind:
                 continue
-            kept = int(counter.limit * self._kept.get(kind, 0.0)) if urgency is Urgency.ORDINARY else 0
+            kept = int(counter.limit * self._kept.get(kind, 0.0) * SHARES[urgency])
             if counter.at(wall) + amount > counter.limit - kept:
                 return f"the rate limit {kind} {name} is used up ({counter.used} of {counter.limit}, {kept} kept)"
         return None
 
     def wait(self, kind: str, urgency: Urgency, wall: Nanos) -> Nanos:
         """How long until the next interval begins, or the venue's own pause ends: when to ask again."""
-        until = self._banned_until if urgency is Urgency.KEPT else max(self._refused_until, self._banned_until)
+        until = self._banned_until if urgency is Urgency.CANCEL else max(self._refused_until, self._banned_until)
         if wall < until:
             return Nanos(until - wall)
-        spans = [counter.span - wall % counter.span for (counted, _), counter in self._counters.items() if counted == kind]
+        spans = [
+            counter.span - wall % counter.span for (counted, _), counter in self._counters.items() if counted == kind
+        ]
         return Nanos(min(spans, default=SECOND))
 
     def counts(self, wall: Nanos) -> tuple[tuple[str, str, int, int], ...]:

@@ -47,7 +47,9 @@ def test_an_estimate_grows_stale() -> None:
     assert at is not None
     assert clock.refusal(Nanos(at + STALE)) is None
     assert clock.refusal(Nanos(at + STALE + 1)) is not None
-    assert isinstance(deadline(clock, Nanos(at + STALE + 1), Nanos(at + 10 * STALE), floor=Nanos(MS), guard=Nanos(MS)), str)
+    assert isinstance(
+        deadline(clock, Nanos(at + STALE + 1), Nanos(at + 10 * STALE), floor=Nanos(MS), guard=Nanos(MS)), str
+    )
 
 
 def test_a_contradiction_closes_until_a_run_agrees() -> None:
@@ -94,7 +96,9 @@ def test_too_late_is_said() -> None:
     assert "too late" in found
 
 
-@pytest.mark.parametrize(("window", "text"), [(250_000, "250"), (249_120, "249.12"), (1, "0.001"), (60_000_000, "60000")])
+@pytest.mark.parametrize(
+    ("window", "text"), [(250_000, "250"), (249_120, "249.12"), (1, "0.001"), (60_000_000, "60000")]
+)
 def test_the_window_has_one_text(window: int, text: str) -> None:
     assert Deadline(0, window).window_text == text
 
@@ -103,7 +107,9 @@ def test_the_window_has_one_text(window: int, text: str) -> None:
     offset=st.integers(-(10**18), 2 * 10**18),
     drift=st.integers(-PPM * 499 // 500, PPM * 499 // 500),  # (1+d)(1+d) - 1 stays within the bound
     trips=st.lists(
-        st.tuples(st.integers(0, 80 * MS), st.integers(0, 80 * MS), st.integers(0, 900 * MS)), min_size=CONSISTENT, max_size=12
+        st.tuples(st.integers(0, 80 * MS), st.integers(0, 80 * MS), st.integers(0, 900 * MS)),
+        min_size=CONSISTENT,
+        max_size=12,
     ),
     resolution=st.sampled_from([US, MS]),
     pause=st.integers(0, 5_000 * MS),
