@@ -1,0 +1,238 @@
+"""TlsTransport: what comes to a peer port that is not a peer."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import socket
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+import trio
+
+from cluster import pki
+from cluster.frames import MAX_FRAME
+from cluster.tls import GREETING, Address, TlsTransport
+from cluster.transport import TransportError
+from cluster.types import Peer
+
+N1, N2 = Peer("n1"), Peer("n2")
+
+
+class Silent:
+    """Hears of links and keeps the last."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def connected(self, peer: Peer) -> None:
+        self.heard.append(f"connected {peer}")
+
+    def disconnected(self, peer: Peer) -> None:
+        self.heard.append(f"disconnected {peer}")
+
+    def inbound_up(self, peer: Peer) -> None:
+        self.heard.append(f"inbound_up {peer}")
+
+    def inbound_down(self, peer: Peer) -> None:
+        self.heard.append(f"inbound_down {peer}")
+
+    def received(self, peer: Peer, frames: object) -> None:
+        self.heard.append(f"received {peer} {frames!r}")
+
+
+class Logged:
+    """Log lines, and a way to wait for one."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, object]]] = []
+        self._changed = trio.Event()
+
+    def __call__(self, event: str, fields: Mapping[str, object]) -> None:
+        self.lines.append((event, dict(fields)))
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def of(self, event: str) -> dict[str, object]:
+        while True:
+            for name, fields in self.lines:
+                if name == event:
+                    return fields
+            await self._changed.wait()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pki")
+    pki.create(folder, "c", [N1, N2, Peer("n9")], dt.datetime.now(dt.UTC))
+    return folder
+
+
+class Node:
+    """n1, listening; its peer n2 never answers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.heard = Silent()
+        self.log = Logged()
+        keys = pki.credentials(folder, "n1")
+        nowhere = {N2: Address("127.0.0.1", 1)}
+        self.transport = TlsTransport(N1, Address("127.0.0.1", 0), nowhere, keys, random=random.Random(1), log=self.log)
+        self.port = 0
+        self._opened: list[trio.SocketStream] = []
+
+    async def start(self, nursery: trio.Nursery) -> Node:
+        address: str = await nursery.start(self.transport.run, self.heard)
+        self.port = int(address.rpartition(":")[2])
+        return self
+
+    async def plain(self) -> trio.SocketStream:
+        stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+        self._opened.append(stream)
+        return stream
+
+    def close(self) -> None:
+        for stream in self._opened:
+            stream.socket.close()
+
+    async def dial(self, folder: Path, name: str | None, server_name: str = "n1") -> trio.SSLStream[trio.SocketStream]:
+        context = ssl.create_default_context(cafile=folder / "ca.pem")
+        if name is not None:
+            context.load_cert_chain(folder / f"{name}.pem", folder / f"{name}.key")
+        stream = trio.SSLStream(await self.plain(), context, server_hostname=server_name)
+        await stream.do_handshake()
+        return stream
+
+    async def lives(self, folder: Path) -> None:
+        """A peer still gets in."""
+        stream = await self.dial(folder, "n2")
+        assert await stream.receive_some() == GREETING
+        await trio.aclose_forcefully(stream)
+
+
+@pytest.fixture
+async def node(folder: Path, nursery: trio.Nursery) -> AsyncIterator[Node]:
+    node = await Node(folder).start(nursery)
+    yield node
+    node.close()
+
+
+async def test_plain_garbage_ends_that_connection_and_the_node_lives(node: Node, folder: Path) -> None:
+    with trio.fail_after(10):
+        stream = await node.plain()
+        await stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        fields = await node.log.of("peer_refused")
+        assert str(fields["address"]).startswith("127.0.0.1:")
+        assert "HTTP_REQUEST" in str(fields["reason"])
+        await node.lives(folder)
+
+
+@pytest.mark.parametrize("name", ["operator", "n9", "n1"])
+async def test_a_certificate_that_is_no_peer_s_is_refused(node: Node, folder: Path, name: str) -> None:
+    """The operator's, a removed node's, our own."""
+    with trio.fail_after(10):
+        stream = await node.dial(folder, name)
+        fields = await node.log.of("peer_refused")
+        assert f"its certificate names {name}" in str(fields["reason"])
+        assert "none of the peers (n2)" in str(fields["reason"])
+        with pytest.raises(trio.BrokenResourceError):
+            assert await stream.receive_some() == b""
+            raise trio.BrokenResourceError
+        await node.lives(folder)
+
+
+async def test_no_certificate_and_another_cluster_s_are_refused(node: Node, folder: Path, tmp_path: Path) -> None:
+    with trio.fail_after(10):
+        await node.dial(folder, None)
+        assert "certificate" in str((await node.log.of("peer_refused"))["reason"])
+        node.log.lines.clear()
+        pki.create(tmp_path, "other", [N2], dt.datetime.now(dt.UTC))
+        (tmp_path / "ca.pem").write_bytes((folder / "ca.pem").read_bytes())
+        await node.dial(tmp_path, "n2")
+        assert "certificate" in str((await node.log.of("peer_refused"))["reason"]).lower()
+        await node.lives(folder)
+
+
+@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n", (MAX_FRAME + 1).to_bytes(4, "big") + b"x", bytes(8)])
+async def test_a_huge_or_garbage_frame_from_a_peer_ends_its_connection(
+    node: Node, folder: Path, garbage: bytes
+) -> None:
+    with trio.fail_after(10):
+        stream = await node.dial(folder, "n2")
+        assert await stream.receive_some() == GREETING
+        await stream.send_all(garbage)
+        fields = await node.log.of("peer_garbage")
+        assert fields["peer"] == "n2"
+        assert str(fields["address"]).startswith("127.0.0.1:")
+        assert fields["limit"] == MAX_FRAME
+        assert f"1 to {MAX_FRAME} are allowed" in str(fields["reason"])
+        assert node.heard.heard == ["inbound_up n2", "inbound_down n2"]
+        await node.lives(folder)
+
+
+async def test_a_second_connection_of_a_peer_takes_the_place_of_the_first(node: Node, folder: Path) -> None:
+    with trio.fail_after(10):
+        old = await node.dial(folder, "n2")
+        assert await old.receive_some() == GREETING
+        new = await node.dial(folder, "n2")
+        assert await new.receive_some() == GREETING
+        await new.send_all(b"\0\0\0\1x")
+        with pytest.raises(trio.BrokenResourceError):
+            if not await old.receive_some():
+                raise trio.BrokenResourceError
+        while len(node.heard.heard) < 4:
+            await trio.sleep(0.001)
+        assert node.heard.heard == ["inbound_up n2", "inbound_down n2", "inbound_up n2", "received n2 [b'x']"]
+
+
+async def test_the_dialler_refuses_a_peer_that_is_another(folder: Path, nursery: trio.Nursery) -> None:
+    """n1 dials n2's address and meets n9 there."""
+    with trio.fail_after(10):
+        there = TlsTransport(
+            Peer("n9"), Address("127.0.0.1", 0), {N1: Address("127.0.0.1", 1)}, pki.credentials(folder, "n9"),
+            random=random.Random(1),
+        )  # fmt: skip
+        address: str = await nursery.start(there.run, Silent())
+        port = int(address.rpartition(":")[2])
+        log, heard = Logged(), Silent()
+        here = TlsTransport(
+            N1, Address("127.0.0.1", 0), {N2: Address("127.0.0.1", port)}, pki.credentials(folder, "n1"),
+            random=random.Random(1), log=log,
+        )  # fmt: skip
+        await nursery.start(here.run, heard)
+        fields = await log.of("peer_unreachable")
+        assert fields["peer"] == "n2"
+        assert "certificate" in str(fields["reason"])
+        assert heard.heard == []
+
+
+async def test_a_dialler_that_is_not_known_there_is_not_connected(folder: Path, nursery: trio.Nursery) -> None:
+    """Under TLS 1.3 the dialler's own handshake succeeds before the other side has refused it."""
+    with trio.fail_after(10):
+        node = await Node(folder).start(nursery)
+        log, heard = Logged(), Silent()
+        stranger = TlsTransport(
+            Peer("n9"), Address("127.0.0.1", 0), {N1: Address("127.0.0.1", node.port)},
+            pki.credentials(folder, "n9"), random=random.Random(1), log=log,
+        )  # fmt: skip
+        await nursery.start(stranger.run, heard)
+        await log.of("peer_unreachable")
+        assert heard.heard == []
+        assert not stranger.send(N1, [b"x"])
+
+
+async def test_a_port_in_use_says_what_to_do(folder: Path, nursery: trio.Nursery) -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    with taken:
+        transport = TlsTransport(
+            N1, Address("127.0.0.1", port), {}, pki.credentials(folder, "n1"), random=random.Random(1)
+        )
+        with pytest.raises(TransportError, match=f"127.0.0.1:{port} is in use: stop the process"):
+            await transport.run(Silent())
+
+
+def test_credentials_that_can_t_be_read_say_which(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(TransportError, match=r"can't be read.*n1\.pem.*make them anew"):
+        TlsTransport(N1, Address("127.0.0.1", 0), {}, pki.credentials(tmp_path, "n1"), random=random.Random(1))
