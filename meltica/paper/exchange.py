@@ -163,7 +163,7 @@ class PaperExchange:
         self._settle()
         return record.view(), events + self._take_events()
 
-    def cancel(
+    def cancel(  # noqa: PLR0917 - the seam's signature
         self, account: str, symbol: str, order_id: int | None, client_order_id: str | None, cancel_id: str, now: int
     ) -> tuple[OrderView | Refusal, list[ExchangeEvent]]:
         """Cancel an open order of the account; it is renamed to `cancel_id`."""
@@ -277,8 +277,7 @@ class PaperExchange:
 
     def _check(self, pit: Pit, asked: NewOrder) -> Order | Refusal:
         """The order, its funds locked, or why not."""
-        last = pit.prints[-1].price if pit.prints else None
-        refusal = check_filters(asked, pit.rules, last)
+        refusal = check_filters(asked, pit.rules, self._reference(pit, asked))
         if refusal is not None:
             return refusal
         order = self._record(pit, asked)
@@ -293,6 +292,14 @@ class PaperExchange:
             return NO_BALANCE
         order.locked = amount
         return order
+
+    @staticmethod
+    def _reference(pit: Pit, asked: NewOrder) -> Decimal | None:
+        """The price by which a market order is judged: the last print, before any the price that it would meet."""
+        if pit.prints:
+            return pit.prints[-1].price
+        best = pit.engine.side(asked.side != "BUY").best()
+        return None if best is None else pit.scale.price(best)
 
     def _record(self, pit: Pit, asked: NewOrder) -> Order:
         return Order(

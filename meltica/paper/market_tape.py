@@ -41,12 +41,16 @@ DOLLARS = ("USDT", "FDUSD", "USDC", "TUSD", "BUSD", "USD", "EUR")
 
 @define
 class TapeHead:
-    """What comes before a capture plays: its snapshot, and what was received earlier but is newer than it."""
+    """What comes before a capture plays: its snapshot, and what was received earlier but is newer than it.
+
+    `following` is the record after the snapshot, where that one had to be read to learn the symbol.
+    """
 
     snapshot: TapeSnapshot
     symbol: str
     newer: list[TapeDepth] = field(factory=list)
     ticker: TapeTicker | None = None
+    following: TapeRecord | None = None
 
 
 def read_head(records: Iterator[TapeRecord]) -> TapeHead:
@@ -60,18 +64,21 @@ def read_head(records: Iterator[TapeRecord]) -> TapeHead:
     snapshot: TapeSnapshot | None = None
     symbol = ""
     for count, record in enumerate(records):
+        following = None
         if isinstance(record, TapeSnapshot):
             snapshot = record
         else:
             symbol = record.symbol
-            if isinstance(record, TapeDepth):
+            if snapshot is not None:
+                following = record
+            elif isinstance(record, TapeDepth):
                 depths.append(record)
             elif isinstance(record, TapeTicker):
                 ticker = record
         if snapshot is not None and symbol:
             newer = [each for each in depths if each.last_id > snapshot.last_id]
             fresh = ticker if ticker is not None and ticker.update_id >= snapshot.last_id else None
-            return TapeHead(snapshot, symbol, newer, fresh)
+            return TapeHead(snapshot, symbol, newer, fresh, following)
         if count >= HEAD:
             break
     raise TapeError(f"no depth snapshot and stream among the first {HEAD} records: the book cannot be built")
@@ -134,13 +141,15 @@ class TapeMarket:
         """Play one record, then look at the next."""
         if self._head is not None:
             self._begin(floor, self._head)
-            self._head = None
-        elif self._next is not None:
-            self._play(floor, self._next)
-        self._advance()
+            following, self._head = self._head.following, None
+        else:
+            following = None
+            if self._next is not None:
+                self._play(floor, self._next)
+        self._advance(following)
 
-    def _advance(self) -> None:
-        self._next = next(self._records, None)
+    def _advance(self, following: TapeRecord | None) -> None:
+        self._next = following or next(self._records, None)
         if self._next is None:
             self._rewind()
             return

@@ -173,7 +173,7 @@ class OrderIndex:
         if order_id is not None:
             order = self.find(order_id, shown)
             return order if order is not None and order.open else None
-        return next((each for each in self.by_shown.get(shown or "", ()) if each.open), None)
+        return next((each for each in reversed(self.by_shown.get(shown or "", [])) if each.open), None)
 
     def add_trade(self, trade: TradeView) -> None:
         """Remember a trade; ids only grow."""

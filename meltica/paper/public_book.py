@@ -2,7 +2,8 @@
 
 Only the shown sizes may live here.  A level shows what of the recording is left and what rests of ours.  A recorded
 market can move through an order of ours without filling it (only prints fill); then the recording's levels
-at or beyond our price are not shown, so that the public book never crosses, and our order is.
+at or beyond our price are not shown, so that the public book never crosses, and our order is.  They can still be
+taken, so a LIMIT_MAKER that would meet them is refused.
 """
 
 from __future__ import annotations
