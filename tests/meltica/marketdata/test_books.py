@@ -81,7 +81,7 @@ def test_a_crossed_book_is_out_of_step() -> None:
 
 
 @pytest.mark.parametrize("early", [True, False])
-def test_best_prices_at_the_same_id_are_compared(early: bool) -> None:
+def test_best_prices_at_the_same_id_are_compared(*, early: bool) -> None:
     """A best may come before the diff that reaches its id, or after it."""
     book = Book(BTC)
     book.on_snapshot(snapshot(7))

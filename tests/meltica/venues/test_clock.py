@@ -119,6 +119,7 @@ def test_the_window_has_one_text(window: int, text: str) -> None:
 )
 @settings(deadline=None, max_examples=400)
 def test_the_venue_never_admits_after_send_by(
+    *,
     offset: int,
     drift: int,
     trips: list[tuple[int, int, int]],
