@@ -349,36 +349,38 @@ class PaperExchange:
 
     def _trade(self, pit: Pit, match: Match, taker: Order | None) -> None:
         """Settle one match between a maker and a taker, either of which may be the recording (None)."""
-        price, quantity = pit.scale.price(match.price), pit.scale.quantity(match.quantity)
-        value = pit.scale.value(match.price, match.quantity)
         buyer_is_maker = match.maker.buying if match.maker else not (taker and taker.buying)
         trade_id = self._print(pit, match.price, match.quantity, buyer_is_maker=buyer_is_maker)
-        sides = ((match.maker, buyer_is_maker), (taker, not buyer_is_maker))
-        for order, buying in sides:
-            spent, received = (value, quantity) if buying else (quantity, value)
-            assets = (pit.rules.quote, pit.rules.base) if buying else (pit.rules.base, pit.rules.quote)
-            maker = order is not taker
-            account = order.account if order else ""
-            fee = fee_of(received, pit.rules.maker_fee if maker else pit.rules.taker_fee) if account else ZERO
-            self._accounts.pay(account, assets[0], spent)
-            self._accounts.receive(account, assets[1], received, fee)
-            if order is None:
-                continue
-            order.quote_executed += value
-            order.status = "PARTIALLY_FILLED" if order.leaves else "FILLED"
-            order.updated_at = self._now
-            if not account:
-                continue
+        self._settle_side(pit, match, match.maker, trade_id, buying=buyer_is_maker, maker=True)
+        self._settle_side(pit, match, taker, trade_id, buying=not buyer_is_maker, maker=False)
+
+    def _settle_side(
+        self, pit: Pit, match: Match, order: Order | None, trade_id: int, *, buying: bool, maker: bool
+    ) -> None:
+        """Move one side's money; if it is an order, move it on; if that is an account's, tell of it."""
+        rules, account = pit.rules, order.account if order else ""
+        quantity, value = pit.scale.quantity(match.quantity), pit.scale.value(match.price, match.quantity)
+        spent, received = (value, quantity) if buying else (quantity, value)
+        asset_out, asset_in = (rules.quote, rules.base) if buying else (rules.base, rules.quote)
+        fee = fee_of(received, rules.maker_fee if maker else rules.taker_fee) if account else ZERO
+        self._accounts.pay(account, asset_out, spent)
+        self._accounts.receive(account, asset_in, received, fee)
+        if order is None:
+            return
+        order.quote_executed += value
+        order.status = "PARTIALLY_FILLED" if order.leaves else "FILLED"
+        order.updated_at = self._now
+        if account:
             trade = TradeView(
                 trade_id=trade_id,
                 order_id=order.order_id,
                 account=account,
                 symbol=order.symbol,
                 side=order.side,
-                price=price,
+                price=pit.scale.price(match.price),
                 quantity=quantity,
                 fee=fee,
-                fee_asset=assets[1],
+                fee_asset=asset_in,
                 maker=maker,
                 at=self._now,
                 placed_as=order.placed_as,
@@ -389,17 +391,11 @@ class PaperExchange:
         """Release what a better price saved, remember the trade, report it."""
         index = self._index[order.account, order.symbol]
         order.locked -= spent
-        if not order.leaves:
-            index.closed(order)
-            needed = ZERO
-        elif not order.buying:
-            needed = pit.scale.quantity(order.leaves)
-        elif order.price is None:
-            needed = order.locked
-        else:
-            needed = pit.scale.value(order.price, order.leaves)
+        needed = _needed(pit, order)
         self._accounts.unlock(order.account, _spent(pit, order), order.locked - needed)
         order.locked = needed
+        if not order.leaves:
+            index.closed(order)
         index.add_trade(trade)
         self._report("TRADE", order, trade)
 
@@ -461,6 +457,15 @@ class PaperExchange:
 def _spent(pit: Pit, order: Order) -> str:
     """The asset that an order locks."""
     return pit.rules.quote if order.buying else pit.rules.base
+
+
+def _needed(pit: Pit, order: Order) -> Decimal:
+    """What an order's remainder must keep locked."""
+    if not order.leaves:
+        return ZERO
+    if not order.buying:
+        return pit.scale.quantity(order.leaves)
+    return order.locked if order.price is None else pit.scale.value(order.price, order.leaves)
 
 
 def open_exchange(market: str, seed: int, start_us: int) -> PaperExchange:

@@ -39,7 +39,7 @@ def venue(**balances: str) -> PaperExchange:
 
 
 def ask_for(
-    account: str, side: str, quantity: str, price: str | None = None, kind: str = "", tif: str = "GTC", cid: str = ""
+    account: str, side: str, quantity: str, price: str | None = None, *, kind: str = "", tif: str = "GTC", cid: str = ""
 ) -> NewOrder:
     kind = kind or ("MARKET" if price is None else "LIMIT")
     return NewOrder(account, BTC, side, kind, tif, D(quantity), None if price is None else D(price), cid, 7)
@@ -152,8 +152,8 @@ def test_post_only_never_takes() -> None:
     exchange = venue()
     placed(exchange, ask_for("a", "SELL", "0.1", "1000", cid="1"))
     text = "Order would immediately match and take."
-    assert refused(exchange, ask_for("b", "BUY", "0.1", "1000", "LIMIT_MAKER", cid="2")) == (-2010, text)
-    resting, _ = placed(exchange, ask_for("b", "BUY", "0.1", "999.99", "LIMIT_MAKER", cid="3"))
+    assert refused(exchange, ask_for("b", "BUY", "0.1", "1000", kind="LIMIT_MAKER", cid="2")) == (-2010, text)
+    resting, _ = placed(exchange, ask_for("b", "BUY", "0.1", "999.99", kind="LIMIT_MAKER", cid="3"))
     assert resting.status == "NEW"
 
 

@@ -6,12 +6,15 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from meltica.marketdata.tapes import TapeDepth, TapeError, TapeRecord, TapeTicker, TapeTrade, read_tape
+from meltica.marketdata.tapes import TapeDepth, TapeError, TapeRecord, TapeSnapshot, TapeTicker, TapeTrade, read_tape
 from meltica.paper.exchange import PaperExchange, open_exchange
 from meltica.paper.market_tape import TapeMarket, open_tape_market
 from meltica.paper.types import BestChange, DepthChange, ExchangeEvent, Execution, NewOrder, OrderView, Print, Refusal
@@ -38,7 +41,9 @@ def depth(
     return stream(at_ms, "depth@100ms", U=first, u=last, b=list((bids or {}).items()), a=list((asks or {}).items()))
 
 
-def ticker(at_ms: int, last: int, bid: str, bid_size: str, ask: str, ask_size: str) -> Line:
+def ticker(  # noqa: PLR0917 - as a bookTicker reads
+    at_ms: int, last: int, bid: str, bid_size: str, ask: str, ask_size: str
+) -> Line:
     return stream(at_ms, "bookTicker", u=last, b=bid, B=bid_size, a=ask, A=ask_size)
 
 
@@ -70,6 +75,7 @@ def put(
     side: str,
     quantity: str,
     price: str,
+    *,
     kind: str = "LIMIT",
     at_ms: int = 0,
     cid: str = "x",
@@ -230,7 +236,7 @@ def test_the_tape_plays_again_and_our_orders_survive_the_seam(tmp_path: Path) ->
     assert (fill.at - START, fill.quantity) == (502 * MS, D(1))
     assert executed(exchange, mine) == D(1)
     ids = [(each.first_id, each.last_id) for each in events if isinstance(each, DepthChange)]
-    assert all(later[0] == earlier[1] + 1 for earlier, later in zip(ids, ids[1:], strict=False))
+    assert all(later[0] == earlier[1] + 1 for earlier, later in pairwise(ids))
     assert book(exchange) == ({"100.00": "2", "99.00": "5"}, {"101.00": "3", "102.00": "4"})
 
 
@@ -271,6 +277,90 @@ def test_a_price_off_the_tick_is_an_error_of_the_tape(play: Player) -> None:
     exchange = play(OPENING, trade(1100, "100.001", "1", seller=True))
     with pytest.raises(TapeError, match=r"100\.001"):
         exchange.advance(START + 200 * MS)
+
+
+# random tapes and random orders: what must hold whatever comes
+
+price_level = st.integers(95, 105)
+recorded = st.one_of(
+    st.tuples(st.just("level"), st.booleans(), price_level, st.integers(0, 40)),
+    st.tuples(st.just("best"), price_level, st.integers(1, 3), st.integers(1, 40)),
+    st.tuples(st.just("print"), st.booleans(), price_level, st.integers(1, 40)),
+)
+ours = st.tuples(
+    st.sampled_from(["a", "b"]),
+    st.sampled_from(["BUY", "SELL"]),
+    st.sampled_from(["LIMIT", "LIMIT_MAKER"]),
+    price_level,
+    st.integers(1, 30),
+)
+
+
+def as_record(number: int, step: tuple[Any, ...]) -> TapeRecord:
+    at, unit = number * 10_000_000, D("0.001")
+    if step[0] == "print":
+        return TapeTrade(at, "BTCUSDT", number, D(step[2]), step[3] * unit, buyer_is_maker=step[1])
+    if step[0] == "best":
+        return TapeTicker(at, "BTCUSDT", number, D(step[1]), step[3] * unit, D(step[1] + step[2]), step[3] * unit)
+    level = ((D(step[2]), step[3] * unit),)
+    return TapeDepth(at, "BTCUSDT", number, number, level if step[1] else (), () if step[1] else level)
+
+
+def stated(record: TapeRecord) -> Decimal:
+    """The most that a record can have added to what may be taken."""
+    if isinstance(record, TapeTicker):
+        return record.bid_quantity + record.ask_quantity
+    return D(0) if isinstance(record, TapeTrade) else sum((size for _, size in record.bids + record.asks), D(0))
+
+
+def check_depth_events(exchange: PaperExchange, events: list[ExchangeEvent]) -> None:
+    heard: tuple[dict[Decimal, Decimal], dict[Decimal, Decimal]] = {}, {}
+    last = 0
+    for event in events:
+        if isinstance(event, DepthChange):
+            assert event.first_id == last + 1
+            last = event.last_id
+            for side, changed in zip(heard, (event.bids, event.asks), strict=True):
+                side.update(changed)
+    shown = exchange.depth("BTCUSDT", 1000)[1:]
+    assert [{price: size for price, size in side.items() if size} for side in heard] == [dict(side) for side in shown]
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(st.tuples(recorded, st.none() | ours), min_size=1, max_size=50))
+def test_whatever_is_recorded_and_asked_the_public_book_never_crosses_and_nothing_is_given_twice(
+    steps: list[tuple[tuple[Any, ...], tuple[Any, ...] | None]],
+) -> None:
+    whole = TapeSnapshot(0, 0, ((D(99), D(1)),), ((D(101), D(1)),))
+    records = [as_record(number, step) for number, (step, _) in enumerate(steps, start=1)]
+    end = TapeDepth(10**12, "BTCUSDT", 10**6, 10**6, (), ())
+    market = TapeMarket(lambda: iter([whole, *records, end]), START)
+    exchange = PaperExchange([market.rules], market, start_us=START)
+    for account in ("a", "b"):
+        exchange.open_account(account, {"USDT": D(10**6), "BTC": D(1000)})
+    events: list[ExchangeEvent] = []
+    for number, (_, order) in enumerate(steps, start=1):
+        events += exchange.advance(START + number * 10_000)
+        if order is not None:
+            account, side, kind, price, size = order
+            asked = NewOrder(account, "BTCUSDT", side, kind, "GTC", size * D("0.06"), D(price), f"o{number}")
+            events += exchange.place(asked, START + number * 10_000)[1]
+        best = exchange.best("BTCUSDT")
+        assert not best.bid or not best.ask or best.bid < best.ask
+        for mine in (*exchange.open_orders("a", None), *exchange.open_orders("b", None)):
+            _, bids, asks = exchange.depth("BTCUSDT", 1000)
+            assert dict(bids if mine.side == "BUY" else asks)[mine.price] >= mine.quantity - mine.executed
+    fills = [each.trade for each in events if isinstance(each, Execution) and each.trade]
+    pairs = {each.trade_id: [] for each in fills}
+    for fill in fills:
+        pairs[fill.trade_id].append(fill)
+    taken = sum((both[0].quantity for both in pairs.values() if len(both) == 1 and not both[0].maker), D(0))
+    assert taken <= D(2) + sum((stated(each) for each in records), D(0))
+    printed = sum((each.quantity for each in records if isinstance(each, TapeTrade)), D(0))
+    public = sum((each.quantity for each in events if isinstance(each, Print)), D(0))
+    crossed = sum((both[0].quantity for both in pairs.values() if len(both) == 2 or not both[0].maker), D(0))
+    assert public == printed + crossed, "a print that fills us is split, never grown"
+    check_depth_events(exchange, events + exchange.advance(START + 10**6))
 
 
 # the real recordings
