@@ -1,0 +1,1 @@
+"""Sim: the cluster in one process, on virtual time, from a seed."""

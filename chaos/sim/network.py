@@ -1,0 +1,353 @@
+"""Network: real replicas over a simulated network, disks and clocks, on one event heap, from one seed.
+
+Only what carries lives here: virtual time, links, disks that take time, processes that die, freeze and come back.
+What may not happen is judged elsewhere (`chaos.sim.history`).  The same seed gives the same trace, on any machine.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from itertools import count
+from random import Random
+from typing import Final, Protocol
+
+from attrs import define, field, frozen
+
+from cluster.memory import MemoryDisk, MemoryStore
+from cluster.replica import Ready, Replica
+from cluster.types import MonoNs, Peer, StateMachine, Timers
+
+MS: Final = 1_000_000  # nanoseconds
+SECOND: Final = 1000 * MS
+_QUEUE: Final = 64  # frames that one link keeps while it is held; more break the connection, as a full queue does
+
+
+class Watcher(Protocol):
+    """Who sees what the nodes do."""
+
+    def ready(self, process: Process, ready: Ready) -> None:
+        """A replica has stepped."""
+
+    def started(self, process: Process) -> None:
+        """A process has started (again)."""
+
+    def fault(self, process: Process, error: Exception) -> None:
+        """A replica raised."""
+
+
+@frozen
+class Weather:
+    """How the network and the disks behave; nanoseconds, and probabilities a frame."""
+
+    delay: tuple[int, int] = (MS // 5, 3 * MS)
+    sync: tuple[int, int] = (MS // 10, 2 * MS)
+    lose: float = 0.0
+    duplicate: float = 0.0
+    late: float = 0.0  # delayed by up to `lateness`, overtaken by others: only without `ordered`
+    lateness: int = 400 * MS
+    ordered: bool = True  # as one TCP connection is
+    drift: float = 0.0  # each clock runs wrong by up to this
+
+
+@define(eq=False)
+class _Link:
+    """One directed connection: `held` keeps frames back, `cut` loses them, `up` is what both ends have been told."""
+
+    up: bool = False
+    held: bool = False
+    cut: bool = False
+    busy_until: int = 0
+    waiting: list[bytes] = field(factory=list)
+    life: int = 0  # counts connections: a frame of an older one never arrives
+    ended_at: int = 0  # when both ends have heard that the last one ended
+
+
+@define(eq=False)
+class Process:
+    """One node, alive or not."""
+
+    name: Peer
+    disk: MemoryDisk
+    rate: float
+    offset: int
+    store: MemoryStore | None = None
+    replica: Replica | None = None
+    life: int = 0  # counts starts
+    frozen_until: int = 0
+    syncing: bool = False
+    disk_stalled_until: int = 0
+    wake: int = 0  # the number of the newest alarm
+
+
+class Network:
+    """Some nodes, the links between them, and time."""
+
+    def __init__(
+        self,
+        seed: int,
+        machine: Callable[[Peer], StateMachine],
+        watcher: Watcher,
+        *,
+        names: Sequence[str] = ("n1", "n2", "n3"),
+        timers: Timers | None = None,
+        weather: Weather | None = None,
+    ) -> None:
+        self.random = Random(seed)
+        self.names = tuple(Peer(name) for name in names)
+        self.timers = timers or Timers()
+        self.weather = weather or Weather()
+        self.now = 0
+        self.steps = 0
+        self._machine = machine
+        self._watcher = watcher
+        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._sequence = count()
+        self.links = {(a, b): _Link() for a in self.names for b in self.names if a != b}
+        self.processes = {name: self._new(name) for name in self.names}
+
+    # Time
+
+    def at(self, delay: int, action: Callable[[], None]) -> None:
+        """Do something after so many nanoseconds."""
+        heapq.heappush(self._heap, (self.now + max(0, delay), next(self._sequence), action))
+
+    def run(self, duration: int) -> None:
+        """Let time pass."""
+        end = self.now + duration
+        while self._heap and self._heap[0][0] <= end:
+            self.now, _, action = heapq.heappop(self._heap)
+            action()
+        self.now = end
+
+    def clock_of(self, name: Peer) -> MonoNs:
+        """A node's own monotonic clock."""
+        process = self.processes[name]
+        return MonoNs(process.offset + int(self.now * process.rate))
+
+    # Processes
+
+    def start(self, name: Peer) -> None:
+        """Start a node, on what its disk has kept; it dials its peers, and they dial it."""
+        process = self.processes[name]
+        if process.replica is not None:
+            return
+        process.life += 1
+        process.frozen_until = 0
+        process.syncing = False
+        process.store = MemoryStore("sim", name, process.disk)
+        peers = [peer for peer in self.names if peer != name]
+        process.replica = Replica(
+            name,
+            peers,
+            self.timers,
+            process.store,
+            self._machine(name),
+            lambda: self.clock_of(name),
+            Random(self.random.getrandbits(64)),
+        )
+        self._watcher.started(process)
+        for peer in peers:
+            self._dial(name, peer)
+            self._dial(peer, name)
+        self._pump(process)
+
+    def kill(self, name: Peer, *, power: bool = True) -> None:
+        """End a process at once.  `power`: its machine too, so that what was not synced may be lost."""
+        process = self.processes[name]
+        if process.replica is None or process.store is None:
+            return
+        if power:
+            process.store.crash(self.random.randint(0, process.store.unsynced))
+        else:
+            process.store.close()
+        process.replica = process.store = None
+        for peer in self.names:
+            if peer != name:
+                self._end(name, peer)
+                self._end(peer, name)
+
+    def freeze(self, name: Peer, duration: int) -> None:
+        """Stop a process for a while, as SIGSTOP does: what is meant for it waits."""
+        self.processes[name].frozen_until = max(self.processes[name].frozen_until, self.now + duration)
+
+    def stall_disk(self, name: Peer, duration: int) -> None:
+        """Syncs of this node take so long from now on."""
+        self.processes[name].disk_stalled_until = self.now + duration
+
+    def replica(self, name: Peer) -> Replica:
+        """A living node's replica."""
+        replica = self.processes[name].replica
+        if replica is None:
+            raise LookupError(f"{name} is not alive")
+        return replica
+
+    def alive(self) -> list[Process]:
+        """Who lives."""
+        return [self.processes[name] for name in self.names if self.processes[name].replica is not None]
+
+    def call(self, name: Peer, action: Callable[[Replica], None]) -> None:
+        """Give a living, unfrozen node an input from its own side (a proposal, an order), and pump it."""
+        process = self.processes[name]
+        self._input(process, process.life, action)
+
+    # Links
+
+    def cut(self, a: Peer, b: Peer) -> None:
+        """From now on frames from `a` to `b` are lost; nobody is told."""
+        self.links[a, b].cut = True
+
+    def hold(self, a: Peer, b: Peer) -> None:
+        """From now on frames from `a` to `b` wait, as TCP's do while packets are lost."""
+        self.links[a, b].held = True
+
+    def heal(self, a: Peer, b: Peer) -> None:
+        """The link from `a` to `b` works again: what was held arrives; what was lost broke the connection."""
+        link = self.links[a, b]
+        was_cut, link.cut, link.held = link.cut, False, False
+        if was_cut:
+            self._end(a, b)
+            self._dial(a, b)
+        waiting, link.waiting = link.waiting, []
+        for frame in waiting:
+            self._send(a, b, frame)
+
+    def heal_all(self) -> None:
+        """Everything works again."""
+        for a, b in self.links:
+            self.heal(a, b)
+
+    def reset(self, a: Peer, b: Peer) -> None:
+        """The connection that `a` dialled to `b` breaks, and is dialled again."""
+        self._end(a, b)
+        self._dial(a, b)
+
+    # Inside
+
+    def _new(self, name: Peer) -> Process:
+        drift = self.weather.drift
+        rate = 1.0 + self.random.uniform(-drift, drift)
+        return Process(name, MemoryDisk(), rate, self.random.randrange(1, 10**6) * SECOND)
+
+    def _input(self, process: Process, life: int, action: Callable[[Replica], None]) -> None:
+        if process.replica is None or process.life != life:
+            return
+        if process.frozen_until > self.now:
+            self.at(process.frozen_until - self.now, lambda: self._input(process, life, action))
+            return
+        action(process.replica)
+        self._pump(process)
+
+    def _pump(self, process: Process) -> None:
+        replica = process.replica
+        if replica is None:
+            return
+        self.steps += 1
+        try:
+            ready = replica.step()
+        except Exception as error:  # noqa: BLE001 # the watcher judges it
+            self._watcher.fault(process, error)
+            self.kill(process.name)
+            return
+        for peer, frame in ready.sends:
+            self._send(process.name, peer, frame)
+        if ready.ticket is not None and not process.syncing:
+            self._sync(process)
+        self._watcher.ready(process, ready)
+        self._alarm(process, ready.wake_at)
+
+    def _alarm(self, process: Process, wake_at: MonoNs) -> None:
+        process.wake += 1
+        number, life = process.wake, process.life
+        wait = int((wake_at - self.clock_of(process.name)) / process.rate) + 1
+
+        def ring() -> None:
+            if process.wake == number and process.life == life:
+                self._input(process, life, lambda _replica: None)
+
+        self.at(wait, ring)
+
+    def _sync(self, process: Process) -> None:
+        store, life = process.store, process.life
+        if store is None:
+            return
+        process.syncing = True
+        ticket = store.begin_sync()
+        took = max(self.random.randint(*self.weather.sync), process.disk_stalled_until - self.now)
+
+        def done() -> None:
+            if process.life != life or process.store is not store:
+                return
+            durable = store.finish_sync(ticket)
+            process.syncing = False
+            self._input(process, life, lambda replica: replica.synced(durable))
+
+        self.at(took, done)
+
+    def _dial(self, a: Peer, b: Peer) -> None:
+        """`a` dials `b`, and again until both live and the link is not cut."""
+        link = self.links[a, b]
+        link.life += 1
+        life = link.life
+
+        def attempt() -> None:
+            if link.life != life or self.processes[a].replica is None or self.processes[b].replica is None:
+                return
+            if link.cut or link.held:
+                self.at(50 * MS, attempt)
+                return
+            link.up = True
+            link.waiting = []
+            self._told(b, lambda replica: replica.inbound_up(a))
+            self._told(a, lambda replica: replica.connected(b))
+
+        wait = self.random.randint(*self.weather.delay)
+        self.at(max(wait, link.ended_at - self.now + 1), attempt)
+
+    def _end(self, a: Peer, b: Peer) -> None:
+        """The connection that `a` dialled to `b` ends; the living ends are told, unless the link is cut."""
+        link = self.links[a, b]
+        was, link.up = link.up, False
+        link.life += 1
+        link.waiting = []
+        if was:
+            wait = self.random.randint(*self.weather.delay)
+            link.ended_at = self.now + wait
+            self.at(wait, lambda: self._told(b, lambda replica: replica.inbound_down(a)))
+            self.at(wait, lambda: self._told(a, lambda replica: replica.disconnected(b)))
+
+    def _told(self, name: Peer, action: Callable[[Replica], None]) -> None:
+        process = self.processes[name]
+        if process.replica is not None:
+            self._input(process, process.life, action)
+
+    def _send(self, a: Peer, b: Peer, frame: bytes) -> None:
+        link, weather, random = self.links[a, b], self.weather, self.random
+        if not link.up or link.cut or (weather.lose and random.random() < weather.lose):
+            return
+        if link.held:
+            link.waiting.append(frame)
+            if len(link.waiting) > _QUEUE:
+                self._end(a, b)
+                self._dial(a, b)
+            return
+        wait = random.randint(*weather.delay)
+        if weather.ordered:
+            wait = max(wait, link.busy_until - self.now)
+            link.busy_until = self.now + wait
+        elif random.random() < weather.late:
+            wait += random.randint(0, weather.lateness)
+        self._arrive(a, b, frame, wait)
+        if weather.duplicate and random.random() < weather.duplicate:
+            self._arrive(a, b, frame, wait + random.randint(0, weather.lateness))
+
+    def _arrive(self, a: Peer, b: Peer, frame: bytes, wait: int) -> None:
+        link = self.links[a, b]
+        life, ordered = link.life, self.weather.ordered
+
+        def arrive() -> None:
+            process = self.processes[b]
+            if process.replica is not None and not link.cut and (link.life == life or not ordered):
+                self._input(process, process.life, lambda replica: replica.received(a, frame))
+
+        self.at(wait, arrive)

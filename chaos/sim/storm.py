@@ -1,0 +1,187 @@
+"""Storm: a seeded run of replication under faults, with the history checked all along and at the end.
+
+`run(seed, profile)` is the whole face.  Profiles differ in what the network and the disks do; every one kills,
+freezes, partitions (both ways and one way, losing or holding), stalls disks, hands over and resigns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from chaos.sim.history import History, Violation
+from chaos.sim.network import MS, SECOND, Network, Weather
+from cluster.replica import Busy
+from cluster.types import Applied, Peer, Role, Token
+
+PROFILES: Final = {
+    "calm": Weather(),
+    "tcp": Weather(drift=1e-4),
+    "wild": Weather(lose=0.05, duplicate=0.05, late=0.1, ordered=False, drift=1e-4),
+    "wilder": Weather(lose=0.2, duplicate=0.2, late=0.3, lateness=800 * MS, ordered=False, drift=1e-3),
+    "slow": Weather(delay=(MS, 60 * MS), sync=(MS, 150 * MS), drift=1e-4),
+}
+
+
+class Storm:
+    """One run."""
+
+    def __init__(self, seed: int, profile: str = "tcp", *, duration: int = 6 * SECOND, nodes: int = 3) -> None:
+        self.history = History()
+        self.network = Network(
+            seed,
+            self.history.machine,
+            self.history,
+            names=tuple(f"n{number + 1}" for number in range(nodes)),
+            weather=PROFILES[profile],
+        )
+        self.random = Random(f"{seed} {profile}")
+        self.faults: dict[str, int] = {}
+        self._duration = duration
+        self._token = 0
+
+    def run(self) -> History:
+        """Start, storm, heal, and see that everything is well.
+
+        Raises:
+            Violation: it is not.
+        """
+        network = self.network
+        for name in network.names:
+            network.start(name)
+        network.at(300 * MS, self._propose)
+        network.at(500 * MS, self._strike)
+        network.run(self._duration)
+        self._heal()
+        network.run(6 * SECOND)
+        self._finish()
+        return self.history
+
+    # Work
+
+    def _propose(self) -> None:
+        name = self.random.choice(self.network.names)
+        leaders = [p.name for p in self.network.alive() if p.replica and p.replica.status().role is Role.LEADER]
+        if leaders and self.random.random() < 0.9:
+            name = self.random.choice(leaders)
+        for _ in range(self.random.choice((1, 1, 1, 2, 5))):
+            self._propose_at(name)
+        if self.network.now < self._duration:
+            self.network.at(self.random.randint(0, 30 * MS), self._propose)
+
+    def _propose_at(self, name: Peer) -> Token:
+        self._token += 1
+        token = Token(self._token)
+        command = b"c%d" % token * self.random.choice((1, 1, 1, 500))
+        self.history.proposed[token] = command
+
+        def propose(replica: object) -> None:
+            try:
+                self.network.replica(name).propose(command, token)
+            except Busy:
+                self.history.proposed.pop(token)
+
+        self.network.call(name, propose)
+        return token
+
+    # Faults
+
+    def _strike(self) -> None:
+        if self.network.now >= self._duration - SECOND // 2:
+            return
+        fault = self.random.choice(
+            (self._partition, self._partition, self._isolate, self._kill, self._kill, self._freeze, self._stall_disk,
+             self._hand_over, self._resign, self._reset, self._kill_all)
+        )  # fmt: skip
+        name = fault.__name__.strip("_")
+        self.faults[name] = self.faults.get(name, 0) + 1
+        fault()
+        self.network.at(self.random.randint(20 * MS, 700 * MS), self._strike)
+
+    def _someone(self) -> Peer:
+        """Any node, the leader more often."""
+        leaders = [p.name for p in self.network.alive() if p.replica and p.replica.status().role is Role.LEADER]
+        return self.random.choice(leaders or self.network.names if self.random.random() < 0.5 else self.network.names)
+
+    def _length(self) -> int:
+        return self.random.choice((self.random.randint(1, 300), self.random.randint(300, 1500))) * MS
+
+    def _cutting(self) -> Callable[[Peer, Peer], None]:
+        return self.network.cut if self.random.random() < 0.5 else self.network.hold
+
+    def _partition(self) -> None:
+        a, b = self.random.sample(self.network.names, 2)
+        pairs = [(a, b)] if self.random.random() < 0.5 else [(a, b), (b, a)]
+        self._separate(pairs)
+
+    def _isolate(self) -> None:
+        a = self._someone()
+        self._separate([pair for pair in self.network.links if a in pair])
+
+    def _separate(self, pairs: list[tuple[Peer, Peer]]) -> None:
+        separate = self._cutting()
+        for pair in pairs:
+            separate(*pair)
+        self.network.at(self._length(), lambda: [self.network.heal(*pair) for pair in pairs] and None)
+
+    def _kill(self) -> None:
+        self._kill_one(self._someone())
+
+    def _kill_one(self, name: Peer) -> None:
+        self.network.kill(name, power=self.random.random() < 0.7)
+        self.network.at(self._length(), lambda: self.network.start(name))
+
+    def _kill_all(self) -> None:
+        """A power cut of everything, sometimes."""
+        if self.random.random() < 0.3:
+            for name in self.network.names:
+                self._kill_one(name)
+
+    def _freeze(self) -> None:
+        self.network.freeze(self._someone(), self._length())
+
+    def _stall_disk(self) -> None:
+        self.network.stall_disk(self._someone(), self._length())
+
+    def _hand_over(self) -> None:
+        name = self._someone()
+        to = self.random.choice([peer for peer in self.network.names if peer != name])
+        self.network.call(name, lambda replica: replica.transfer(to))
+
+    def _resign(self) -> None:
+        self.network.call(self._someone(), lambda replica: replica.stop_leading("test"))
+
+    def _reset(self) -> None:
+        a, b = self.random.sample(self.network.names, 2)
+        self.network.reset(a, b)
+
+    # The end
+
+    def _heal(self) -> None:
+        self.network.weather = PROFILES["calm"]
+        for process in self.network.processes.values():
+            process.disk_stalled_until = 0
+        self.network.heal_all()
+        for name in self.network.names:
+            self.network.start(name)
+
+    def _finish(self) -> None:
+        leaders = [p.name for p in self.network.alive() if p.replica and p.replica.status().role is Role.LEADER]
+        if len(leaders) != 1:
+            raise Violation(f"healed for 6 s, and {leaders or 'nobody'} leads")
+        token = self._propose_at(leaders[0])
+        self.network.run(3 * SECOND)
+        outcome = self.history.outcomes.get(token)
+        if not isinstance(outcome, Applied):
+            raise Violation(f"healed, and a command had the outcome {outcome}")
+        if self.history.faults:
+            raise Violation(f"a replica failed: {self.history.faults}")
+        self.history.finish()
+
+
+def run(seed: int, profile: str = "tcp", *, duration: int = 6 * SECOND, nodes: int = 3) -> Storm:
+    """One run; raises Violation."""
+    storm = Storm(seed, profile, duration=duration, nodes=nodes)
+    storm.run()
+    return storm
