@@ -231,10 +231,15 @@ class Wire:
             elif isinstance(event, Ping):
                 self._write(self._encode(event.response()))
             elif isinstance(event, CloseConnection):
-                self._closed = self._closed or f"the peer closed: {event.code} {event.reason or ''}".rstrip()
+                self._answer_close(event)
             elif isinstance(event, BytesMessage):
                 raise self._broken("a binary frame, where only text is spoken")
         return found
+
+    def _answer_close(self, event: CloseConnection) -> None:
+        if self._closed is None:
+            self._write(self._encode(event.response()))
+        self._closed = self._closed or f"the peer closed: {event.code} {event.reason or ''}".rstrip()
 
     def _gather(self, event: TextMessage, found: list[str]) -> None:
         self._parts.append(event.data)
