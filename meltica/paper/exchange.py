@@ -147,7 +147,11 @@ class PaperExchange:
     # orders
 
     def place(self, order: NewOrder, now: int) -> tuple[OrderView | Refusal, list[ExchangeEvent]]:
-        """Match, rest or refuse.  Refusals leave no trace: Binance reports them in the answer only."""
+        """Match, rest or refuse.  Refusals leave no trace: Binance reports them in the answer only.
+
+        Raises:
+            KeyError: for an account that was never opened.
+        """
         events = self.advance(now)
         pit = self._pits.get(order.symbol)
         if pit is None:

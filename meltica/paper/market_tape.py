@@ -29,7 +29,7 @@ from meltica.marketdata.tapes import (
 )
 from meltica.paper.market import Floor
 from meltica.paper.orders import Scale
-from meltica.paper.recorded_book import RecordedBook
+from meltica.paper.recorded_book import Changes, RecordedBook
 from meltica.paper.symbols import KNOWN
 from meltica.paper.types import SymbolRules
 
@@ -164,47 +164,50 @@ class TapeMarket:
         self._start_us = self._next_at = self._next_at + SEAM_US
 
     def _begin(self, floor: Floor, head: TapeHead) -> None:
-        bids, asks = (self._levels(each) for each in (head.snapshot.bids, head.snapshot.asks))
-        self._tell(floor, self._book.replace(dict(bids), dict(asks)))
+        bids, asks = (dict(self._levels(each)) for each in (head.snapshot.bids, head.snapshot.asks))
+        changes = self._book.replace(bids, asks)
         self._ticker, self._depth_id = None, head.snapshot.last_id
         for depth in head.newer:
-            self._play(floor, depth)
+            changes += self._depth_changes(depth)
         if head.ticker is not None:
-            self._play(floor, head.ticker)
+            changes += self._ticker_changes(head.ticker)
+        self._tell(floor, changes)
 
     def _play(self, floor: Floor, record: TapeRecord) -> None:
         if isinstance(record, TapeDepth):
-            self._play_depth(floor, record)
+            self._tell(floor, self._depth_changes(record))
         elif isinstance(record, TapeTicker):
-            self._play_ticker(floor, record)
+            self._tell(floor, self._ticker_changes(record))
         elif isinstance(record, TapeTrade):
             self._play_trade(floor, record)
-        else:
-            levels = (dict(self._levels(each)) for each in (record.bids, record.asks))
-            self._tell(floor, self._book.replace(*levels))
+        else:  # a later snapshot: the book as it says, and nothing older than it counts any more
+            self._begin(floor, TapeHead(record, self.rules.symbol))
 
-    def _play_depth(self, floor: Floor, depth: TapeDepth) -> None:
+    def _depth_changes(self, depth: TapeDepth) -> Changes:
         if depth.last_id <= self._depth_id:
-            return  # older than the snapshot
+            return []  # older than the snapshot
         self._depth_id = depth.last_id
         # what goes, goes first: else a level that moved to the other side would be met by its own past
         levels = [(buying, each) for buying, side in ((True, depth.bids), (False, depth.asks)) for each in side]
+        changes: Changes = []
         for buying, (price, size) in sorted(levels, key=lambda each: each[1][1] != 0):
-            changes = self._book.state(self._ticks(price), self._scale.atoms(size), buying=buying)
-            self._tell(floor, changes)
+            changes += self._book.state(self._ticks(price), self._scale.atoms(size), buying=buying)
         if self._ticker is not None and self._ticker.update_id > depth.last_id:
-            self._state_best(floor, self._ticker)
+            changes += self._best_changes(self._ticker)
+        return changes
 
-    def _play_ticker(self, floor: Floor, ticker: TapeTicker) -> None:
-        if ticker.update_id >= self._depth_id:
-            self._ticker = ticker
-            self._state_best(floor, ticker)
+    def _ticker_changes(self, ticker: TapeTicker) -> Changes:
+        if ticker.update_id < self._depth_id:
+            return []
+        self._ticker = ticker
+        return self._best_changes(ticker)
 
-    def _state_best(self, floor: Floor, ticker: TapeTicker) -> None:
-        best = ((True, ticker.bid, ticker.bid_quantity), (False, ticker.ask, ticker.ask_quantity))
-        for buying, price, size in best:
+    def _best_changes(self, ticker: TapeTicker) -> Changes:
+        changes: Changes = []
+        for buying, price, size in ((True, ticker.bid, ticker.bid_quantity), (False, ticker.ask, ticker.ask_quantity)):
             if price and size:
-                self._tell(floor, self._book.state_best(self._ticks(price), self._scale.atoms(size), buying=buying))
+                changes += self._book.state_best(self._ticks(price), self._scale.atoms(size), buying=buying)
+        return changes
 
     def _play_trade(self, floor: Floor, trade: TapeTrade) -> None:
         quantity = self._scale.atoms(trade.quantity)
@@ -213,8 +216,9 @@ class TapeMarket:
                 self.rules.symbol, self._ticks(trade.price), quantity, seller_aggressive=trade.buyer_is_maker
             )
 
-    def _tell(self, floor: Floor, changes: list[tuple[bool, int, int]]) -> None:
-        for buying, price, size in changes:
+    def _tell(self, floor: Floor, changes: Changes) -> None:
+        """State each level once, as it is after the whole record: a size that was only passed through is no refill."""
+        for (buying, price), size in {(buying, price): size for buying, price, size in changes}.items():
             floor.recorded_level(self.rules.symbol, price, size, buying=buying)
 
     def _levels(self, levels: Levels) -> list[tuple[int, int]]:

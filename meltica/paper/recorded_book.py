@@ -9,6 +9,8 @@ from bisect import bisect_left, bisect_right, insort
 
 from attrs import define, field
 
+Changes = list[tuple[bool, int, int]]  # buying, price, size
+
 
 @define(eq=False)
 class RecordedSide:
@@ -55,12 +57,12 @@ class RecordedBook:
         """The side of bids or asks."""
         return self.bids if buying else self.asks
 
-    def state(self, price: int, size: int, *, buying: bool) -> list[tuple[bool, int, int]]:
+    def state(self, price: int, size: int, *, buying: bool) -> Changes:
         """Take a level's new size; returns the changes as (buying, price, size).
 
         The newest word wins: levels of the other side that it meets are gone.
         """
-        changes: list[tuple[bool, int, int]] = []
+        changes: Changes = []
         if size:
             other = self.side(buying=not buying)
             for gone in other.reaching(price):
@@ -70,7 +72,7 @@ class RecordedBook:
             changes.append((buying, price, size))
         return changes
 
-    def state_best(self, price: int, size: int, *, buying: bool) -> list[tuple[bool, int, int]]:
+    def state_best(self, price: int, size: int, *, buying: bool) -> Changes:
         """Take a side's best price and size: what was better is gone."""
         side = self.side(buying=buying)
         changes = [(buying, gone, 0) for gone in side.better_than(price)]
@@ -78,9 +80,9 @@ class RecordedBook:
             side.set(gone, 0)
         return changes + self.state(price, size, buying=buying)
 
-    def replace(self, bids: dict[int, int], asks: dict[int, int]) -> list[tuple[bool, int, int]]:
+    def replace(self, bids: dict[int, int], asks: dict[int, int]) -> Changes:
         """Take a whole book: what it does not name is gone, and goes first."""
-        changes: list[tuple[bool, int, int]] = []
+        changes: Changes = []
         for buying, levels in ((True, bids), (False, asks)):
             side = self.side(buying=buying)
             for price in [each for each in side.sizes if each not in levels]:

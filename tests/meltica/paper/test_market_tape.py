@@ -135,6 +135,16 @@ def test_a_ticker_removes_what_was_better_and_is_stated_again_over_an_older_dept
     assert book(exchange) == ({"99.00": "4"}, {"100.00": "1", "101.00": "3", "102.00": "4", "103.00": "9"})
 
 
+def test_an_older_depth_event_refills_nothing(play: Player) -> None:
+    exchange = play(
+        OPENING, ticker(1100, 15, "100.00", "2", "101.00", "1"), depth(1150, 11, 13, {}, {"101.00": "3", "103.00": "1"})
+    )
+    exchange.advance(START + 120 * MS)
+    assert put(exchange, "BUY", "1", "101", at_ms=120).status == "FILLED"
+    exchange.advance(START + 200 * MS)
+    assert book(exchange)[1] == {"102.00": "4", "103.00": "1"}
+
+
 def test_the_newest_word_wins_where_levels_would_cross(play: Player) -> None:
     exchange = play(OPENING, depth(1100, 11, 12, {"101.50": "1"}))
     exchange.advance(START + 200 * MS)
