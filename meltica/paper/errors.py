@@ -44,6 +44,8 @@ TEXTS = {
     -2013: "Order does not exist.",
     -2014: "API-key format invalid.",
     -2015: "Invalid API-key, IP, or permissions for action.",
+    -2035: "User Data Stream subscription already active.",
+    -2036: "User Data Stream subscription not active.",
     -2039: "Client order ID is not correct for this order ID",
 }
 

@@ -46,7 +46,7 @@ _COMMON = ("kind", "target", "count", "seconds", "probability", "msg")
 _KEYS = ("method", "account", "symbol", "connection", "node")
 
 
-class BadFault(ValueError):
+class BadFaultError(ValueError):
     """A fault that cannot be; the text says why and what is allowed."""
 
 
@@ -110,11 +110,11 @@ class Faults:
     last_id: int = 0
     kinds: frozenset[str] = Factory(frozenset)
 
-    def begin(self, asked: Mapping[str, Any], now: int) -> Fault:
+    def begin(self, asked: object, now: int) -> Fault:
         """Start the fault that `asked` describes.
 
         Raises:
-            BadFault: If it cannot be.
+            BadFaultError: If it cannot be.
         """
         fault = _read_fault(asked, self.last_id + 1, now)
         self.last_id = fault.id
@@ -193,19 +193,21 @@ def _holds(key: str, value: str, subject: Subject) -> bool:
     return value in exact or value in subject.node
 
 
-def _read_fault(asked: Mapping[str, Any], fault_id: int, now: int) -> Fault:
+def _read_fault(asked: object, fault_id: int, now: int) -> Fault:
+    if not isinstance(asked, Mapping):
+        raise BadFaultError(f"a fault is an object with a kind; found {type(asked).__name__}")
     kind = asked.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise BadFault(f"kind: found {kind!r}, allowed: {', '.join(KINDS)}")
+        raise BadFaultError(f"kind: found {kind!r}, allowed: {', '.join(KINDS)}")
     unknown = sorted(set(asked) - set(_COMMON) - set(KINDS[kind]))
     if unknown:
-        raise BadFault(f"{kind} takes no {', '.join(unknown)}; it takes {', '.join((*_COMMON, *KINDS[kind]))}")
+        raise BadFaultError(f"{kind} takes no {', '.join(unknown)}; it takes {', '.join((*_COMMON, *KINDS[kind]))}")
     params = {name: _whole(name, asked.get(name, default)) for name, default in KINDS[kind].items()}
     seconds = _positive("seconds", asked.get("seconds"))
     count = asked.get("count", 1 if kind in ONCE and seconds is None and "probability" not in asked else None)
     left = None if count is None else _whole("count", count)
     if left is not None and left < 1:
-        raise BadFault(f"count: found {left}, allowed: 1 or more")
+        raise BadFaultError(f"count: found {left}, allowed: 1 or more")
     ends = None if seconds is None else now + int(seconds * SECOND)
     if kind == "engine_stall":
         ends = min(ends or now + LONGEST_STALL, now + LONGEST_STALL)
@@ -219,7 +221,7 @@ def read_target(asked: object) -> Target:
     """The target that a text or an object describes.
 
     Raises:
-        BadFault: For a key that is none of ours, or another type.
+        BadFaultError: For a key that is none of ours, or another type.
     """
     if asked is None or asked == "":
         return Target()
@@ -229,16 +231,16 @@ def read_target(asked: object) -> Target:
     elif isinstance(asked, Mapping):
         terms = [(str(key), str(value)) for key, value in asked.items()]
     else:
-        raise BadFault(f"target: found {type(asked).__name__}, allowed: a text or an object")
+        raise BadFaultError(f"target: found {type(asked).__name__}, allowed: a text or an object")
     for key, _ in terms:
         if key and key not in _KEYS:
-            raise BadFault(f"target: found the key {key!r}, allowed: {', '.join(_KEYS)}")
+            raise BadFaultError(f"target: found the key {key!r}, allowed: {', '.join(_KEYS)}")
     return Target(tuple(terms))
 
 
 def _whole(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise BadFault(f"{name}: found {value!r}, allowed: a whole number")
+        raise BadFaultError(f"{name}: found {value!r}, allowed: a whole number")
     return value
 
 
@@ -246,7 +248,7 @@ def _positive(name: str, value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86_400:
-        raise BadFault(f"{name}: found {value!r}, allowed: a number above 0, at most 86400")
+        raise BadFaultError(f"{name}: found {value!r}, allowed: a number above 0, at most 86400")
     return float(value)
 
 
@@ -254,5 +256,5 @@ def _probability(value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise BadFault(f"probability: found {value!r}, allowed: a number above 0, at most 1")
+        raise BadFaultError(f"probability: found {value!r}, allowed: a number above 0, at most 1")
     return float(value)

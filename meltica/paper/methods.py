@@ -66,7 +66,7 @@ _ORDER_TYPES = one_of(
 )
 _TIMES_IN_FORCE = one_of("GTC", "IOC", "FOK", code=-1115)
 _ANSWERS = one_of("ACK", "RESULT", "FULL", code=-1130)
-_SELF_TRADE = one_of("NONE", code=-1130)
+_SELF_TRADE = one_of("EXPIRE_MAKER", code=-1130)
 _RESTRICTIONS = one_of("ONLY_NEW", "ONLY_PARTIALLY_FILLED", code=-1145)
 _INFO_STATUS = one_of("TRADING", "HALT", "BREAK", code=-1122)
 

@@ -123,8 +123,10 @@ def as_text(value: object) -> str:
     """The text of a JSON value, as clients put it into what they sign.
 
     Raises:
-        ApiError: -1100 for an object, -1135 for a null.
+        ApiError: -1135 for an object.
     """
+    if value is None:
+        return ""  # then it is as empty as a text without letters
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

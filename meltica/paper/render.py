@@ -27,6 +27,7 @@ Unit = Callable[[int], int]  # the exchange's microseconds -> the client's unit
 Levels = Iterable[tuple[Decimal, Decimal]]
 
 ZERO = "0.00000000"
+SELF_TRADE = "EXPIRE_MAKER"  # what the exchange does, Binance's default
 
 
 def dump(value: object) -> str:
@@ -42,6 +43,12 @@ def amount(value: Decimal) -> str:
 def price_of(order: OrderView) -> str:
     """An order's price; a market order's is zero."""
     return ZERO if order.price is None else amount(order.price)
+
+
+def status_of(order: OrderView) -> str:
+    """An order's status; one that rested and expired did so because it met an order of its own account."""
+    rested = order.time_in_force == "GTC" and order.order_type != "MARKET"
+    return "EXPIRED_IN_MATCH" if rested and order.status == "EXPIRED" else order.status
 
 
 def placed_ack(order: OrderView, unit: Unit) -> Json:
@@ -84,7 +91,7 @@ def order_shown(order: OrderView, unit: Unit) -> Json:
         "symbol": order.symbol, "orderId": order.order_id, "orderListId": -1,
         "clientOrderId": order.client_order_id, "price": price_of(order), "origQty": amount(order.quantity),
         "executedQty": amount(order.executed), "cummulativeQuoteQty": amount(order.quote_executed),
-        "status": order.status, "timeInForce": order.time_in_force, "type": order.order_type, "side": order.side,
+        "status": status_of(order), "timeInForce": order.time_in_force, "type": order.order_type, "side": order.side,
         "stopPrice": ZERO, "icebergQty": ZERO, "time": unit(order.placed_at), "updateTime": unit(order.updated_at),
         "isWorking": True, "workingTime": unit(order.placed_at), "origQuoteOrderQty": ZERO,
     }  # fmt: skip
@@ -94,14 +101,14 @@ def order_shown(order: OrderView, unit: Unit) -> Json:
 def _amounts(order: OrderView) -> Json:
     return {
         "price": price_of(order), "origQty": amount(order.quantity), "executedQty": amount(order.executed),
-        "origQuoteOrderQty": ZERO, "cummulativeQuoteQty": amount(order.quote_executed), "status": order.status,
+        "origQuoteOrderQty": ZERO, "cummulativeQuoteQty": amount(order.quote_executed), "status": status_of(order),
         "timeInForce": order.time_in_force, "type": order.order_type, "side": order.side,
     }  # fmt: skip
 
 
 def _tail(order: OrderView) -> Json:
     strategy = {} if order.strategy_id is None else {"strategyId": order.strategy_id}
-    return strategy | {"selfTradePreventionMode": "NONE"}
+    return strategy | {"selfTradePreventionMode": SELF_TRADE}
 
 
 def trade_shown(trade: TradeView, unit: Unit) -> Json:
@@ -164,7 +171,7 @@ def symbol_info(rules: SymbolRules) -> Json:
         "allowTrailingStop": False, "cancelReplaceAllowed": False, "amendAllowed": False,
         "pegInstructionsAllowed": False, "isSpotTradingAllowed": True, "isMarginTradingAllowed": False,
         "filters": _filters(rules), "permissions": [], "permissionSets": [["SPOT"]],
-        "defaultSelfTradePreventionMode": "NONE", "allowedSelfTradePreventionModes": ["NONE"],
+        "defaultSelfTradePreventionMode": SELF_TRADE, "allowedSelfTradePreventionModes": [SELF_TRADE],
     }  # fmt: skip
 
 
@@ -226,10 +233,12 @@ def execution_report(event: Execution, at: int, unit: Unit, execution_id: int) -
     """`executionReport`: of a cancel, `c` is the cancel's id and `C` the order's."""
     order, trade = event.order, event.trade
     was_named = order.placed_as if event.kind == "CANCELED" else ""
+    status = status_of(order)
+    kind = "TRADE_PREVENTION" if status == "EXPIRED_IN_MATCH" else event.kind
     report: Json = {
         "e": "executionReport", "E": at, "s": order.symbol, "c": order.client_order_id, "S": order.side,
         "o": order.order_type, "f": order.time_in_force, "q": amount(order.quantity), "p": price_of(order),
-        "P": ZERO, "F": ZERO, "g": -1, "C": was_named, "x": event.kind, "X": order.status, "r": "NONE",
+        "P": ZERO, "F": ZERO, "g": -1, "C": was_named, "x": kind, "X": status, "r": "NONE",
         "i": order.order_id, "l": amount(trade.quantity) if trade else ZERO, "z": amount(order.executed),
         "L": amount(trade.price) if trade else ZERO, "n": amount(trade.fee) if trade else "0",
         "N": trade.fee_asset if trade else None, "T": unit(event.at), "t": trade.trade_id if trade else -1,
@@ -241,7 +250,7 @@ def execution_report(event: Execution, at: int, unit: Unit, execution_id: int) -
         report["j"] = order.strategy_id
     if event.kind != "REJECTED":
         report["W"] = unit(order.placed_at)
-    report["V"] = "NONE"
-    if event.kind == "EXPIRED":
+    report["V"] = SELF_TRADE
+    if kind == "EXPIRED":
         report["eR"] = "INSUFFICIENT_LIQUIDITY"
     return report
