@@ -46,13 +46,12 @@ def decode_command(raw: bytes) -> tuple[str, Command]:
         found = parse(raw)
         kind = found.get("kind")
         form = FORMS.get(kind) if type(kind) is str else None
-        if form is None:
-            raise BadCommand(f"kind: expected one of {', '.join(FORMS)}, found {kind!r:.60}")
-        return form.kind or "", form.read(found)
-    except BadCommand:
-        raise
+        command = None if form is None else form.read(found)
     except BadValue as error:
         raise BadCommand(str(error)) from None
+    if command is None:
+        raise BadCommand(f"kind: expected one of {', '.join(FORMS)}, found {kind!r:.60}")
+    return kind, command
 
 
 def content_of(command: Command) -> bytes:

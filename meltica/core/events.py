@@ -23,8 +23,8 @@ from meltica.core.values import (
     Side,
     StrategyId,
     Symbol,
-    Trading,
     TradeId,
+    Trading,
     Venue,
 )
 
@@ -146,6 +146,7 @@ class CommandResult:
     events: tuple[Event, ...] = ()
     duplicate: bool = False  # a retried operator's request: done before, nothing changed now
     order: ClientOrderId | None = None  # of an accepted Submit
+    chain: bytes = b""  # the hash chain over all commands, up to and including this one
 
     @property
     def accepted(self) -> bool:

@@ -48,7 +48,7 @@ class Position:
         return Money(mul(self.traded, sub(mark, self.average_price)))
 
 
-def after_fill(
+def after_fill(  # noqa: PLR0917 # a fill has as many parts
     position: Position,
     side: Side,
     price: Price,
@@ -60,14 +60,14 @@ def after_fill(
 ) -> Position:
     """`position` after one fill and its fee."""
     result = traded_by(position, quantity if side is Side.BUY else quantity.copy_negate(), price)
-    fees_in_quote = result.fees_in_quote
+    value = ZERO
     if fee and fee_asset == base:
         result = traded_by(result, fee.copy_negate(), price)
-        fees_in_quote = add(fees_in_quote, mul(fee, price))
+        value = mul(fee, price)
     elif fee_asset == quote:
-        fees_in_quote = add(fees_in_quote, fee)
+        value = fee
     fees = {**result.fees, fee_asset: Money(add(result.fees.get(fee_asset, ZERO), fee))} if fee else result.fees
-    return evolve(result, fees_in_quote=Money(fees_in_quote), fees=fees)
+    return evolve(result, fees_in_quote=Money(add(result.fees_in_quote, value)), fees=fees)
 
 
 def traded_by(position: Position, change: Decimal, price: Price) -> Position:
@@ -80,10 +80,9 @@ def traded_by(position: Position, change: Decimal, price: Price) -> Position:
     closed = min(held.copy_abs(), change.copy_abs()).copy_sign(held)
     gain = mul(closed, sub(price, position.average_price))
     realised = Money(add(position.realised, gain))
-    if after == 0:
-        average = Price(ZERO)
-    else:
-        average = position.average_price if (after > 0) == (held > 0) else price  # past zero: a new position
+    average = position.average_price
+    if (after > 0) != (held > 0):
+        average = price if after else Price(ZERO)  # past zero a new position begins
     return evolve(position, traded=Quantity(after), average_price=average, realised=realised)
 
 

@@ -161,3 +161,36 @@ class LossesRecord:
     """The log's times at which active leaders were lost, newest last (the takeover storm)."""
 
     times: tuple[Nanos, ...] = ()
+
+
+@frozen
+class ReferenceRecord:
+    """The reference price that the newest accepted order of a symbol carried."""
+
+    price: Price
+
+
+@frozen
+class HoldingRecord:
+    """What we hold of an asset: opening balance and all that fills and fees did to it."""
+
+    amount: Money
+
+
+@frozen
+class LowWaterRecord:
+    """Every trade of a symbol below this id is known, confirmed by a read later than `settle`."""
+
+    trade_id: TradeId
+
+
+@frozen
+class MetaRecord:
+    """What every entry changes; kept out of the sum of the state's hashes, and hashed with it."""
+
+    version: int
+    index: Index
+    term: Epoch
+    clock: Nanos
+    chain: str
+    sum: str

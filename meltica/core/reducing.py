@@ -1,0 +1,68 @@
+"""Reducing: positions may only shrink.
+
+Only that rule may live here: what still counts as a position, which resting orders have to go, and the causes that
+put it in force.  Open and in-doubt reducing quantity together never exceed the position.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from attrs import evolve
+
+from meltica.core.events import RiskEvent
+from meltica.core.exact import ZERO, mul, sub
+from meltica.core.indexes import SymbolKey
+from meltica.core.orders import Order
+from meltica.core.risk import ReduceRecord
+from meltica.core.state import State
+from meltica.core.turn import Turn
+from meltica.core.values import Side
+
+
+def shrinkable(state: State, key: SymbolKey) -> Decimal:
+    """The position that an order may still close: below the venue's minimum it is dust, and counts as flat."""
+    venue, _, symbol = key
+    quantity = state.position_of(key).quantity
+    instrument = state.instruments.get((venue, symbol))
+    if instrument is None:
+        return quantity
+    size = quantity.copy_abs()
+    reference = state.references.get((venue, symbol))
+    small = reference is not None and mul(size, reference) < instrument.min_notional
+    return ZERO if size < instrument.min_quantity or small else quantity
+
+
+def closing_side(quantity: Decimal) -> Side | None:
+    """The side that shrinks `quantity`; None when it is flat."""
+    if quantity == 0:
+        return None
+    return Side.SELL if quantity > 0 else Side.BUY
+
+
+def add_cause(turn: Turn, cause: str, actor: str = "", reason: str = "") -> None:
+    """From here on positions may only shrink, for this cause as well; what rests against that goes."""
+    state = turn.state
+    if cause not in state.risk.reduces:
+        record = ReduceRecord(cause, turn.index, state.clock, actor, reason)
+        risk = evolve(state.risk, reduces={**state.risk.reduces, cause: record}, index=int(turn.index))
+        state.put_risk(risk)
+        turn.emit(RiskEvent(risk.trading, cause, risk.index))
+    for key in sorted(state.order_index.exposures):
+        enforce(turn, key)
+
+
+def enforce(turn: Turn, key: SymbolKey) -> None:
+    """Every resting order of one symbol that would grow its position, or shrink it past zero, is to be gone."""
+    quantity = shrinkable(turn.state, key)
+    side, budget = closing_side(quantity), quantity.copy_abs()
+    orders = turn.state.live_orders_of(key)
+    for order in sorted(orders, key=_gone_first):  # what already goes may still execute: it takes its share first
+        if order.side is side and (order.to_be_gone or order.leaves <= budget):
+            budget = max(sub(budget, order.leaves), ZERO)
+        elif not order.to_be_gone:
+            turn.want_gone(order, "reducing")
+
+
+def _gone_first(order: Order) -> tuple[bool, str]:
+    return (not order.to_be_gone, order.id)

@@ -1,0 +1,80 @@
+"""Machine: the core as the cluster's state machine, bytes in, bytes out.
+
+Only the fitting of `core` to `cluster.types.StateMachine` may live here, and the form of an audit record.  A record
+is one canonical JSON object for each command, `meltica.audit/1`.  Its `command` is the command's own bytes, which
+are canonical JSON: so the chain can be checked, and the state replayed, from the audit trail alone.  Garbage is kept
+as the hex of its first KiB, with its length and its BLAKE2b-256, over which the chain runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Any, Final
+
+from cluster.types import ApplyOutcome, LogIndex, Term
+from meltica.core.apply import GARBAGE, apply_entry
+from meltica.core.effects import PlaceOrder
+from meltica.core.events import CommandResult
+from meltica.core.loading import BadState
+from meltica.core.state import State
+from meltica.core.values import Epoch, Index
+
+AUDIT_SCHEMA: Final = "meltica.audit/1"
+GARBAGE_KEPT: Final = 1024  # bytes
+_ENCODE: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True, check_circular=False).encode
+
+
+class Machine:
+    """The replicated trading state behind replication's face.  `state` is public to be read."""
+
+    def __init__(self) -> None:
+        self.state = State()
+
+    def load(self, applied: LogIndex, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Become the state that was stored with `applied`; raises BadState if the pairs are not that state."""
+        state = State.load(pairs)
+        if state.index > applied:
+            raise BadState(f"the state is of index {state.index}, the log says that {applied} was applied last")
+        self.state = state
+
+    def apply(self, index: LogIndex, term: Term, commands: tuple[bytes, ...]) -> ApplyOutcome:
+        """Apply one entry; total as far as the commands go."""
+        results = apply_entry(self.state, Index(index), Epoch(term), commands)
+        audit = tuple(
+            [audit_record(result, term, raw, self.state.clock) for result, raw in zip(results, commands, strict=True)]
+        )
+        return ApplyOutcome(results=results, writes=self.state.take_changes(), audit=audit)
+
+
+def audit_record(result: CommandResult, term: int, raw: bytes, at: int) -> bytes:
+    """One command, the decision on it and the reason; `at` is the log's clock after its entry."""
+    head = f'{{"at":{at},"chain":"{result.chain.hex()}","command":'
+    tail = (
+        f',"index":{result.index},"kind":"{result.kind}","place":{result.place},"result":{_ENCODE(_said(result))},'
+        f'"schema":"{AUDIT_SCHEMA}","term":{term}}}'
+    )
+    return b"%b%b%b" % (head.encode(), _garbage(raw) if result.kind == GARBAGE else raw, tail.encode())
+
+
+def _garbage(raw: bytes) -> bytes:
+    digest = blake2b(raw, digest_size=32).hexdigest()
+    return _ENCODE({"blake2b": digest, "bytes": len(raw), "hex": raw[:GARBAGE_KEPT].hex()}).encode()
+
+
+def _said(result: CommandResult) -> dict[str, Any]:
+    said: dict[str, Any] = {"accepted": result.accepted}
+    if result.effects:
+        said["intents"] = [
+            {"intent": effect.intent, "what": "place" if isinstance(effect, PlaceOrder) else "cancel"}
+            for effect in result.effects
+        ]
+    if result.duplicate:
+        said["duplicate"] = True
+    rejection = result.rejection
+    if rejection is not None:
+        said["code"], said["text"] = rejection.code, rejection.text
+        if rejection.limit:
+            said |= {"limit": rejection.limit, "value": rejection.value, "bound": rejection.bound}
+    return said
