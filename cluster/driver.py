@@ -26,7 +26,7 @@ from attrs import define, field
 
 from cluster.replica import Ready, Replica
 from cluster.store import Store, StoreFault, Ticket
-from cluster.transport import LinkFigures, Transport
+from cluster.transport import LinkFigures, Transport, TransportError
 from cluster.types import (
     AppliedEntry,
     MonoNs,
@@ -189,8 +189,11 @@ class ClusterNode:
         """
         try:
             async with trio.open_nursery() as nursery:
-                await self._start(nursery)
-                task_status.started()
+                try:
+                    await self._start(nursery)
+                    task_status.started()
+                except TransportError as fault:
+                    self._fail(fault)
                 try:
                     await self._ended.wait()
                 finally:

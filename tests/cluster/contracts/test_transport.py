@@ -21,6 +21,11 @@ from cluster.types import Peer
 N1, N2, N3 = NAMES = (Peer("n1"), Peer("n2"), Peer("n3"))
 
 
+def seeded() -> random.Random:
+    """What jitter and timeouts are drawn from."""
+    return random.Random(7)  # noqa: S311  # not for secrets
+
+
 class Recorder:
     """Writes down what it hears; `until` waits for something of it."""
 
@@ -89,7 +94,7 @@ def make(request: pytest.FixtureRequest, certificates: Path) -> Make:
     def make_tls(name: Peer) -> Transport:
         peers = {peer: address for peer, address in addresses.items() if peer != name}
         keys = pki.credentials(certificates, name)
-        return TlsTransport(name, addresses[name], peers, keys, random=random.Random(1))
+        return TlsTransport(name, addresses[name], peers, keys, random=seeded())
 
     return make_tls
 

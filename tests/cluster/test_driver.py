@@ -1,0 +1,473 @@
+"""ClusterNode: what it does in which order, against a scripted replica; then three real nodes on loopback."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from cluster import pki
+from cluster.driver import ClusterNode, NoObserver, open_node
+from cluster.memory import MemoryDisk, MemoryStore
+from cluster.replica import Ready
+from cluster.rocks import RocksStore
+from cluster.store import Store, StoredEntry, StoreFault, Ticket
+from cluster.tls import Address, TlsTransport
+from cluster.transport import LinkFigures, MemoryNetwork, Transport, TransportError
+from cluster.types import (
+    Applied,
+    AppliedEntry,
+    ApplyOutcome,
+    LogIndex,
+    MonoNs,
+    NotLeader,
+    Outcome,
+    OutcomeUnknown,
+    Peer,
+    Role,
+    RoleChanged,
+    Term,
+    Token,
+)
+
+N1, N2, N3 = NAMES = (Peer("n1"), Peer("n2"), Peer("n3"))
+
+
+def seeded(name: str = "") -> random.Random:
+    """What jitter and timeouts are drawn from."""
+    return random.Random(name)  # noqa: S311  # not for secrets
+
+
+FAR = MonoNs(10**18)
+
+
+def nothing(wake_at: MonoNs = FAR) -> Ready:
+    return Ready((), None, (), (), (), wake_at)
+
+
+def virtual() -> MonoNs:
+    return MonoNs(int(trio.current_time() * 1e9))
+
+
+class Scripted:
+    """A replica that does as told, and writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[object, ...]] = []
+        self.ready: list[Ready] = []
+        self.wake_at = FAR
+        self.raises: Exception | None = None
+        self.steps = 0
+
+    def step(self) -> Ready:
+        self.steps += 1
+        if self.raises is not None:
+            raise self.raises
+        return self.ready.pop(0) if self.ready else nothing(self.wake_at)
+
+    def propose(self, command: bytes, token: Token) -> None:
+        self.heard.append(("propose", command, token))
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *values: self.heard.append((name, *values))
+
+
+class Wire:
+    """A transport that only writes down."""
+
+    def __init__(self, journal: list[str]) -> None:
+        self.sent: list[tuple[Peer, list[bytes]]] = []
+        self._journal = journal
+
+    async def run(self, _listener: object, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+        task_status.started("wire")
+        await trio.sleep_forever()
+
+    def send(self, peer: Peer, frames: Iterable[bytes]) -> bool:
+        self.sent.append((peer, list(frames)))
+        self._journal.append("send")
+        return True
+
+    def sever(self) -> None:
+        self._journal.append("sever")
+
+    def figures(self) -> tuple[LinkFigures, ...]:
+        return ()
+
+
+class Ears:
+    """A listener that writes down."""
+
+    def __init__(self, journal: list[str] | None = None) -> None:
+        self.journal = journal if journal is not None else []
+        self.applied: list[AppliedEntry] = []
+        self.roles: list[RoleChanged] = []
+        self._changed = trio.Event()
+
+    def on_role(self, change: RoleChanged) -> None:
+        self.roles.append(change)
+        self._note("role")
+
+    def on_applied(self, entry: AppliedEntry) -> None:
+        self.applied.append(entry)
+        self._note("applied")
+
+    def on_stopped(self, reason: str) -> None:
+        self._note(f"stopped: {reason}")
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            await self._changed.wait()
+
+    @property
+    def leads(self) -> bool:
+        return bool(self.roles) and self.roles[-1].role is Role.LEADER
+
+    @property
+    def commands(self) -> list[bytes]:
+        return [command for entry in self.applied for command in entry.commands]
+
+    def _note(self, what: str) -> None:
+        self.journal.append(what)
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+class Slow(MemoryStore):
+    """A disk whose syncs wait for permission."""
+
+    def __init__(self) -> None:
+        super().__init__("c", N1)
+        self.begun = threading.Semaphore(0)
+        self.allowed = threading.Semaphore(0)
+
+    def sync(self) -> Ticket:
+        ticket = self.begin_sync()
+        self.begun.release()
+        self.allowed.acquire()
+        return self.finish_sync(ticket)
+
+
+class Bench:
+    """A node on a scripted replica."""
+
+    def __init__(self, store: Store | None = None) -> None:
+        self.journal: list[str] = []
+        self.replica = Scripted()
+        self.wire = Wire(self.journal)
+        self.ears = Ears(self.journal)
+        self.store = store or MemoryStore("c", N1)
+        self.node = ClusterNode(
+            self.replica,  # type: ignore[arg-type]  # it answers to every call of a replica
+            self.store,
+            self.wire,
+            self.ears,
+            clock=virtual,
+            observer=NoObserver(),
+        )
+
+
+def applied(index: int) -> AppliedEntry:
+    return AppliedEntry(LogIndex(index), Term(1), (b"c",), ("r",), True, MonoNs(0), MonoNs(0))
+
+
+async def test_what_a_step_asks_is_done_in_order(nursery: trio.Nursery, autojump_clock: object) -> None:
+    bench = Bench()
+    role = RoleChanged(Role.LEADER, Term(1), N1, "election")
+    bench.replica.ready = [Ready(((N2, b"a"), (N3, b"b"), (N2, b"c")), None, (applied(1),), (), (role,), FAR)]
+    await nursery.start(bench.node.run)
+    await bench.ears.until(lambda: bool(bench.ears.applied))
+    assert bench.wire.sent == [(N2, [b"a", b"c"]), (N3, [b"b"])]  # one write a peer
+    assert bench.journal[:4] == ["send", "send", "role", "applied"]
+
+
+async def test_it_wakes_when_the_replica_wants_and_not_before(nursery: trio.Nursery, autojump_clock: object) -> None:
+    bench = Bench()
+    start = virtual()
+    bench.replica.ready = [nothing(MonoNs(start + 50_000_000)), nothing(MonoNs(start + 90_000_000))]
+    await nursery.start(bench.node.run)
+    await trio.testing.wait_all_tasks_blocked()
+    assert bench.replica.steps == 1
+    await trio.sleep(0.049)
+    assert bench.replica.steps == 1
+    await trio.sleep(0.002)
+    assert bench.replica.steps == 2
+    bench.replica.ready = [nothing(MonoNs(start + 60_000_000))]
+    bench.node.received(N2, [b"x"])  # an earlier time moves the sleeper
+    await trio.sleep(0.010)
+    assert bench.replica.steps == 4
+
+
+async def test_proposals_of_one_round_are_one_step(nursery: trio.Nursery, autojump_clock: object) -> None:
+    bench = Bench()
+    await nursery.start(bench.node.run)
+    await trio.testing.wait_all_tasks_blocked()
+    before = bench.replica.steps
+    for number in range(5):
+        bench.node.propose_nowait(b"%d" % number)
+    await trio.testing.wait_all_tasks_blocked()
+    assert bench.replica.steps == before + 1
+    assert [what[1] for what in bench.replica.heard] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+async def test_an_outcome_reaches_its_caller_once(nursery: trio.Nursery, autojump_clock: object) -> None:
+    bench = Bench()
+    await nursery.start(bench.node.run)
+    await trio.testing.wait_all_tasks_blocked()
+    told: list[Outcome] = []
+    bench.node.propose_nowait(b"a", told.append)
+    token = bench.replica.heard[-1][2]
+    outcome = Applied(LogIndex(4), Term(1), "r")
+    bench.replica.ready = [Ready((), None, (), ((token, outcome), (token, outcome)), (), FAR)]  # type: ignore[arg-type]
+    await trio.testing.wait_all_tasks_blocked()
+    assert told == [outcome]
+
+
+async def test_a_caller_out_of_time_has_an_unknown_outcome(nursery: trio.Nursery, autojump_clock: object) -> None:
+    bench = Bench()
+    await nursery.start(bench.node.run)
+    started = trio.current_time()
+    assert await bench.node.propose_within(b"a", 2.0) == OutcomeUnknown("no answer in time")
+    assert trio.current_time() - started == pytest.approx(2.0)
+
+
+async def test_a_node_that_stops_leaves_what_waits_unknown_and_takes_no_more(autojump_clock: object) -> None:
+    bench = Bench()
+    told: list[Outcome] = []
+    async with trio.open_nursery() as nursery:
+        await nursery.start(bench.node.run)
+        bench.node.propose_nowait(b"a", told.append)
+        nursery.cancel_scope.cancel()
+    assert told == [OutcomeUnknown("this node is stopping")]
+    assert await bench.node.propose(b"b") == NotLeader(None)
+    MemoryStore("c", N1, bench.store.disk).close()  # type: ignore[attr-defined]  # the store was given back
+
+
+async def test_one_sync_at_a_time_and_one_for_all_that_waits(nursery: trio.Nursery) -> None:
+    """Group commit: three batches, two syncs."""
+    store = Slow()
+    bench = Bench(store)
+    await nursery.start(bench.node.run)
+    for index in (1, 2, 3):
+        store.append(StoredEntry(LogIndex(index), Term(1), b""))
+        bench.replica.ready.append(Ready((), store.commit(), (), (), (), FAR))
+        bench.node.received(N2, [b"x"])
+        if index == 1:
+            await trio.to_thread.run_sync(store.begun.acquire)
+    assert not store.begun.acquire(blocking=False)  # does not wait
+    store.allowed.release()
+    await trio.to_thread.run_sync(store.begun.acquire)
+    store.allowed.release(2)
+    with trio.fail_after(5):
+        while ("synced", 3) not in bench.replica.heard:
+            await trio.lowlevel.checkpoint()
+    assert [what for what in bench.replica.heard if what[0] == "synced"] == [("synced", 1), ("synced", 3)]
+
+
+async def test_a_failed_sync_silences_the_node_before_anything_else_and_is_raised() -> None:
+    store = MemoryStore("c", N1)
+    bench = Bench(store)
+    store.fail_next_sync("EIO")
+    store.append(StoredEntry(LogIndex(1), Term(1), b""))
+    bench.replica.ready = [Ready((), store.commit(), (), (), (), FAR)]
+    with pytest.raises(StoreFault, match="EIO"), trio.fail_after(5):
+        await bench.node.run()
+    assert bench.journal[0] == "sever"
+    assert bench.journal[1].startswith("stopped: a sync failed (EIO)")
+    assert "send" not in bench.journal
+    assert bench.replica.heard[-1][0] == "sync_failed"
+
+
+@pytest.mark.parametrize("fault", [StoreFault("no space left"), RuntimeError("a fault of the program")])
+async def test_a_step_that_raises_silences_the_node_and_is_raised(fault: Exception, autojump_clock: object) -> None:
+    bench = Bench()
+    with pytest.RaisesGroup(pytest.RaisesExc(type(fault), match=str(fault))):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(bench.node.run)
+            await trio.testing.wait_all_tasks_blocked()
+            bench.replica.raises = fault
+            bench.node.received(N2, [b"x"])
+            assert bench.journal == ["sever", f"stopped: {fault}"]
+            steps = bench.replica.steps
+            bench.node.received(N2, [b"y"])
+            assert bench.replica.steps == steps
+
+
+class Counting:
+    """A state machine that counts; its result is the count."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.loaded = 0
+
+    def load(self, applied: LogIndex, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        self.loaded = applied
+        self.count = int(dict(pairs).get(b"count", b"0"))
+
+    def apply(self, index: LogIndex, term: Term, commands: tuple[bytes, ...]) -> ApplyOutcome:
+        first = self.count + 1
+        self.count += len(commands)
+        audit = tuple(b"%d %s" % (index, command) for command in commands)
+        return ApplyOutcome(tuple(range(first, self.count + 1)), ((b"count", b"%d" % self.count),), audit)
+
+
+class Cluster:
+    """Three nodes in one process, each in a scope of its own."""
+
+    def __init__(self, nursery: trio.Nursery, stores: Callable[[Peer], Store], wires: Callable[[Peer], Transport]):
+        self._nursery = nursery
+        self._stores = stores
+        self._wires = wires
+        self.ears: dict[Peer, Ears] = {}
+        self.nodes: dict[Peer, ClusterNode] = {}
+        self.machines: dict[Peer, Counting] = {}
+        self._scopes: dict[Peer, trio.CancelScope] = {}
+        self._ended: dict[Peer, trio.Event] = {}
+
+    async def start(self, name: Peer) -> None:
+        await self._nursery.start(self._run, name)
+
+    async def kill(self, name: Peer) -> None:
+        self._scopes[name].cancel()
+        await self._ended[name].wait()
+        del self.nodes[name]
+
+    async def leader(self) -> ClusterNode:
+        while True:
+            for name, node in self.nodes.items():
+                if self.ears[name].leads and node.status().role is Role.LEADER:
+                    return node
+            await trio.sleep(0.01)
+
+    async def caught_up(self, count: int) -> None:
+        while any(self.machines[name].count < count for name in self.nodes):
+            await trio.sleep(0.01)  # noqa: ASYNC110  # three machines, no one event
+
+    async def _run(self, name: Peer, task_status: trio.TaskStatus[None]) -> None:
+        self.ears[name], self.machines[name] = Ears(), Counting()
+        self._ended[name] = trio.Event()
+        with trio.CancelScope() as self._scopes[name]:
+            async with open_node(
+                name,
+                [peer for peer in NAMES if peer != name],
+                store=self._stores(name),
+                machine=self.machines[name],
+                transport=self._wires(name),
+                listener=self.ears[name],
+                random=seeded(name),  # each its own: equal timeouts would split every vote
+            ) as self.nodes[name]:
+                task_status.started()
+                await trio.sleep_forever()
+        self._ended[name].set()
+
+
+def ports(number: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    found = [int(sock.getsockname()[1]) for sock in sockets]
+    for sock in sockets:
+        sock.close()
+    return found
+
+
+async def test_three_nodes_over_tls_and_rocksdb_lose_nothing_when_two_are_killed_in_turn(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    pki.create(tmp_path / "pki", "c", NAMES, dt.datetime.now(dt.UTC))
+    addresses = {name: Address("127.0.0.1", port) for name, port in zip(NAMES, ports(3), strict=True)}
+
+    def wire(name: Peer) -> TlsTransport:
+        peers = {peer: address for peer, address in addresses.items() if peer != name}
+        keys = pki.credentials(tmp_path / "pki", name)
+        return TlsTransport(name, addresses[name], peers, keys, random=seeded())
+
+    cluster = Cluster(nursery, lambda name: RocksStore(tmp_path / name, "c", name), wire)
+    with trio.fail_after(30):
+        for name in NAMES:
+            await cluster.start(name)
+        acknowledged: list[bytes] = []
+
+        async def propose_all(letter: bytes) -> Peer:
+            leader = await cluster.leader()
+            for number in range(20):
+                command = letter + b"%d" % number
+                outcome = await leader.propose_within(command, 5)
+                assert isinstance(outcome, Applied)
+                acknowledged.append(command)
+                assert outcome.result == len(acknowledged)
+            return leader.status().name
+
+        first = await propose_all(b"a")
+        await cluster.caught_up(20)
+        standby = next(name for name in NAMES if name != first)
+        await cluster.kill(standby)
+        assert await propose_all(b"b") == first
+        await cluster.start(standby)
+        await cluster.caught_up(40)
+        await cluster.kill(first)
+        await propose_all(b"c")
+        await cluster.start(first)
+        await cluster.caught_up(60)
+        assert cluster.machines[first].loaded > 0  # it did not begin anew
+        for name in NAMES:
+            await cluster.kill(name)
+    for name in NAMES:
+        store = RocksStore(tmp_path / name, "c", name)
+        assert [record.split()[1] for _, _, record in store.audit(LogIndex(0), 100)] == acknowledged
+        store.close()
+
+
+async def test_a_hand_over_and_the_loss_of_a_leader_s_disk(nursery: trio.Nursery) -> None:
+    network, disks = MemoryNetwork(), {name: MemoryDisk() for name in NAMES}
+    stores: dict[Peer, MemoryStore] = {}
+
+    def store(name: Peer) -> MemoryStore:
+        stores[name] = MemoryStore("c", name, disks[name])
+        return stores[name]
+
+    cluster = Cluster(nursery, store, lambda name: network.transport(name, [peer for peer in NAMES if peer != name]))
+    with trio.fail_after(20):
+        for name in NAMES:
+            await cluster.start(name)
+        leader = await cluster.leader()
+        assert isinstance(await leader.propose_within(b"a", 5), Applied)
+        old = leader.status().name
+        to = next(name for name in NAMES if name != old)
+        leader.transfer(to)
+        await cluster.ears[to].until(lambda: cluster.ears[to].leads)
+        outcome = await leader.propose_within(b"b", 5)
+        assert isinstance(outcome, NotLeader)
+        new = await cluster.leader()
+        assert new.status().name == to
+        assert isinstance(await new.propose_within(b"c", 5), Applied)
+
+
+async def test_a_port_in_use_is_raised_alone_and_the_store_is_given_back(tmp_path: Path) -> None:
+    pki.create(tmp_path / "pki", "c", NAMES, dt.datetime.now(dt.UTC))
+    disk = MemoryDisk()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        here = Address("127.0.0.1", taken.getsockname()[1])
+        wire = TlsTransport(N1, here, {}, pki.credentials(tmp_path / "pki", "n1"), random=seeded())
+        with pytest.raises(TransportError, match="in use"):
+            async with open_node(
+                N1, [N2, N3], store=MemoryStore("c", N1, disk), machine=Counting(), transport=wire, listener=Ears(),
+                random=seeded(),
+            ):  # fmt: skip
+                await trio.sleep_forever()
+    assert not disk.opened
+
+
+async def test_a_body_s_own_exception_is_raised_as_it_is(nursery: trio.Nursery) -> None:
+    wire = MemoryNetwork().transport(N1, [N2, N3])
+    with pytest.raises(KeyError):
+        async with open_node(
+            N1, [N2, N3], store=MemoryStore("c", N1), machine=Counting(), transport=wire, listener=Ears(),
+            random=seeded(),
+        ):  # fmt: skip
+            raise KeyError("mine")
