@@ -6,15 +6,46 @@ synchronous and deterministic; the Trio driver and the simulator pump it alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from cluster.types import AppliedEntry, RoleChanged
+from cluster.types import AppliedEntry, Role, RoleChanged
+from meltica.core.commands import Submit
+from meltica.core.effects import PlaceOrder
+from meltica.core.events import AuthorityEvent, CommandResult, FillEvent
+from meltica.core.records import EpochRecord
 from meltica.core.state import State
-from meltica.core.values import ClientOrderId, Nanos, NodeName, Venue
-from meltica.leader.ports import ActionResult, ClusterPort, Mono, Observer, OperatorAction, StrategySpec, Wall
+from meltica.core.values import ClientOrderId, Epoch, Nanos, NodeName, Symbol, Venue
+from meltica.leader import authority
+from meltica.leader.desk import Desk
+from meltica.leader.dispatch import Dispatch, Landed
+from meltica.leader.dropcopy import DropCopy
+from meltica.leader.fitness import why_unfit
+from meltica.leader.handover import Handover, OnResult, Step
+from meltica.leader.host import Host
+from meltica.leader.intake import Intake
+from meltica.leader.mandate import Mandate
+from meltica.leader.ports import (
+    ActionResult,
+    ClusterPort,
+    Done,
+    Mono,
+    NotActive,
+    Observer,
+    OperatorAction,
+    Order,
+    Promote,
+    Refused,
+    StrategySpec,
+    Wall,
+)
+from meltica.leader.reconciler import Reconciler
 from meltica.leader.settings import LeaderSettings
-from meltica.leader.status import LeaderStatus
+from meltica.leader.status import LeaderStatus, Phase
+from meltica.leader.takeover import Takeover
+from meltica.leader.upkeep import Upkeep
+from meltica.leader.watchdog import Watchdog
 from meltica.venues.base import (
+    Accepted,
     Answer,
     BalanceReport,
     Health,
@@ -29,7 +60,7 @@ from meltica.venues.base import (
 class Leader:
     """See the module; implements `VenueListener`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - everything that it is made of, once
         self,
         node: NodeName,
         settings: LeaderSettings,
@@ -41,55 +72,440 @@ class Leader:
         wall: Wall,
         observer: Observer,
     ) -> None:
-        raise NotImplementedError
+        self._desk = desk = Desk(
+            node=node,
+            settings=settings,
+            state=state,
+            cluster=cluster,
+            venues=venues,
+            mono=mono,
+            wall=wall,
+            observer=observer,
+        )
+        desk.sends.loaded(state)
+        self._watchdog = Watchdog(settings, desk.gate, observer, mono(), wall())
+        self._dispatch = Dispatch(desk, self._watchdog.stalled)
+        self._dispatch.on_landed = self._landed
+        self._recon = Reconciler(desk, self._dispatch.flying)
+        self._takeover = Takeover(desk, self._recon)
+        self._host = Host(desk, strategies, self._why_not_quotable)
+        self._upkeep = Upkeep(desk, self._host.market, self._dispatch.has, self._recon.want, self._host.known())
+        self._mandate = Mandate(desk)
+        self._handover = Handover(desk, self._dispatch)
+        self._intake = Intake(desk, self._host.market, self._why_no_submit)
+        self._dropcopy = DropCopy(settings.drop_copy_after)
+        self._results: list[CommandResult] = []
+        self._leader: NodeName | None = None
+        self._start_due = False
+        self._last_traded = Nanos(0)  # the log's clock, when this node last saw authority in use
+        self._lost_since: Nanos | None = None
+        self._handed_at: Nanos | None = None
+        self._gate_was = ""
 
     def add_venue(self, port: VenuePort) -> None:
         """A venue that was made after the leader, its listener."""
-        raise NotImplementedError
+        self._desk.venues[port.venue] = port
+        self._recon.add_venue(port.venue)
+        if self._desk.can_propose:
+            self._recon.survey(port.venue, "venue added")
+
+    # --- replication --------------------------------------------------------------------------------------
 
     def on_role(self, change: RoleChanged) -> None:
         """Replication's role, term or known leader changed."""
+        desk = self._desk
+        term = Epoch(change.term)
+        self._leader = NodeName(change.leader) if change.leader is not None else None
+        leads = change.role is Role.LEADER
+        if desk.gate.leading is not None and (not leads or desk.gate.leading != term):
+            self._stepped_down()
+        if leads and desk.gate.leading is None:
+            desk.gate.leading = term
+            self._takeover.elected(change.reason)
+        elif not leads and self._leader is None:
+            self._takeover.missed(desk.mono())
+        elif not leads and self._leader is not None:
+            self._takeover.calm()
+            if self._leader != desk.node:
+                self._handover.new_leader(self._leader)
+                self._mandate.newer(term)
+
+    def _stepped_down(self) -> None:
+        """First the gate, then everything else."""
+        desk = self._desk
+        desk.gate.leading = None
+        desk.lost_lead()
+        self._host.stop("this node leads no more")
+        self._start_due = False
+        self._takeover.lost_lead()
+        self._recon.lost_lead()
+        self._handover.lost_lead(self._leader)
+        self._lost_since = None
 
     def on_applied(self, entry: AppliedEntry) -> None:
-        """An entry was applied to `state` just now; call in log order, before its proposals' outcomes."""
+        """An entry was applied to `state` just now; call in log order, before its proposals' outcomes.
 
-    def on_answer(self, venue: Venue, intent: ClientOrderId, answer: Answer) -> None:
+        Sends leave from here at once; strategies hear of it in the `wake` that follows.
+        """
+        self._dispatch.applied(entry)
+        changed = False
+        for result in entry.results:
+            if not isinstance(result, CommandResult):
+                continue
+            if self._host.active:
+                self._results.append(result)
+            changed = changed or result.kind == "opening_approved"
+            for event in result.events:
+                if isinstance(event, AuthorityEvent):
+                    self._authority(Epoch(entry.term), event)
+                elif isinstance(event, FillEvent):
+                    changed = True
+            self._strategy_result(result)
+        if changed:
+            self._recon.holdings_changed()
+        self._desk.sends.prune(self._desk.state)
+
+    def _authority(self, term: Epoch, event: AuthorityEvent) -> None:
+        desk = self._desk
+        if event.what == "started" and event.node != desk.node:
+            self._mandate.newer(event.epoch)
+        if desk.gate.leading != term or event.epoch != term:
+            return
+        record = desk.state.epochs.get(term)
+        if event.what == "started" and not desk.started:
+            self._takeover.started()
+            for venue, report in self._dropcopy.take():
+                self._recon.report(venue, report)
+        elif event.what == "taken" and record is not None:
+            self._taken(record)
+        elif event.what == "released":
+            desk.gate.shut_for_good(term)
+
+    def _taken(self, record: EpochRecord) -> None:
+        self._takeover.taken(record)
+        self._mandate.has_majority(self._desk.mono(), record)
+        self._start_due = True
+        self._desk.observer.event(
+            "taken", {"epoch": record.epoch, "cancels_only": record.cancels_only, **self._takeover.phases_ms()}
+        )
+
+    def _strategy_result(self, result: CommandResult) -> None:
+        if not self._host.active or not result.accepted:
+            return
+        if result.kind in ("strategy_stopped", "strategy_started", "configured"):
+            for name, record in self._desk.state.strategies.items():
+                if record.stopped:
+                    self._host.halted_by_log(name)
+                elif result.kind == "strategy_started":
+                    self._host.restart(name)
+
+    # --- venues -------------------------------------------------------------------------------------------
+
+    def on_answer(self, venue: Venue, intent: ClientOrderId, answer: Answer) -> None:  # noqa: ARG002 - see VenueListener
         """See `VenueListener`."""
+        if not self._mandate.answered(intent, answer):
+            self._dispatch.answered(intent, answer)
 
     def on_read(self, venue: Venue, result: ReadDone | ReadFailed) -> None:
         """See `VenueListener`."""
+        self._recon.on_read(venue, result)
+        self._takeover.work(self._desk.mono())
 
     def on_report(self, venue: Venue, report: Report | BalanceReport) -> None:
         """See `VenueListener`."""
+        port = self._desk.venues.get(venue)
+        if port is None:
+            return
+        if isinstance(report, Report):
+            self._dropcopy.add(venue, port.account, report, self._desk.mono())
+        self._recon.report(venue, report)
 
     def on_market(self, venue: Venue, event: MarketEvent) -> None:
         """See `VenueListener`."""
+        self._host.heard(venue, event)
 
     def on_health(self, venue: Venue, health: Health) -> None:
         """See `VenueListener`."""
+        if not health.ready and self._desk.can_propose:
+            self._desk.observer.event("venue_not_ready", {"venue": venue, "refused": health.refused or ""})
 
     def on_stream_gap(self, venue: Venue, reason: str) -> None:
         """See `VenueListener`."""
+        self._desk.observer.event("stream_gap", {"venue": venue, "reason": reason})
+        if self._desk.can_propose and venue in self._desk.venues:
+            self._recon.survey(venue, f"stream gap: {reason}")
 
-    def act(self, action: OperatorAction, on_result: Callable[[ActionResult], None]) -> None:
+    def _landed(self, landed: Landed) -> None:
+        accepted = isinstance(landed.answer, Accepted)
+        if accepted and isinstance(landed.effect, PlaceOrder):
+            self._takeover.landed(self._desk.mono())
+        self._desk.observer.event(
+            "answered", {"intent": landed.effect.intent, "answer": type(landed.answer).__name__, "ns": landed.took}
+        )
+
+    # --- operators ----------------------------------------------------------------------------------------
+
+    def act(self, action: OperatorAction, on_result: OnResult) -> None:
         """Do an operator's wish; `on_result` hears exactly one result."""
+        if isinstance(action, Promote):
+            self._promote(action, on_result)
+        elif isinstance(action, Order):
+            self._intake.order(action.command, self._leader, on_result)
+        else:
+            why = self._mandate.by_hand()
+            if why:
+                on_result(Refused("nothing_to_cancel", why))
+                return
+            self._mandate.work(self._desk.mono())
+            on_result(Done("cancels are on their way from this node"))
+
+    def _promote(self, action: Promote, on_result: OnResult) -> None:
+        desk = self._desk
+        if not desk.can_propose:
+            on_result(NotActive(self._leader))
+            return
+        if action.epoch is not None and action.epoch != desk.epoch:
+            on_result(Refused("stale_epoch", f"the epoch is {desk.epoch}, not {action.epoch}"))
+            return
+        if self._handover.running:
+            on_result(Refused("handover_running", "a hand-over is under way"))
+            return
+        here = action.to is None or action.to == desk.node
+        if here and self._takeover.phase is not Phase.ACTIVE:
+            self._takeover.promote()
+            on_result(Done(f"{desk.node} takes over in epoch {desk.epoch}"))
+            return
+        if action.to == desk.node:
+            on_result(Refused("already_active", f"{desk.node} is the active node"))
+            return
+        target = self._target(action.to)
+        if isinstance(target, Refused):
+            on_result(target)
+            return
+        self._hand_over(target, "promote", on_result)
+
+    def _target(self, wanted: NodeName | None) -> NodeName | Refused:
+        """A standby that can take the lead: the wanted one, or the one that says so, or the one furthest on."""
+        status = self._desk.cluster.status()
+        peers = {NodeName(peer.name): peer for peer in status.peers if peer.connected}
+        if wanted is not None:
+            return wanted if wanted in peers else Refused("no_such_standby", f"{wanted} is not connected")
+        ready = self._desk.cluster.standby_ready()
+        if ready is not None and ready in peers:
+            return ready
+        best = max(peers.values(), key=lambda peer: (peer.match, peer.name), default=None)
+        return NodeName(best.name) if best is not None else Refused("no_standby", "no standby is connected")
+
+    def _hand_over(self, to: NodeName, reason: str, on_result: OnResult) -> None:
+        if self._host.active:
+            self._host.save()
+        self._host.stop(f"handing over to {to}: {reason}")
+        self._start_due = False
+        record = self._desk.state.epochs.get(self._desk.epoch)
+        release = record is not None and record.active
+        self._handed_at = self._desk.mono()
+        self._handover.begin(to, reason, on_result, release=release)
+        self._handover.work(self._desk.mono())
+
+    def stop(self, on_result: OnResult) -> None:
+        """The node is going down: hand over if it leads, then call back."""
+        target = self._target(self._desk.cluster.standby_ready()) if self._desk.can_propose else None
+        if target is None or isinstance(target, Refused) or self._handover.running:
+            on_result(Done("nothing to hand over"))
+            return
+        self._hand_over(target, "shutdown", on_result)
+
+    # --- time ---------------------------------------------------------------------------------------------
 
     def wake(self) -> None:
         """One full pass; call at `next_wake()` or earlier, and after every batch of inputs."""
+        desk = self._desk
+        now = desk.mono()
+        self._watchdog.enter(now, desk.wall())
+        self._dispatch.backstop(now)
+        desk.retry(now)
+        self._recon.work(now)
+        self._takeover.work(now)
+        self._run(now)
+        self._dispatch.flush()
+        self._handover.work(now)
+        self._majority(now)
+        self._mandate.work(now)
+        self._lost_venue(now)
+        for venue, symbol, trade in self._dropcopy.unlogged(desk.state, now):
+            desk.observer.alert("FillMissing", f"trade {trade} of {symbol} at {venue} is not in the log")
+        self._watchdog.leave(desk.mono(), desk.venues.values())
+        self._gate_event()
+
+    def _run(self, now: Nanos) -> None:
+        """What only a node with authority does."""
+        if self._start_due:
+            self._start_due = False
+            self._begin_trading()
+        results, self._results = self._results, []
+        self._host.results(results)
+        self._host.work(now)
+        if self._holds_authority():
+            self._last_traded = self._desk.state.clock
+            self._upkeep.work(now)
+
+    def _begin_trading(self) -> None:
+        desk = self._desk
+        if not self._holds_authority():
+            return
+        self._upkeep.begin()
+        record = desk.state.epochs.get(desk.epoch)
+        if record is not None and record.trades and not self._host.active:
+            older = [each for each in desk.state.epochs.values() if each.epoch < desk.epoch and each.taken_index]
+            gap = record.taken_at - record.started_at if older else 0
+            self._host.start(Nanos(max(gap, 1) if older else 0))
+
+    def _holds_authority(self) -> bool:
+        return not authority.why_not_active(self._desk.gate, self._desk.state.epoch)
+
+    def _majority(self, now: Nanos) -> None:
+        """Whether this node, active, still has a majority: it leads, and its commits come through."""
+        record = self._desk.state.epoch
+        if record is None or not self._holds_authority():
+            return
+        oldest = self._desk.oldest_outstanding()
+        if oldest is None or now - oldest < self._desk.settings.commit_stall:
+            self._mandate.has_majority(now, record)
+
+    def _lost_venue(self, now: Nanos) -> None:
+        """A leader that has lost a venue which a standby still hears hands over, with hysteresis."""
+        desk = self._desk
+        settings = desk.settings
+        if not desk.can_propose or self._handover.running or all(port.health().ready for port in desk.venues.values()):
+            self._lost_since = None
+            return
+        if self._lost_since is None:
+            self._lost_since = now
+        if now - self._lost_since < settings.venue_lost_after:
+            return
+        if self._handed_at is not None and now - self._handed_at < settings.venue_lost_pause:
+            return
+        to = desk.cluster.standby_ready()
+        if to is not None and to != desk.node:
+            desk.observer.alert("VenueLost", f"handing over to {to}, which still hears the venue")
+            self._hand_over(to, "a venue was lost", _unheard)
 
     def next_wake(self) -> Nanos:
         """The mono time at which `wake` is due next."""
-        raise NotImplementedError
+        desk = self._desk
+        now = desk.mono()
+        every = desk.settings.watch_every if desk.gate.leading is not None else desk.settings.idle_every
+        if self._results or self._start_due:
+            return now
+        dues = [
+            Nanos(now + every),
+            desk.next_due(),
+            self._takeover.next_due(now),
+            self._handover.next_due(),
+            self._mandate.next_due(),
+            self._dropcopy.next_due(),
+            self._recon.next_due(now) if desk.can_propose else None,
+            self._upkeep.next_due() if self._holds_authority() else None,
+        ]
+        return max(now, min(due for due in dues if due is not None))
 
     def on_stall(self, duration: Nanos) -> None:
         """The event loop stood still for so long: the gate shuts until a full pass."""
+        self._watchdog.stall(duration)
 
     def on_clock_jump(self, by: Nanos) -> None:
         """The wall clock jumped: the gate shuts until the venues' clocks are estimated anew."""
+        self._watchdog.jump(by, self._desk.mono())
 
-    def stop(self, on_result: Callable[[ActionResult], None]) -> None:
-        """The node is going down: hand over if active, then call back."""
+    # --- views --------------------------------------------------------------------------------------------
+
+    def _why_not_quotable(self, venue: Venue, symbol: Symbol) -> str:
+        desk = self._desk
+        held = authority.why_not_active(desk.gate, desk.state.epoch)
+        if held:
+            return held
+        if desk.state.epoch is not None and desk.state.epoch.cancels_only:
+            return "authority is for cancels only"
+        pause = next(iter(desk.gate.pauses.values()), "")
+        if pause:
+            return pause
+        health = desk.venues[venue].health()
+        if not health.ready:
+            return health.refused or "the venue is not ready"
+        return self._recon.blocked(venue, symbol)
+
+    def _why_no_submit(self, command: Submit) -> str:
+        if command.venue not in self._desk.venues:
+            return f"no venue {command.venue} here"
+        return self._why_not_quotable(command.venue, command.symbol)
+
+    def _gate_reason(self) -> str:
+        desk = self._desk
+        held = authority.why_not_active(desk.gate, desk.state.epoch)
+        if held:
+            return held
+        if self._watchdog.stalled(desk.mono()):
+            return "the event loop stands still"
+        return next(iter(desk.gate.pauses.values()), "")
+
+    def _gate_event(self) -> None:
+        reason = self._gate_reason()
+        if reason != self._gate_was:
+            self._gate_was = reason
+            self._desk.observer.event("gate", {"open": not reason, "reason": reason})
+
+    def _why_not_promotable(self) -> str:
+        desk = self._desk
+        stalled = desk.cluster.status().stalled
+        if stalled:
+            return f"replication: {stalled}"
+        for venue, port in desk.venues.items():
+            why = why_unfit(port.health(), desk.settings, desk.mono())
+            if why:
+                return f"{venue}: {why}"
+        return ""
+
+    def _phase(self) -> Phase:
+        step = self._handover.step
+        if step is None:
+            return self._takeover.phase
+        return Phase.DRAINING if step is Step.DRAINING else Phase.RELEASED
 
     def status(self) -> LeaderStatus:
         """Now."""
-        raise NotImplementedError
+        desk = self._desk
+        reason = self._gate_reason()
+        record = desk.state.epoch
+        why_not = self._why_not_promotable()
+        waits = self._takeover.phase is Phase.WAITING_PROMOTE
+        return LeaderStatus(
+            active=self._takeover.phase is Phase.ACTIVE and self._holds_authority(),
+            phase=self._phase(),
+            gate_open=not reason,
+            gate_reason=reason,
+            epoch=record.epoch if record is not None else None,
+            promotable=not why_not,
+            why_not=why_not,
+            phases_ms=self._takeover.phases_ms(),
+            marks_ns=dict(self._takeover.marks),
+            in_flight=self._dispatch.in_flight,
+            blocked=self._blocked(),
+            strategies=self._host.states(),
+            takeovers=self._takeover.takeovers,
+            waiting=f"{desk.node} would take over in epoch {desk.epoch}: promote it" if waits else "",
+        )
+
+    def _blocked(self) -> dict[tuple[Venue, Symbol], str]:
+        if not self._desk.can_propose:
+            return {}
+        found = {}
+        for venue in self._desk.venues:
+            for symbol in self._desk.settings.symbols_of(venue):
+                why = self._recon.blocked(venue, symbol)
+                if why:
+                    found[(venue, symbol)] = why
+        return found
+
+
+def _unheard(_result: ActionResult) -> None:
+    """Nobody asked."""

@@ -1,6 +1,6 @@
 """Strategy: the one class that a strategy's author writes, and what it sees of the world.
 
-Only the base class, the context's protocol and the values that cross between them may live here.  Callbacks
+Only the base class, the context's protocol, the values that cross between them and two roundings may live here.  Callbacks
 run on the active node alone, one at a time, and must return at once: a strategy that raises or dawdles is
 stopped and its orders are cancelled.  What must outlive a failover goes into `checkpoint`.
 """
@@ -8,7 +8,7 @@ stopped and its orders are cancelled.  What must outlive a failover goes into `c
 from __future__ import annotations
 
 import enum
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Protocol
 
 from attrs import define, frozen
@@ -28,6 +28,16 @@ from meltica.core.values import (
     Trading,
 )
 from meltica.venues.base import BookSnapshot, PublicTrade, Ticker
+
+
+def floor_to(value: Decimal, unit: Decimal) -> Decimal:
+    """The largest multiple of `unit` that is not above `value`."""
+    return (value / unit).to_integral_value(ROUND_FLOOR) * unit
+
+
+def ceil_to(value: Decimal, unit: Decimal) -> Decimal:
+    """The smallest multiple of `unit` that is not below `value`."""
+    return (value / unit).to_integral_value(ROUND_CEILING) * unit
 
 
 class HandleState(enum.StrEnum):
@@ -137,6 +147,10 @@ class Context(Protocol):
 
     def holding(self, asset: Asset) -> Decimal:
         """How much of an asset the fills and the opening explain."""
+        ...
+
+    def available(self, asset: Asset) -> Decimal:
+        """How much of it no order of ours, doubtful ones included, may still take."""
         ...
 
     def working(self, symbol: Symbol | None = None) -> tuple[Working, ...]:

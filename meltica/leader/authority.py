@@ -1,0 +1,185 @@
+"""Authority: may this node send, and from when (design.md section 5; the conditions of Authority.tla by name).
+
+Pure: times are passed in, nothing is proposed or sent here.  Only the gate, the window and the wait may live
+here.  Every time is of this node's own monotonic clock; windows come from the log, never from settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from attrs import define, field, frozen
+
+from meltica.core.effects import CancelOrder, Effect
+from meltica.core.records import EpochRecord
+from meltica.core.state import State
+from meltica.core.values import ClientOrderId, Epoch, Nanos, Venue
+
+MILLION = 1_000_000
+KEEP_LIMITS = 4096  # deadlines of answered intents kept before they are pruned
+
+
+def stretched(window: Nanos, drift_ppm: int) -> Nanos:
+    """`window` times (1 + rho) / (1 - rho), rounded up: WaitLocal(w), and the bound of the drain.
+
+    With each clock off by rho, the ratio of two clocks is off by that much: rho alone is too short.
+    """
+    return Nanos(-(-window * (MILLION + drift_ppm) // (MILLION - drift_ppm)))
+
+
+@frozen
+class Ordered:
+    """A send that an applied entry of this node's own ordered: what the gate looks at."""
+
+    effect: Effect
+    term: Epoch  # of the entry
+    own: bool  # this node appended the entry itself, as leader, in `term`
+    proposed: Nanos  # s
+    send_by: Nanos  # s + W
+
+    @property
+    def is_cancel(self) -> bool:
+        """Whether it opens nothing."""
+        return isinstance(self.effect, CancelOrder)
+
+
+@frozen
+class OlderSend:
+    """When this node last appended an entry of `epoch` whose apply ordered a send to `venue`."""
+
+    epoch: Epoch
+    venue: Venue
+    appended: Nanos
+
+
+@define
+class Gate:
+    """The switches of the gate.  `leading` is the term that this node leads in, in Raft's sense, or None."""
+
+    leading: Epoch | None = None
+    shut_epoch: Epoch = Epoch(0)  # this epoch and all before it never send again (Released, and never reopened)
+    pauses: dict[str, str] = field(factory=dict)  # cause -> text: a stall, a clock in doubt
+
+    def shut_for_good(self, epoch: Epoch) -> None:
+        """From here on nothing of `epoch` is sent, whatever happens."""
+        self.shut_epoch = max(self.shut_epoch, epoch)
+
+
+def why_not_active(gate: Gate, epoch: EpochRecord | None) -> str:
+    """Why this node holds no authority, or "": Leads, the epoch is its own, Taken, not Released."""
+    if gate.leading is None:
+        return "does not lead"
+    if epoch is None or epoch.epoch != gate.leading:
+        return "its epoch is not committed"
+    if epoch.taken_index is None:
+        return "authority is not taken"
+    if epoch.released_index is not None or gate.shut_epoch >= gate.leading:
+        return "authority is released"
+    return ""
+
+
+def why_shut(gate: Gate, epoch: EpochRecord | None, ordered: Ordered, now: Nanos) -> str:
+    """Why `ordered` may not be written to the socket at `now`, or "".  Check(n, x) of Authority.tla.
+
+    Committed and applied it is, or there were no `Ordered`.  At the tie `now = s + W` it may not.
+    """
+    if not ordered.own or ordered.term != ordered.effect.epoch:
+        return "ordered by another leader's entry"
+    if gate.leading != ordered.term:
+        return "does not lead in its term"
+    held = why_not_active(gate, epoch)
+    if held:
+        return held
+    if epoch is not None and epoch.cancels_only and not ordered.is_cancel:
+        return "authority is for cancels only"
+    if now >= ordered.send_by:
+        return "past s + W"
+    return next(iter(gate.pauses.values()), "")
+
+
+def relieved(epochs: Mapping[Epoch, EpochRecord], own: Epoch) -> bool:
+    """Whether the newest older epoch was released: only that excuses from waiting (Relieved)."""
+    older = [epoch for epoch in epochs if epoch < own]
+    if not older:
+        return False
+    return epochs[max(older)].released_index is not None
+
+
+def window_of(epochs: Mapping[Epoch, EpochRecord], epoch: Epoch, venue: Venue, fallback: Nanos) -> Nanos:
+    """The W that `epoch` had for `venue`; of an epoch no longer kept, the widest known one."""
+    record = epochs.get(epoch)
+    if record is not None and venue in record.windows:
+        return record.windows[venue]
+    known = [window for each in epochs.values() for window in each.windows.values()]
+    return max([fallback, *known])
+
+
+def wait_over_at(
+    epochs: Mapping[Epoch, EpochRecord], sends: Iterable[OlderSend], own: Epoch, drift_ppm: int, fallback: Nanos
+) -> Nanos:
+    """The mono time from which the successor may send (WaitOver); 0 where nothing older may still be sent."""
+    if relieved(epochs, own):
+        return Nanos(0)
+    ends = [
+        send.appended + stretched(window_of(epochs, send.epoch, send.venue, fallback), drift_ppm)
+        for send in sends
+        if send.epoch < own
+    ]
+    return Nanos(max(ends, default=0))
+
+
+def drift_of(state: State) -> int:
+    """The bound of one clock's rate error, ppm: the widest of the venues' policies."""
+    return max((policy.drift_ppm for policy in state.venues.values()), default=1000)
+
+
+def widest_window(state: State) -> Nanos:
+    """The widest window that any policy in the log has; what an unknown older epoch is taken to have had."""
+    return Nanos(max((policy.window for policy in state.venues.values()), default=0))
+
+
+@define
+class Sends:
+    """What this node knows of when sends were ordered: the source of the wait and of each intent's deadline.
+
+    Kept on every node, for every applied entry: a standby may be the successor a moment later.
+    """
+
+    born: Nanos  # entries that were loaded at start count from here
+    last: dict[tuple[Epoch, Venue], Nanos] = field(factory=dict)
+    limits: dict[ClientOrderId, Nanos] = field(factory=dict)
+
+    def loaded(self, state: State) -> None:
+        """The state was loaded: any epoch that it knows may have ordered a send just before the start."""
+        for epoch, record in state.epochs.items():
+            for venue in {**record.windows, **state.venues}:
+                self.last[(epoch, venue)] = self.born
+
+    def ordered(self, effect: Effect, term: Epoch, appended: Nanos, limit: Nanos) -> None:
+        """An applied entry of `term`, appended here at `appended`, ordered `effect`; late by `limit`."""
+        key = (term, effect.venue)
+        self.last[key] = max(self.last.get(key, Nanos(0)), appended)
+        self.limits[effect.intent] = limit
+
+    def older(self) -> list[OlderSend]:
+        """All that is remembered."""
+        return [OlderSend(epoch, venue, at) for (epoch, venue), at in self.last.items()]
+
+    def limit_of(self, intent: ClientOrderId, state: State) -> Nanos:
+        """The mono time after which the venue's deadline check lets `intent` pass no more."""
+        known = self.limits.get(intent)
+        if known is not None:
+            return known
+        return Nanos(self.born + stretched(widest_window(state), drift_of(state)))
+
+    def prune(self, state: State) -> None:
+        """Forget deadlines that nothing will ask for again, and epochs that the log has forgotten."""
+        if len(self.limits) <= KEEP_LIMITS + 2 * len(state.intents):
+            return
+        self.limits = {
+            intent: limit
+            for intent, limit in self.limits.items()
+            if intent in state.intents or (intent in state.orders and not state.orders[intent].closed)
+        }
+        newest = max(state.epochs, default=Epoch(0))
+        self.last = {key: at for key, at in self.last.items() if key[0] >= newest - KEEP_LIMITS}

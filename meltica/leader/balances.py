@@ -1,0 +1,96 @@
+"""Balances: whether what the venue holds for us is what the fills explain.
+
+Only that comparison may live here.  While fills keep coming, a balance read is true of some moment near it: it
+agrees if it equals any value that the log's holdings took between a margin before it began and one after it
+ended.  Two reads in a row that disagree are a discrepancy; one is a reason to read again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from decimal import Decimal
+
+from attrs import define, field, frozen
+
+from meltica.core.exact import add
+from meltica.core.values import Asset, Nanos
+from meltica.venues.base import ReadDone
+
+KEPT = 120_000_000_000  # of the holdings' past; far beyond a read's length
+
+
+@frozen
+class Drift:
+    """One asset that two reads in a row found different."""
+
+    asset: Asset
+    expected: Decimal
+    found: Decimal
+
+
+@define
+class BalanceWatch:
+    """One account's holdings over the last minutes, and the read that waits to be compared."""
+
+    margin: Nanos
+    past: dict[Asset, deque[tuple[Nanos, Decimal]]] = field(factory=dict)
+    waiting: ReadDone | None = None
+    suspected: dict[Asset, Decimal] = field(factory=dict)
+    reported: dict[Asset, Decimal] = field(factory=dict)
+    read_again: bool = False
+
+    def held(self, asset: Asset, amount: Decimal, now: Nanos) -> None:
+        """The log's holding of `asset` is `amount` from now on."""
+        values = self.past.setdefault(asset, deque())
+        if values and values[-1][1] == amount:
+            return
+        values.append((now, amount))
+        while len(values) > 1 and values[1][0] < now - KEPT:
+            values.popleft()
+
+    def read(self, done: ReadDone) -> None:
+        """A balance read came; the newest one waits until its margin has passed."""
+        self.waiting = done
+        self.read_again = False
+
+    def due(self) -> Nanos | None:
+        """When the waiting read can be compared."""
+        return None if self.waiting is None else Nanos(self.waiting.ended + self.margin)
+
+    def compare(self, now: Nanos) -> list[Drift]:
+        """Compare the waiting read, if it is time.  Sets `read_again` where one read alone disagrees."""
+        due = self.due()
+        if self.waiting is None or due is None or now < due:
+            return []
+        done, self.waiting = self.waiting, None
+        shown = {each.asset: add(each.free, each.locked) for each in done.balances}
+        odd = {
+            asset: shown.get(asset, Decimal(0))
+            for asset in sorted({*self.past, *shown})
+            if not self._explained(asset, shown.get(asset, Decimal(0)), done)
+        }
+        drifts = [
+            Drift(asset, self._newest(asset), found)
+            for asset, found in odd.items()
+            if asset in self.suspected and self.reported.get(asset) != found
+        ]
+        self.read_again = any(asset not in self.suspected for asset in odd)
+        self.suspected = odd
+        self.reported = {asset: found for asset, found in self.reported.items() if asset in odd}
+        self.reported.update({drift.asset: drift.found for drift in drifts})
+        return drifts
+
+    def _explained(self, asset: Asset, found: Decimal, done: ReadDone) -> bool:
+        values = self.past.get(asset)
+        if values is None:
+            return found == 0
+        first, last = done.begun - self.margin, done.ended + self.margin
+        for place, (since, amount) in enumerate(values):
+            until = values[place + 1][0] if place + 1 < len(values) else None
+            if since <= last and (until is None or until >= first) and amount == found:
+                return True
+        return False
+
+    def _newest(self, asset: Asset) -> Decimal:
+        values = self.past.get(asset)
+        return values[-1][1] if values else Decimal(0)

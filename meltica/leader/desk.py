@@ -1,0 +1,159 @@
+"""Desk: what every room of the leader shares: the state to read, the clocks, and the one way to propose.
+
+Only that may live here.  A room decides; the desk stamps, proposes, and remembers what is on its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import define, frozen
+
+from cluster.types import Applied, NotLeader, Outcome, OutcomeUnknown
+from meltica.core.commands import Command
+from meltica.core.events import CommandResult
+from meltica.core.state import State
+from meltica.core.values import Epoch, Nanos, NodeName, Venue
+from meltica.leader.authority import Gate, Sends
+from meltica.leader.ports import ClusterPort, Mono, Observer, Wall
+from meltica.leader.settings import LeaderSettings
+from meltica.venues.base import VenuePort
+
+OnOutcome = Callable[[Outcome], None]
+
+
+@frozen
+class Again:
+    """Evidence that replication did not take: to be proposed again while this node still leads."""
+
+    command: Command
+    due: Nanos
+
+
+@define
+class Outstanding:
+    """A proposal whose outcome is not known yet."""
+
+    kind: str
+    since: Nanos
+
+
+class Desk:
+    """See the module."""
+
+    def __init__(
+        self,
+        *,
+        node: NodeName,
+        settings: LeaderSettings,
+        state: State,
+        cluster: ClusterPort,
+        venues: Sequence[VenuePort],
+        mono: Mono,
+        wall: Wall,
+        observer: Observer,
+    ) -> None:
+        self.node = node
+        self.settings = settings
+        self.state = state
+        self.cluster = cluster
+        self.venues: dict[Venue, VenuePort] = {port.venue: port for port in venues}
+        self.mono = mono
+        self.wall = wall
+        self.observer = observer
+        self.gate = Gate()
+        self.sends = Sends(born=mono())
+        self.started = False  # EpochStarted of the term that this node leads in is applied
+        self._next = 0
+        self._outstanding: dict[int, Outstanding] = {}
+        self._again: list[Again] = []
+
+    @property
+    def epoch(self) -> Epoch:
+        """The term that this node leads in; 0 where it does not."""
+        return self.gate.leading if self.gate.leading is not None else Epoch(0)
+
+    @property
+    def at(self) -> Nanos:
+        """What a command proposed now carries as its time."""
+        return self.wall()
+
+    @property
+    def can_propose(self) -> bool:
+        """Whether a command of this node would be of the current epoch."""
+        return self.gate.leading is not None and self.started
+
+    def propose(self, command: Command, on_outcome: OnOutcome | None = None) -> None:
+        """Propose once; `on_outcome` hears one outcome."""
+        if self.gate.leading is None:
+            if on_outcome is not None:
+                on_outcome(NotLeader(None))
+            return
+        token = self._next
+        self._next += 1
+        self._outstanding[token] = Outstanding(type(command).__name__, self.mono())
+
+        def done(outcome: Outcome) -> None:
+            self._outstanding.pop(token, None)
+            if on_outcome is not None:
+                on_outcome(outcome)
+
+        self.cluster.propose(command, done)
+
+    def evidence(self, command: Command) -> None:
+        """Propose what was learnt of a venue: again, if replication did not take it and this node still leads.
+
+        Unknown outcomes are left alone: either it is in the log of this term, or a newer leader reads anew.
+        """
+        term = self.gate.leading
+
+        def done(outcome: Outcome) -> None:
+            if isinstance(outcome, NotLeader) and term is not None and self.gate.leading == term:
+                self._again.append(Again(command, Nanos(self.mono() + self.settings.retry_evidence)))
+
+        self.propose(command, done)
+
+    def retry(self, now: Nanos) -> None:
+        """Propose again what is due."""
+        due = [each for each in self._again if each.due <= now]
+        self._again = [each for each in self._again if each.due > now]
+        for each in due:
+            self.evidence(each.command)
+
+    def lost_lead(self) -> None:
+        """This node leads no more: what it meant to propose again is for the successor to find out."""
+        self._again.clear()
+        self._outstanding.clear()
+        self.started = False
+
+    @property
+    def outstanding(self) -> int:
+        """Proposals whose outcome is not known, those to be repeated included."""
+        return len(self._outstanding) + len(self._again)
+
+    def oldest_outstanding(self) -> Nanos | None:
+        """Since when the oldest proposal waits for its outcome."""
+        return min((each.since for each in self._outstanding.values()), default=None)
+
+    def next_due(self) -> Nanos | None:
+        """When `retry` has something to do."""
+        return min((each.due for each in self._again), default=None)
+
+
+def result_of(outcome: Outcome) -> CommandResult | None:
+    """The command's result, where it was applied."""
+    if isinstance(outcome, Applied) and isinstance(outcome.result, CommandResult):
+        return outcome.result
+    return None
+
+
+def describe(outcome: Outcome) -> str:
+    """For people."""
+    if isinstance(outcome, OutcomeUnknown):
+        return f"outcome unknown: {outcome.reason}"
+    if isinstance(outcome, NotLeader):
+        return f"not the leader; ask {outcome.leader or 'nobody yet'}"
+    result = result_of(outcome)
+    if result is not None and result.rejection is not None:
+        return f"rejected: {result.rejection.text}"
+    return "applied"

@@ -1,0 +1,158 @@
+"""Hand-over: the active node gives its authority up, on purpose and without a gap.
+
+Only its steps may live here: shut the gate for good, wait until each send in flight is answered or past its
+deadline, commit what came of them, release, transfer.  The node never sends again in that epoch: if the transfer
+fails it steps down, and may stand again in a new term.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+
+from attrs import define
+
+from cluster.types import Outcome
+from meltica.core.commands import AuthorityReleased
+from meltica.core.values import Epoch, Nanos, NodeName
+from meltica.leader.desk import Desk, describe, result_of
+from meltica.leader.dispatch import Dispatch
+from meltica.leader.ports import ActionResult, Done, InQuestion, Refused
+
+OnResult = Callable[[ActionResult], None]
+
+
+class Step(enum.StrEnum):
+    """Where a hand-over stands."""
+
+    DRAINING = "draining"
+    RELEASING = "releasing"
+    TRANSFERRING = "transferring"
+
+
+@define(eq=False)
+class Running:
+    """The hand-over under way."""
+
+    epoch: Epoch
+    to: NodeName
+    reason: str
+    since: Nanos
+    on_result: OnResult
+    step: Step
+    step_since: Nanos
+
+
+class Handover:
+    """See the module."""
+
+    def __init__(self, desk: Desk, dispatch: Dispatch) -> None:
+        self._desk = desk
+        self._dispatch = dispatch
+        self._running: Running | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether one is under way."""
+        return self._running is not None
+
+    @property
+    def step(self) -> Step | None:
+        """Where it stands."""
+        return None if self._running is None else self._running.step
+
+    def begin(self, to: NodeName, reason: str, on_result: OnResult, *, release: bool) -> None:
+        """Hand over to `to`.  Without `release` (authority was never taken) only the lead is transferred."""
+        desk = self._desk
+        now = desk.mono()
+        desk.gate.shut_for_good(desk.epoch)
+        self._running = Running(desk.epoch, to, reason, now, on_result, Step.DRAINING, now)
+        desk.observer.event("handover", {"to": to, "reason": reason})
+        if not release:
+            self._transfer(self._running)
+
+    def work(self, now: Nanos) -> None:
+        """Go on, as far as it can."""
+        running = self._running
+        if running is None:
+            return
+        if running.step is Step.DRAINING:
+            self._drain(running, now)
+        elif running.step is Step.RELEASING and now - running.step_since > self._desk.settings.drain_timeout:
+            self._give_up(running, "the release did not commit")
+        elif running.step is Step.TRANSFERRING and now - running.step_since > self._desk.settings.transfer_timeout:
+            self._give_up(running, f"{running.to} did not take the lead in time")
+
+    def _drain(self, running: Running, now: Nanos) -> None:
+        if now - running.since > self._desk.settings.drain_timeout:
+            self._give_up(running, "the sends in flight did not end")
+            return
+        if self._dispatch.in_flight:
+            if now < self._dispatch.drained_at():
+                return
+            self._dispatch.doubt_rest()
+        self._dispatch.flush()
+        if self._desk.outstanding:
+            return
+        desk = self._desk
+        running.step, running.step_since = Step.RELEASING, now
+        desk.propose(
+            AuthorityReleased(desk.epoch, desk.at, running.to), lambda outcome: self._released(running, outcome)
+        )
+
+    def _released(self, running: Running, outcome: Outcome) -> None:
+        if self._running is not running:
+            return
+        result = result_of(outcome)
+        if result is not None and result.accepted:
+            self._transfer(running)
+        else:
+            self._give_up(running, f"the release: {describe(outcome)}")
+
+    def _transfer(self, running: Running) -> None:
+        running.step, running.step_since = Step.TRANSFERRING, self._desk.mono()
+        self._desk.cluster.transfer(running.to)
+
+    def _give_up(self, running: Running, why: str) -> None:
+        """Nothing of this epoch may be sent any more: a new term is the only way on."""
+        self._running = None
+        self._desk.observer.alert("HandoverFailed", why)
+        if self._desk.gate.leading is None:
+            running.on_result(InQuestion(f"{why}; this node leads no more"))
+            return
+        self._desk.cluster.stop_leading(why)
+        running.on_result(Refused("handover_failed", f"{why}; this node stepped down and an election follows"))
+
+    def lost_lead(self, leader: NodeName | None) -> None:
+        """This node leads no more: the transfer worked, or something else happened."""
+        running = self._running
+        if running is None:
+            return
+        if running.step is not Step.TRANSFERRING:
+            self._running = None
+            running.on_result(InQuestion("the lead was lost in the middle of the hand-over"))
+        elif leader is not None:
+            self.new_leader(leader)
+
+    def new_leader(self, leader: NodeName) -> None:
+        """Somebody leads."""
+        running = self._running
+        if running is None or running.step is not Step.TRANSFERRING:
+            return
+        self._running = None
+        if leader == running.to:
+            running.on_result(Done(f"{leader} leads"))
+        else:
+            running.on_result(InQuestion(f"authority was released, but {leader} leads, not {running.to}"))
+
+    def next_due(self) -> Nanos | None:
+        """When `work` has something to do."""
+        running = self._running
+        settings = self._desk.settings
+        if running is None:
+            return None
+        if running.step is Step.DRAINING:
+            drained = self._dispatch.drained_at()
+            return Nanos(min(drained, running.since + settings.drain_timeout)) if drained else None
+        bound = settings.transfer_timeout if running.step is Step.TRANSFERRING else settings.drain_timeout
+        return Nanos(running.step_since + bound + 1)

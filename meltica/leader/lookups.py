@@ -1,0 +1,184 @@
+"""Lookups: orders that must be asked for by name, until the venue's evidence ends the doubt.
+
+Only when to ask, and what an answer proves, may live here (design.md section 7, step 3).  An early read can find
+an order; only one begun after the intent's deadline, the clock's uncertainty and the read lag can say absent;
+only two full reads later than all that and `settle` can say dead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import define, field, frozen
+
+from meltica.core.orders import Order, OrderState
+from meltica.core.state import State
+from meltica.core.values import ClientOrderId, Epoch, Nanos, Symbol, Venue
+from meltica.leader.reads import Question
+from meltica.venues.base import Capabilities, ReadDone, ReadKind
+
+LONGEST_BACKOFF = 2_000_000_000
+BETWEEN_FINAL_READS = 1_000_000_000  # two full reads that say the same prove more when time lies between
+STILL_DOUBTFUL = 1_000_000_000  # found, but a cancel of it is still without an answer: look again
+
+
+@frozen
+class Bounds:
+    """From when on a read of one order counts, on this node's monotonic clock."""
+
+    absent: Nanos
+    final: Nanos
+
+
+def bounds(limit: Nanos, capabilities: Capabilities, uncertainty: Nanos) -> Bounds:
+    """`limit`: when the venue's deadline check lets the intent pass no more, drift included."""
+    absent = Nanos(limit + uncertainty + capabilities.read_lag)
+    return Bounds(absent, Nanos(absent + capabilities.settle))
+
+
+@define
+class Lookup:
+    """One order that is asked for."""
+
+    order: ClientOrderId
+    venue: Venue
+    symbol: Symbol
+    next_at: Nanos
+    asked: bool = False
+    served: bool = False  # one answer came, whatever it said
+    failing: str = ""
+    tries: int = 0
+    full_since: Nanos | None = None  # a full read is under way for it, begun then
+    full_missing: set[ReadKind] = field(factory=set)
+
+
+def doubtful(order: Order, own: Epoch, flying: frozenset[ClientOrderId]) -> bool:
+    """Whether the log owes `order` an answer that no send of this node will still bring."""
+    if order.closed and not order.unanswered:
+        return False
+    if order.state is OrderState.ABSENT:
+        return True
+    return any(intent not in flying and (in_doubt or _epoch_of(intent) < own) for intent, in_doubt in order.unanswered)
+
+
+def _epoch_of(intent: ClientOrderId) -> Epoch:
+    return Epoch(int(intent[6:14], 16))
+
+
+@frozen
+class Verdict:
+    """What an answer about one order proves."""
+
+    found: bool = False
+    absent: bool = False
+    final: bool = False
+
+
+class Lookups:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[ClientOrderId, Lookup] = {}
+
+    def clear(self) -> None:
+        """This node leads no more."""
+        self._wanted.clear()
+
+    def want(self, order: Order, at: Nanos) -> None:
+        """Ask for `order`, at `at`."""
+        if order.id not in self._wanted:
+            self._wanted[order.id] = Lookup(order.id, order.venue, order.symbol, at)
+
+    def due(self, now: Nanos) -> list[Lookup]:
+        """What is to be asked now."""
+        return [each for each in self._wanted.values() if not each.asked and each.next_at <= now]
+
+    def drop_settled(self, state: State, own: Epoch, flying: frozenset[ClientOrderId]) -> None:
+        """Forget what the log has no doubt of any more."""
+        for name, lookup in list(self._wanted.items()):
+            order = state.orders.get(name)
+            if order is None or (lookup.served and not lookup.asked and not doubtful(order, own, flying)):
+                del self._wanted[name]
+
+    def failed(self, name: ClientOrderId, now: Nanos, first: Nanos, reason: str) -> None:
+        """It could not be read: that is not an absence."""
+        lookup = self._wanted.get(name)
+        if lookup is None:
+            return
+        lookup.asked = False
+        lookup.failing = reason
+        lookup.next_at = Nanos(now + min(first << min(lookup.tries, 20), LONGEST_BACKOFF))
+        lookup.tries += 1
+
+    def found(self, name: ClientOrderId, now: Nanos) -> None:
+        """The venue shows it."""
+        lookup = self._wanted.get(name)
+        if lookup is None:
+            return
+        lookup.asked, lookup.served, lookup.failing = False, True, ""
+        lookup.full_since, lookup.full_missing = None, set()
+        lookup.next_at = Nanos(now + STILL_DOUBTFUL)
+
+    def not_found(self, name: ClientOrderId, result: ReadDone, limits: Bounds) -> Verdict:
+        """The venue says that there is no such order; what that proves depends on when it was asked."""
+        lookup = self._wanted.get(name)
+        if lookup is None:
+            return Verdict()
+        lookup.asked, lookup.served, lookup.failing, lookup.tries = False, True, "", 0
+        if result.begun < limits.absent:
+            lookup.next_at = limits.absent
+            return Verdict()
+        if result.begun < limits.final:
+            lookup.next_at = limits.final
+            return Verdict(absent=True)
+        if lookup.full_since is None or result.begun < lookup.full_since:
+            self._begin_full(lookup, result.ended)
+            return Verdict(absent=True)
+        lookup.full_missing.discard(ReadKind.ORDER)
+        return self._full(lookup, result.ended)
+
+    def _begin_full(self, lookup: Lookup, now: Nanos) -> None:
+        lookup.full_since = now
+        lookup.full_missing = {ReadKind.ORDER, ReadKind.OPEN_ORDERS, ReadKind.TRADES}
+        lookup.next_at = now
+
+    def _full(self, lookup: Lookup, now: Nanos) -> Verdict:
+        if lookup.full_missing:
+            lookup.next_at = Nanos(now + BETWEEN_FINAL_READS)
+            return Verdict(absent=True)
+        lookup.full_since = None
+        lookup.next_at = Nanos(now + BETWEEN_FINAL_READS)
+        return Verdict(absent=True, final=True)
+
+    def also_read(self, question: Question, result: ReadDone) -> list[tuple[ClientOrderId, Verdict]]:
+        """Open orders or trades were read: what that completes."""
+        verdicts = []
+        for lookup in self._wanted.values():
+            if lookup.full_since is None or lookup.venue != question.venue or result.begun < lookup.full_since:
+                continue
+            if question.kind is ReadKind.TRADES and question.symbol != lookup.symbol:
+                continue
+            if question.kind in lookup.full_missing:
+                lookup.full_missing.discard(question.kind)
+                verdicts.append((lookup.order, self._full(lookup, result.ended)))
+        return verdicts
+
+    def full_reads(self) -> list[tuple[Venue, Symbol, set[ReadKind], Nanos]]:
+        """Full reads under way, and what they lack."""
+        return [
+            (each.venue, each.symbol, each.full_missing, each.full_since)
+            for each in self._wanted.values()
+            if each.full_since is not None
+        ]
+
+    def unserved(self, venue: Venue) -> list[Lookup]:
+        """Orders that no answer came for yet."""
+        return [each for each in self._wanted.values() if each.venue == venue and not each.served]
+
+    def failing(self) -> Iterable[Lookup]:
+        """Orders that could not be read at the last attempt."""
+        return [each for each in self._wanted.values() if each.failing]
+
+    def next_due(self) -> Nanos | None:
+        """When `due` has something."""
+        return min((each.next_at for each in self._wanted.values() if not each.asked), default=None)

@@ -1,0 +1,458 @@
+"""Reconciler: asks the venues, and commits what their answers and reports teach.
+
+Only the passage from questions to commands may live here; what an answer means is pure and lies in `reconcile`,
+`lookups`, `survey` and `balances`.  The same code runs at a takeover, after a gap, and for ever while trading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from meltica.core.commands import Discrepancy, NotFound, OpeningApproved, Reconciled, VenuePolicy
+from meltica.core.exact import add
+from meltica.core.orders import Order, OrderState
+from meltica.core.values import Account, ClientOrderId, Money, Nanos, Symbol, TradeId, Venue, VenueOrderId
+from meltica.leader import lookups as lookups_room
+from meltica.leader import reconcile
+from meltica.leader.balances import BalanceWatch
+from meltica.leader.desk import Desk
+from meltica.leader.lookups import Lookup, Lookups, Verdict
+from meltica.leader.reads import Question, Reads
+from meltica.leader.reconcile import Learnt, Stamp
+from meltica.leader.survey import Need, Survey, needs_of
+from meltica.venues.base import BalanceReport, OrderShown, ReadDone, ReadFailed, ReadKind, Report, TradeShown
+
+Stranger = tuple[Venue, Symbol, VenueOrderId]
+
+
+class Reconciler:
+    """See the module.  `flying` names the sends of this node that an answer is still to come for."""
+
+    def __init__(self, desk: Desk, flying: Callable[[], frozenset[ClientOrderId]]) -> None:
+        self._desk = desk
+        self._flying = flying
+        self.reads = Reads(desk)
+        self.lookups = Lookups()
+        self.surveys: dict[Venue, Survey] = {}
+        self.surveyed_at: dict[Venue, Nanos] = {}  # mono at which the last complete survey began
+        self.watches: dict[Venue, BalanceWatch] = {}
+        self._reported: set[tuple[str, str]] = set()
+        self._foreign: set[Stranger] = set()
+        self._strangers: dict[Stranger, list[TradeShown]] = {}
+        self._last: dict[tuple[Venue, Need], Nanos] = {}
+        self._trades: dict[tuple[Venue, Symbol], tuple[Nanos, tuple[TradeShown, ...]]] = {}
+        for venue in desk.venues:
+            self.add_venue(venue)
+
+    def add_venue(self, venue: Venue) -> None:
+        """Watch its balances too."""
+        self.watches.setdefault(venue, BalanceWatch(self._desk.settings.balance_margin))
+        self.holdings_changed()
+
+    # --- asking -------------------------------------------------------------------------------------------
+
+    def survey(self, venue: Venue, reason: str) -> None:
+        """Begin a full read of `venue`; one that is under way is begun anew."""
+        desk = self._desk
+        needs = needs_of(desk.settings.symbols_of(venue))
+        opened = (venue, self.account(venue)) in desk.state.openings
+        self.surveys[venue] = Survey(venue, reason, desk.mono(), needs, opened)
+        for need in sorted(needs, key=lambda need: (need[0], need[1] or "")):
+            self._ask(venue, need)
+
+    def _ask(self, venue: Venue, need: Need) -> None:
+        desk = self._desk
+        kind, symbol = need
+        from_trade = None
+        if kind is ReadKind.TRADES and symbol is not None:
+            from_trade = desk.state.low_water.get((venue, self.account(venue), symbol))
+        self._last[(venue, need)] = desk.mono()
+        self.reads.ask(Question(venue, kind, symbol, from_trade))
+
+    def account(self, venue: Venue) -> Account:
+        """The account that is traded there."""
+        return self._desk.venues[venue].account
+
+    def stamp(self, venue: Venue) -> Stamp:
+        """For what is learnt now."""
+        return Stamp(self._desk.epoch, self._desk.at, venue, self.account(venue))
+
+    def periodic(self, now: Nanos) -> None:
+        """Open orders every 10 s, trades and balances every 60 s, rules every 5 minutes."""
+        for venue in self._desk.venues:
+            for need in sorted(
+                needs_of(self._desk.settings.symbols_of(venue)), key=lambda need: (need[0], need[1] or "")
+            ):
+                last = self._last.get((venue, need))
+                if last is not None and now - last >= self._period(need[0]):
+                    self._ask(venue, need)
+
+    def _period(self, kind: ReadKind) -> Nanos:
+        settings = self._desk.settings
+        periods = {
+            ReadKind.OPEN_ORDERS: settings.open_orders_every,
+            ReadKind.TRADES: settings.trades_every,
+            ReadKind.BALANCES: settings.balances_every,
+        }
+        return periods.get(kind, settings.instruments_every)
+
+    def begin(self, reason: str) -> None:
+        """This node leads, and its epoch is committed: read everything, look up whatever is in doubt."""
+        self._reported.clear()
+        for venue in self._desk.venues:
+            self.survey(venue, reason)
+        for order in self._desk.state.live_orders():
+            if lookups_room.doubtful(order, self._desk.epoch, self._flying()):
+                self.lookups.want(order, self._desk.mono())
+        self._ask_lookups(self._desk.mono())
+
+    def lost_lead(self) -> None:
+        """This node leads no more: answers that still come teach nobody."""
+        self.surveys.clear()
+        self.lookups.clear()
+        self._strangers.clear()
+        self._last.clear()
+
+    def work(self, now: Nanos) -> None:
+        """Ask what is due; compare what has waited long enough."""
+        for question, failed in self.reads.overdue(now):
+            self._failed(question, failed)
+        if not self._desk.can_propose:
+            return
+        for venue, survey in self.surveys.items():
+            for need in survey.due(now):
+                survey.retry_at.pop(need, None)
+                self._ask(venue, need)
+        self._want_doubtful(now)
+        self.lookups.drop_settled(self._desk.state, self._desk.epoch, self._flying())
+        self._ask_lookups(now)
+        self.periodic(now)
+        self._compare_balances(now)
+
+    def _want_doubtful(self, now: Nanos) -> None:
+        desk = self._desk
+        flying = self._flying()
+        for intent in list(desk.state.intents.values()):
+            order = desk.state.orders.get(intent.order)
+            if order is not None and lookups_room.doubtful(order, desk.epoch, flying):
+                self.lookups.want(order, now)
+
+    def want(self, name: ClientOrderId) -> None:
+        """Look an order up soon: something about it is odd."""
+        order = self._desk.state.orders.get(name)
+        if order is not None and self._desk.can_propose:
+            self.lookups.want(order, self._desk.mono())
+
+    def _ask_lookups(self, now: Nanos) -> None:
+        for lookup in self.lookups.due(now):
+            order = self._desk.state.orders.get(lookup.order)
+            if order is None:
+                continue
+            lookup.asked = True
+            self.reads.ask(self._about(order))
+            if lookup.full_since is not None:
+                self._ask_rest(lookup)
+
+    def _about(self, order: Order) -> Question:
+        names = (*reversed(order.cancels), order.id)
+        return Question(order.venue, ReadKind.ORDER, order.symbol, None, names, order.venue_order_id)
+
+    def _ask_rest(self, lookup: Lookup) -> None:
+        for kind in sorted(lookup.full_missing - {ReadKind.ORDER}):
+            symbol = lookup.symbol if kind is ReadKind.TRADES else None
+            self._ask(lookup.venue, (kind, symbol))
+
+    # --- hearing ------------------------------------------------------------------------------------------
+
+    def on_read(self, venue: Venue, result: ReadDone | ReadFailed) -> None:
+        """An answer to a question of ours."""
+        question = self.reads.answered(result)
+        if question is None or venue not in self._desk.venues or not self._desk.can_propose:
+            return
+        if isinstance(result, ReadFailed):
+            self._failed(question, result)
+            return
+        if question.kind is ReadKind.ORDER:
+            self._order_read(question, result)
+            return
+        self._learn(question, result)
+        for name, verdict in self.lookups.also_read(question, result):
+            self._verdict(name, verdict)
+        survey = self.surveys.get(venue)
+        if survey is not None and survey.done(question, result):
+            self._surveyed(survey)
+
+    def _failed(self, question: Question, result: ReadFailed) -> None:
+        desk = self._desk
+        now = desk.mono()
+        desk.observer.event("read_failed", {"kind": question.kind.value, "reason": result.reason})
+        if question.kind is ReadKind.ORDER:
+            if question.order_ids:
+                self.lookups.failed(question.order_ids[-1], now, desk.settings.read_retry, result.reason)
+            elif question.symbol is not None and question.venue_order_id is not None:
+                # Asked again by the next read of trades that shows it.
+                self._strangers.pop((question.venue, question.symbol, question.venue_order_id), None)
+            return
+        survey = self.surveys.get(question.venue)
+        if survey is not None:
+            survey.failed(question, result, now, desk.settings.read_retry)
+
+    def _learn(self, question: Question, result: ReadDone) -> None:
+        desk = self._desk
+        stamp = self.stamp(question.venue)
+        if question.kind is ReadKind.OPEN_ORDERS:
+            learnt = reconcile.open_orders(desk.state, stamp, result.orders, frozenset(self._reported))
+            self._commit(question.venue, learnt)
+            self._missing(learnt, result)
+        elif question.kind is ReadKind.TRADES and question.symbol is not None:
+            self._trades_read(question.venue, question.symbol, stamp, result)
+        elif question.kind is ReadKind.BALANCES:
+            self._commit(question.venue, reconcile.balances(desk.state, stamp, result.balances))
+            self._open_account(question.venue, result)
+            self.watches[question.venue].read(result)
+        elif question.kind is ReadKind.INSTRUMENTS:
+            wanted = desk.settings.symbols_of(question.venue)
+            self._commit(question.venue, reconcile.instruments(desk.state, stamp, result.instruments, wanted))
+
+    def _commit(self, venue: Venue, learnt: Learnt) -> None:
+        desk = self._desk
+        for command in learnt.commands:
+            if isinstance(command, Discrepancy):
+                desk.observer.alert(command.kind, f"{command.subject}: {command.found}, not {command.expected}")
+            desk.evidence(command)
+        self._reported.update(learnt.foreign)
+        for symbol in sorted(learnt.behind):
+            self._ask(venue, (ReadKind.TRADES, symbol))
+
+    def _missing(self, learnt: Learnt, result: ReadDone) -> None:
+        """Live orders that a read of all open ones lacks: ask for each by name."""
+        flying = self._flying()
+        for name in learnt.missing:
+            order = self._desk.state.orders[name]
+            if not any(intent in flying for intent, _ in order.unanswered):
+                self.lookups.want(order, result.ended)
+        self._ask_lookups(self._desk.mono())
+
+    def _order_read(self, question: Question, result: ReadDone) -> None:
+        if not question.order_ids:
+            self._stranger_read(question, result)
+            return
+        name = question.order_ids[-1]
+        order = self._desk.state.orders.get(name)
+        if order is None:
+            return
+        shown = next(
+            (each for each in result.orders if reconcile.owner(self._desk.state, question.venue, each) is order),
+            result.orders[0] if result.orders and _named(result.orders[0], question) else None,
+        )
+        if shown is not None:
+            self._found(order, shown)
+            return
+        port = self._desk.venues[question.venue]
+        uncertainty = port.health().clock_uncertainty or Nanos(0)
+        limit = self._desk.sends.limit_of(order.id, self._desk.state)
+        limits = lookups_room.bounds(limit, port.capabilities, uncertainty)
+        self._verdict(name, self.lookups.not_found(name, result, limits))
+
+    def _found(self, order: Order, shown: OrderShown) -> None:
+        stamp = self.stamp(order.venue)
+        if reconcile.news(order, shown):
+            self._desk.evidence(reconcile.update(order, shown, stamp, "reconcile"))
+        if shown.executed > order.filled:
+            self._ask(order.venue, (ReadKind.TRADES, order.symbol))
+        self.lookups.found(order.id, self._desk.mono())
+
+    def _verdict(self, name: ClientOrderId, verdict: Verdict) -> None:
+        desk = self._desk
+        order = desk.state.orders.get(name)
+        if order is None or not verdict.absent or order.closed:
+            return
+        if verdict.final or not _known_absent(order):
+            desk.evidence(NotFound(desk.epoch, desk.at, name, verdict.final))
+
+    def _stranger_read(self, question: Question, result: ReadDone) -> None:
+        """Whose is a venue's order that trades name: adopt it, or remember that it is foreign."""
+        if question.symbol is None or question.venue_order_id is None:
+            return
+        stranger = (question.venue, question.symbol, question.venue_order_id)
+        trades = self._strangers.pop(stranger, [])
+        stamp = self.stamp(question.venue)
+        for shown in result.orders:
+            order = reconcile.owner(self._desk.state, question.venue, shown)
+            if order is not None:
+                self._desk.evidence(reconcile.update(order, shown, stamp, "reconcile"))
+                for trade in trades:
+                    if not reconcile.has_fill(self._desk.state, stamp, trade.symbol, trade.trade_id):
+                        self._desk.evidence(reconcile.fill(trade, order.id, stamp, "reconcile"))
+                return
+            self._report_stray(question.venue, shown)
+        if result.orders:
+            self._foreign.add(stranger)
+
+    def _report_stray(self, venue: Venue, shown: OrderShown) -> None:
+        command = reconcile.stray(self._desk.state, shown, self.stamp(venue))
+        key = (command.kind, command.subject)
+        if key not in self._reported:
+            self._commit(venue, Learnt((command,), (), (), (key,)))
+
+    def _trades_read(self, venue: Venue, symbol: Symbol, stamp: Stamp, result: ReadDone) -> None:
+        self._trades[(venue, symbol)] = (result.begun, result.trades)
+        if not self._opened(venue):
+            return  # what was traded before the opening balance was approved is part of it
+        foreign = [(each[1], each[2]) for each in self._foreign if each[0] == venue]
+        learnt = reconcile.trades(self._desk.state, stamp, result.trades, foreign, "reconcile")
+        self._commit(venue, learnt)
+        for name in learnt.unknown:
+            stranger = (venue, *name)
+            if stranger not in self._strangers:
+                self._strangers[stranger] = [each for each in result.trades if each.venue_order_id == name[1]]
+                self.reads.ask(Question(venue, ReadKind.ORDER, name[0], None, (), name[1]))
+
+    # --- what a full read ends with -----------------------------------------------------------------------
+
+    def _surveyed(self, survey: Survey) -> None:
+        """Everything was read: say so in the log, behind all that it taught."""
+        desk = self._desk
+        venue = survey.venue
+        self.surveyed_at[venue] = survey.begun
+        marks = []
+        for symbol in desk.settings.symbols_of(venue):
+            mark = self._low_water(venue, symbol)
+            if mark is not None:
+                marks.append((symbol, mark))
+        foreign = sum(1 for kind, _ in self._reported if kind == "foreign_order")
+        desk.evidence(Reconciled(desk.epoch, desk.at, venue, self.account(venue), tuple(marks), foreign_orders=foreign))
+        survey.closed = True
+        desk.observer.event("surveyed", {"venue": venue, "reason": survey.reason})
+
+    def _low_water(self, venue: Venue, symbol: Symbol) -> TradeId | None:
+        desk = self._desk
+        read = self._trades.get((venue, symbol))
+        port = desk.venues[venue]
+        health = port.health()
+        if read is None or health.clock_offset is None:
+            return None
+        account = self.account(venue)
+        begun, shown = read
+        known = desk.state.low_water.get((venue, account, symbol))
+        if not self._opened(venue):  # what was traded before the opening is part of it
+            newest = max((each.trade_id for each in shown), default=None)
+            return None if newest is None else TradeId(newest + 1)
+        venue_then = desk.wall() - (desk.mono() - begun) + health.clock_offset
+        sure = venue_then - port.capabilities.settle - port.capabilities.read_lag - (health.clock_uncertainty or 0)
+        if any((venue, each.symbol, each.venue_order_id) in self._strangers for each in shown):
+            return None
+        return reconcile.low_water(shown, known, Nanos(sure))
+
+    def _opened(self, venue: Venue) -> bool:
+        """Whether the opening balance was approved before the survey that is under way began."""
+        survey = self.surveys.get(venue)
+        if survey is not None and not survey.opened and not survey.closed:
+            return False
+        return (venue, self.account(venue)) in self._desk.state.openings
+
+    def policy(self, venue: Venue) -> VenuePolicy | None:
+        """The venue's policy: the log's, or, before the first configuration, the one that will be proposed."""
+        known = self._desk.state.venues.get(venue)
+        if known is not None:
+            return known
+        return next((each for each in self._desk.settings.configuration.venues if each.venue == venue), None)
+
+    def _open_account(self, venue: Venue, result: ReadDone) -> None:
+        desk = self._desk
+        account = self.account(venue)
+        policy = self.policy(venue)
+        if policy is None or not policy.approve_opening or (venue, account) in desk.state.openings:
+            return
+        balances = tuple(
+            (each.asset, Money(add(each.free, each.locked)))
+            for each in sorted(result.balances, key=lambda each: each.asset)
+            if each.free or each.locked
+        )
+        desk.evidence(OpeningApproved(desk.epoch, desk.at, venue, account, balances))
+
+    # --- the user stream ----------------------------------------------------------------------------------
+
+    def report(self, venue: Venue, heard: Report | BalanceReport) -> None:
+        """Commit what the user stream said."""
+        desk = self._desk
+        if not desk.can_propose or venue not in desk.venues:
+            return
+        stamp = self.stamp(venue)
+        if isinstance(heard, BalanceReport):
+            self._commit(venue, reconcile.balances(desk.state, stamp, heard.balances))
+        else:
+            self._commit(venue, reconcile.report(desk.state, stamp, heard, frozenset(self._reported)))
+
+    # --- balances -----------------------------------------------------------------------------------------
+
+    def holdings_changed(self) -> None:
+        """The log's holdings may have changed: remember their past."""
+        now = self._desk.mono()
+        for (venue, account, asset), amount in self._desk.state.holdings.items():
+            watch = self.watches.get(venue)
+            if watch is not None and self._desk.venues[venue].account == account:
+                watch.held(asset, amount, now)
+
+    def _compare_balances(self, now: Nanos) -> None:
+        desk = self._desk
+        for venue, watch in self.watches.items():
+            if (venue, self.account(venue)) not in desk.state.openings:
+                continue
+            for drift in watch.compare(now):
+                base = any(each.base == drift.asset for each in desk.state.instruments.values())
+                quote = any(each.quote == drift.asset for each in desk.state.instruments.values())
+                stamp = self.stamp(venue)
+                command = Discrepancy(
+                    stamp.epoch,
+                    stamp.at,
+                    venue,
+                    stamp.account,
+                    "unexplained_position" if base else "balance_drift",
+                    drift.asset,
+                    str(drift.expected),
+                    str(drift.found),
+                    tighten=base or quote,
+                )
+                self._commit(venue, Learnt((command,)))
+            if watch.read_again:
+                watch.read_again = False
+                self._ask(venue, (ReadKind.BALANCES, None))
+
+    # --- views --------------------------------------------------------------------------------------------
+
+    def complete(self, venue: Venue) -> bool:
+        """Whether the venue was read in full since it was last asked to be, and every doubt asked for once."""
+        survey = self.surveys.get(venue)
+        return survey is not None and survey.complete and not self.lookups.unserved(venue)
+
+    def blocked(self, venue: Venue, symbol: Symbol) -> str:
+        """Why `symbol` takes cancels only, or ""."""
+        survey = self.surveys.get(venue)
+        if survey is None or not survey.complete:
+            return (survey.failing if survey is not None else "") or "not reconciled yet"
+        for lookup in self.lookups.failing():
+            if lookup.venue == venue and lookup.symbol == symbol:
+                return f"order {lookup.order} could not be read: {lookup.failing}"
+        return ""
+
+    def next_due(self, now: Nanos) -> Nanos | None:
+        """When `work` has something to do."""
+        dues = [self.reads.next_due(), self.lookups.next_due()]
+        dues += [survey.next_due() for survey in self.surveys.values()]
+        dues += [watch.due() for watch in self.watches.values()]
+        dues += [Nanos(last + self._period(need[0])) for (_, need), last in self._last.items()]
+        known = [due for due in dues if due is not None]
+        return Nanos(max(min(known), now)) if known else None
+
+
+def _named(shown: OrderShown, question: Question) -> bool:
+    """Whether an order that the log can't place is shown under one of the names that were asked for."""
+    return (
+        shown.symbol == question.symbol
+        and (shown.placed_as in question.order_ids or shown.shown_as in question.order_ids)
+    ) or (question.venue_order_id is not None and shown.venue_order_id == question.venue_order_id)
+
+
+def _known_absent(order: Order) -> bool:
+    return order.state is OrderState.ABSENT and not order.unanswered

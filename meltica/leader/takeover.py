@@ -1,0 +1,197 @@
+"""Takeover: from the won election to authority (design.md section 7).
+
+Only the phases and what each waits for may live here.  Everything overlaps the wait: the venues are read and
+doubts are looked up while it runs, and authority is asked for in the very pass in which the last of it ends.
+"""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from cluster.types import Outcome
+from meltica.core.commands import AuthorityTaken, EpochStarted
+from meltica.core.records import EpochRecord
+from meltica.core.values import Epoch, Mode, Nanos
+from meltica.leader import authority
+from meltica.leader.desk import Desk, describe, result_of
+from meltica.leader.reconciler import Reconciler
+from meltica.leader.status import Phase
+
+RETRY = 200_000_000  # a proposal of this room that replication did not take is made again after so long
+
+
+class Takeover:
+    """See the module."""
+
+    def __init__(self, desk: Desk, recon: Reconciler) -> None:
+        self._desk = desk
+        self._recon = recon
+        self.phase = Phase.STANDBY
+        self.marks: dict[str, Nanos] = {}
+        self.takeovers = 0
+        self._reason = ""
+        self._retry_at: Nanos | None = None
+        self._wait_over = Nanos(0)
+        self._ready_marked = False
+        self.promoted = False  # in manual mode: an operator let this epoch take over
+
+    # --- inputs -------------------------------------------------------------------------------------------
+
+    def missed(self, now: Nanos) -> None:
+        """No leader is known any more: the takeover's clock starts, whoever wins."""
+        if self.phase is Phase.STANDBY and "detected" not in self.marks:
+            self.marks = {"detected": now}
+
+    def calm(self) -> None:
+        """Another node leads."""
+        self.marks = {}
+
+    def elected(self, reason: str) -> None:
+        """This node leads, in Raft's sense: that alone is no reason to send."""
+        now = self._desk.mono()
+        self.marks = {"detected": self.marks.get("detected", now), "elected": now}
+        self.phase = Phase.ELECTED
+        self.promoted = False
+        self._reason = reason
+        self._start()
+
+    def lost_lead(self) -> None:
+        """Whatever was under way ends here."""
+        self.phase = Phase.STANDBY
+        self.marks = {}
+        self._retry_at = None
+
+    def _start(self) -> None:
+        desk = self._desk
+        self._retry_at = Nanos(desk.mono() + RETRY)
+        desk.propose(EpochStarted(desk.epoch, desk.at, desk.node, self._reason, desk.settings.build))
+
+    def started(self) -> None:
+        """EpochStarted is applied: every older entry is too, so all that older epochs ordered is known."""
+        desk = self._desk
+        self.phase = Phase.RECONCILING
+        self._retry_at = None
+        self._ready_marked = False
+        self.marks["epoch_committed"] = desk.mono()
+        desk.started = True
+        if desk.state.limits is None:
+            desk.evidence(evolve(desk.settings.configuration, epoch=desk.epoch, at=desk.at))
+        self._wait_over = authority.wait_over_at(
+            desk.state.epochs,
+            desk.sends.older(),
+            desk.epoch,
+            authority.drift_of(desk.state),
+            authority.widest_window(desk.state),
+        )
+        self._recon.begin("takeover")
+
+    def taken(self, record: EpochRecord) -> None:
+        """AuthorityTaken is applied, in this node's own term."""
+        self._retry_at = None
+        if record.cancels_only:
+            self.phase = Phase.WAITING_PROMOTE
+            return
+        self.marks.setdefault("authority", self._desk.mono())
+        if self.phase is not Phase.ACTIVE:
+            self.takeovers += 1
+        self.phase = Phase.ACTIVE
+
+    def promote(self) -> None:
+        """An operator lets the leader that waits in manual mode take over."""
+        self.promoted = True
+
+    # --- progress -----------------------------------------------------------------------------------------
+
+    def work(self, now: Nanos) -> None:
+        """Go on, as far as it can."""
+        if self._retry_at is not None and now >= self._retry_at:
+            self._again(now)
+        if self.phase is Phase.RECONCILING:
+            self._reconciling(now)
+        elif self.phase is Phase.WAITING_PROMOTE and (self.promoted or not self._manual()):
+            self._take(cancels_only=False)
+
+    def _again(self, now: Nanos) -> None:
+        self._retry_at = Nanos(now + RETRY)
+        if self.phase is Phase.ELECTED:
+            self._start()
+        elif self.phase is Phase.TAKING:
+            self.phase = Phase.RECONCILING
+
+    def _reconciling(self, now: Nanos) -> None:
+        ready = self.ready(now)
+        if ready and not self._ready_marked:
+            self._ready_marked = True
+            self.marks["reconciled"] = now
+        if not ready or now < self._wait_over or self.unfit():
+            return
+        self._take(cancels_only=self._manual() and not self.promoted)
+
+    def ready(self, now: Nanos) -> bool:
+        """Whether every venue was read, or one that can't be read has been waited for long enough.
+
+        The symbols of the latter take cancels only, until it can.
+        """
+        if all(self._recon.complete(venue) for venue in self._desk.venues):
+            return True
+        return now >= self._patience_ends()
+
+    def _patience_ends(self) -> Nanos:
+        begun = self.marks.get("epoch_committed", Nanos(0))
+        return Nanos(max(begun, self._wait_over) + self._desk.settings.takeover_patience)
+
+    def unfit(self) -> str:
+        """Why authority would be refused or useless: the epoch's windows must be in the log, and long enough."""
+        desk = self._desk
+        record = desk.state.epoch
+        if record is None or record.epoch != desk.epoch:
+            return "its epoch is not committed"
+        for venue, port in desk.venues.items():
+            window = record.windows.get(venue)
+            if window is None:
+                return f"the epoch has no window for {venue}"
+            floor = port.capabilities.deadline_floor + 2 * (port.health().clock_uncertainty or 0)
+            if port.capabilities.has_deadline and window <= floor:
+                return f"the window of {venue} is too small: {window} ns, and its deadline needs more than {floor} ns"
+        return ""
+
+    def _manual(self) -> bool:
+        return self._desk.state.mode is Mode.MANUAL
+
+    def _take(self, *, cancels_only: bool) -> None:
+        desk = self._desk
+        epoch = desk.epoch
+        self.phase = Phase.TAKING
+        self._retry_at = Nanos(desk.mono() + RETRY)
+        desk.propose(AuthorityTaken(epoch, desk.at, cancels_only), lambda outcome: self._outcome(epoch, outcome))
+
+    def _outcome(self, epoch: Epoch, outcome: Outcome) -> None:
+        result = result_of(outcome)
+        if result is not None and result.rejection is not None and self._desk.epoch == epoch:
+            self._desk.observer.alert("AuthorityRejected", describe(outcome))
+
+    # --- views --------------------------------------------------------------------------------------------
+
+    @property
+    def wait_over(self) -> Nanos:
+        """When the authority wait ends, on this node's monotonic clock."""
+        return self._wait_over
+
+    def landed(self, now: Nanos) -> None:
+        """The venue accepted an order of this epoch."""
+        if self.phase is Phase.ACTIVE:
+            self.marks.setdefault("first_order", now)
+
+    def phases_ms(self) -> dict[str, float]:
+        """How long after the leader was missed each phase was reached."""
+        first = self.marks.get("detected")
+        if first is None:
+            return {}
+        return {name: (at - first) / 1e6 for name, at in self.marks.items()}
+
+    def next_due(self, now: Nanos) -> Nanos | None:
+        """When `work` may have something to do."""
+        dues = [] if self._retry_at is None else [self._retry_at]
+        if self.phase is Phase.RECONCILING:
+            dues += [at for at in (self._wait_over, self._patience_ends()) if at > now]
+        return min(dues, default=None)

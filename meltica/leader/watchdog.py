@@ -1,0 +1,66 @@
+"""Watchdog: is this process, right now, one whose clock and loop may be trusted with a send (rule 9).
+
+Only that question may live here.  It compares successive readings of the clocks: a loop that stood still, or a
+wall clock that jumped, shuts the gate before anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from meltica.core.values import Nanos
+from meltica.leader.authority import Gate
+from meltica.leader.ports import Observer
+from meltica.leader.settings import LeaderSettings
+from meltica.venues.base import VenuePort
+
+STALL = "stall"
+CLOCK = "clock"
+
+
+class Watchdog:
+    """See the module."""
+
+    def __init__(self, settings: LeaderSettings, gate: Gate, observer: Observer, mono: Nanos, wall: Nanos) -> None:
+        self._settings = settings
+        self._gate = gate
+        self._observer = observer
+        self._last = mono
+        self._offset = wall - mono
+        self._jumped_at: Nanos | None = None
+
+    def stalled(self, now: Nanos) -> bool:
+        """Whether no pass has ended for so long that what was decided then must not be trusted now."""
+        return now - self._last > self._settings.stall_after or now < self._last
+
+    def stall(self, duration: Nanos) -> None:
+        """The loop stood still; the gate opens again at the end of a full pass."""
+        self._gate.pauses[STALL] = f"the event loop stood still for {duration / 1e6:.0f} ms"
+        self._observer.event("stall", {"ns": duration})
+
+    def jump(self, by: Nanos, now: Nanos) -> None:
+        """The wall clock jumped: until each venue's clock is estimated anew, no deadline can be computed."""
+        self._jumped_at = now
+        self._gate.pauses[CLOCK] = f"the wall clock jumped by {by / 1e6:.0f} ms"
+        self._observer.alert("ClockJump", self._gate.pauses[CLOCK])
+
+    def enter(self, now: Nanos, wall: Nanos) -> None:
+        """A pass begins: before anything else, compare the clocks."""
+        if self.stalled(now):
+            self.stall(Nanos(now - self._last))
+        offset = wall - now
+        moved = offset - self._offset
+        if abs(moved) > self._settings.wall_jump:
+            self.jump(Nanos(moved), now)
+        self._offset = offset
+
+    def leave(self, now: Nanos, venues: Iterable[VenuePort]) -> None:
+        """A full pass has ended."""
+        self._last = now
+        self._gate.pauses.pop(STALL, None)
+        if self._jumped_at is None:
+            return
+        jumped_at = self._jumped_at
+        if all((port.health().clock_at or 0) > jumped_at for port in venues):
+            self._jumped_at = None
+            self._gate.pauses.pop(CLOCK, None)
