@@ -5,6 +5,8 @@ Only their application may live here.
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import evolve
 
 from meltica.core.apply_accounts import open_position
@@ -17,6 +19,8 @@ from meltica.core.records import Settings, StrategyRecord
 from meltica.core.state import State
 from meltica.core.turn import Turn
 from meltica.core.values import Money
+
+MAX_COLLAR: Final = 100_000  # ten times the price: beyond that it is no collar
 
 
 def configured(turn: Turn, command: Configured) -> Rejection | None:
@@ -54,6 +58,8 @@ def _config_refused(state: State, command: Configured) -> Rejection | None:
         return Rejection("bad_config", "a venue or a strategy is named twice")
     if any(policy.window <= 0 for policy in command.venues):
         return Rejection("bad_config", "window: expected more than 0")
+    if command.limits.collar_bps > MAX_COLLAR:
+        return Rejection("bad_config", f"collar_bps: expected at most {MAX_COLLAR}")
     if any(value < 0 for value in _amounts(command.limits)):
         return Rejection("bad_config", "limits: expected none below 0")
     return None

@@ -49,9 +49,13 @@ def _known(turn: Turn, key: SymbolKey, command: FillSeen, order: Order | None) -
     if first is not None and first != second:
         cause = f"conflicting_fill:{command.venue}:{command.symbol}"
         reducing.add_cause(turn, cause)
-        words = [f"{side} {text_of(quantity)} at {text_of(price)}" for side, price, quantity in (first, second)]
+        expected, found = (f"{side} {text_of(size)} at {text_of(price)}" for side, price, size in (first, second))
         subject = str(command.trade_id)
-        turn.emit(DiscrepancyEvent("conflicting_fill", command.venue, command.account, subject, *words, tightened=True))
+        turn.emit(
+            DiscrepancyEvent(
+                "conflicting_fill", command.venue, command.account, subject, expected, found, tightened=True
+            )
+        )
     elif order is not None:
         bind(turn, order, command.venue_order_id)
 

@@ -23,17 +23,20 @@ MAX_CAUSE: Final = 200
 
 def halt(turn: Turn, command: Halt) -> Rejection | None:
     """Only cancels from here on."""
-    return _cause_refused(command.cause) or _halt(turn, command.cause, command.by, leave=command.leave_quotes)
+    return _halt(turn, command.cause, command.by, leave=command.leave_quotes)
 
 
 def kill(turn: Turn, command: Kill) -> Rejection | None:
     """Halt, and every order of ours gone."""
-    return _cause_refused(command.cause) or _halt(turn, command.cause, command.by, kill=True)
+    return _halt(turn, command.cause, command.by, kill=True)
 
 
-def _halt(turn: Turn, cause: str, by: By | None, *, kill: bool = False, leave: bool = False) -> None:
-    actor, reason = _hand(by)
-    add_halt(turn, HaltRecord(cause, turn.index, turn.state.clock, actor, reason, kill, leave))
+def _halt(turn: Turn, cause: str, by: By | None, *, kill: bool = False, leave: bool = False) -> Rejection | None:
+    refused = _cause_refused(cause)
+    if refused is None:
+        actor, reason = _hand(by)
+        add_halt(turn, HaltRecord(cause, turn.index, turn.state.clock, actor, reason, kill, leave))
+    return refused
 
 
 def reduce(turn: Turn, command: Reduce) -> Rejection | None:

@@ -110,11 +110,8 @@ def _wish(state: State, submit: Submit) -> Wish | Rejection:
     collar = add(BPS, Decimal(state.limits.collar_bps))
     worst = submit.price
     if worst is None:  # a market order counts at the far end of its collar
-        worst = (
-            Price(mul(submit.reference, mul(collar, Decimal("0.0001"))))
-            if submit.side is Side.BUY
-            else submit.reference
-        )
+        far = mul(submit.reference, mul(collar, Decimal("0.0001")))
+        worst = Price(far) if submit.side is Side.BUY else submit.reference
     quantity = state.position_of(key).quantity
     return Wish(submit, key, instrument, state.limits, state.order_index.exposure(key), quantity, worst)
 

@@ -49,7 +49,7 @@ def decode_command(raw: bytes) -> tuple[str, Command]:
         command = None if form is None else form.read(found)
     except BadValue as error:
         raise BadCommand(str(error)) from None
-    if command is None:
+    if command is None or not isinstance(kind, str):
         raise BadCommand(f"kind: expected one of {', '.join(FORMS)}, found {kind!r:.60}")
     return kind, command
 

@@ -24,7 +24,7 @@ from meltica.core.exact import ZERO, add, mul, sub
 from meltica.core.values import Asset, Money, Price, Quantity, Side
 
 _CENT: Final = Decimal(1).scaleb(-18)
-_ROUNDING: Final = Context(prec=120, rounding=ROUND_HALF_EVEN)
+_ROUNDING: Final = Context(prec=400, rounding=ROUND_HALF_EVEN)
 
 
 @frozen
