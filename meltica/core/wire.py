@@ -33,8 +33,6 @@ _PLAIN: Final = r"0|-?(?:0\.[0-9]{{0,{f}}}[1-9]|[1-9][0-9]{{0,{w}}}(?:\.[0-9]{{0
 _NARROW: Final = re.compile(_PLAIN.format(f=17, w=17), re.ASCII).fullmatch
 # Sums and products of narrow ones: `exact.DIGITS`.
 _WIDE: Final = re.compile(_PLAIN.format(f=399, w=399), re.ASCII).fullmatch
-    _PLAIN.format(f=399, w=399), re.ASCII
-).fullmatch  # sums and products of narrow ones (`exact.DIGITS`)
 
 Reader = Callable[[Any], Any]
 Writer = Callable[[Any], Any]
