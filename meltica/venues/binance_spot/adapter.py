@@ -115,13 +115,14 @@ class BinanceSpot:
     def health(self) -> Health:
         """Now."""
         now = self._clock()
-        estimate, heard = self.venue_clock.at(now), self.user.heard_at
+        usable = self.venue_clock.refusal(now) is None
+        estimate = self.venue_clock.at(now) if usable else None
         offset = None if estimate is None else Nanos(now + estimate.middle - self._wall())
         return Health(
             orders_connected=self.orders.connected,
             user_stream=self.user.subscribed,
             market_data=self.market.fresh.times,
-            user_heard=heard,
+            user_heard=self.user.heard_at,
             clock_offset=offset,
             clock_uncertainty=None if estimate is None else estimate.uncertainty,
             clock_at=self.venue_clock.sampled_at,

@@ -48,6 +48,8 @@ REFUSED: Final = {
     -2039: "the client order id is not that order's",
 }
 
+DUPLICATE: Final = "Duplicate order sent."  # of -2010: an order under this very id is open
+
 ACCESS: Final = frozenset({-1002, -1022, -1099, -2008, -2014, -2015})  # the venue refuses us, not the order
 NO_SUCH_ORDER: Final = -2013
 
@@ -66,7 +68,7 @@ def outcome(status: int, code: int | None, text: str) -> Refused | Unknown:
         text: Binance's message.
     """
     said = f"{status} {code}: {text}" if code is not None else f"{status}: {text}"
-    if status >= 500 or status < 400:
+    if status >= 500 or status < 400 or (code == -2010 and text.strip() == DUPLICATE):
         return Unknown(said)
     if code is not None and (code in REFUSED or is_request_fault(code)):
         return Refused(str(code), text)

@@ -211,7 +211,7 @@ class OrderLane:
     async def _session(self, backoff: Backoff) -> None:
         with trio.CancelScope() as opening:
             opening.deadline = trio.current_time() + self._settings.connect_within / SECOND
-            async with open_wire(self._settings.ws_api_url, self._settings.user_agent, self._tls) as wire:
+            async with open_wire(self._settings.ws_api_address, self._settings.user_agent, self._tls) as wire:
                 opening.deadline = float("inf")
                 try:
                     async with trio.open_nursery() as nursery:

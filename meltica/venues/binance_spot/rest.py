@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import httpx
 import trio
-from attrs import frozen
+from attrs import define, evolve, frozen
 
 from meltica.core.values import Nanos, Symbol, TradeId
 from meltica.marketdata.books import DepthSnapshot
-from meltica.venues.base import OrderShown, Read, ReadDone, ReadFailed, ReadKind, TradeShown
+from meltica.venues.base import InstrumentShown, OrderShown, Read, ReadDone, ReadFailed, ReadKind, TradeShown
 from meltica.venues.binance_spot import parse
 from meltica.venues.binance_spot.errors import ACCESS, NO_SUCH_ORDER
 from meltica.venues.binance_spot.parse import ParseFault
@@ -43,6 +44,17 @@ class _Body:
     value: object
     code: int | None
     text: str
+
+
+@define
+class _Begun:
+    """When the first request of a read was written, or a moment before."""
+
+    at: Nanos | None = None
+
+    def mark(self, now: Nanos) -> None:
+        if self.at is None:
+            self.at = now
 
 
 class Rest:
@@ -74,30 +86,30 @@ class Rest:
 
     async def read(self, read: Read) -> ReadDone | ReadFailed:
         """Answer `read`; never raises but for cancellation."""
-        begun = self._clock()
+        begun = _Begun()
         try:
-            return await self._dispatch(read, begun)
+            found = await self._dispatch(read, begun)
         except (ReadFault, ParseFault) as fault:
             return ReadFailed(read, str(fault))
+        ended = self._clock()
+        return evolve(found, begun=ended if begun.at is None else begun.at, ended=ended)
 
-    async def _dispatch(self, read: Read, begun: Nanos) -> ReadDone:
-        done = self._clock
+    async def _dispatch(self, read: Read, begun: _Begun) -> ReadDone:
+        """The answer, not yet dated."""
         if read.kind is ReadKind.OPEN_ORDERS:
-            found = parse.orders(await self._signed("openOrders", {}, weight=80))
-            return ReadDone(read, begun, done(), orders=found)
+            return _undated(read, orders=parse.orders(await self._signed("openOrders", {}, begun, weight=80)))
         if read.kind is ReadKind.ORDER:
-            return ReadDone(read, begun, done(), orders=await self._order(read))
+            return _undated(read, orders=await self._order(read, begun))
         if read.kind is ReadKind.TRADES:
-            return ReadDone(read, begun, done(), trades=await self._trades(_symbol_of(read), read.from_trade))
+            return _undated(read, trades=await self._trades(_symbol_of(read), read.from_trade, begun))
         if read.kind is ReadKind.BALANCES:
-            shown = parse.balances(await self._signed("account", {}, weight=20))
-            return ReadDone(read, begun, done(), balances=shown)
+            return _undated(read, balances=parse.balances(await self._signed("account", {}, begun, weight=20)))
         if read.kind is ReadKind.ORDER_COUNTS:
-            counts = parse.order_counts(await self._signed("rateLimit/order", {}, weight=40))
-            return ReadDone(read, begun, done(), counts=counts)
-        return await self._instruments(read, begun)
+            counts = parse.order_counts(await self._signed("rateLimit/order", {}, begun, weight=40))
+            return _undated(read, counts=counts)
+        return _undated(read, instruments=await self._instruments(read, begun))
 
-    async def _order(self, read: Read) -> tuple[OrderShown, ...]:
+    async def _order(self, read: Read, begun: _Begun) -> tuple[OrderShown, ...]:
         """By the venue's id if it is known, else by each id of ours: the first that answers."""
         keys = [{"origClientOrderId": str(order)} for order in read.order_ids]
         if read.venue_order_id is not None:
@@ -105,18 +117,19 @@ class Rest:
         if not keys:
             raise ReadFault("an order is read by an id, and none was given")
         for key in keys:
-            value = await self._signed("order", {"symbol": _symbol_of(read), **key}, weight=4, absent=NO_SUCH_ORDER)
+            query = {"symbol": _symbol_of(read), **key}
+            value = await self._signed("order", query, begun, weight=4, absent=NO_SUCH_ORDER)
             if value is not None:
                 return (parse.order(value),)
         return ()
 
-    async def _trades(self, symbol: Symbol, begin: TradeId | None) -> tuple[TradeShown, ...]:
+    async def _trades(self, symbol: Symbol, begin: TradeId | None, begun: _Begun) -> tuple[TradeShown, ...]:
         """From `begin` on, itself included, to the newest; from the very first if it is None."""
         found: list[TradeShown] = []
         following = begin or 0
         while True:
             query = {"symbol": symbol, "fromId": str(following), "limit": str(TRADES_PAGE)}
-            page = parse.trades(await self._signed("myTrades", query, weight=20))
+            page = parse.trades(await self._signed("myTrades", query, begun, weight=20))
             found.extend(page)
             if len(page) < TRADES_PAGE:
                 return tuple(found)
@@ -125,12 +138,12 @@ class Rest:
                 raise ReadFault(f"trades from {following} on end at {newest}: the pages do not advance")
             following = newest + 1
 
-    async def _instruments(self, read: Read, begun: Nanos) -> ReadDone:
+    async def _instruments(self, read: Read, begun: _Begun) -> tuple[InstrumentShown, ...]:
         wanted = (read.symbol,) if read.symbol is not None else self._settings.symbols
         listed = ",".join(f'"{symbol}"' for symbol in wanted)
-        value = await self._ask("exchangeInfo", {"symbols": f"[{listed}]"}, weight=20, urgency=Urgency.READ)
+        value = await self._ask("exchangeInfo", {"symbols": f"[{listed}]"}, begun, weight=20, urgency=Urgency.READ)
         self._learn_limits(value)
-        return ReadDone(read, begun, self._clock(), instruments=parse.instruments(value))
+        return parse.instruments(value)
 
     def _learn_limits(self, value: object) -> None:
         limits = value.get("rateLimits") if isinstance(value, dict) else None
@@ -141,13 +154,13 @@ class Rest:
         """A snapshot of a public book.  Raises ReadFault or ParseFault."""
         levels = self._settings.depth_levels
         query = {"symbol": symbol, "limit": str(levels)}
-        value = await self._ask("depth", query, weight=_depth_weight(levels), urgency=Urgency.ORDINARY)
+        value = await self._ask("depth", query, _Begun(), weight=_depth_weight(levels), urgency=Urgency.ORDINARY)
         return depth_snapshot(value, levels)
 
     # --- one request ------------------------------------------------------------------------------------------
 
     async def _signed(
-        self, path: str, query: Mapping[str, str], *, weight: int, absent: int | None = None
+        self, path: str, query: Mapping[str, str], begun: _Begun, *, weight: int, absent: int | None = None
     ) -> object | None:
         """A signed GET; None if the venue answers with the code `absent`."""
         await self._until_dated()
@@ -157,6 +170,7 @@ class Rest:
             if isinstance(dated, str):
                 raise ReadFault(dated)
             full = {**query, "recvWindow": dated.window_text, "timestamp": str(dated.timestamp_us)}
+            begun.mark(self._clock())
             body = await self._get(path, signed_query(self._settings.secret, full), weight)
         if body.status == 200:
             self.refused, self.signed_at = None, self._clock()
@@ -167,9 +181,12 @@ class Rest:
             self.refused = f"{body.code}: {body.text}"
         raise ReadFault(f"{path}: {body.status} {body.code}: {body.text}")
 
-    async def _ask(self, path: str, query: Mapping[str, str], *, weight: int, urgency: Urgency) -> object:
+    async def _ask(
+        self, path: str, query: Mapping[str, str], begun: _Begun, *, weight: int, urgency: Urgency
+    ) -> object:
         async with self._turns:
             await self._until_affordable(weight, urgency)
+            begun.mark(self._clock())
             body = await self._get(path, query_of(query), weight)
         if body.status != 200:
             raise ReadFault(f"{path}: {body.status} {body.code}: {body.text}")
@@ -220,6 +237,10 @@ class Rest:
             after = response.headers.get("Retry-After", "")
             pause = int(after) * SECOND if after.isdigit() and len(after) < 8 else SLOW_DOWN
             self._budget.slow_down(Nanos(wall + pause), banned=response.status_code == 418)
+
+
+def _undated(read: Read, **found: Any) -> ReadDone:
+    return ReadDone(read, Nanos(0), Nanos(0), **found)
 
 
 def _body_of(status: int, raw: bytes, path: str) -> _Body:

@@ -81,5 +81,11 @@ class Settings:
     weight_kept: float = 0.25  # the share of the request weight that only cancels and a takeover's reads may use
     orders_kept: float = 0.1  # the share of the unfilled-order count that submits leave alone
     read_connections: int = 4
+    time_unit: str = "MICROSECOND"  # of times in answers of the WebSocket API: a finer clock
     depth_levels: int = 1000  # of the REST snapshot that a book starts from
     book_levels: int = 20  # of the BookSnapshots that are handed on
+
+    @property
+    def ws_api_address(self) -> str:
+        """The WebSocket API's address with the time unit asked for."""
+        return f"{self.ws_api_url}?timeUnit={self.time_unit}" if self.time_unit else self.ws_api_url

@@ -21,6 +21,7 @@ from meltica.venues.binance_spot.settings import SECOND, Settings
 
 QUEUED = 64  # frames read ahead of us; beyond, the venue's socket fills and its own buffer takes over
 CLOSE_WITHIN = 0.5  # seconds
+PATIENCE = 3  # times `silence` that a stream may say nothing though its peer answers pings
 
 
 class StreamLost(Exception):
@@ -145,6 +146,8 @@ class Stream:
                     await session.ping()
                 if scope.cancelled_caught:
                     raise StreamLost("the venue is silent and does not answer a ping")
+                if self.heard_at is None or self._clock() - self.heard_at > PATIENCE * silence:
+                    raise StreamLost("the venue answers pings and says nothing else")
 
 
 def _reason(group: BaseExceptionGroup[BaseException]) -> str:

@@ -44,7 +44,7 @@ class UserStream:
     ) -> None:
         self._settings, self._clock, self._venue_clock = settings, clock, venue_clock
         self._on_report, self._on_gap, self._on_change = on_report, on_gap, on_change
-        self._stream = Stream(settings, settings.ws_api_url, clock, self._session, self._lost, tls=tls)
+        self._stream = Stream(settings, settings.ws_api_address, clock, self._session, self._lost, tls=tls)
         self._missed: str | None = None  # why events may have been missed since the last subscription
         self._answered_at: Nanos | None = None
         self.subscribed = False

@@ -15,7 +15,7 @@ import select
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 import trio
@@ -214,12 +214,13 @@ class Wire:
                 data, over = self._tls.decrypt(data)
             except ssl.SSLError as fault:
                 raise self._broken(f"TLS: {fault}") from None
-            self._write(b"")  # what TLS itself has to say
+            with suppress(WireClosed):
+                self._write(b"")  # what TLS itself has to say
         try:
             if data:
                 self._protocol.receive_data(data)
         except ProtocolError as fault:
-            raise self._broken(f"not WebSocket: {fault}") from None
+            self._broken(f"not WebSocket: {fault}")
         if over:
             self._closed = self._closed or "the peer closed the connection"
 
@@ -229,23 +230,26 @@ class Wire:
             if isinstance(event, TextMessage):
                 self._gather(event, found)
             elif isinstance(event, Ping):
-                self._write(self._encode(event.response()))
+                self._respond(event.response())
             elif isinstance(event, CloseConnection):
-                self._answer_close(event)
+                self._respond(event.response())
+                self._broken(f"the peer closed: {event.code} {event.reason or ''}".rstrip())
             elif isinstance(event, BytesMessage):
-                raise self._broken("a binary frame, where only text is spoken")
+                self._broken("a binary frame, where only text is spoken")
         return found
 
-    def _answer_close(self, event: CloseConnection) -> None:
-        if self._closed is None:
-            self._write(self._encode(event.response()))
-        self._closed = self._closed or f"the peer closed: {event.code} {event.reason or ''}".rstrip()
+    def _respond(self, event: Event) -> None:
+        """Write what the protocol asks for; if that fails the wire is closed, and what was heard still counts."""
+        with suppress(WireClosed):
+            if self._closed is None:
+                self._write(self._encode(event))
 
     def _gather(self, event: TextMessage, found: list[str]) -> None:
         self._parts.append(event.data)
         self._size += len(event.data)
         if self._size > LONGEST_MESSAGE:
-            raise self._broken(f"a message of more than {LONGEST_MESSAGE} characters")
+            self._broken(f"a message of more than {LONGEST_MESSAGE} characters")
+            return
         if event.message_finished:
             found.append("".join(self._parts))
             self._parts, self._size = [], 0

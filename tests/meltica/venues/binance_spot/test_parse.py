@@ -196,6 +196,10 @@ def test_what_nobody_has_heard_of_is_unknown() -> None:
     assert outcome(429, None, "slow") == Refused("rate_limited", "429: slow")
 
 
+def test_a_duplicate_id_is_open_at_the_venue_so_it_is_not_refused() -> None:
+    assert isinstance(outcome(400, -2010, "Duplicate order sent."), Unknown)
+
+
 def test_access_codes_are_refusals() -> None:
     assert set(REFUSED) >= ACCESS
 
