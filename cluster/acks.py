@@ -61,6 +61,12 @@ class Acks:
         """When the newest append that it has answered was sent."""
         return self._followers[peer].answered
 
+    def answered_by(self, needed: int) -> MonoNs:
+        """The newest time such that `needed` followers have answered what was sent then or later."""
+        if needed == 1:
+            return max(follower.answered for follower in self._followers.values())
+        return sorted((follower.answered for follower in self._followers.values()), reverse=True)[needed - 1]
+
     def answer(self, peer: Peer, ack: Ack, last: int, synced: int, now: MonoNs) -> list[Delivery]:
         """Take an answer of the current term; returns what the core is told.
 

@@ -36,6 +36,7 @@ from cluster.wire import (
     encode,
 )
 
+_WALK: Final = 256  # entries
 _TICK: Final = 1_000  # ns: the core compares floats of seconds, strictly; so much later it surely sees it
 
 
@@ -94,6 +95,8 @@ class Guard:
         self._votes: set[Peer] = set()
         self._answering = MonoNs(0)  # `sent` of the append that the core is answering
         self._broken: dict[Peer, bool] = {}  # hidden inside a send; whether the core must rewind
+        self._due = False  # the core has something to do in a tick
+        self._walked = 0  # the commit index at its last tick
         self._lost: tuple[Peer, int] | None = None  # the leader whose connection ended, and its term
         self._transfer: _Transfer | None = None
         self._beat = now
@@ -143,11 +146,12 @@ class Guard:
     def received(self, peer: Peer, message: Message) -> None:
         """A message from a peer."""
         self._links[peer].heard = self._clock()
+        if type(message) is Ack:
+            self._ack(peer, message)
+            return
         match message:
             case Append():
                 self._append(peer, message)
-            case Ack():
-                self._ack(peer, message)
             case AskVote():
                 self._ask_vote(peer, message)
             case Vote():
@@ -172,11 +176,14 @@ class Guard:
         if not self._leads and now >= self._elections.at:
             self._ask(self._reason())
         self._push_transfer(now)
-        self.core.tick()
-        self._mend()
-        self._note("fallback" if self._standing_down() else "log")
-        if self._leads and self._beat <= now:
-            self._beat = MonoNs(now + self._timers.heartbeat + _TICK)
+        if self._core_due(now):
+            self._due = False
+            self._walked = self._journal.commit
+            self.core.tick()
+            self._mend()
+            self._note("fallback")
+            if self._leads and self._beat <= now:
+                self._beat = MonoNs(now + self._timers.heartbeat + _TICK)
 
     def wake_at(self) -> MonoNs:
         """When `tick` has something to do, at the latest."""
@@ -189,6 +196,7 @@ class Guard:
 
     def propose(self, entry: bytes) -> None:
         """Queue an entry for the core's next tick."""
+        self._due = True
         self.core.propose(entry)
 
     def synced(self) -> None:
@@ -238,6 +246,7 @@ class Guard:
         now = self._clock()
         was, self._leads = self._leads, role is Role.LEADER
         if self._leads:
+            self._due = True
             self._acks.lead(self._journal.last, now)
             self._elections.close()
             self._beat = now
@@ -318,6 +327,8 @@ class Guard:
 
     def _tell(self, peer: Peer, deliveries: Sequence[Delivery]) -> None:
         for message, at in deliveries:
+            if message["success"] and message["next_node_idx"] > self._journal.commit + 1:
+                self._due = True  # it may commit
             self.core.deliver(peer, message, at=at)
 
     def _send_append(self, peer: Peer, message: Raw) -> None:
@@ -382,9 +393,8 @@ class Guard:
 
     def _fallback_at(self) -> MonoNs:
         """When the core will miss a majority's answers."""
-        answered = sorted((self._acks.answered(peer) for peer in self.peers), reverse=True)
         needed = (len(self.peers) + 1) // 2  # others' answers that make a majority with ourselves
-        return MonoNs(answered[needed - 1] + self._timers.fallback + _TICK)
+        return MonoNs(self._acks.answered_by(needed) + self._timers.fallback + _TICK)
 
     # Inside, elections
 
@@ -474,13 +484,20 @@ class Guard:
         for peer in self.peers:
             self._say(peer, message)
 
-    def _standing_down(self) -> bool:
-        return self._seen[0] is Role.LEADER and not self._leads
+    def _core_due(self, now: MonoNs) -> bool:
+        """Whether a tick of the core would do anything (13): most inputs, a plain heartbeat's answer, need none.
+
+        A follower's core only walks over what is committed: not for every entry.
+        """
+        if self._leads:
+            return self._due or now >= self._beat or now >= self._fallback_at()
+        return self._journal.commit - self._walked >= _WALK
 
     def _note(self, cause: str) -> None:
         """Report a change of role, term or leader; a candidate's and a leader's reason is why it stood."""
-        now = (self.core.role, self.core.term, self.core.leader)
-        if now != self._seen:
+        core, seen = self.core, self._seen
+        now = (core.role, core.term, core.leader)
+        if now != seen:
             self._seen = now
             role, term, leader = now
             reason = self._standing if role is not Role.FOLLOWER else "follows" if leader is not None else cause

@@ -87,18 +87,20 @@ class RaftCore:
     @property
     def term(self) -> int:
         """The current term."""
-        return int(self._core.raftCurrentTerm)
+        term: int = self._core.raftCurrentTerm
+        return term
 
     @property
     def commit(self) -> int:
         """The commit index."""
-        return int(self._core.raftCommitIndex)
+        commit: int = self._core.raftCommitIndex
+        return commit
 
     @property
     def leader(self) -> Peer | None:
         """Whom it takes for the leader."""
-        node = self._core._getLeader()  # noqa: SLF001 # the seam
-        return None if node is None else Peer(node.id)
+        node: _PeerNode | None = self._core._getLeader()  # noqa: SLF001 # the seam
+        return None if node is None else node.name
 
     # What is done to it
 
@@ -155,8 +157,8 @@ class RaftCore:
         now = self._clock() if self._presented is None else self._presented
         return (now - self._origin) / 1_000_000_000
 
-    def _sent(self, node: Any, message: Raw) -> None:
-        self._listener.core_sends(Peer(node.id), message)
+    def _sent(self, node: _PeerNode, message: Raw) -> None:
+        self._listener.core_sends(node.name, message)
 
     def _changed(self, _old: int, new: int) -> None:
         self.role = _ROLES[new]
@@ -200,13 +202,14 @@ class _PeerNode(Node):  # type: ignore[misc] # pysyncobj ships no types
 
     def __init__(self, name: Peer, place: int) -> None:
         super().__init__(name)
+        self.name = name
         self.place = place
 
     def __hash__(self) -> int:
-        return int(self.place)
+        return self.place
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _PeerNode) and self.place == other.place
+        return self is other or (isinstance(other, _PeerNode) and self.place == other.place)
 
 
 def _nodes(name: Peer, peers: Sequence[Peer]) -> dict[Peer, _PeerNode]:

@@ -133,6 +133,7 @@ class Replica:
         self._raised: JournalFault | None = None  # by a frame, for the next step
         self._queue: deque[_Proposal] = deque()
         self._own: dict[int, _Own] = {}  # by index
+        self._led_in = -1  # the term that it led in at its last step
         self._waiting = 0  # tokens in _queue and _own
         self._outcomes: list[tuple[Token, Outcome]] = []
         self._sends: list[tuple[Peer, bytes]] = []  # may leave
@@ -392,9 +393,9 @@ class Replica:
         core = self._guard.core
         if core.role is not Role.LEADER:
             self._settle_queue(core.leader)
-            self._settle_unknown("deposed before it was committed", -1)
-        else:
-            self._settle_unknown("deposed before it was committed", core.term)
+        if self._led_in != (leads := core.term if core.role is Role.LEADER else -1):
+            self._led_in = leads
+            self._settle_unknown("deposed before it was committed", leads)
 
     def _settle_queue(self, leader: Peer | None) -> None:
         if self._queue:
