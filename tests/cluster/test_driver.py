@@ -328,15 +328,16 @@ class Cluster:
         self.ears: dict[Peer, Ears] = {}
         self.nodes: dict[Peer, ClusterNode] = {}
         self.machines: dict[Peer, Counting] = {}
+        self.faults: dict[Peer, StoreFault] = {}
         self._scopes: dict[Peer, trio.CancelScope] = {}
-        self._ended: dict[Peer, trio.Event] = {}
+        self.ended: dict[Peer, trio.Event] = {}
 
     async def start(self, name: Peer) -> None:
         await self._nursery.start(self._run, name)
 
     async def kill(self, name: Peer) -> None:
         self._scopes[name].cancel()
-        await self._ended[name].wait()
+        await self.ended[name].wait()
         del self.nodes[name]
 
     async def leader(self) -> ClusterNode:
@@ -347,25 +348,29 @@ class Cluster:
             await trio.sleep(0.01)
 
     async def caught_up(self, count: int) -> None:
-        while any(self.machines[name].count < count for name in self.nodes):
-            await trio.sleep(0.01)  # noqa: ASYNC110  # three machines, no one event
+        while any(self.machines[name].count < count for name in self.nodes):  # noqa: ASYNC110  # three machines, no one event
+            await trio.sleep(0.01)
 
     async def _run(self, name: Peer, task_status: trio.TaskStatus[None]) -> None:
         self.ears[name], self.machines[name] = Ears(), Counting()
-        self._ended[name] = trio.Event()
-        with trio.CancelScope() as self._scopes[name]:
-            async with open_node(
-                name,
-                [peer for peer in NAMES if peer != name],
-                store=self._stores(name),
-                machine=self.machines[name],
-                transport=self._wires(name),
-                listener=self.ears[name],
-                random=seeded(name),  # each its own: equal timeouts would split every vote
-            ) as self.nodes[name]:
-                task_status.started()
-                await trio.sleep_forever()
-        self._ended[name].set()
+        self.ended[name] = trio.Event()
+        try:
+            with trio.CancelScope() as self._scopes[name]:
+                async with open_node(
+                    name,
+                    [peer for peer in NAMES if peer != name],
+                    store=self._stores(name),
+                    machine=self.machines[name],
+                    transport=self._wires(name),
+                    listener=self.ears[name],
+                    random=seeded(name),  # each its own: equal timeouts would split every vote
+                ) as self.nodes[name]:
+                    task_status.started()
+                    await trio.sleep_forever()
+        except StoreFault as fault:
+            self.faults[name] = fault
+            del self.nodes[name]
+        self.ended[name].set()
 
 
 def ports(number: int) -> list[int]:
@@ -446,6 +451,14 @@ async def test_a_hand_over_and_the_loss_of_a_leader_s_disk(nursery: trio.Nursery
         new = await cluster.leader()
         assert new.status().name == to
         assert isinstance(await new.propose_within(b"c", 5), Applied)
+        stores[to].fail_next_sync("EIO")
+        lost = await new.propose_within(b"d", 5)
+        assert isinstance(lost, OutcomeUnknown | Applied)  # two others may have it
+        await cluster.ended[to].wait()
+        assert "EIO" in str(cluster.faults[to])
+        third = await cluster.leader()
+        assert third.status().name != to
+        assert isinstance(await third.propose_within(b"e", 5), Applied)
 
 
 async def test_a_port_in_use_is_raised_alone_and_the_store_is_given_back(tmp_path: Path) -> None:

@@ -226,11 +226,11 @@ OPERATIONS = st.lists(
         st.tuples(st.just("commit"), st.just(0)),
         st.tuples(st.just("reopen"), st.just(0)),
     ),
-    max_size=40,
+    max_size=30,
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(operations=OPERATIONS)
 def test_both_stores_do_the_same(operations: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory) -> None:
     """Whatever is done to both, they read the same."""
