@@ -12,7 +12,7 @@ import io
 import re
 import sys
 import tokenize
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -22,7 +22,7 @@ FILE_LINES: Final = 600
 FUNCTION_LINES: Final = 70
 PRODUCT: Final = ("meltica", "cluster", "chaos")
 ENTRIES: Final = ("meltica.__main__", "meltica.cli.main")
-REASON: Final = r"\S.{7,}"  # shorter says nothing
+REASON: Final = r"\S.{5,}"  # shorter says nothing
 
 # Rooms that hold nothing but decisions: the simulator runs them on virtual time, so they take clock, randomness
 # and I/O from outside.  A folder ends with a slash.
@@ -206,8 +206,8 @@ def _needs_none(node: ast.AST) -> bool:
 def reasons(house: House) -> list[Finding]:
     """Every exception to a check names what it excepts, and why."""
     good = (
-        (r"#\s*type:\s*ignore", rf"# type: ignore\[[a-z-]+(, ?[a-z-]+)*\]( #| -) {REASON}"),
-        (r"#\s*noqa", rf"# noqa: [A-Z]+\d+(, ?[A-Z]+\d+)* (- |# ){REASON}"),
+        (r"#\s*type:\s*ignore", rf"# type: ignore\[[a-z-]+(, ?[a-z-]+)*\]( +#| -) {REASON}"),
+        (r"#\s*noqa", rf"# noqa: [A-Z]+\d+(, ?[A-Z]+\d+)* +(- |# ){REASON}"),
         (r"#\s*pragma: no cover", rf"# pragma: no cover - {REASON}"),
     )
     found = []
@@ -386,43 +386,78 @@ def floats(house: House) -> list[Finding]:
 
 def set_iteration(house: House) -> list[Finding]:
     """The order of a set is no order: sort it, or keep a dict."""
-    found = []
+    found: list[Finding] = []
     for source in pure(house):
-        sets = _set_names(source.tree)
-        for node in ast.walk(source.tree):
-            for iterated in _iterated(node):
+        fields = _set_fields(source.tree)
+        inner = [node for node in ast.walk(source.tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        for scope in (source.tree, *inner):
+            sets = fields | _set_names(scope)
+            for iterated in _iterated(scope):
                 if _is_set(iterated, sets) and not source.excused(iterated.lineno, "set"):
                     text = f"iterates over the set {ast.unparse(iterated)}: sort it, or keep a dict"
                     found.append(Finding(source.path, iterated.lineno, text))
-    return found
+    return _once(found)
 
 
-def _iterated(node: ast.AST) -> Iterator[ast.expr]:
-    if isinstance(node, (ast.For, ast.AsyncFor)):
-        yield node.iter
-    elif isinstance(node, (ast.ListComp, ast.DictComp, ast.GeneratorExp)):
-        yield from (one.iter for one in node.generators)
-    elif isinstance(node, ast.Starred):
-        yield node.value
-    elif isinstance(node, ast.Call):
-        name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-        if name in ("list", "tuple", "enumerate", "iter", "map", "zip", "join", "fromkeys", "extend"):
-            yield from node.args
+ORDERLESS: Final = ("sum", "any", "all", "min", "max", "len", "sorted", "set", "frozenset")
+ORDERED: Final = ("list", "tuple", "enumerate", "iter", "map", "zip", "join", "fromkeys", "extend")
 
 
-def _set_names(tree: ast.Module) -> frozenset[str]:
-    """Names and attributes that are annotated as sets, or assigned one, anywhere in the file."""
-    names: list[str] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.AnnAssign) and re.match(r"(frozen)?set\b", ast.unparse(node.annotation)):
-            names.append(_last(node.target))
-        elif (
-            isinstance(node, ast.arg) and node.annotation and re.match(r"(frozen)?set\b", ast.unparse(node.annotation))
-        ):
-            names.append(node.arg)
+def _iterated(scope: ast.AST) -> Iterator[ast.expr]:
+    """What is iterated over in `scope` where the order could show."""
+    orderless: list[ast.AST] = []
+    for node in _own_nodes(scope):
+        if isinstance(node, (ast.For, ast.AsyncFor)):
+            yield node.iter
+        elif isinstance(node, (ast.ListComp, ast.DictComp, ast.GeneratorExp)) and node not in orderless:
+            yield from (one.iter for one in node.generators)
+        elif isinstance(node, ast.Starred):
+            yield node.value
+        elif isinstance(node, ast.Call):
+            name = _last(node.func)
+            if name in ORDERLESS:
+                orderless.extend(node.args)
+            if name in ORDERED:
+                yield from node.args
+
+
+def _own_nodes(scope: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a scope, outer before inner, without those of functions in it."""
+    waiting = [scope]
+    while waiting:
+        node = waiting.pop(0)
+        yield node
+        functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+        waiting.extend(one for one in ast.iter_child_nodes(node) if not isinstance(one, functions))
+
+
+def _set_fields(tree: ast.Module) -> frozenset[str]:
+    """Attributes, of any object, that the file declares as sets or assigns one: ".name"."""
+    bodies = [one for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for one in node.body]
+    declared = [one.target for one in bodies if isinstance(one, ast.AnnAssign) and _says_set(one.annotation)]
+    return frozenset(f".{_last(one)}" for one in [*declared, *_assigned_sets(ast.walk(tree), ast.Attribute)])
+
+
+def _set_names(scope: ast.AST) -> frozenset[str]:
+    """Parameters and variables of a scope that are annotated as sets, or assigned one."""
+    nodes = list(_own_nodes(scope))
+    taken = [one.arg for one in nodes if isinstance(one, ast.arg) and one.annotation and _says_set(one.annotation)]
+    return frozenset([*taken, *(_last(one) for one in _assigned_sets(nodes, ast.Name))])
+
+
+def _assigned_sets(nodes: Iterable[ast.AST], kind: type[ast.expr]) -> Iterator[ast.expr]:
+    for node in nodes:
+        if isinstance(node, ast.AnnAssign) and _says_set(node.annotation):
+            targets = [node.target]
         elif isinstance(node, ast.Assign) and _is_set(node.value, frozenset()):
-            names.extend(_last(target) for target in node.targets)
-    return frozenset(name for name in names if name)
+            targets = node.targets
+        else:
+            continue
+        yield from (target for target in targets if isinstance(target, kind))
+
+
+def _says_set(annotation: ast.expr) -> bool:
+    return re.match(r"(frozen)?set\b", ast.unparse(annotation)) is not None
 
 
 def _last(node: ast.expr) -> str:
@@ -436,7 +471,8 @@ def _is_set(node: ast.expr, names: frozenset[str]) -> bool:
         return isinstance(node.func, ast.Name) and node.func.id in ("set", "frozenset")
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.BitOr, ast.BitAnd, ast.Sub, ast.BitXor)):
         return _is_set(node.left, names) or _is_set(node.right, names)
-    return _last(node) in names
+    name = _last(node)
+    return (f".{name}" if isinstance(node, ast.Attribute) else name) in names
 
 
 def _once(found: Sequence[Finding]) -> list[Finding]:

@@ -57,7 +57,7 @@ def node_toml(plan: Plan, name: str) -> str:
     """One node's settings."""
     peers = "\n".join(f'[peers.{one}]\npeer = "{plan.peer(one)}"\napi = "{plan.api(one)}"\n' for one in plan.names)
     return f"""\
-# Settings of {name}.  `meltica config check {name}'s file` tells every error.  Paths are relative to this file.
+# Settings of node {name}; `meltica config check meltica.toml` tells every error.  Paths are relative to this file.
 
 [node]
 name = "{name}"
@@ -102,6 +102,17 @@ collar_bps = 500
 book_age_ms = 2000
 orders_second = 50
 
+{STRATEGIES}
+[trading]
+mode = "automatic"
+ramp_ms = 0
+
+[log]
+level = "info"
+"""
+
+
+STRATEGIES: Final = """\
 [[strategies]]
 id = "maker"
 kind = "market_maker"
@@ -117,13 +128,6 @@ venue = "paper"
 symbols = ["BTCUSDT", "ETHUSDT"]
 gap = "cancel"
 gap_after_ms = 2000
-
-[trading]
-mode = "automatic"
-ramp_ms = 0
-
-[log]
-level = "info"
 """
 
 

@@ -45,7 +45,7 @@ class Commands(click.Group):
         """In the order above: what a newcomer needs first."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         """The one named; None where there is none."""
         if cmd_name not in COMMANDS:
             return None
