@@ -198,9 +198,9 @@ class StrategyContext:
     def _scaled(self, symbol: Symbol, quantity: Quantity, price: Price) -> Quantity:
         """`quantity`, smaller while the cluster ramps up, never below what the venue takes."""
         ramp = self._desk.state.settings.ramp
-        age = self.now - self.since
+        age = max(self.now - self.since, ramp // 10)  # as apply counts it
         rules = self.instrument(symbol)
-        if ramp <= 0 or age >= ramp or rules is None or self.gap_ns == 0:
+        if ramp <= 0 or age >= ramp or rules is None:
             return quantity
         part = floor_to(mul(quantity, Decimal(age)) / Decimal(ramp), rules.step)
         least = max(rules.min_quantity, ceil_to(rules.min_notional / price, rules.step))

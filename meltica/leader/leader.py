@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from cluster.types import AppliedEntry, Role, RoleChanged
 from meltica.core.commands import Submit
-from meltica.core.effects import PlaceOrder
+from meltica.core.effects import CancelOrder, PlaceOrder
 from meltica.core.events import AuthorityEvent, CommandResult, FillEvent
 from meltica.core.records import EpochRecord
 from meltica.core.state import State
@@ -237,6 +237,8 @@ class Leader:
 
     def _landed(self, landed: Landed) -> None:
         accepted = isinstance(landed.answer, Accepted)
+        if isinstance(landed.effect, CancelOrder) and not accepted:
+            self._recon.want(landed.effect.order)  # a refused cancel proves nothing: ask what became of it
         if accepted and isinstance(landed.effect, PlaceOrder):
             self._takeover.landed(self._desk.mono())
         self._desk.observer.event(

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from attrs import define, field, frozen
 
+from meltica.core.ids import parse_id
 from meltica.core.orders import Order, OrderState
 from meltica.core.state import State
 from meltica.core.values import ClientOrderId, Epoch, Nanos, Symbol, Venue
@@ -62,7 +63,8 @@ def doubtful(order: Order, own: Epoch, flying: frozenset[ClientOrderId]) -> bool
 
 
 def _epoch_of(intent: ClientOrderId) -> Epoch:
-    return Epoch(int(intent[6:14], 16))
+    parts = parse_id(intent)
+    return parts.epoch if parts is not None else Epoch(0)
 
 
 @frozen

@@ -455,4 +455,4 @@ def _named(shown: OrderShown, question: Question) -> bool:
 
 
 def _known_absent(order: Order) -> bool:
-    return order.state is OrderState.ABSENT and not order.unanswered
+    return order.state is OrderState.ABSENT

@@ -52,9 +52,6 @@ class LeaderSettings:
     drain_timeout: Nanos = Nanos(5 * S)  # a drain that does not end steps down without a release
     venue_lost_after: Nanos = Nanos(3 * S)
     venue_lost_pause: Nanos = Nanos(30 * S)  # between two hand-overs for a lost venue
-    # A third takeover after a crash within ten minutes starts halted; 0 takes no notice.
-    crash_takeovers: int = 3
-    crash_span: Nanos = Nanos(600 * S)
     commit_stall: Nanos = Nanos(500 * MS)  # an own proposal this old without an outcome: no majority
 
     def symbols_of(self, venue: Venue) -> tuple[Symbol, ...]:

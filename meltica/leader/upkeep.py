@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from meltica.core.commands import Cancel
-from meltica.core.orders import Asked, Order
-from meltica.core.values import ClientOrderId, Nanos, StrategyId
+from meltica.core.ids import parse_id
+from meltica.core.orders import Order
+from meltica.core.turn import waiting
+from meltica.core.values import ClientOrderId, Epoch, Nanos, StrategyId
 from meltica.leader.context import Market
 from meltica.leader.desk import Desk
 
@@ -34,37 +36,40 @@ class Upkeep:
         self._flying = flying
         self._look = look
         self._known = known
-        self._cancelled: dict[ClientOrderId, tuple[Nanos, int]] = {}
-        self._next = Nanos(0)
+        self._cancelled: dict[ClientOrderId, tuple[Nanos, int]] = {}  # when it was cancelled last, how often
 
     def begin(self) -> None:
         """Authority was just taken: settle what older epochs owed, at once."""
         self._cancelled.clear()
-        self._next = Nanos(0)
         self._policies()
         self.work(self._desk.mono())
 
     def work(self, now: Nanos) -> None:
-        """Cancel again what is to be gone."""
-        if now < self._next:
-            return
-        self._next = Nanos(now + self._desk.settings.recancel_every)
+        """Cancel what is to be gone: at once where this epoch has not done so, and again after a while."""
         doomed = [order for order in self._desk.state.live_orders() if order.to_be_gone]
+        if not doomed and not self._cancelled:
+            return
         names = {order.id for order in doomed}
         self._cancelled = {name: entry for name, entry in self._cancelled.items() if name in names}
         for order in doomed:
-            if self._may_cancel(order):
+            if self._due(order, now):
                 self._cancel(order, now)
 
-    def next_due(self) -> Nanos:
-        """When `work` has something to do."""
-        return self._next
-
-    def _may_cancel(self, order: Order) -> bool:
+    def _due(self, order: Order, now: Nanos) -> bool:
         """Not while a send for it is on its way: its answer says more than another cancel would."""
-        return order.asked is not Asked.SUBMIT_IN_FLIGHT and not any(
-            self._flying(intent) for intent, _ in order.unanswered
-        )
+        if waiting(order) or any(self._flying(intent) for intent, _ in order.unanswered):
+            return False
+        if order.id not in self._cancelled:
+            if not any(_epoch_of(cancel) == self._desk.epoch for cancel in order.cancels):
+                return True
+            self._cancelled[order.id] = (now, 1)  # its strategy, or a halt, has ordered the first one
+        at, _ = self._cancelled[order.id]
+        return now - at >= self._desk.settings.recancel_every
+
+    def next_due(self) -> Nanos | None:
+        """When `work` has something to do by itself."""
+        first = min((at for at, _ in self._cancelled.values()), default=None)
+        return None if first is None else Nanos(first + self._desk.settings.recancel_every)
 
     def _cancel(self, order: Order, now: Nanos) -> None:
         desk = self._desk
@@ -95,3 +100,8 @@ class Upkeep:
         mid = ticker.mid
         far = abs(order.price - mid) * 10_000 > mid * limits.collar_bps
         return "outside the price collar" if far else ""
+
+
+def _epoch_of(intent: ClientOrderId) -> Epoch:
+    parts = parse_id(intent)
+    return parts.epoch if parts is not None else Epoch(0)
