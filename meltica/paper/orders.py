@@ -8,8 +8,8 @@ exact; `Scale` is the one place where they meet decimals.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
 from decimal import Decimal
+from itertools import islice
 
 from attrs import define, field, frozen
 
@@ -183,14 +183,13 @@ class OrderIndex:
 
     def trades_from(self, from_id: int | None, order_id: int | None, limit: int) -> list[TradeView]:
         """Trades by id, from `from_id` on; without it the newest."""
+        if from_id is None and order_id is None:
+            return self.trades[max(0, len(self.trades) - limit) :]
         start = 0 if from_id is None else bisect_left(self.trades, from_id, key=lambda each: each.trade_id)
-        found: Iterable[TradeView] = self.trades[start:]
-        if order_id is not None:
-            found = (each for each in found if each.order_id == order_id)
-        elif from_id is not None:
+        if order_id is None:
             return self.trades[start : start + limit]
-        chosen = list(found)
-        return chosen[-limit:] if from_id is None else chosen[:limit]
+        found = [each for each in islice(self.trades, start, None) if each.order_id == order_id]
+        return found[max(0, len(found) - limit) :] if from_id is None else found[:limit]
 
     def orders_from(self, from_id: int | None, limit: int) -> list[Order]:
         """Orders by id, from `from_id` on; without it the newest."""

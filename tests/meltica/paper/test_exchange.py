@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -97,6 +98,16 @@ def test_a_trade_moves_money_takes_fees_and_releases_what_a_better_price_saved()
     assert [each.trade_id for each in exchange.trades("b", BTC, None, taker.order_id, 10)] == [trade.trade_id]
     [public] = exchange.recent_prints(BTC, 5)
     assert (public.price, public.quantity, public.buyer_is_maker, public.at) == (D(1000), D("0.5"), False, 5)
+
+
+def test_maker_and_taker_pay_their_own_rates() -> None:
+    rules = evolve(BTCUSDT, maker_fee=D("0.0002"), taker_fee=D("0.0005"))
+    exchange = PaperExchange([rules], StillMarket())
+    exchange.open_account("a", {"BTC": D(1)})
+    exchange.open_account("b", {"USDT": D(1000)})
+    placed(exchange, ask_for("a", "SELL", "1", "1000", cid="m"))
+    placed(exchange, ask_for("b", "BUY", "1", "1000", cid="t"))
+    assert exchange.fees == {"USDT": D("0.2"), "BTC": D("0.0005")}
 
 
 def test_reports_show_the_order_after_each_trade() -> None:
