@@ -8,7 +8,6 @@ as the hex of its first KiB, with its length and its BLAKE2b-256, over which the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any, Final
@@ -20,10 +19,11 @@ from meltica.core.events import CommandResult
 from meltica.core.loading import BadState
 from meltica.core.state import State
 from meltica.core.values import Epoch, Index
+from meltica.core.wire import encode
 
 AUDIT_SCHEMA: Final = "meltica.audit/1"
 GARBAGE_KEPT: Final = 1024  # bytes
-_ENCODE: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True, check_circular=False).encode
+ACCEPTED: Final = '{"accepted":true}'
 
 
 class Machine:
@@ -50,9 +50,12 @@ class Machine:
 
 def audit_record(result: CommandResult, term: int, raw: bytes, at: int) -> bytes:
     """One command, the decision on it and the reason; `at` is the log's clock after its entry."""
+    said = (
+        ACCEPTED if result.rejection is None and not result.effects and not result.duplicate else encode(_said(result))
+    )
     head = f'{{"at":{at},"chain":"{result.chain.hex()}","command":'
     tail = (
-        f',"index":{result.index},"kind":"{result.kind}","place":{result.place},"result":{_ENCODE(_said(result))},'
+        f',"index":{result.index},"kind":"{result.kind}","place":{result.place},"result":{said},'
         f'"schema":"{AUDIT_SCHEMA}","term":{term}}}'
     )
     return b"%b%b%b" % (head.encode(), _garbage(raw) if result.kind == GARBAGE else raw, tail.encode())
@@ -60,21 +63,22 @@ def audit_record(result: CommandResult, term: int, raw: bytes, at: int) -> bytes
 
 def _garbage(raw: bytes) -> bytes:
     digest = blake2b(raw, digest_size=32).hexdigest()
-    return _ENCODE({"blake2b": digest, "bytes": len(raw), "hex": raw[:GARBAGE_KEPT].hex()}).encode()
+    return encode({"blake2b": digest, "bytes": len(raw), "hex": raw[:GARBAGE_KEPT].hex()}).encode()
 
 
 def _said(result: CommandResult) -> dict[str, Any]:
+    """Keys in their order: this is canonical JSON too."""
     said: dict[str, Any] = {"accepted": result.accepted}
+    rejection = result.rejection
+    if rejection is not None:
+        said |= {"bound": rejection.bound, "code": rejection.code}
+    if result.duplicate:
+        said["duplicate"] = True
     if result.effects:
         said["intents"] = [
             {"intent": effect.intent, "what": "place" if isinstance(effect, PlaceOrder) else "cancel"}
             for effect in result.effects
         ]
-    if result.duplicate:
-        said["duplicate"] = True
-    rejection = result.rejection
     if rejection is not None:
-        said["code"], said["text"] = rejection.code, rejection.text
-        if rejection.limit:
-            said |= {"limit": rejection.limit, "value": rejection.value, "bound": rejection.bound}
+        said |= {"limit": rejection.limit, "text": rejection.text, "value": rejection.value}
     return said

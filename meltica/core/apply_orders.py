@@ -9,14 +9,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from attrs import evolve
-
 from meltica.core.checks import Wish, refusal
 from meltica.core.commands import Answered, Cancel, CancelAll, InDoubt, Lapsed, NotFound, OrderUpdated, Submit
 from meltica.core.effects import PlaceOrder
 from meltica.core.events import OrderEventKind, Rejection
 from meltica.core.moves import bind, move, shown, tell
-from meltica.core.orders import SHOWN, Order, OrderState, Sign
+from meltica.core.orders import SHOWN, Order, OrderState, Sign, changed
 from meltica.core.turn import Turn, asked, waiting, without
 from meltica.core.values import ClientOrderId
 
@@ -169,7 +167,7 @@ def order_updated(turn: Turn, command: OrderUpdated) -> Rejection | None:
     order = bind(turn, order, command.venue_order_id)
     order = shown(order, command.executed, command.status)
     if command.shown_as and command.shown_as != order.shown_as:
-        order = evolve(order, shown_as=command.shown_as[:64])
+        order = changed(order, shown_as=command.shown_as[:64])
     move(turn, order, sign)
     return None
 
@@ -184,7 +182,7 @@ def not_found(turn: Turn, command: NotFound) -> Rejection | None:
     if order.state is OrderState.INTENT_ACCEPTED and waiting(order):
         return Rejection("in_flight", "its send is in flight: no read can have been late enough")
     if command.final:
-        order = evolve(order, final_reads=order.final_reads + 1)
+        order = changed(order, final_reads=order.final_reads + 1)
     move(turn, order, Sign.NOT_FOUND_TWICE if order.final_reads >= READS_TO_DIE else Sign.NOT_FOUND)
     return None
 

@@ -14,7 +14,7 @@ from attrs import evolve
 from meltica.core import reducing
 from meltica.core.events import DiscrepancyEvent, OrderEvent, OrderEventKind
 from meltica.core.exact import add
-from meltica.core.orders import Order, OrderState, Sign, stepped
+from meltica.core.orders import Order, OrderState, Sign, changed, stepped
 from meltica.core.records import FillRecord
 from meltica.core.state import ORDERS_KEPT, State
 from meltica.core.turn import Turn, asked, without
@@ -49,7 +49,7 @@ def move(turn: Turn, order: Order, sign: Sign, reason: str = "") -> Order:
     elif sign not in _SILENT:  # it exists: its submit's answer adds nothing
         order = _found(order)
     if reason and order.state is not before.state:
-        order = evolve(order, reason=reason[:200])
+        order = changed(order, reason=reason[:200])
     turn.state.put_order(order)
     _tell_move(turn, before, order, sign, reason)
     return keep_in_bounds(turn, before, order)
@@ -57,7 +57,7 @@ def move(turn: Turn, order: Order, sign: Sign, reason: str = "") -> Order:
 
 def _found(order: Order) -> Order:
     if order.final_reads:
-        order = evolve(order, final_reads=0)
+        order = changed(order, final_reads=0)
     if any(name == order.id for name, _ in order.unanswered):
         order = asked(order, without(order.unanswered, order.id))
     return order
@@ -97,7 +97,7 @@ def unwelcome(state: State, order: Order) -> str:
 def shown(order: Order, executed: Quantity | None, status: str) -> Order:
     """`order` with what the venue says was executed of it, which never goes back."""
     said = order.quantity if executed is None and status == "filled" else executed
-    return order if said is None or said <= order.executed else evolve(order, executed=said)
+    return order if said is None or said <= order.executed else changed(order, executed=said)
 
 
 def bind(turn: Turn, order: Order, venue_order_id: VenueOrderId | None) -> Order:
@@ -114,7 +114,7 @@ def bind(turn: Turn, order: Order, venue_order_id: VenueOrderId | None) -> Order
             )
         )
         return order
-    order = evolve(order, venue_order_id=venue_order_id)
+    order = changed(order, venue_order_id=venue_order_id)
     turn.state.put_order(order)
     return _claim(turn, order, venue_order_id)
 
@@ -134,7 +134,7 @@ def filled(turn: Turn, order: Order, fill: FillRecord) -> Order:
     """`order` after a trade of its own."""
     total = Quantity(add(order.filled, fill.quantity))
     was_over = order.overfilled
-    order = evolve(order, filled=total, executed=max(order.executed, total))
+    order = changed(order, filled=total, executed=max(order.executed, total))
     order = move(turn, order, Sign.FILL_REST if total >= order.quantity else Sign.FILL_PART)
     if order.overfilled and not was_over:
         _overfilled(turn, order, total)

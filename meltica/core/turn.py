@@ -6,12 +6,10 @@ order id, and what the current command has brought about so far.
 
 from __future__ import annotations
 
-from attrs import evolve
-
 from meltica.core.effects import CancelOrder, Effect
 from meltica.core.events import Event
 from meltica.core.ids import MANDATE_PLACE, make_id
-from meltica.core.orders import CANCELS_KEPT, Asked, Order
+from meltica.core.orders import CANCELS_KEPT, Asked, Order, changed
 from meltica.core.state import State
 from meltica.core.values import ClientOrderId, Epoch, Index
 
@@ -66,12 +64,11 @@ class Turn:
         is active issues the next one, a new intent each, until the venue shows the order closed.
         """
         if not order.to_be_gone:
-            order = evolve(order, to_be_gone=why[:200] or "unsaid")
+            order = changed(order, to_be_gone=why[:200] or "unsaid")
         name = None if waiting(order) or not self.may_cancel else self.next_id()
         if name is not None:
-            order = asked(
-                evolve(order, cancels=(*order.cancels, name)[-CANCELS_KEPT:]), (*order.unanswered, (name, False))
-            )
+            order = changed(order, cancels=(*order.cancels, name)[-CANCELS_KEPT:])
+            order = asked(order, (*order.unanswered, (name, False)))
             self.effects.append(self._cancel(order, name))
         self.state.put_order(order)
         return order
@@ -98,13 +95,13 @@ def asked(order: Order, unanswered: Unanswered) -> Order:
     """`order` with these sends unanswered; what is asked of it is the newest of them."""
     unanswered = unanswered[-CANCELS_KEPT:] if len(unanswered) > CANCELS_KEPT else unanswered
     if not unanswered:
-        return evolve(order, unanswered=(), asked=Asked.NOTHING)
+        return changed(order, unanswered=(), asked=Asked.NOTHING)
     name, in_doubt = unanswered[-1]
     if name == order.id:
         word = Asked.SUBMIT_IN_DOUBT if in_doubt else Asked.SUBMIT_IN_FLIGHT
     else:
         word = Asked.CANCEL_IN_DOUBT if in_doubt else Asked.CANCEL_IN_FLIGHT
-    return evolve(order, unanswered=unanswered, asked=word)
+    return changed(order, unanswered=unanswered, asked=word)
 
 
 def without(unanswered: Unanswered, *names: ClientOrderId) -> Unanswered:

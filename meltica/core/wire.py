@@ -45,7 +45,19 @@ def _no_float(text: str) -> NoReturn:
 
 
 _DECODE: Final = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float).decode
-_ENCODE: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False, allow_nan=False).encode
+
+
+def _encoder() -> Callable[[Any], str]:
+    """Compact JSON in the order given.  The C encoder is made once, where there is one: `encode` makes it each time."""
+    plain = json.JSONEncoder(separators=(",", ":"), check_circular=False, allow_nan=False)
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return plain.encode
+    chunks = make(None, plain.default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, False)
+    return lambda value: "".join(chunks(value, 0))
+
+
+encode: Final = _encoder()
 
 
 def parse(raw: bytes) -> dict[str, Any]:
@@ -61,14 +73,9 @@ def parse(raw: bytes) -> dict[str, Any]:
         raise BadValue("not JSON in ASCII") from None
     if type(found) is not dict:
         raise BadValue("not a JSON object")
-    if _ENCODE(found) != text:
+    if encode(found) != text:
         raise BadValue("not canonical JSON: white space, a repeated key, or an escape that is not needed")
     return found
-
-
-def dump(plain: Mapping[str, Any]) -> bytes:
-    """`plain` as JSON, keys in the order given."""
-    return _ENCODE(plain).encode("ascii")
 
 
 # --- readers and writers of scalars --------------------------------------------------------------------------
@@ -226,7 +233,7 @@ class Form(Generic[T]):
 
     def write(self, value: T) -> bytes:
         """`value` in canonical form."""
-        return _ENCODE(self.plain(value)).encode("ascii")
+        return encode(self.plain(value)).encode("ascii")
 
     def load(self, raw: bytes) -> T:
         """The inverse of `write`; raises BadValue."""
