@@ -51,6 +51,7 @@ class Desk:
         self._hub = hub
         self._queue_end = 0  # when the newest in the engine's queue is due
         self._stalled: list[Call] = []
+        self.in_flight = 0  # taken and not yet refused or decided
         self._decide: dict[str, Callable[[Call, Times], Decided]] = {
             "order.place": self._place,
             "order.cancel": self._cancel,
@@ -68,6 +69,7 @@ class Desk:
         elif call.operation.name == "order.cancel":
             one_order(call.values)
         wait = self._floor.draw(self._floor.delays.network) + slowness(self._floor, call)
+        self.in_flight += 1
         self._floor.agenda.put(now.mono_ns + wait, partial(self._admit, call))
 
     def release(self, now: Times) -> None:
@@ -92,6 +94,7 @@ class Desk:
             if call.deadline is not None:
                 call.deadline.check(clock)
         except ApiError as no:
+            self.in_flight -= 1
             self._answers.refuse(call, no, now)
             return
         call.admitted = now.mono_ns
@@ -121,6 +124,7 @@ class Desk:
         floor = self._floor
         self._hub.publish(floor.exchange.advance(floor.engine_time(now)), now)
         call.decided = now.mono_ns
+        self.in_flight -= 1
         wait = floor.draw(floor.delays.answer) + slowness(floor, call)
         try:
             result, events = self._decide[call.operation.name](call, now)

@@ -230,6 +230,11 @@ class PaperVenue:
         )
         return min((moment for moment in moments if moment is not None), default=None)
 
+    @property
+    def busy(self) -> bool:
+        """Whether an order or a cancel is on its way to its decision."""
+        return self._intake.desk.in_flight > 0
+
     def take(self) -> list[Output]:
         """What goes out, in order; empties it."""
         out, self._floor.out = self._floor.out, []
