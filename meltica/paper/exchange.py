@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from itertools import islice
-from pathlib import Path
 
 from attrs import define, field
 
@@ -488,6 +487,6 @@ def open_exchange(market: str, seed: int, start_us: int) -> PaperExchange:
         synthetic = SyntheticMarket(seed, start_us)
         return PaperExchange(synthetic.rules, synthetic, start_us=start_us)
     if market.startswith("tape:") and market != "tape:":
-        tape = open_tape_market(Path(market.removeprefix("tape:")), start_us)
+        tape = open_tape_market(market.removeprefix("tape:"), start_us)
         return PaperExchange([tape.rules], tape, start_us=start_us)
     raise ValueError(f"market {market!r}: 'synthetic' or 'tape:PATH' is allowed")

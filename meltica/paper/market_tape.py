@@ -231,6 +231,6 @@ class TapeMarket:
             raise TapeError(f"{self.rules.symbol}: {error}") from error
 
 
-def open_tape_market(path: Path, start_us: int) -> TapeMarket:
+def open_tape_market(path: str | Path, start_us: int) -> TapeMarket:
     """A market that plays a capture; TapeError if it cannot be read or holds no snapshot."""
-    return TapeMarket(lambda: read_tape(path), start_us)
+    return TapeMarket(lambda: read_tape(Path(path)), start_us)
