@@ -208,9 +208,9 @@ def audit_of(records: Iterable[Mapping[str, Any]]) -> tuple[AuditRecord, ...]:
             term=int(record["term"]),
             place=int(record["place"]),
             kind=record["kind"],
-            command=record["command"] if isinstance(record["command"], Mapping) else {},
+            command=record["command"] if record["kind"] != "garbage" else {},
             accepted=bool(record["result"]["accepted"]),
-            intents=tuple(record["result"].get("intents", ())),
+            intents=tuple(one["intent"] for one in record["result"].get("intents", ())),
             chain=record["chain"],
         )
         for record in records

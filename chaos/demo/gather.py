@@ -84,7 +84,7 @@ def _node(folder: Path, name: str) -> NodeHistory:
         audit=audit_of(audit),
         commits=tuple(commits_of(json_lines(folder / "logs" / f"{name}.jsonl"))),
         fills=tuple(fills_held(pairs)),
-        orders=tuple(_order(order) for order in state.orders.values()),
+        orders=tuple(node_order(order) for order in state.orders.values()),
     )
 
 
@@ -125,7 +125,8 @@ def _fill(record: FillRecord) -> VenueFill:
     )
 
 
-def _order(order: Order) -> NodeOrder:
+def node_order(order: Order) -> NodeOrder:
+    """An order as a checker reads it."""
     return NodeOrder(
         client_order_id=order.id,
         venue_order_id=order.venue_order_id,

@@ -72,7 +72,7 @@ def test_an_audit_record_of_garbage_has_no_fields() -> None:
         "term": 1,
         "place": 0,
         "kind": "garbage",
-        "command": "ff00",
+        "command": {"hex": "ff00"},
         "chain": "c",
         "result": {"accepted": False},
     }

@@ -1,0 +1,175 @@
+"""Exchange: the paper venue on the simulation's heap, and the cables from nodes to it.
+
+Only carrying lives here: what the venue answers is `meltica.paper`'s, what a node makes of it is `link`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from random import Random
+from typing import Any, Final
+
+from attrs import define, field
+
+from chaos.sim.network import MS, Network
+from meltica.paper.exchange import PaperExchange, open_exchange
+from meltica.paper.ledger import MemoryLedger
+from meltica.paper.ports import AccountSettings, Close, ConnId, Frame, Ping, Reply, Times
+from meltica.paper.types import BestChange
+from meltica.paper.venue import PaperVenue
+
+WALL_START: Final = 1_700_000_000_000_000_000  # Unix nanoseconds at the simulation's zero
+ACCOUNT: Final = "main"
+KEY: Final = "k" * 64
+SECRET: Final = "s" * 64  # an account of a simulated venue
+BALANCES: Final = {"BTC": Decimal(10), "ETH": Decimal(100), "USDT": Decimal(1_000_000)}
+CABLE: Final = (MS // 10, 2 * MS)  # one way, nanoseconds
+
+
+@define(eq=False)
+class Cable:
+    """One connection of one node's life to the venue."""
+
+    conn: ConnId
+    on_frame: Callable[[str], None]
+    on_reply: Callable[[int, bytes], None]
+    on_close: Callable[[], None]
+    up: bool = True
+    busy_in: int = 0  # one TCP stream each way: nothing overtakes
+    busy_out: int = 0
+
+
+@define(eq=False)
+class SimExchange:
+    """The venue that all nodes trade on."""
+
+    network: Network
+    seed: int
+    ledger: MemoryLedger = field(factory=MemoryLedger)
+    cables: dict[ConnId, Cable] = field(factory=dict)
+    cut: set[str] = field(factory=set)  # nodes that can't reach the venue now; nobody is told
+    exchange: PaperExchange = field(init=False)
+    venue: PaperVenue = field(init=False)
+    random: Random = field(init=False)
+    _due: int = 1 << 62
+
+    def __attrs_post_init__(self) -> None:
+        self.random = Random(self.seed ^ 0x5EED)
+        self.exchange = open_exchange("synthetic", self.seed, (WALL_START + self.network.now) // 1000)
+        accounts = [AccountSettings(ACCOUNT, KEY, SECRET, BALANCES)]
+        self.venue = PaperVenue(self.exchange, accounts, self.seed, self.ledger)
+        self._rearm()
+
+    def now(self) -> Times:
+        """The venue's clocks."""
+        return Times(self.network.now, WALL_START + self.network.now)
+
+    def best(self, symbol: str) -> BestChange:
+        """The best prices now."""
+        return self.exchange.best(symbol)
+
+    def connect(
+        self,
+        kind: str,
+        user_agent: str,
+        on_frame: Callable[[str], None],
+        on_reply: Callable[[int, bytes], None],
+        on_close: Callable[[], None],
+    ) -> Cable:
+        """A node connects; at once, as the cable's delay is on what it carries."""
+        conn = self.venue.open_connection(kind, user_agent, self.now())
+        cable = Cable(conn, on_frame, on_reply, on_close)
+        self.cables[conn] = cable
+        self._flush()
+        return cable
+
+    def drop(self, cable: Cable) -> None:
+        """A node's end of the cable is gone; what is on its way to the venue still arrives."""
+        cable.up = False
+        self._later(lambda: self._forget(cable))
+
+    def frame(self, cable: Cable, node: str, text: str) -> None:
+        """A node wrote a frame."""
+        if node not in self.cut:
+            self._towards(cable, lambda: self._ws(cable, text))
+
+    def get(self, cable: Cable, node: str, path: str, query: str, user_agent: str) -> None:
+        """A node wrote a GET."""
+        headers = {"User-Agent": user_agent, "X-MBX-APIKEY": KEY}
+
+        def ask() -> None:
+            self.venue.rest(cable.conn, "GET", f"/api/v3/{path}", query, b"", headers, self.now())
+            self._flush()
+
+        if node not in self.cut:
+            self._towards(cable, ask)
+
+    def begin_fault(self, asked: dict[str, Any]) -> int:
+        """Start a fault of contracts.md section 5; its number."""
+        number = self.venue.begin_fault(asked, self.now())
+        self._flush()
+        return number
+
+    def heal(self, number: int | None) -> None:
+        """End one fault, or all."""
+        self.venue.heal(number, self.now())
+        self._flush()
+
+    # --- inside -----------------------------------------------------------------------------------------------
+
+    def _ws(self, cable: Cable, text: str) -> None:
+        self.venue.ws_message(cable.conn, text, self.now())
+        self._flush()
+
+    def _forget(self, cable: Cable) -> None:
+        self.cables.pop(cable.conn, None)
+        self.venue.close_connection(cable.conn)
+
+    def _later(self, action: Callable[[], None]) -> None:
+        self.network.at(self.random.randint(*CABLE), action)
+
+    def _towards(self, cable: Cable, action: Callable[[], None]) -> None:
+        at = max(self.network.now + self.random.randint(*CABLE), cable.busy_in)
+        cable.busy_in = at
+        self.network.at(at - self.network.now, action)
+
+    def _back(self, cable: Cable, action: Callable[[], None]) -> None:
+        at = max(self.network.now + self.random.randint(*CABLE), cable.busy_out)
+        cable.busy_out = at
+        self.network.at(at - self.network.now, action)
+
+    def _flush(self) -> None:
+        for output in self.venue.take():
+            cable = self.cables.get(output.conn)
+            if cable is not None:
+                self._deliver(cable, output)
+        self._rearm()
+
+    def _deliver(self, cable: Cable, output: Reply | Frame | Ping | Close) -> None:
+        match output:
+            case Frame():
+                self._back(cable, lambda: cable.on_frame(output.text) if cable.up else None)
+            case Reply():
+                self._back(cable, lambda: cable.on_reply(output.status, output.body) if cable.up else None)
+            case Ping():
+                self._towards(cable, lambda: self.venue.pong(cable.conn, self.now()))
+            case Close():
+                self._back(cable, lambda: cable.on_close() if cable.up else None)
+
+    def _rearm(self) -> None:
+        due = self.venue.next_event_at()
+        if due is None or due >= self._due:
+            return
+        self._due = due
+        self.network.at(due - self.network.now, self._ring)
+
+    def _ring(self) -> None:
+        self._due = 1 << 62
+        self.venue.advance(self.now())
+        self._flush()
+
+
+def symbols_of(exchange: SimExchange) -> Sequence[str]:
+    """What is traded."""
+    return sorted(exchange.exchange.rules)

@@ -1,0 +1,316 @@
+"""Product: three whole nodes on the simulation's heap: replication, core, leader, strategies, and their venue.
+
+Only joining and carrying lives here, as in `meltica.node` and `meltica.pump`, with the heap in the place of Trio.  What
+each node did that the checkers need is noted as it happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from functools import partial
+from typing import Final
+
+from attrs import define, field
+
+from chaos.checkers.history import LocalCommit
+from chaos.sim.exchange import ACCOUNT, WALL_START, SimExchange
+from chaos.sim.link import SYMBOLS, VENUE, SimLink
+from chaos.sim.network import MS, SECOND, Network, Process
+from cluster.replica import Busy, Ready, Replica
+from cluster.types import NotLeader, Outcome, Peer, StateMachine, Status, Token
+from meltica.core.codec import encode_command
+from meltica.core.commands import Command, Configured, Limits, StrategyPolicy, VenuePolicy
+from meltica.core.values import Account, Epoch, Money, Nanos, NodeName, StrategyId, Symbol
+from meltica.leader.leader import Leader
+from meltica.leader.ports import OperatorAction, Silent, StrategySpec
+from meltica.leader.settings import LeaderSettings
+from meltica.machine import Machine
+from meltica.pump import intents_of
+from meltica.strategies.catalogue import make_strategy
+from meltica.venues.base import VenuePort
+
+CLUSTER: Final = "51ed00"
+WINDOW: Final = 300 * MS
+LIMITS: Final = Limits(
+    order_notional=Money(Decimal(20_000)),
+    position=Money(Decimal(5_000_000)),
+    gross_notional=Money(Decimal(10_000_000)),
+    open_orders_symbol=20,
+    open_orders=40,
+    executed_notional_minute=Money(Decimal(5_000_000)),
+    collar_bps=200,
+    book_age=Nanos(2 * SECOND),
+    orders_second=50,
+)
+
+
+def configuration() -> Configured:
+    """What the cluster agrees on."""
+    return Configured(
+        epoch=Epoch(0),
+        at=Nanos(0),
+        cluster=CLUSTER,
+        digest="sim",
+        limits=LIMITS,
+        venues=(
+            VenuePolicy(
+                venue=VENUE,
+                account=Account(ACCOUNT),
+                window=Nanos(WINDOW),
+                settle=Nanos(10 * SECOND),
+                drift_ppm=1000,
+                approve_opening=True,
+            ),
+        ),
+        strategies=tuple(StrategyPolicy(one.strategy) for one in strategies()),
+    )
+
+
+def strategies() -> Sequence[StrategySpec]:
+    """A market maker on both symbols, a taker on one."""
+    return [_spec("maker", "market_maker", SYMBOLS), _spec("taker", "momentum", SYMBOLS[:1])]
+
+
+def _spec(name: str, kind: str, symbols: tuple[Symbol, ...]) -> StrategySpec:
+    return StrategySpec(StrategyId(name), VENUE, symbols, partial(make_strategy, kind, {}), kind)
+
+
+@define(eq=False)
+class _Life:
+    """One life of one node, above replication."""
+
+    process: Process
+    number: int
+    machine: Machine
+    link: SimLink | None = None
+    leader: Leader | None = None
+    callbacks: dict[Token, Callable[[Outcome], None]] = field(factory=dict)
+    tokens: int = 0
+    alarm: int = 0  # the number of the newest alarm
+    wake_at: int = 1 << 62
+
+
+@define(eq=False)
+class _Cluster:
+    """Implements `leader.ports.ClusterPort` over one life's replica."""
+
+    product: Product
+    life: _Life
+
+    def propose(self, command: Command, on_outcome: Callable[[Outcome], None] | None) -> None:
+        """Encode and propose; pumped as soon as the heap comes round."""
+        life, replica = self.life, self.life.process.replica
+        life.tokens += 1
+        token = Token(life.number * 1_000_000_000 + life.tokens)
+        if not _proposed(replica, command, token):
+            if on_outcome is not None:
+                on_outcome(NotLeader(None))
+            return
+        self.product.proposals += 1
+        if on_outcome is not None:
+            life.callbacks[token] = on_outcome
+        self.product.poke(life)
+
+    def transfer(self, to: NodeName) -> None:
+        """Hand over leadership."""
+        self._replica(lambda replica: replica.transfer(Peer(to)))
+
+    def stop_leading(self, reason: str) -> None:
+        """Step down."""
+        self._replica(lambda replica: replica.stop_leading(reason))
+
+    def status(self) -> Status:
+        """Now."""
+        replica = self.life.process.replica
+        if replica is None:
+            raise LookupError("not alive")
+        return replica.status()
+
+    def standby_ready(self) -> NodeName | None:
+        """A standby that says it is promotable."""
+        for name, life in sorted(self.product.lives.items()):
+            alive = life.process.replica is not None and life.leader is not None
+            if life is not self.life and alive and life.leader is not None and life.leader.status().promotable:
+                return NodeName(name)
+        return None
+
+    def _replica(self, action: Callable[[Replica], None]) -> None:
+        replica = self.life.process.replica
+        if replica is not None:
+            action(replica)
+            self.product.poke(self.life)
+
+
+@define(eq=False)
+class Product:
+    """Implements `chaos.sim.network.Watcher`; `open` gives one with its network and exchange."""
+
+    seed: int
+    network: Network = field(init=False)
+    exchange: SimExchange = field(init=False)
+    lives: dict[Peer, _Life] = field(factory=dict)
+    commits: dict[str, list[LocalCommit]] = field(factory=dict)
+    proposals: int = 0
+    commands: int = 0  # applied, on the node that applied most
+    faults: list[tuple[Peer, Exception]] = field(factory=list)
+    leaders: dict[int, str] = field(factory=dict)  # by term
+    split: list[str] = field(factory=list)
+    _making: dict[Peer, Machine] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.network = Network(self.seed, self._machine, self)
+        self.exchange = SimExchange(self.network, self.seed)
+
+    def _machine(self, name: Peer) -> StateMachine:
+        self._making[name] = Machine()
+        return self._making[name]
+
+    # --- a life -----------------------------------------------------------------------------------------------
+
+    def started(self, process: Process) -> None:
+        """A process has started: put the leader on its replica."""
+        life = _Life(process, process.life, self._making.pop(process.name))
+        self.lives[process.name] = life
+        leader = Leader(
+            NodeName(process.name),
+            LeaderSettings(configuration=configuration(), symbols=((VENUE, SYMBOLS),)),
+            life.machine.state,
+            _Cluster(self, life),
+            (),
+            strategies(),
+            lambda: Nanos(self.network.clock_of(process.name)),
+            lambda: Nanos(WALL_START + self.network.now),
+            Silent(),
+        )
+        life.link = SimLink(
+            process.name,
+            self.exchange,
+            leader,
+            lambda: Nanos(self.network.clock_of(process.name)),
+            lambda wait, action: self._later(life, wait, action),
+            lambda action: self._on(life, action),
+        )
+        port: VenuePort = life.link
+        leader.add_venue(port)
+        life.leader = leader
+        life.link.start()
+        self._rearm(life)
+
+    def ended(self, name: Peer) -> None:
+        """A process is about to end: its connections to the venue end with it."""
+        life = self.lives.get(name)
+        if life is not None and life.link is not None:
+            life.link.close()
+            life.leader = None
+
+    def fault(self, process: Process, error: Exception) -> None:
+        """A replica raised."""
+        self.faults.append((process.name, error))
+        self.ended(process.name)
+
+    def ready(self, process: Process, ready: Ready) -> None:
+        """A replica has stepped."""
+        life = self.lives[process.name]
+        leader = life.leader
+        if leader is None or life.number != process.life:
+            return
+        for change in ready.roles:
+            self._note_role(process.name, change.role.value, int(change.term))
+            leader.on_role(change)
+        for entry in ready.applied:
+            self.commands = max(self.commands, int(entry.index))
+            intents = tuple(intents_of(entry))
+            if entry.own and intents:
+                note = LocalCommit(int(entry.index), int(entry.term), self.network.now, intents)
+                self.commits.setdefault(process.name, []).append(note)
+            leader.on_applied(entry)
+        for token, outcome in ready.outcomes:
+            told = life.callbacks.pop(token, None)
+            if told is not None:
+                told(outcome)
+        self._rearm(life)
+
+    def _note_role(self, name: str, role: str, term: int) -> None:
+        if role == "leader" and self.leaders.setdefault(term, name) != name:
+            self.split.append(f"{name} and {self.leaders[term]} both lead in term {term}")
+
+    # --- carrying ---------------------------------------------------------------------------------------------
+
+    def _alive(self, life: _Life) -> bool:
+        return life.process.life == life.number and life.process.replica is not None and life.leader is not None
+
+    def _on(self, life: _Life, action: Callable[[], None]) -> None:
+        """Do something on a node, in this life; later if it is frozen."""
+        if not self._alive(life):
+            return
+        wait = life.process.frozen_until - self.network.now
+        if wait > 0:
+            self.network.at(wait, lambda: self._on(life, action))
+            return
+        action()
+        if self._alive(life):
+            self._rearm(life)
+
+    def _later(self, life: _Life, wait: int, action: Callable[[], None]) -> None:
+        self.network.at(wait, lambda: self._on(life, action))
+
+    def poke(self, life: _Life) -> None:
+        """The replica has an input of ours: step it as soon as the heap comes round."""
+        name = life.process.name
+        self.network.at(0, lambda: self.network.call(name, lambda _replica: None) if self._alive(life) else None)
+
+    def _rearm(self, life: _Life) -> None:
+        if life.leader is None:
+            return
+        wake_at = int(life.leader.next_wake())
+        if wake_at >= life.wake_at:
+            return
+        life.wake_at = wake_at
+        life.alarm += 1
+        number = life.alarm
+        wait = max(0, int((wake_at - self.network.clock_of(life.process.name)) / life.process.rate)) + 1
+        self.network.at(wait, lambda: self._ring(life, number))
+
+    def _ring(self, life: _Life, number: int) -> None:
+        if life.alarm == number:
+            self._on(life, lambda: self._wake(life))
+
+    def _wake(self, life: _Life) -> None:
+        life.wake_at = 1 << 62
+        if life.leader is not None:
+            life.leader.wake()
+
+    # --- operators ----------------------------------------------------------------------------------------------
+
+    def act(self, name: Peer, action: OperatorAction, on_result: Callable[[object], None]) -> None:
+        """An operator asks a node."""
+        life = self.lives[name]
+        self._on(life, lambda: life.leader.act(action, on_result) if life.leader is not None else None)
+
+    def kill(self, name: Peer, *, power: bool) -> None:
+        """SIGKILL, or the plug."""
+        self.ended(name)
+        self.network.kill(name, power=power)
+
+    def start(self, name: Peer) -> None:
+        """Start a node, on what its disk has kept."""
+        self.network.start(name)
+
+    def active(self) -> Peer | None:
+        """Who says that it is active now."""
+        for name, life in sorted(self.lives.items()):
+            if self._alive(life) and life.leader is not None and life.leader.status().active:
+                return name
+        return None
+
+
+def _proposed(replica: Replica | None, command: Command, token: Token) -> bool:
+    """Whether the replica took it; False is surely not done."""
+    if replica is None:
+        return False
+    try:
+        replica.propose(encode_command(command), token)
+    except Busy:
+        return False
+    return True

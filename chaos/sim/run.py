@@ -1,0 +1,304 @@
+"""Running one seed: a product, a storm, healing, a halt, and the checkers over what was seen.
+
+Only the order of events may live here.  A violation is a text; no violation is an empty list.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+from attrs import define, field, frozen
+
+from chaos.checkers.all import check_all
+from chaos.checkers.history import History, NodeHistory, audit_of, fills_of, orders_of, requests_of
+from chaos.checkers.verdict import Check
+from chaos.demo.gather import fills_held, node_order
+from chaos.sim.exchange import ACCOUNT
+from chaos.sim.network import MS, SECOND
+from chaos.sim.plan import NAMES, Fault, plan
+from chaos.sim.product import CLUSTER, Product
+from cluster.types import LogIndex, Peer
+from meltica.core.commands import By, Halt, Resume
+from meltica.core.values import Epoch, Nanos, NodeName, RequestId
+from meltica.leader.ports import OperatorAction, Order, Promote
+
+STORM: Final = 8 * SECOND
+CALM: Final = 4 * SECOND  # after healing: time to trade again
+SETTLE: Final = 40 * SECOND  # at most, after the halt
+RESTART_AFTER: Final = 700 * MS
+RESUMES_WITHIN: Final = 3 * SECOND  # liveness: with everything healed, an order is admitted again
+
+
+@frozen
+class Outcome:
+    """What one seed came to."""
+
+    seed: int
+    violations: tuple[str, ...]
+    faults: Counter[str]
+    commands: int
+    requests: int
+    fills: int
+    leaders: int
+    virtual_ns: int
+    checks: tuple[Check, ...]
+
+
+@define(eq=False)
+class _Run:
+    seed: int
+    product: Product
+    counted: Counter[str] = field(factory=Counter)
+    violations: list[str] = field(factory=list)
+    requests: int = 0
+    healed_at: int = 0
+
+    # --- the storm ----------------------------------------------------------------------------------------------
+
+    def play(self) -> Outcome:
+        for name in NAMES:
+            self.product.start(Peer(name))
+        for fault in plan(self.seed, STORM):
+            self._at(fault.at, fault)
+        self._until(STORM + 3 * SECOND)
+        self._heal()
+        self._until(self.product.network.now + CALM)
+        self._check_liveness()
+        self._halt()
+        self._settle()
+        return self._judge()
+
+    def _at(self, at: int, fault: Fault) -> None:
+        self.product.network.at(at, lambda: self._strike(fault))
+
+    def _until(self, moment: int) -> None:
+        network = self.product.network
+        network.run(moment - network.now)
+
+    def _strike(self, fault: Fault) -> None:
+        name = self._whom(fault)
+        if name is None:
+            return
+        self.counted[fault.kind] += 1
+        strike: Callable[[Peer, Fault], None] = getattr(self, f"_do_{fault.kind.removesuffix('_active')}")
+        strike(name, fault)
+
+    def _whom(self, fault: Fault) -> Peer | None:
+        """The active node, or any that lives."""
+        alive = [process.name for process in self.product.network.alive()]
+        if fault.kind.endswith("_active"):
+            return self.product.active()
+        return alive[fault.pick % len(alive)] if alive else None
+
+    def _later(self, fault: Fault, action: Callable[[], None]) -> None:
+        self.product.network.at(fault.until - fault.at, action)
+
+    def _do_kill(self, name: Peer, _fault: Fault, *, power: bool = False) -> None:
+        if len(self.product.network.alive()) < len(NAMES):
+            return  # the promise is about the loss of any one node
+        self.product.kill(name, power=power)
+        self.product.network.at(RESTART_AFTER, lambda: self.product.start(name))
+
+    def _do_power(self, name: Peer, fault: Fault) -> None:
+        self._do_kill(name, fault, power=True)
+
+    def _do_pause(self, name: Peer, fault: Fault) -> None:
+        self.product.network.freeze(name, fault.until - fault.at)
+
+    def _do_isolate(self, name: Peer, fault: Fault) -> None:
+        self._cut(fault, [(name, Peer(p)) for p in NAMES if p != name] + [(Peer(p), name) for p in NAMES if p != name])
+
+    def _do_one_way_in(self, name: Peer, fault: Fault) -> None:
+        self._cut(fault, [(Peer(p), name) for p in NAMES if p != name])
+
+    def _do_one_way_out(self, name: Peer, fault: Fault) -> None:
+        self._cut(fault, [(name, Peer(p)) for p in NAMES if p != name])
+
+    def _do_bridge(self, name: Peer, fault: Fault) -> None:
+        others = [Peer(p) for p in NAMES if p != name]
+        self._cut(fault, [(others[0], others[1]), (others[1], others[0])])
+
+    def _cut(self, fault: Fault, links: list[tuple[Peer, Peer]]) -> None:
+        network = self.product.network
+        for a, b in links:
+            network.cut(a, b)
+
+        def heal() -> None:
+            for a, b in links:
+                network.heal(a, b)
+
+        self._later(fault, heal)
+
+    def _do_venue_cut(self, name: Peer, fault: Fault) -> None:
+        self.product.exchange.cut.add(name)
+        self._later(fault, lambda: self.product.exchange.cut.discard(name))
+
+    def _venue(self, fault: Fault, asked: dict[str, Any]) -> None:
+        exchange = self.product.exchange
+        number = exchange.begin_fault(asked)
+        self._later(fault, lambda: exchange.heal(number))
+
+    def _do_drop_answer(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, {"kind": "drop_answer", "target": "order.place", "count": 1 + fault.pick % 3})
+
+    def _do_delay_answer(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, {"kind": "delay_answer", "target": "order.place", "count": 2, "delay_ms": 700})
+
+    def _do_lose_event(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, {"kind": "lose_event", "target": ACCOUNT, "count": 1})
+
+    def _do_disconnect(self, name: Peer, fault: Fault) -> None:
+        self._venue(fault, {"kind": "disconnect", "target": f"node:{name}", "count": 3})
+
+    def _do_stale_reads(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, {"kind": "stale_reads", "seconds": 1, "lag_ms": 800})
+
+    def _do_promote(self, _name: Peer, fault: Fault) -> None:
+        active = self.product.active()
+        if active is None:
+            return
+        others = [NodeName(p) for p in NAMES if p != active]
+        self._act(active, Promote(self._by("promote"), others[fault.pick % len(others)]))
+
+    def _do_halt_resume(self, _name: Peer, fault: Fault) -> None:
+        active = self.product.active()
+        if active is None:
+            return
+        self._act(active, Order(Halt(Epoch(0), Nanos(0), "storm", by=self._by("halt"))))
+        self._later(fault, lambda: self._resume(20))
+
+    def _resume(self, tries: int) -> None:
+        """By whoever is active; again, under a new request, until the cause is gone: outcomes may be unknown."""
+        active = self.product.active()
+        if active is not None:
+            state = self.product.lives[active].machine.state
+            if "storm" not in state.risk.halts:
+                return
+            command = Resume(Epoch(0), Nanos(0), ("storm",), state.risk.index, self._by("resume"))
+            self._act(active, Order(command))
+        if tries:
+            self.product.network.at(300 * MS, lambda: self._resume(tries - 1))
+
+    def _by(self, reason: str) -> By:
+        self.requests += 1
+        return By(RequestId(f"{reason}-{self.seed}-{self.requests}"), "sim", reason)
+
+    def _act(self, name: Peer, action: OperatorAction) -> None:
+        self.product.act(name, action, lambda _result: None)
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    def _heal(self) -> None:
+        self.product.network.heal_all()
+        self.product.exchange.cut.clear()
+        self.product.exchange.heal(None)
+        self._resume(20)
+        for name in NAMES:
+            self.product.start(Peer(name))
+        self.healed_at = self.product.network.now
+
+    def _check_liveness(self) -> None:
+        """Someone trades again; a storm of takeovers may halt, which is not a failure to resume."""
+        active = self.product.active()
+        if active is None:
+            self.violations.append(f"liveness: nobody is active {CALM // SECOND} s after everything was healed")
+            return
+        if self.product.lives[active].machine.state.risk.trading != "running":
+            return
+        placed = [
+            record
+            for record in self.product.exchange.ledger.records
+            if record["type"] == "request" and record["method"] == "order.place"
+        ]
+        if not any((record["admitted_mono_ns"] or 0) > self.healed_at for record in placed):
+            self.violations.append(f"liveness: no order was admitted in {CALM // SECOND} s after everything was healed")
+
+    def _halt(self, tries: int = 50) -> None:
+        """Halt, whoever is active, until it holds everywhere."""
+        active = self.product.active()
+        if active is not None and "end" not in self.product.lives[active].machine.state.risk.halts:
+            self._act(active, Order(Halt(Epoch(0), Nanos(0), "end", by=self._by("halt"))))
+        if tries:
+            self.product.network.at(300 * MS, lambda: self._halt(tries - 1))
+
+    def _settle(self) -> None:
+        end = self.product.network.now + SETTLE
+        while self.product.network.now < end:
+            self._until(self.product.network.now + 500 * MS)
+            if self._settled():
+                self._until(self.product.network.now + 500 * MS)
+                if self._settled():
+                    return
+        self.violations.append(f"liveness: not settled {SETTLE // SECOND} s after the halt: {self._unsettled()}")
+
+    def _settled(self) -> bool:
+        return not self._unsettled()
+
+    def _unsettled(self) -> str:
+        states = {name: life.machine.state for name, life in self.product.lives.items()}
+        for name, state in sorted(states.items()):
+            if "end" not in state.risk.halts:
+                return f"{name} is not halted"
+            live = state.live_orders()
+            if live:
+                return f"{name} has {len(live)} live orders, the first {live[0].id} {live[0].state} {live[0].asked}"
+            if state.intents:
+                return f"{name} has {len(state.intents)} sends without an answer"
+        ends = sorted({(int(state.index), state.digest()) for state in states.values()})
+        return "" if len(ends) == 1 else f"the nodes end at {ends}"
+
+    def _judge(self) -> Outcome:
+        product = self.product
+        history = _history(product)
+        checks = check_all(history)
+        self.violations += [f"{check.name}: {text}" for check in checks for text in check.violations[:5]]
+        self.violations += [f"{check.name}: looked at nothing" for check in checks if not check.looked_at]
+        self.violations += [f"{name} raised {error!r}" for name, error in product.faults]
+        self.violations += product.split
+        return Outcome(
+            seed=self.seed,
+            violations=tuple(self.violations),
+            faults=self.counted,
+            commands=product.commands,
+            requests=len(history.requests),
+            fills=len(history.fills),
+            leaders=len(product.leaders),
+            virtual_ns=product.network.now,
+            checks=checks,
+        )
+
+
+def run_seed(seed: int) -> Outcome:
+    """Play one seed to its end."""
+    return _Run(seed, Product(seed)).play()
+
+
+def _history(product: Product) -> History:
+    ledger = product.exchange.ledger.records
+    return History(
+        account=ACCOUNT,
+        cluster=CLUSTER,
+        requests=requests_of(ledger, ACCOUNT),
+        fills=fills_of(ledger, ACCOUNT),
+        orders=orders_of(ledger, ACCOUNT),
+        nodes=tuple(_node(product, Peer(name)) for name in NAMES),
+    )
+
+
+def _node(product: Product, name: Peer) -> NodeHistory:
+    process, state = product.network.processes[name], product.lives[name].machine.state
+    store = process.store
+    pairs = list(store.state()) if store is not None else []
+    audit = store.audit(LogIndex(0), 1 << 30) if store is not None else []
+    return NodeHistory(
+        name=name,
+        applied_index=int(state.index),
+        state_digest=state.digest(),
+        audit=audit_of(json.loads(raw) for _, _, raw in audit),
+        commits=tuple(product.commits.get(name, ())),
+        fills=tuple(fills_held(pairs)),
+        orders=tuple(node_order(order) for order in state.orders.values()),
+    )

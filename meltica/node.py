@@ -1,0 +1,324 @@
+"""Node: the wiring of one node; the one nursery tree, start order, stop order.
+
+Only making the parts and putting them together may live here.
+
+Start: store, machine, replica (which loads the state), leader, venues, replication, API, and then the line that says
+that the node is ready.  Stop: the leader hands over if it is active, the API takes no more, replication ends, the store
+closes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import ssl
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import trio
+import trio.lowlevel
+from attrs import define, field
+from structlog.typing import FilteringBoundLogger
+
+from cluster.driver import ClusterNode
+from cluster.pki import Credentials
+from cluster.replica import Replica
+from cluster.rocks import RocksStore
+from cluster.tls import Address as PeerAddress
+from cluster.tls import TlsTransport
+from cluster.types import MonoNs, Peer
+from meltica import __version__
+from meltica.api.server import place_of, serve_api
+from meltica.config import NodeSettings, VenueSettings
+from meltica.core.commands import Configured
+from meltica.core.values import Epoch, Mode, Nanos, NodeName, Venue
+from meltica.leader.leader import Leader
+from meltica.leader.ports import ActionResult, StrategySpec
+from meltica.leader.settings import LeaderSettings
+from meltica.machine import Machine
+from meltica.peers import PeerBoard, keep_asking
+from meltica.pump import LeadersCluster, Pump, mono_now, wall_now
+from meltica.reporter import Reporter
+from meltica.strategies.catalogue import make_strategy
+from meltica.telemetry.logs import make_logger
+from meltica.telemetry.metrics import Metrics
+from meltica.telemetry.observer import NodeObserver
+from meltica.venues.base import Capabilities, VenuePort
+from meltica.venues.binance_spot.adapter import run_adapter
+from meltica.venues.binance_spot.settings import CAPABILITIES, Secret, Settings
+from meltica.view import Marks, View
+
+STOP_WITHIN: Final = 3.0  # seconds for a hand-over when the node is asked to stop
+GAUGES_EVERY: Final = 1.0
+
+
+@define(eq=False)
+class Node:
+    """The parts of one node, made and joined, not yet running."""
+
+    settings: NodeSettings
+    log: FilteringBoundLogger
+    metrics: Metrics
+    reporter: Reporter
+    pump: Pump
+    machine: Machine
+    store: RocksStore
+    cluster: ClusterNode
+    leader: Leader
+    board: PeerBoard
+    marks: Marks
+    ports: dict[str, VenuePort] = field(factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.settings.node.name
+
+
+def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
+    """Open the store and make the parts.  Raises StoreFault, WrongFolder, TransportError."""
+    name = Peer(settings.node.name)
+    metrics = Metrics(
+        node=name,
+        version=__version__,
+        cluster=settings.node.cluster,
+        venues=sorted(settings.venues),
+        peers=sorted(settings.others),
+    )
+    symbols = frozenset((str(v.name), str(s)) for v in settings.venues.values() for s in v.symbols)
+    reporter = Reporter(log, NodeObserver(metrics, symbols), mono_now, wall_now, name)
+    store = RocksStore(settings.node.data, settings.node.cluster, name)
+    machine = Machine()
+    try:
+        replica = Replica(
+            name,
+            [Peer(one) for one in sorted(settings.others)],
+            settings.replication_timers,
+            store,
+            machine,
+            _mono,
+            random.Random(),  # noqa: S311 - jitter of timers, no secret
+        )
+        transport = _transport(settings, name, log)
+    except BaseException:
+        store.close()
+        raise
+    board = PeerBoard(tuple(sorted(settings.others)))
+    pump = Pump(
+        mono_now, wall_now, lambda reason: log.error("replication stopped: nothing more is sent", reason=reason)
+    )
+    cluster = ClusterNode(replica, store, transport, pump, clock=_mono, observer=reporter)
+    leader = Leader(
+        NodeName(name),
+        leader_settings(settings),
+        machine.state,
+        LeadersCluster(cluster, board),
+        (),
+        strategy_specs(settings),
+        mono_now,
+        wall_now,
+        reporter,
+    )
+    marks = Marks()
+    pump.market_watchers.append(marks.on_market)
+    reporter.state = machine.state
+    pump.watchers.append(reporter.on_applied)
+    pump.role_watchers.append(reporter.on_role)
+    pump.market_watchers.append(reporter.on_market)
+    pump.stall_watchers.append(reporter.on_stall)
+    pump.bind(leader)
+    return Node(settings, log, metrics, reporter, pump, machine, store, cluster, leader, board, marks)
+
+
+def _mono() -> MonoNs:
+    return MonoNs(mono_now())
+
+
+def _transport(settings: NodeSettings, name: Peer, log: FilteringBoundLogger) -> TlsTransport:
+    peers = {Peer(one): PeerAddress(p.peer.host, p.peer.port) for one, p in settings.others.items()}
+    own = settings.own.peer
+    return TlsTransport(
+        name,
+        PeerAddress(own.host, own.port),
+        peers,
+        Credentials(settings.tls.ca, settings.tls.cert, settings.tls.key),
+        random=random.Random(),  # noqa: S311 - jitter of reconnection, no secret
+        log=lambda event, fields: log.info(event, **fields),
+    )
+
+
+def leader_settings(settings: NodeSettings) -> LeaderSettings:
+    """The leader's numbers; what must be agreed on goes in as the command that it would propose."""
+    return LeaderSettings(
+        configuration=Configured(
+            epoch=Epoch(0),
+            at=Nanos(0),
+            cluster=settings.node.cluster,
+            digest=settings.agreed_digest,
+            limits=settings.limits,
+            venues=settings.venue_policies,
+            strategies=settings.strategy_policies,
+            mode=Mode(settings.trading.mode),
+            ramp=Nanos(settings.trading.ramp_ms * 1_000_000),
+        ),
+        symbols=tuple((Venue(name), venue.symbols) for name, venue in sorted(settings.venues.items())),
+        build=__version__,
+    )
+
+
+def strategy_specs(settings: NodeSettings) -> Sequence[StrategySpec]:
+    """The strategies of the settings, each made anew whenever this node becomes active."""
+    return [
+        StrategySpec(
+            strategy=one.id,
+            venue=one.venue,
+            symbols=one.symbols,
+            make=partial(make_strategy, one.kind, one.parameters),
+            kind=one.kind,
+        )
+        for one in settings.strategies
+    ]
+
+
+def venue_settings(settings: NodeSettings, venue: VenueSettings) -> Settings:
+    """One venue connection, with its secrets read from their files."""
+    return Settings(
+        venue=venue.name,
+        account=venue.account,
+        symbols=venue.symbols,
+        rest_url=venue.rest,
+        ws_api_url=venue.ws_api,
+        stream_url=venue.stream,
+        api_key=venue.api_key_file.read_text().strip(),
+        secret=Secret(venue.secret_file.read_text().strip()),
+        user_agent=f"meltica/{__version__} ({settings.node.name})",
+        capabilities=_capabilities(venue),
+    )
+
+
+def _capabilities(venue: VenueSettings) -> Capabilities:
+    """Of Binance as its pages have it; settle as configured."""
+    return Capabilities(
+        has_deadline=CAPABILITIES.has_deadline,
+        deadline_floor=CAPABILITIES.deadline_floor,
+        cancel_has_deadline=CAPABILITIES.cancel_has_deadline,
+        settle=Nanos(venue.settle_ms * 1_000_000),
+        read_lag=CAPABILITIES.read_lag,
+        id_form=CAPABILITIES.id_form,
+        dead_man_switch=CAPABILITIES.dead_man_switch,
+    )
+
+
+def run(settings: NodeSettings) -> int:
+    """Run one node until SIGTERM or SIGINT; the exit code.
+
+    Raises StoreFault, WrongFolder, ApplyFault, TransportError, ApiError, alone: each names the next step.
+    """
+    log = make_logger(settings.node.name, settings.log_level)
+    try:
+        trio.run(_main, settings, log)
+    except BaseExceptionGroup as group:
+        first: BaseException = group
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from group
+    return 0
+
+
+async def _main(settings: NodeSettings, log: FilteringBoundLogger) -> None:
+    node = make_node(settings, log)
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            stop_api = trio.Event()
+            api = await _start(node, nursery, stop_api)
+            _say_ready(node, api)
+            async for number in signals:
+                log.info("stopping", signal=signal.Signals(number).name)
+                break
+            await _stop(node)
+            stop_api.set()
+            await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+    log.info("stopped")
+
+
+def _say_ready(node: Node, api: str) -> None:
+    document = {
+        "schema": "meltica.ready/1",
+        "name": node.name,
+        "pid": os.getpid(),
+        "api": api,
+        "peer": node.cluster.address,
+    }
+    print(json.dumps(document), flush=True)  # noqa: T201 - the one line of stdout (contracts.md section 2)
+    node.log.info("ready", api=api, peer=node.cluster.address)
+
+
+async def _start(node: Node, nursery: trio.Nursery, stop_api: trio.Event) -> str:
+    """Venues first, so that a takeover finds them warm; the API last, so that it never lies.  Its address."""
+    settings = node.settings
+    for name, venue in sorted(settings.venues.items()):
+        rng = random.Random()  # noqa: S311 - jitter of reconnection, no secret
+        port: VenuePort = await nursery.start(
+            run_adapter, venue_settings(settings, venue), node.pump, mono_now, wall_now, rng
+        )
+        node.ports[name] = port
+        node.leader.add_venue(port)
+    await nursery.start(node.cluster.run)
+    nursery.start_soon(node.pump.run)
+    nursery.start_soon(_keep_gauges, node)
+    view = make_view(node)
+    api: str = await nursery.start(serve_api, place_of(settings), view, node.metrics.text, node.log, stop_api)
+    nursery.start_soon(_ask_peers, node)
+    return api
+
+
+async def _stop(node: Node) -> None:
+    """Hand over, if this node is active and can; for so long at most."""
+    done = trio.Event()
+
+    def on_result(_result: ActionResult) -> None:
+        done.set()
+
+    with trio.move_on_after(STOP_WITHIN):
+        node.leader.stop(on_result)
+        await done.wait()
+
+
+def make_view(node: Node) -> View:
+    """The node as its API shows it."""
+    settings = node.settings
+    return View(
+        node=node.name,
+        version=__version__,
+        cluster_name=settings.node.cluster_name,
+        state=node.machine.state,
+        store=node.store,
+        leader=node.leader,
+        cluster_status=node.cluster.status,
+        ports=node.ports,
+        board=node.board,
+        marks=node.marks,
+        apis={name: f"https://{peer.api}" for name, peer in settings.peers.items()},
+        accounts={str(v.name): str(v.account) for v in settings.venues.values()},
+    )
+
+
+async def _keep_gauges(node: Node) -> None:
+    while True:
+        leader = node.leader.status()
+        node.reporter.gauges(
+            node.cluster.status(), gate_open=leader.gate_open, gate_reason=leader.gate_reason, active=leader.active
+        )
+        await trio.sleep(GAUGES_EVERY)
+
+
+async def _ask_peers(node: Node) -> None:
+    settings = node.settings
+    trust = ssl.create_default_context(cafile=str(settings.tls.ca))
+    token = settings.api.viewer_file.read_text().strip()
+    apis = {name: f"https://{peer.api}" for name, peer in settings.others.items()}
+    await keep_asking(node.board, apis, trust, token)

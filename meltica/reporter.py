@@ -1,0 +1,171 @@
+"""Reporter: what happens in a node, as metrics and as lines of its log.
+
+Only the translation of applied entries, roles and the leader's events into `telemetry` may live here.  Before an
+intent can be sent, a line says at which time this node had applied its entry: the checkers judge *intent first* by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from attrs import define, field
+from structlog.typing import FilteringBoundLogger
+
+from cluster.types import Applied, AppliedEntry, Outcome, Role, RoleChanged
+from cluster.types import Status as ClusterStatus
+from meltica.core.events import AuthorityEvent, CommandResult, OrderEvent, RiskEvent
+from meltica.core.state import State
+from meltica.core.values import Nanos, Venue
+from meltica.pump import intents_of, words
+from meltica.telemetry.observer import NodeObserver
+from meltica.venues.base import MarketEvent, PublicTrade
+
+SLOW_STEP: Final = 50_000_000  # nanoseconds: the event loop was held for so long by one step of replication
+
+
+@define(eq=False)
+class Reporter:
+    """Implements `cluster.driver.NodeObserver` and `leader.ports.Observer`."""
+
+    log: FilteringBoundLogger
+    observer: NodeObserver
+    mono: Callable[[], Nanos]
+    wall: Callable[[], Nanos]
+    node: str
+    state: State | None = None
+    _phase: tuple[int, str] = field(default=(0, ""))
+
+    # --- replication ------------------------------------------------------------------------------------------
+
+    def synced(self, duration: int) -> None:
+        """One sync of the disk."""
+        self.observer.fsync(duration)
+
+    def outcome(self, duration: int, outcome: Outcome) -> None:
+        """From a proposal to its outcome."""
+        if isinstance(outcome, Applied):
+            self.observer.commit_latency(duration)
+
+    def stepped(self, duration: int) -> None:
+        """One step of replication."""
+        if duration > SLOW_STEP:
+            self.observer.loop_stall(duration)
+
+    def on_role(self, change: RoleChanged) -> None:
+        """A role changed."""
+        self.observer.role(str(change.role), int(change.term))
+        self.log.info(
+            "role changed",
+            role=str(change.role),
+            term=int(change.term),
+            leader=change.leader,
+            reason=change.reason,
+            mono_ns=self.mono(),
+        )
+
+    def on_applied(self, entry: AppliedEntry) -> None:
+        """An entry was applied; called before anything of it is sent."""
+        if entry.own:
+            intents = intents_of(entry)
+            if intents:
+                self.log.info(
+                    "intents_applied",
+                    index=int(entry.index),
+                    term=int(entry.term),
+                    mono_ns=self.mono(),
+                    proposed_mono_ns=entry.proposed,
+                    intents=intents,
+                )
+        for result in entry.results:
+            if isinstance(result, CommandResult):
+                self._result(result)
+
+    def _result(self, result: CommandResult) -> None:
+        if result.rejection is not None:
+            if result.kind == "submit":
+                self.observer.order_outcome("risk_rejected")
+            self.log.info(
+                "command rejected",
+                kind=result.kind,
+                index=int(result.index),
+                code=result.rejection.code,
+                text=result.rejection.text,
+            )
+        for event in result.events:
+            match event:
+                case OrderEvent():
+                    self.observer.order_outcome(str(event.kind))
+                    if event.kind == "lapsed":
+                        self.observer.lapsed(1)
+                case RiskEvent():
+                    self.observer.trading(str(event.trading))
+                    self.log.warning("risk state changed", trading=str(event.trading), cause=event.cause)
+                case AuthorityEvent():
+                    self.observer.epoch(int(event.epoch), active=event.what == "taken" and event.node == self.node)
+                    self.log.info("authority", what=event.what, epoch=int(event.epoch), holder=event.node)
+                case _:
+                    pass
+
+    # --- the leader -------------------------------------------------------------------------------------------
+
+    def event(self, name: str, fields: Mapping[str, object]) -> None:
+        """See `leader.ports.Observer`: measured ones become metrics, all become lines."""
+        ns = fields.get("ns")
+        if isinstance(ns, int):
+            self._measured(name, ns)
+        if name in ("sent", "answered"):
+            self.log.debug(name, **words(fields))
+        else:
+            self.log.info(name, **words(fields))
+
+    def _measured(self, name: str, ns: int) -> None:
+        if name == "sent":
+            self.observer.sent(ns)
+        elif name == "answered":
+            self.observer.acknowledged(ns)
+        elif name == "tick_to_send":
+            self.observer.tick_to_send(ns)
+
+    def alert(self, name: str, text: str) -> None:
+        """See `leader.ports.Observer`."""
+        self.log.error("alert", alert=name, text=text)
+
+    # --- by the clock -----------------------------------------------------------------------------------------
+
+    def on_market(self, venue: Venue, event: MarketEvent) -> None:
+        """A public stream spoke; prints are enough to know that it lives."""
+        if isinstance(event, PublicTrade):
+            self.observer.stream_event(venue, "market", self.wall())
+
+    def on_stall(self, duration: Nanos) -> None:
+        """The event loop stood still."""
+        self.observer.loop_stall(duration)
+        self.log.warning("the event loop stood still", ns=int(duration))
+
+    def gauges(self, status: ClusterStatus, *, gate_open: bool, gate_reason: str, active: bool) -> None:
+        """What is read rather than counted; called once a second."""
+        self.observer.loop_tick(self.wall())
+        self.observer.role(str(status.role), int(status.term))
+        self.observer.indexes(int(status.last_index), int(status.committed_index), int(status.applied_index))
+        for peer in status.peers:
+            self.observer.peer(peer.name, connected=peer.connected)
+        self.observer.gate(open=gate_open, reason=gate_reason)
+        if self.state is not None:
+            self._state_gauges(self.state, active=active and status.role is Role.LEADER)
+
+    def _state_gauges(self, state: State, *, active: bool) -> None:
+        epoch = state.epoch
+        self.observer.epoch(int(epoch.epoch) if epoch else 0, active=active)
+        self.observer.trading(str(state.risk.trading))
+        doubtful = sum(1 for intent in state.intents.values() if intent.in_doubt)
+        self.observer.order_counts(open_orders=len(state.live_orders()), in_doubt=doubtful)
+        for (venue, _, symbol), position in state.positions.items():
+            mark = state.references.get((venue, symbol))
+            self.observer.position(
+                venue,
+                symbol,
+                quantity=position.quantity,
+                realised=position.realised,
+                unrealised=None if mark is None else position.unrealised(mark),
+            )

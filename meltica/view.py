@@ -1,0 +1,495 @@
+"""View: a node as its HTTP API shows it; implements `api.ports.NodeView`.
+
+Only reading may live here, and turning operators' wishes into the leader's words; what a wish does is decided by the
+leader and by `core.apply`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import trio
+from attrs import define, field
+
+from cluster.store import Store
+from cluster.types import LogIndex, Role
+from cluster.types import Status as ClusterStatus
+from meltica.api.ports import (
+    Action,
+    ActionOutcome,
+    CancelOrders,
+    Check,
+    HaltTrading,
+    KillTrading,
+    NodeHealth,
+    OutcomeKind,
+    Page,
+    Promote,
+    ReduceOnly,
+    ResumeTrading,
+    Row,
+    SetMode,
+    Stamp,
+    SubmitOrder,
+    Wish,
+)
+from meltica.core import commands
+from meltica.core.orders import Asked, Order
+from meltica.core.state import State
+from meltica.core.values import Account, Epoch, Nanos, NodeName, OrderType, Price, Quantity, Venue, text_of
+from meltica.leader import ports as leader_ports
+from meltica.leader.leader import Leader
+from meltica.leader.status import LeaderStatus
+from meltica.peers import PeerBoard
+from meltica.venues.base import MarketEvent, Ticker, VenuePort
+
+SCHEMA: Final = "meltica.status/1"
+ACT_WITHIN: Final = 8.0  # seconds; less than the command line's own patience
+FRESH_NS: Final = 2_000_000_000  # a node that heard a leader so lately is up to date
+AUDIT_SCAN: Final = 20_000  # audit records looked through for one page of fills
+
+
+@define(eq=False)
+class Marks:
+    """The newest mid price of each symbol, for reading only."""
+
+    mids: dict[tuple[str, str], Price] = field(factory=dict)
+
+    def on_market(self, venue: Venue, event: MarketEvent) -> None:
+        """A public stream spoke."""
+        if isinstance(event, Ticker):
+            self.mids[venue, event.symbol] = event.mid
+
+    def of(self, venue: str, symbol: str) -> Price | None:
+        """None before the first ticker."""
+        return self.mids.get((venue, symbol))
+
+
+@define(eq=False)
+class View:
+    """See the module.  Holds nothing of its own but where to look."""
+
+    node: str
+    version: str
+    cluster_name: str
+    state: State
+    store: Store
+    leader: Leader
+    cluster_status: Callable[[], ClusterStatus]
+    ports: Mapping[str, VenuePort]
+    board: PeerBoard
+    apis: Mapping[str, str]
+    marks: Marks
+    accounts: Mapping[str, str] = field(factory=dict)
+
+    @property
+    def name(self) -> str:
+        """This node's name."""
+        return self.node
+
+    # --- reads ------------------------------------------------------------------------------------------------
+
+    def stamp(self) -> Stamp:
+        """Now."""
+        heard = self._caught_up_at()
+        age = None if heard is None else max(0, time.monotonic_ns() - heard)
+        return Stamp(time.time_ns(), int(self.state.index), age)
+
+    def _caught_up_at(self) -> int | None:
+        """The mono time at which this node last knew that it was up to date: it leads, or heard who leads."""
+        status = self.cluster_status()
+        if status.role is Role.LEADER:
+            return time.monotonic_ns()
+        return next((peer.heard for peer in status.peers if peer.name == status.leader), None)
+
+    def status(self) -> Row:
+        """The document of contracts.md section 3."""
+        state, epoch = self.state, self.state.epoch
+        leader = self.leader.status()
+        return {
+            "schema": SCHEMA,
+            "cluster": state.cluster,
+            "name": self.cluster_name,
+            "served_by": self.node,
+            "as_of": {"wall_ns": time.time_ns(), "index": int(state.index)},
+            "trading": str(state.risk.trading),
+            "mode": str(state.mode),
+            "active": self._active(leader),
+            "epoch": int(epoch.epoch) if epoch else 0,
+            "nodes": self._nodes(leader),
+            "venues": [self._venue(name, port) for name, port in sorted(self.ports.items())],
+            "orders": self._order_counts(),
+            "positions": self.positions(),
+            "risk": self._risk(),
+            "chain": str(state.chain),
+            "gate": {"open": leader.gate_open, "reason": leader.gate_reason},
+            **({"waiting": leader.waiting} if leader.waiting else {}),
+        }
+
+    def _active(self, leader: LeaderStatus) -> str | None:
+        """Who holds authority: this node by its own word, another by the log's and its own."""
+        if leader.active:
+            return self.node
+        return self.board.active()
+
+    def own_row(self) -> dict[str, object]:
+        """This node's line in `nodes`."""
+        return self._own(self.leader.status())
+
+    def _own(self, leader: LeaderStatus) -> dict[str, object]:
+        status = self.cluster_status()
+        return {
+            "name": self.node,
+            "reachable": True,
+            "role": str(status.role),
+            "term": int(status.term),
+            "last_index": int(status.last_index),
+            "committed_index": int(status.committed_index),
+            "applied_index": int(status.applied_index),
+            "state_digest": self.state.digest(),
+            "digest_index": int(self.state.index),
+            "active": leader.active,
+            "promotable": leader.promotable,
+            "why_not": leader.why_not,
+            "phase": str(leader.phase),
+            "version": self.version,
+        }
+
+    def _nodes(self, leader: LeaderStatus) -> list[dict[str, object]]:
+        rows = {**self.board.rows(), self.node: self._own(leader)}
+        return [rows[name] for name in sorted(rows)]
+
+    def _venue(self, name: str, port: VenuePort) -> Row:
+        health = port.health()
+        now = time.monotonic_ns()
+        heard = health.user_heard
+        offset = health.clock_offset
+        return {
+            "name": name,
+            "connected": health.ready,
+            "refused": health.refused,
+            "stream_age_s": None if heard is None else round((now - heard) / 1e9, 3),
+            "clock_offset_s": None if offset is None else round(offset / 1e9, 6),
+        }
+
+    def _order_counts(self) -> dict[str, int]:
+        live = self.state.live_orders()
+        doubtful = (Asked.SUBMIT_IN_DOUBT, Asked.CANCEL_IN_DOUBT, Asked.AMEND_IN_DOUBT)
+        return {
+            "open": len(live),
+            "in_doubt": sum(1 for order in live if order.asked in doubtful or order.state == "absent"),
+        }
+
+    def _risk(self) -> Row:
+        risk = self.state.risk
+        return {
+            "index": int(risk.index),
+            "killed": risk.killed,
+            "halts": [_cause(one) for one in risk.halts.values()],
+            "reduces": [_cause(one) for one in risk.reduces.values()],
+        }
+
+    def orders(self, *, closed: bool) -> Sequence[Row]:
+        """Orders, newest first."""
+        chosen = [o for o in self.state.orders.values() if closed or o.live]
+        return [_order(order) for order in sorted(chosen, key=lambda o: o.id, reverse=True)]
+
+    def positions(self) -> Sequence[Row]:
+        """Positions with their profit at the current mark."""
+        rows = []
+        for (venue, account, symbol), position in sorted(self.state.positions.items()):
+            mark = self.marks.of(venue, symbol)
+            rows.append(
+                {
+                    "venue": venue,
+                    "account": account,
+                    "symbol": symbol,
+                    "quantity": text_of(position.quantity),
+                    "traded": text_of(position.traded),
+                    "average_price": text_of(position.average_price),
+                    "realised": text_of(position.realised),
+                    "mark": None if mark is None else text_of(mark),
+                    "unrealised": None if mark is None else text_of(position.unrealised(mark)),
+                    "fees": {asset: text_of(fee) for asset, fee in sorted(position.fees.items())},
+                }
+            )
+        return rows
+
+    def fills(self, after: int, limit: int) -> Page:
+        """Fills in the order in which the log took them; `seq` is the entry's index."""
+        rows: list[Row] = []
+        scanned = after
+        for index, _, raw in self.store.audit(LogIndex(after), AUDIT_SCAN):
+            if len(rows) >= limit and index != scanned:
+                return Page(rows, scanned)
+            scanned = int(index)
+            record = json.loads(raw)
+            if record["kind"] == "fill_seen" and record["result"]["accepted"]:
+                rows.append(self._fill(record))
+        return Page(rows, scanned if scanned > after else None)
+
+    def _fill(self, record: Mapping[str, Any]) -> Row:
+        command = record["command"]
+        keys = ("venue", "symbol", "trade_id", "order", "side", "price", "quantity", "fee", "fee_asset", "maker")
+        order = self.state.orders.get(command.get("order"))
+        return {
+            "seq": record["index"],
+            **{key: command.get(key) for key in keys},
+            "strategy": order.strategy if order else None,
+            "index": record["index"],
+        }
+
+    def audit(self, after: int, limit: int) -> Page:
+        """Audit records; `seq` is the entry's index, so that an entry is never cut in two."""
+        rows: list[Row] = []
+        last = after
+        for index, _, raw in self.store.audit(LogIndex(after), AUDIT_SCAN):
+            if len(rows) >= limit and index != last:
+                return Page(rows, last)
+            last = int(index)
+            rows.append(_audit(json.loads(raw)))
+        return Page(rows, last if rows else None)
+
+    def strategies(self) -> Sequence[Row]:
+        """Every strategy of the settings."""
+        live = self.state.live_orders()
+        rows = []
+        for one in self.leader.status().strategies:
+            record = self.state.strategies.get(one.strategy)
+            rows.append(
+                {
+                    "id": one.strategy,
+                    "kind": one.kind,
+                    "running": one.running,
+                    "stopped": (record.stopped if record else "") or one.stopped,
+                    "gap": str(record.policy.gap) if record else None,
+                    "gap_after_ms": record.policy.gap_after // 1_000_000 if record else None,
+                    "orders": sum(1 for order in live if order.strategy == one.strategy),
+                }
+            )
+        return rows
+
+    def health(self) -> NodeHealth:
+        """What the health paths answer."""
+        status, leader = self.cluster_status(), self.leader.status()
+        heard = self._caught_up_at()
+        fresh = heard is not None and time.monotonic_ns() - heard < FRESH_NS
+        lag = int(status.committed_index) - int(status.applied_index)
+        checks = [
+            Check("journal", status.stalled is None, status.stalled or ""),
+            Check("leader_known", status.leader is not None, "" if status.leader else "no leader is known"),
+            Check("caught_up", fresh and lag == 0, f"{lag} entries behind" if lag else ""),
+        ]
+        checks += [
+            Check(f"venue_{name}", port.health().ready, port.health().refused or "")
+            for name, port in sorted(self.ports.items())
+        ]
+        return NodeHealth(status.stalled is None, tuple(checks), leader.active, leader.promotable and not leader.active)
+
+    def leader_api(self) -> str | None:
+        """Where the leader's API is."""
+        leader = self.cluster_status().leader
+        return None if leader is None else self.apis.get(leader)
+
+    def leads(self) -> bool:
+        """Whether this node is the leader, to its own knowledge."""
+        return self.cluster_status().role is Role.LEADER
+
+    # --- actions ----------------------------------------------------------------------------------------------
+
+    async def act(self, action: Action) -> ActionOutcome:
+        """Do it here, or say why not."""
+        wish = _translated(action, self)
+        if isinstance(wish, str):
+            return ActionOutcome(OutcomeKind.REFUSED, wish)
+        if action.dry_run:
+            return self._dry_run(action.wish)
+        found: list[leader_ports.ActionResult] = []
+        heard = trio.Event()
+
+        def on_result(result: leader_ports.ActionResult) -> None:
+            found.append(result)
+            heard.set()
+
+        self.leader.act(wish, on_result)
+        with trio.move_on_after(ACT_WITHIN):
+            await heard.wait()
+        if not found:
+            return ActionOutcome(
+                OutcomeKind.UNKNOWN,
+                f"no outcome within {ACT_WITHIN:g} s",
+                "look with `meltica status`, then retry with the same --request-id: a retry is safe",
+            )
+        return _outcome(found[0])
+
+    def _dry_run(self, wish: Wish) -> ActionOutcome:
+        leader = self.leader.status()
+        if isinstance(wish, KillTrading) and wish.without_quorum:
+            return ActionOutcome(OutcomeKind.DONE, f"would cancel every open order of ours from {self.node}")
+        if not self.leads():
+            return ActionOutcome(OutcomeKind.NO_LEADER, f"{self.node} does not lead", "ask again in a moment")
+        if isinstance(wish, Promote):
+            return self._dry_promote(wish, leader)
+        if isinstance(wish, ResumeTrading) and wish.risk_index != self.state.risk.index:
+            return ActionOutcome(
+                OutcomeKind.REFUSED,
+                f"the risk state is at index {self.state.risk.index}, not {wish.risk_index}",
+                "look at `meltica status` again, then resume what you see",
+            )
+        live = len(self.state.live_orders())
+        return ActionOutcome(
+            OutcomeKind.DONE,
+            f"would be committed in epoch {leader.epoch}; trading is {self.state.risk.trading}, {live} orders are open",
+        )
+
+    def _dry_promote(self, wish: Promote, leader: LeaderStatus) -> ActionOutcome:
+        rows = self.board.rows()
+        if wish.node in (None, self.node) and leader.active:
+            return ActionOutcome(OutcomeKind.REFUSED, f"{self.node} is active already")
+        row = rows.get(wish.node or "")
+        if wish.node != self.node and row is not None and not row.get("promotable"):
+            return ActionOutcome(
+                OutcomeKind.REFUSED, f"{wish.node} is not promotable: {row.get('why_not') or 'unknown'}"
+            )
+        to = wish.node or self.board.standby_ready() or self.node
+        return ActionOutcome(OutcomeKind.DONE, f"{self.node} would hand over to {to}")
+
+
+def _cause(record: Any) -> Row:
+    return {"cause": record.cause, "by": record.actor, "reason": record.reason, "wall_ns": int(record.at)}
+
+
+def _order(order: Order) -> Row:
+    return {
+        "id": order.id,
+        "strategy": order.strategy,
+        "venue": order.venue,
+        "symbol": order.symbol,
+        "side": str(order.side),
+        "type": str(order.order_type),
+        "quantity": text_of(order.quantity),
+        "price": None if order.price is None else text_of(order.price),
+        "filled": text_of(order.filled),
+        "state": str(order.state),
+        "asked": str(order.asked),
+        "to_be_gone": order.to_be_gone,
+        "venue_order_id": order.venue_order_id,
+        "epoch": int(order.epoch),
+        "index": int(order.index),
+        "wall_ns": int(order.at),
+    }
+
+
+def _audit(record: Mapping[str, Any]) -> Row:
+    command = record["command"] if record["kind"] != "garbage" else {}
+    by = command.get("by") or {}
+    result = record["result"]
+    return {
+        "seq": record["index"],
+        "index": record["index"],
+        "term": record["term"],
+        "place": record["place"],
+        "kind": record["kind"],
+        "by": by.get("actor", ""),
+        "reason": by.get("reason", "") or command.get("reason", ""),
+        "rejection": None if result["accepted"] else f"{result.get('code')}: {result.get('text')}",
+        "wall_ns": record["at"],
+        "chain": record["chain"],
+    }
+
+
+def _translated(action: Action, view: View) -> leader_ports.OperatorAction | str:
+    """The wish in the leader's words; a text says why it can't be one."""
+    wish, by = action.wish, action.by
+    if isinstance(wish, Promote):
+        to = None if wish.node is None else NodeName(wish.node)
+        if to is not None and to not in view.apis:
+            return f"there is no node {to}: choose one of {', '.join(sorted(view.apis))}"
+        return leader_ports.Promote(by, to, None if wish.epoch is None else Epoch(wish.epoch))
+    if isinstance(wish, KillTrading) and wish.without_quorum:
+        return leader_ports.WithoutQuorum(by)
+    command = _command(wish, by, view)
+    return command if isinstance(command, str) else leader_ports.Order(command)
+
+
+def _command(wish: Wish, by: commands.By, view: View) -> commands.Command | str:
+    epoch = Epoch(0)  # the leader fills epoch and time in
+    at = Nanos(0)
+    match wish:
+        case HaltTrading():
+            return commands.Halt(epoch, at, wish.cause, wish.leave_quotes, by)
+        case ReduceOnly():
+            return commands.Reduce(epoch, at, wish.cause, by)
+        case ResumeTrading():
+            return commands.Resume(epoch, at, wish.causes, wish.risk_index, by)
+        case KillTrading():
+            return commands.Kill(epoch, at, wish.cause, by)
+        case SetMode():
+            return commands.ModeSet(epoch, at, wish.mode, by)
+        case CancelOrders():
+            if wish.order is not None:
+                return commands.Cancel(epoch, at, wish.order, by.reason, by)
+            return commands.CancelAll(epoch, at, by.reason, wish.strategy, wish.symbol, by)
+        case SubmitOrder():
+            return _submit(wish, by, view)
+        case _:
+            return f"{type(wish).__name__} is no action"
+
+
+def _submit(wish: SubmitOrder, by: commands.By, view: View) -> commands.Command | str:
+    account = view.accounts.get(wish.venue)
+    if account is None:
+        return f"there is no venue {wish.venue}: choose one of {', '.join(sorted(view.accounts))}"
+    if wish.order_type is OrderType.LIMIT and wish.price is None:
+        return "a limit order needs a price"
+    return commands.Submit(
+        epoch=Epoch(0),
+        at=Nanos(0),
+        strategy=wish.strategy,
+        venue=wish.venue,
+        account=Account(account),
+        symbol=wish.symbol,
+        side=wish.side,
+        order_type=wish.order_type,
+        quantity=Quantity(wish.quantity),
+        price=None if wish.price is None else Price(wish.price),
+        time_in_force=wish.time_in_force,
+        post_only=wish.post_only,
+        reference=Price(wish.price or Quantity(wish.quantity)),
+        book_age=Nanos(0),
+        by=by,
+    )
+
+
+def _outcome(result: leader_ports.ActionResult) -> ActionOutcome:
+    match result:
+        case leader_ports.Done():
+            return _done(result)
+        case leader_ports.Refused():
+            return ActionOutcome(OutcomeKind.REFUSED, result.text, detail={"code": result.code})
+        case leader_ports.NotActive():
+            where = f"; {result.leader} does" if result.leader else ""
+            return ActionOutcome(OutcomeKind.NO_LEADER, f"this node does not lead{where}", "ask again in a moment")
+        case leader_ports.InQuestion():
+            return ActionOutcome(
+                OutcomeKind.UNKNOWN, result.reason, "look with `meltica status`, then retry with the same --request-id"
+            )
+
+
+def _done(result: leader_ports.Done) -> ActionOutcome:
+    applied = result.result
+    if applied is not None and applied.rejection is not None:
+        rejection = applied.rejection
+        limit = f" ({rejection.limit}: {rejection.value}, bound {rejection.bound})" if rejection.limit else ""
+        return ActionOutcome(
+            OutcomeKind.REFUSED, f"{rejection.text}{limit}", index=result.index, detail={"code": rejection.code}
+        )
+    detail: dict[str, object] = {}
+    if applied is not None:
+        detail["duplicate"] = applied.duplicate
+        if applied.order is not None:
+            detail["order"] = applied.order
+    return ActionOutcome(OutcomeKind.DONE, result.message, index=result.index, detail=detail)
