@@ -67,6 +67,7 @@ class Desk:
         self._next = 0
         self._outstanding: dict[int, Outstanding] = {}
         self._again: list[Again] = []
+        self.on_quiet: Callable[[], None] = _nothing  # called when the last outcome is known
 
     @property
     def epoch(self) -> Epoch:
@@ -97,6 +98,8 @@ class Desk:
             self._outstanding.pop(token, None)
             if on_outcome is not None:
                 on_outcome(outcome)
+            if not self.outstanding:
+                self.on_quiet()
 
         self.cluster.propose(command, done)
 
@@ -157,3 +160,7 @@ def describe(outcome: Outcome) -> str:
     if result is not None and result.rejection is not None:
         return f"rejected: {result.rejection.text}"
     return "applied"
+
+
+def _nothing() -> None:
+    """Nobody waits."""

@@ -166,6 +166,11 @@ class Dispatch:
         """Sends without an answer."""
         return len(self._flights)
 
+    @property
+    def has_lapses(self) -> bool:
+        """Whether `flush` has something to commit."""
+        return bool(self._lapsed) and self._desk.can_propose
+
     def has(self, intent: ClientOrderId) -> bool:
         """Whether an answer to it is still to come on this node."""
         return intent in self._flights

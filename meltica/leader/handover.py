@@ -61,6 +61,12 @@ class Handover:
         """Where it stands."""
         return None if self._running is None else self._running.step
 
+    @property
+    def ready(self) -> bool:
+        """Whether the drain has nothing left to wait for."""
+        draining = self.step is Step.DRAINING
+        return draining and not self._dispatch.in_flight and not self._desk.outstanding
+
     def begin(self, to: NodeName, reason: str, on_result: OnResult, *, release: bool) -> None:
         """Hand over to `to`.  Without `release` (authority was never taken) only the lead is transferred."""
         desk = self._desk

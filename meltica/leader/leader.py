@@ -92,6 +92,7 @@ class Leader:
         self._upkeep = Upkeep(desk, self._host.market, self._dispatch.has, self._recon.want, self._host.known())
         self._mandate = Mandate(desk)
         self._handover = Handover(desk, self._dispatch)
+        desk.on_quiet = lambda: self._handover.work(desk.mono())
         self._intake = Intake(desk, self._host.market, self._why_no_submit)
         self._dropcopy = DropCopy(settings.drop_copy_after)
         self._results: list[CommandResult] = []
@@ -397,7 +398,7 @@ class Leader:
         desk = self._desk
         now = desk.mono()
         every = desk.settings.watch_every if desk.gate.leading is not None else desk.settings.idle_every
-        if self._results or self._start_due:
+        if self._results or self._start_due or self._dispatch.has_lapses or self._handover.ready:
             return now
         dues = [
             Nanos(now + every),

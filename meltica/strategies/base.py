@@ -1,7 +1,7 @@
 """Strategy: the one class that a strategy's author writes, and what it sees of the world.
 
-Only the base class, the context's protocol, the values that cross between them and two roundings may live here.  Callbacks
-run on the active node alone, one at a time, and must return at once: a strategy that raises or dawdles is
+Only the base class, the context's protocol, the values that cross between them and two roundings may live here.
+Callbacks run on the active node alone, one at a time, and must return at once: a strategy that raises or dawdles is
 stopped and its orders are cancelled.  What must outlive a failover goes into `checkpoint`.
 """
 

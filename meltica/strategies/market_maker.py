@@ -22,11 +22,11 @@ ONE: Final = Decimal(1)
 
 @frozen
 class Quoting:
-    """How to quote.  `size` and `inventory` are in units of base."""
+    """How to quote.  Money is in units of the quote asset, so that one setting fits every symbol."""
 
-    size: Quantity
-    inventory: Quantity  # further than this from `target`, one side only
-    target: Decimal | None = None  # the inventory to lean towards; None: what was held at the start
+    order_value: Decimal = Decimal(100)  # of one quote
+    inventory_value: Decimal = Decimal(1000)  # further than this from the target, one side only
+    target: Decimal | None = None  # units of base to lean towards; None: what was held at the first start
     edge_ticks: int = 0  # distance from the best price on our side; 0 joins it
     skew_ticks: int = 3  # how far a full inventory shifts both quotes
     requote: Nanos = Nanos(250_000_000)
@@ -96,7 +96,7 @@ class MarketMaker(Strategy):
 
     def _wanted(self, context: Context, ticker: Ticker, rules: InstrumentSeen, side: Side) -> Quote | None:
         quoting = self._quoting
-        lean = self._lean(context, ticker.symbol)
+        lean = self._lean(context, ticker)
         if (side is Side.BUY and lean >= ONE) or (side is Side.SELL and lean <= -ONE):
             return None  # full
         shift = rules.tick * (lean * quoting.skew_ticks).to_integral_value()
@@ -108,15 +108,17 @@ class MarketMaker(Strategy):
             price = max(ceil_to(ticker.ask + edge - shift, rules.tick), ticker.bid + rules.tick)
             funds = context.available(rules.base)
         funds += sum((each.leaves for each in context.working(ticker.symbol) if each.side is side), Decimal(0))
-        quantity = floor_to(min(Decimal(quoting.size), funds), rules.step)
-        if price <= 0 or quantity < rules.min_quantity or quantity * price < rules.min_notional:
+        if price <= 0:
+            return None
+        quantity = floor_to(min(quoting.order_value / price, funds), rules.step)
+        if quantity < rules.min_quantity or quantity * price < rules.min_notional:
             return None
         return Quote(side, Price(price), Quantity(quantity))
 
-    def _lean(self, context: Context, symbol: Symbol) -> Decimal:
+    def _lean(self, context: Context, ticker: Ticker) -> Decimal:
         """Inventory away from its target, as a part of what is allowed, from -1 to 1."""
-        away = context.position(symbol) - self._targets.get(symbol, Decimal(0))
-        return max(-ONE, min(ONE, away / self._quoting.inventory))
+        away = context.position(ticker.symbol) - self._targets.get(ticker.symbol, Decimal(0))
+        return max(-ONE, min(ONE, away * ticker.mid / self._quoting.inventory_value))
 
     def checkpoint(self) -> str:
         """The targets: a successor must lean towards the same inventory, not towards what it finds."""
