@@ -15,7 +15,7 @@ from attrs import define
 from meltica.paper import ledger, render
 from meltica.paper.answers import MILLISECOND
 from meltica.paper.calls import Conn
-from meltica.paper.faults import Subject
+from meltica.paper.faults import Subject, Target
 from meltica.paper.floor import Floor
 from meltica.paper.ports import ConnId, Frame, Times
 from meltica.paper.types import BalanceChange, BestChange, DepthChange, ExchangeEvent, Execution, Print
@@ -26,10 +26,11 @@ MarketEvent = DepthChange | BestChange | Print
 
 @define
 class _Held:
-    """A user event that waits to be overtaken."""
+    """A user event that waits to be overtaken by another that its fault strikes."""
 
     conn: Conn
     text: str
+    target: Target
 
 
 class Hub:
@@ -150,14 +151,15 @@ class Hub:
             return
         swap = None if conn.id in self._held else faults.strike("reorder_events", subject)
         if swap is not None:
-            held = self._held[conn.id] = _Held(conn, text)
-            self._floor.agenda.put(now.mono_ns + swap.params["delay_ms"] * MILLISECOND, partial(self._flush, held))
+            waits = self._held[conn.id] = _Held(conn, text, swap.target)
+            self._floor.agenda.put(now.mono_ns + swap.params["delay_ms"] * MILLISECOND, partial(self._flush, waits))
             return
         copies = 2 if faults.strike("duplicate_event", subject) is not None else 1
         for _ in range(copies):
             self._floor.emit(conn, Frame(conn.id, text))
-        if conn.id in self._held:
-            self._flush(self._held[conn.id], now)
+        held = self._held.get(conn.id)
+        if held is not None and held.target.matches(subject):
+            self._flush(held, now)
 
     def _flush(self, held: _Held, _now: Times) -> None:
         if self._held.get(held.conn.id) is held:
