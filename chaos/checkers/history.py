@@ -68,8 +68,9 @@ class VenueFill:
 
 @frozen
 class VenueOrder:
-    """An order's last state at the venue."""
+    """An order's last state at the venue.  A venue's order ids are unique within a symbol only."""
 
+    symbol: str
     order_id: str
     placed_as: str
     status: str
@@ -110,6 +111,7 @@ class NodeOrder:
     """An order of ours as one node's final state has it."""
 
     client_order_id: str
+    symbol: str
     venue_order_id: str | None
     state: str  # OrderState's word
     filled: Decimal
@@ -189,14 +191,14 @@ def orders_of(ledger: Iterable[Mapping[str, Any]], account: str) -> tuple[VenueO
 
     An order is known by the client id under which it was first shown: a cancel renames it later.
     """
-    first: dict[str, str] = {}
-    last: dict[str, VenueOrder] = {}
+    first: dict[tuple[str, str], str] = {}
+    last: dict[tuple[str, str], VenueOrder] = {}
     for record in ledger:
         if record["type"] != "order" or record["account"] != account:
             continue
-        order_id = str(record["order_id"])
-        placed_as = first.setdefault(order_id, record["client_order_id"])
-        last[order_id] = VenueOrder(order_id, placed_as, record["status"], Decimal(record["executed_quantity"]))
+        key = (record["symbol"], str(record["order_id"]))
+        placed_as = first.setdefault(key, record["client_order_id"])
+        last[key] = VenueOrder(*key, placed_as, record["status"], Decimal(record["executed_quantity"]))
     return tuple(last.values())
 
 

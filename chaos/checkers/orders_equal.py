@@ -25,7 +25,7 @@ def orders_equal(history: History) -> Check:
     """Every order of the venue's ledger against every node, and every open order of a node against the venue."""
     violations = []
     looked_at = 0
-    at_venue = {order.order_id for order in history.orders if order.open}
+    at_venue = {(order.symbol, order.order_id) for order in history.orders if order.open}
     for node in history.nodes:
         held = {order.client_order_id: order for order in node.orders}
         for order in history.orders:
@@ -34,7 +34,7 @@ def orders_equal(history: History) -> Check:
         violations.extend(
             f"{node.name} believes {order.client_order_id} open; the venue does not"
             for order in node.orders
-            if order.state in OPEN and order.venue_order_id not in at_venue
+            if order.state in OPEN and (order.symbol, order.venue_order_id) not in at_venue
         )
     return Check("orders_equal", looked_at, tuple(violations))
 

@@ -129,6 +129,7 @@ def node_order(order: Order) -> NodeOrder:
     """An order as a checker reads it."""
     return NodeOrder(
         client_order_id=order.id,
+        symbol=order.symbol,
         venue_order_id=order.venue_order_id,
         state=str(order.state),
         filled=order.filled,

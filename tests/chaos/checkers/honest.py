@@ -54,8 +54,8 @@ AUDIT = (
     record(21, 2, "fill_seen", symbol="BTCUSDT", trade_id=7, order=SECOND),
 )
 ORDERS = (
-    NodeOrder(PLACED, "500", "cancelled", Decimal(0), in_doubt=False),
-    NodeOrder(SECOND, "501", "filled", Decimal("0.1"), in_doubt=False),
+    NodeOrder(PLACED, "BTCUSDT", "500", "cancelled", Decimal(0), in_doubt=False),
+    NodeOrder(SECOND, "BTCUSDT", "501", "filled", Decimal("0.1"), in_doubt=False),
 )
 COMMITS = {
     "n1": (LocalCommit(10, 1, 90, (PLACED,)), LocalCommit(12, 1, 190, (CANCEL,))),
@@ -75,8 +75,8 @@ def honest() -> History:
         ),
         fills=(FILL,),
         orders=(
-            VenueOrder("500", PLACED, "CANCELED", Decimal(0)),
-            VenueOrder("501", SECOND, "FILLED", Decimal("0.1")),
+            VenueOrder("BTCUSDT", "500", PLACED, "CANCELED", Decimal(0)),
+            VenueOrder("BTCUSDT", "501", SECOND, "FILLED", Decimal("0.1")),
         ),
         nodes=tuple(NodeHistory(name, 21, "d1", AUDIT, COMMITS[name], (FILL,), ORDERS) for name in ("n1", "n2", "n3")),
     )

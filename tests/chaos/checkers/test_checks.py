@@ -206,7 +206,7 @@ def test_an_order_that_a_node_does_not_know() -> None:
 
 def test_an_order_open_at_the_venue_alone() -> None:
     history = h.honest()
-    opened = (VenueOrder("500", h.PLACED, "NEW", Decimal(0)), history.orders[1])
+    opened = (VenueOrder("BTCUSDT", "500", h.PLACED, "NEW", Decimal(0)), history.orders[1])
     only(orders_equal(evolve(history, orders=opened)), "as cancelled, the venue as NEW")
 
 

@@ -38,6 +38,7 @@ def test_an_order_keeps_the_name_it_was_placed_under() -> None:
     rows = [
         {
             "type": "order",
+            "symbol": "BTCUSDT",
             "order_id": 9,
             "client_order_id": "a",
             "account": "main",
@@ -46,6 +47,7 @@ def test_an_order_keeps_the_name_it_was_placed_under() -> None:
         },
         {
             "type": "order",
+            "symbol": "BTCUSDT",
             "order_id": 9,
             "client_order_id": "b",
             "account": "main",
@@ -55,6 +57,12 @@ def test_an_order_keeps_the_name_it_was_placed_under() -> None:
     ]
     (order,) = orders_of(rows, "main")
     assert (order.placed_as, order.open, order.executed) == ("a", False, Decimal("0.5"))
+
+
+def test_one_order_id_on_two_symbols_is_two_orders() -> None:
+    row = {"type": "order", "order_id": 9, "account": "main", "status": "NEW", "executed_quantity": "0"}
+    rows = [{**row, "symbol": "BTCUSDT", "client_order_id": "a"}, {**row, "symbol": "ETHUSDT", "client_order_id": "b"}]
+    assert [order.placed_as for order in orders_of(rows, "main")] == ["a", "b"]
 
 
 def test_fills_keep_exact_amounts() -> None:
