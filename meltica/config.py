@@ -39,7 +39,7 @@ STRATEGY_KINDS: Final = ("market_maker", "momentum")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
-class ConfigErrors(Exception):  # noqa: N818 - it is many errors, and says so
+class ConfigErrors(Exception):
     """Every error of one settings file."""
 
     def __init__(self, file: Path, errors: tuple[ConfigError, ...]) -> None:

@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 
+import trio
 from attrs import frozen
 from quart import Response, request
 from quart_trio import QuartTrio
 from structlog.typing import FilteringBoundLogger
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, RequestTimeout
 
 from meltica.api.bodies import MAX_BODY, WISHES, BadBody, action_of
 from meltica.api.forward import FORWARDED_BY, Answer, Forwarder, no_leader
@@ -25,6 +26,7 @@ from meltica.api.ports import Action, ActionOutcome, KillTrading, NodeView, Page
 from meltica.api.tokens import Tokens
 from meltica.telemetry.metrics import CONTENT_TYPE
 
+DRAINED: Final = 1024 * 1024  # bytes; so much of a body that is too large is read, so that its sender hears why
 MAX_ROWS: Final = 1000
 DEFAULT_ROWS: Final = 100
 BODY_S: Final = 5.0  # an honest body is there at once
@@ -47,8 +49,7 @@ class Api:
 def build_app(api: Api) -> QuartTrio:
     """The ASGI application."""
     app = QuartTrio("meltica.api", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
-    app.config["BODY_TIMEOUT"] = BODY_S
+    app.config["MAX_CONTENT_LENGTH"] = DRAINED
     _guard(app, api)
     _health(app, api)
     _reads(app, api)
@@ -226,14 +227,29 @@ def _actions(app: QuartTrio, api: Api) -> None:
         if kind not in WISHES:
             message = f"there is no action {kind:.40}; there are {', '.join(WISHES)}"
             return _error(HTTPStatus.NOT_FOUND, "no_such_action", message, HELP_PATHS)
-        raw = await request.get_data()
+        raw = await _body()
         try:
-            action = action_of(kind, raw if isinstance(raw, bytes) else raw.encode(), role)
+            action = action_of(kind, raw, role)
         except BadBody as error:
             return _error(HTTPStatus.BAD_REQUEST, "bad_body", str(error), "Correct the body; nothing was done.")
-        return await _carry_out(api, kind, action, raw if isinstance(raw, bytes) else raw.encode())
+        return await _carry_out(api, kind, action, raw)
 
     app.add_url_rule("/api/v1/actions/<kind>", "act", act, methods=["POST"])
+
+
+async def _body() -> bytes:
+    """The request's body.  Raises RequestEntityTooLarge once all of a too large one was read, or RequestTimeout."""
+    kept = bytearray()
+    try:
+        with trio.fail_after(BODY_S):
+            async for chunk in request.body:
+                if len(kept) <= MAX_BODY:
+                    kept += chunk
+    except trio.TooSlowError:
+        raise RequestTimeout from None
+    if len(kept) > MAX_BODY:
+        raise RequestEntityTooLarge
+    return bytes(kept)
 
 
 async def _carry_out(api: Api, kind: str, action: Action, raw: bytes) -> Response:

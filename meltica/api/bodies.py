@@ -53,7 +53,7 @@ BIGGEST: Final = 2**63 - 1
 Word = TypeVar("Word", Mode, Side, OrderType, TimeInForce)
 
 
-class BadBody(ValueError):  # noqa: N818 - named like BadValue
+class BadBody(ValueError):
     """A body that asks for nothing that could be done; the message says why."""
 
 

@@ -19,7 +19,7 @@ from meltica.api.ports import Role
 TOKEN: Final = r"[A-Za-z0-9_.~+/=-]{32,256}"  # noqa: S105 - the form of one, not one
 
 
-class BadToken(ValueError):  # noqa: N818 - named like BadValue
+class BadToken(ValueError):
     """A token file whose content can't be a token; the message names the file, never the content."""
 
 
