@@ -136,7 +136,7 @@ def read_wide(value: object) -> Decimal:
 
 def write_decimal(value: Decimal) -> str:
     """The shortest plain form; raises BadValue where the reader would."""
-    text = text_of(value)
+    text = text_of(value) if type(value) is Decimal else "no decimal"
     if _NARROW(text):
         return text
     raise BadValue(f"expected a finite decimal of at most 18 digits a side, found {text:.60}")
@@ -194,17 +194,19 @@ class Form(Generic[T]):
     ) -> None:
         self.cls = cls
         self.kind = kind
-        names = [a.name for a in attrs.fields(cls)]  # type: ignore[arg-type] # attrs' own bound on its classes
         hints = typing.get_type_hints(cls)
+        names = [field.name for field in attrs.fields(cls)]  # type: ignore[arg-type] # attrs' own bound on its classes
+        # A field that is itself called `kind` (Discrepancy's) is written as `what`, beside the wire word.
+        written = {name: "what" if name == "kind" and kind is not None else name for name in names}
+        fields = sorted(names, key=written.__getitem__)
         pairs = {name: (special or {}).get(name) or pair_of(hints[name], scalars) for name in names}
-        fields = sorted(names)
-        self.keys = tuple(sorted([*names, "kind"])) if kind is not None else tuple(fields)
+        self.keys = tuple(sorted([*written.values(), *([] if kind is None else ["kind"])]))
         places = {key: place for place, key in enumerate(self.keys)}
-        self._readers = [(places[name], name, pairs[name][0]) for name in fields]
+        self._readers = [(places[written[name]], written[name], pairs[name][0]) for name in fields]
         self._writers = [(place, pairs[name][1]) for place, name in enumerate(fields) if pairs[name][1]]
-        self._kind_place = places.get("kind")
+        self._kind_place = None if kind is None else places["kind"]
         self._get = attrgetter(*fields) if len(fields) > 1 else _single(attrgetter(*fields))
-        order = [places[name] for name in names]
+        order = [places[written[name]] for name in names]
         self._arguments = itemgetter(*order) if len(order) > 1 else _single(itemgetter(*order))
 
     def read(self, found: object) -> T:

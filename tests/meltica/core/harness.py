@@ -25,8 +25,6 @@ from meltica.core.values import (
     Nanos,
     NodeName,
     OrderType,
-    Price,
-    Quantity,
     RequestId,
     Side,
     StrategyId,
@@ -67,7 +65,18 @@ def d(text: str | int) -> Any:
 def instrument(symbol: Symbol = SYMBOL, **changes: Any) -> c.InstrumentSeen:
     base = Asset(str(symbol).removesuffix("USDT"))
     seen = c.InstrumentSeen(
-        Epoch(0), Nanos(0), VENUE, symbol, base, Asset("USDT"), d("0.01"), d("0.00001"), d("0.00001"), d(9000), d(5), True
+        Epoch(0),
+        Nanos(0),
+        VENUE,
+        symbol,
+        base,
+        Asset("USDT"),
+        d("0.01"),
+        d("0.00001"),
+        d("0.00001"),
+        d(9000),
+        d(5),
+        True,
     )
     return evolve(seen, **changes)
 
@@ -246,5 +255,3 @@ def loaded(disk: dict[bytes, bytes]) -> State:
 
 def ids(orders: Iterable[Order]) -> list[ClientOrderId]:
     return [order.id for order in orders]
-
-
