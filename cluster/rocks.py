@@ -64,8 +64,6 @@ _RAFT: Final = b"raft"
 _IDENTITY: Final = b"identity"
 
 _MIB: Final = 1024 * 1024
-_RECENT_COUNT: Final = 4096  # entries kept in memory beside the disk: what apply and followers read is the newest
-_RECENT_BYTES: Final = 32 * _MIB
 
 
 # Options
@@ -324,9 +322,7 @@ class RocksStore:
         self._meta = self._committed.meta
         self._committed_bounds = self._bounds = self._disk.bounds()
         self._batch: Any = None
-        self._pending: dict[int, StoredEntry] = {}  # in the batch
-        self._recent: dict[int, StoredEntry] = {}  # committed, the newest
-        self._recent_bytes = 0
+        self._pending: dict[int, StoredEntry] = {}  # in the batch; the journal above keeps the newest in memory
         self._refuses: str | None = None
         if self._disk.identity() is None:
             self._batch = WriteBatch(raw_mode=True)
@@ -351,7 +347,7 @@ class RocksStore:
         found: list[StoredEntry] = []
         index, end = max(first, low, 1), min(first + count - 1, high)
         while index <= end:
-            entry = self._pending.get(index) or self._recent.get(index)
+            entry = self._pending.get(index)
             if entry is not None:
                 found.append(entry)
             else:
@@ -385,7 +381,6 @@ class RocksStore:
         for gone in range(max(index, first), last + 1):
             self._writing().delete(gone.to_bytes(8, "big"), self._handles["entries"])
             self._pending.pop(gone, None)
-            self._forget(gone)
         if index <= first:
             self._bounds = (LogIndex(0), LogIndex(0))
         elif index <= last:
@@ -440,7 +435,7 @@ class RocksStore:
             raise StoreFault(self._refuses) from error
         self._batch = None
         self._committed, self._committed_bounds = marker, self._bounds
-        self._remember()
+        self._pending.clear()
         return Ticket(marker.ticket)
 
     def sync(self) -> Ticket:
@@ -483,35 +478,17 @@ class RocksStore:
     def _drop_batch(self) -> None:
         self._batch = None
         self._pending.clear()
-        self._recent.clear()  # it may lack what the batch would have truncated
-        self._recent_bytes = 0
         self._meta, self._bounds = self._committed.meta, self._committed_bounds
 
     def _missing(self, index: int, end: int) -> int:
-        """How many entries from `index` on are in neither memory, up to `end`."""
-        last = index
-        while last < end and last + 1 not in self._pending and last + 1 not in self._recent:
-            last += 1
-        return last - index + 1
+        """How many entries from `index` on are not in the batch, up to `end`: those in it are the log's last."""
+        return min(end, min(self._pending, default=end + 1) - 1) - index + 1
 
     def _read(self, index: int, count: int) -> list[StoredEntry]:
         found = self._disk.entries(LogIndex(index), count)
         if len(found) != count or found[0].index != index:
             raise StoreFault(f"{self.path}: log entry {index} or one of the next {count} is missing: {REPLACE}")
         return found
-
-    def _remember(self) -> None:
-        for index, entry in self._pending.items():
-            self._recent[index] = entry
-            self._recent_bytes += len(entry.command)
-        self._pending.clear()
-        while len(self._recent) > _RECENT_COUNT or self._recent_bytes > _RECENT_BYTES:
-            self._forget(next(iter(self._recent)))
-
-    def _forget(self, index: int) -> None:
-        entry = self._recent.pop(index, None)
-        if entry is not None:
-            self._recent_bytes -= len(entry.command)
 
 
 _CLOSED: Final = "the store is closed"

@@ -37,6 +37,7 @@ RETRY_MIN_S: Final = 0.010
 RETRY_MAX_S: Final = 0.500  # and at once when the peer dials us
 QUEUE_BYTES: Final = 8 * 1024 * 1024  # a link's; five full frames and more
 READ_BYTES: Final = 64 * 1024
+RECORD_BYTES: Final = 16 * 1024  # TLS's largest record: what is shorter is a write's last
 DRAIN_BYTES: Final = 1024 * 1024  # handed over at once at most, so that one peer can't hold the loop
 HANDSHAKES: Final = 16  # at a time; strangers must not exhaust us
 
@@ -251,10 +252,10 @@ class _Link:
             self._counts["dropped"] += len(frames)
             return False
         self._counts["sent"] += len(frames)
-        waiting = bool(self._queue)
-        self._queue += data
-        if not waiting:
-            self._flush(self._sock)
+        if self._queue:
+            self._queue += data
+        else:
+            self._write(self._sock, data)
         return True
 
     async def empty(self) -> None:
@@ -271,10 +272,18 @@ class _Link:
         return LinkFigures(self.peer, counts["sent"], counts["dropped"], len(self._queue), counts["connects"])
 
     def _flush(self, sock: ssl.SSLSocket) -> None:
+        waiting, self._queue = self._queue, bytearray()
+        self._write(sock, waiting)
+
+    def _write(self, sock: ssl.SSLSocket, data: bytes | bytearray) -> None:
+        """Write what the socket takes; the rest waits (TLS wants it again from the same byte on)."""
         try:
-            while self._queue:
-                del self._queue[: sock.send(self._queue)]
+            taken = sock.send(data)
+            while taken < len(data):
+                data = data[taken:]
+                taken = sock.send(data)
         except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            self._queue = bytearray(data)
             self._blocked.set()
         except OSError:
             self.close()  # the task that watches the socket tells
@@ -413,6 +422,8 @@ def _drain(sock: ssl.SSLSocket, reader: FrameReader) -> tuple[list[bytes], bool]
                 return frames, True
             taken += len(data)
             frames += reader.feed(data)
+            if len(data) < RECORD_BYTES and not sock.pending():
+                break  # most likely all; a read that finds nothing costs more than being woken once again
     except ssl.SSLWantReadError:
         pass
     return frames, False

@@ -230,6 +230,26 @@ async def test_an_outcome_reaches_its_caller_once(nursery: trio.Nursery, autojum
     assert told == [outcome]
 
 
+async def test_news_of_a_commit_gives_way_to_callers_and_leaves_with_the_next_frames(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    bench = Bench()
+    await nursery.start(bench.node.run)
+    await trio.testing.wait_all_tasks_blocked()
+    outcome = ((Token(1), Applied(LogIndex(4), Term(1), "r")),)
+    news = Ready(((N2, b"news"),), None, (applied(4),), outcome, (), FAR)
+    bench.replica.ready = [news]
+    bench.node.received(N2, [b"ack"])
+    assert bench.wire.sent == []
+    bench.replica.ready = [Ready(((N2, b"entry"),), None, (), (), (), FAR)]
+    bench.node.received(N3, [b"x"])
+    assert bench.wire.sent == [(N2, [b"news", b"entry"])]
+    bench.replica.ready = [news]
+    bench.node.received(N2, [b"ack"])
+    await trio.sleep(0.003)
+    assert bench.wire.sent[1:] == [(N2, [b"news"])]
+
+
 async def test_a_caller_out_of_time_has_an_unknown_outcome(nursery: trio.Nursery, autojump_clock: object) -> None:
     bench = Bench()
     await nursery.start(bench.node.run)
