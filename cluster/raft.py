@@ -62,7 +62,7 @@ class RaftCore:
         self.name = name
         self.role = Role.FOLLOWER
         self._clock = clock
-        self._origin = clock()
+        self._origin = clock() - 1_000_000_000  # so that its clock never shows 0, "at once" for its deadlines
         self._presented: MonoNs | None = None
         self._listener = listener
         self._shown: set[Peer] = set()  # membership only, never iterated
