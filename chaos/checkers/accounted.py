@@ -12,7 +12,10 @@ RESOLVED_BY = frozenset({"answered", "lapsed", "order_updated", "fill_seen", "no
 
 
 def accounted(history: History) -> Check:
-    """No order is left in doubt; each intent reached the venue, lapsed, or was resolved by the venue's evidence."""
+    """No order is left in doubt; each order reached the venue, lapsed, or was resolved by the venue's evidence.
+
+    A cancel that never left owes nothing but its purpose: that its order is closed, which *orders equal* checks.
+    """
     received = {request.client_order_id for request in history.requests}
     violations: list[str] = []
     looked_at = 0
@@ -21,10 +24,11 @@ def accounted(history: History) -> Check:
         ordered = _ordered(node)
         looked_at += len(ordered)
         ended = _ended(node)
+        cancels = {intent for record in node.audit for intent in record.cancels}
         violations.extend(
             f"{node.name}: {intent} was ordered at index {index}, never reached the venue, and nothing says why"
             for intent, index in ordered.items()
-            if intent not in received and intent not in ended
+            if intent not in received and intent not in ended and intent not in cancels
         )
     known = set().union(*(_ordered(node) for node in history.nodes)) if history.nodes else set()
     for fill in history.fills:

@@ -46,6 +46,6 @@ def _counted_twice(node: NodeHistory) -> list[str]:
     counted = Counter(
         (str(record.command.get("symbol")), int(record.command.get("trade_id", -1)))
         for record in node.audit
-        if record.kind == "fill_seen" and record.accepted
+        if record.kind == "fill_seen" and record.accepted and not record.duplicate
     )
     return [f"{node.name} counted trade {key[1]} of {key[0]} {n} times" for key, n in sorted(counted.items()) if n > 1]

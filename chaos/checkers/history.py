@@ -94,6 +94,8 @@ class AuditRecord:
     accepted: bool
     intents: tuple[str, ...]
     chain: str
+    cancels: frozenset[str] = frozenset()  # those of its intents that ask for an order to be gone
+    duplicate: bool = False  # known before: nothing changed
 
 
 @frozen
@@ -214,6 +216,8 @@ def audit_of(records: Iterable[Mapping[str, Any]]) -> tuple[AuditRecord, ...]:
             accepted=bool(record["result"]["accepted"]),
             intents=tuple(one["intent"] for one in record["result"].get("intents", ())),
             chain=record["chain"],
+            cancels=frozenset(i["intent"] for i in record["result"].get("intents", ()) if i["what"] == "cancel"),
+            duplicate=bool(record["result"].get("duplicate")),
         )
         for record in records
     )

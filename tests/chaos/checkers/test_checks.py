@@ -176,6 +176,12 @@ def test_a_fill_counted_twice_in_the_log() -> None:
     only(every_fill_once(h.with_node(h.honest(), "n1", audit=twice)), "2 times")
 
 
+def test_a_fill_known_before_is_not_counted_again() -> None:
+    again = h.record(22, 2, "fill_seen", symbol="BTCUSDT", trade_id=7, order=h.SECOND)
+    twice = (*h.AUDIT, evolve(again, duplicate=True))
+    assert every_fill_once(h.with_node(h.honest(), "n1", audit=twice)).held
+
+
 # --- state equal --------------------------------------------------------------------------------------------
 
 
@@ -240,6 +246,12 @@ def test_a_lapsed_send_has_an_end() -> None:
         evolve(h.record(23, 2, "lapsed"), command={"intents": [h.cid(2, 22)]}),
     )
     assert accounted(h.with_node(h.honest(), "n1", audit=lapsed)).held
+
+
+def test_a_cancel_that_never_left_owes_nothing() -> None:
+    intent = h.cid(2, 22)
+    unsent = (*h.AUDIT, evolve(h.record(22, 2, "cancel", (intent,)), cancels=frozenset({intent})))
+    assert accounted(h.with_node(h.honest(), "n1", audit=unsent)).held
 
 
 def test_a_fill_of_an_id_nobody_ordered() -> None:
