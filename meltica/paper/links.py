@@ -62,6 +62,7 @@ class Link:
     backlog: list[bytes] = field(factory=list)
     waiting: int = 0  # bytes in the backlog
     ended: bool = False
+    broken: bool = False  # to be cut off without a last word
     _request: h11.Request | None = None
     _body: bytearray = field(factory=bytearray)
     _text: list[str] = field(factory=list)
@@ -197,7 +198,9 @@ class Link:
 
     def close(self, code: int, reason: str) -> None:
         """The venue closes; 1006 is no code to be sent: the connection just breaks."""
-        if code != 1006 and self.socket is not None:
+        if code == 1006:
+            self.broken = True
+        elif self.socket is not None:
             self._end_socket(code, reason)
         self.ended = True
 
@@ -231,4 +234,4 @@ class Link:
         self.waiting += len(data)
         if self.waiting > LARGEST_BACKLOG:
             self.backlog, self.waiting = [], 0
-            self.ended = True
+            self.broken = self.ended = True

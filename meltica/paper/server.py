@@ -20,6 +20,7 @@ CHUNK = 65_536
 DRAIN_S = 1.0  # how long a stopping venue goes on deciding and answering what it has taken
 FLUSH_S = 1.0  # and how long the connections may take for their last bytes
 DRAIN_STEP_S = 0.01
+LINGER_S = 0.5
 CLOSING_WRITE_S = 5.0  # a write that takes longer belongs to a client that has stopped reading
 
 
@@ -41,6 +42,14 @@ class _Line:
     link: Link
     stream: trio.SocketStream
     wake: trio.Event = field(factory=trio.Event)
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+
+    def stir(self) -> None:
+        """There is something to write, or an end to be made."""
+        if self.link.broken:
+            self.scope.cancel()
+        else:
+            self.wake.set()
 
 
 @define(eq=False)
@@ -90,35 +99,39 @@ class Server:
                 await trio.sleep(DRAIN_STEP_S)
         for line in list(self.lines.values()):
             line.link.close(1001, "the venue is shutting down")
-            line.wake.set()
+            line.stir()
         with trio.move_on_after(FLUSH_S):
             while self.lines:  # noqa: ASYNC110 - as above
                 await trio.sleep(DRAIN_STEP_S)
 
     async def handle(self, stream: trio.SocketStream) -> None:
         """One connection, from accept to close."""
-        address = str(stream.socket.getpeername()[0])
-        link = Link(self.venue, self.clock, self.encoder, address, lambda conn: self.lines.__setitem__(conn, line))
+        link = Link(
+            self.venue, self.clock, self.encoder, _peer(stream), lambda conn: self.lines.__setitem__(conn, line)
+        )
         line = _Line(link, stream)
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write, line, nursery.cancel_scope)
-                await self._read(line)
-                line.wake.set()
+            with line.scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write, line)
+                    await self._read(line)
+                    line.stir()
+            if not link.broken:
+                await _linger(stream)
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
+            pass  # the client is gone, which is its right
         finally:
             self._forget(line)
             await trio.aclose_forcefully(stream)
 
     def pump(self) -> None:
         """Hand what the venue put out to the writers."""
-        for output in self.venue.take():
-            line = self.lines.get(output.conn)
-            if line is None:
-                continue
-            _put(line.link, output)
-            line.wake.set()
+        while outputs := self.venue.take():  # a reply may let the next pipelined request in
+            for output in outputs:
+                line = self.lines.get(output.conn)
+                if line is not None:
+                    _put(line.link, output)
+                    line.stir()
         due = self.venue.next_event_at()
         if due is not None and (self._asleep_until is None or due < self._asleep_until):
             self._kick.set()
@@ -128,12 +141,12 @@ class Server:
             data = await line.stream.receive_some(CHUNK)
             line.link.feed(bytes(data))
             self.pump()
-            if line.link.backlog:
-                line.wake.set()
+            if line.link.backlog or line.link.ended:
+                line.stir()
             if not data:
                 line.link.ended = True
 
-    async def _write(self, line: _Line, scope: trio.CancelScope) -> None:
+    async def _write(self, line: _Line) -> None:
         while True:
             await line.wake.wait()
             line.wake = trio.Event()
@@ -144,13 +157,28 @@ class Server:
                     line.link.ended = True
                     break
             if line.link.ended:
-                scope.cancel()
+                line.scope.cancel()
                 return
 
     def _forget(self, line: _Line) -> None:
         if line.link.conn is not None:
             self.lines.pop(line.link.conn, None)
             self.venue.close_connection(line.link.conn)
+
+
+def _peer(stream: trio.SocketStream) -> str:
+    try:
+        return str(stream.socket.getpeername()[0])
+    except OSError:  # gone between its connect and our accept; the first read will say so
+        return "unknown"
+
+
+async def _linger(stream: trio.SocketStream) -> None:
+    """Let the client read our last words: a close with unread bytes would reset the connection."""
+    with trio.move_on_after(LINGER_S):
+        await stream.send_eof()
+        while await stream.receive_some(CHUNK):
+            pass
 
 
 def _put(link: Link, output: Reply | Frame | Ping | Close) -> None:
