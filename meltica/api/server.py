@@ -7,7 +7,6 @@ that are under way within a second and returns; it is not to be cancelled instea
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import Final
 
 import trio
 from attrs import frozen
-from hypercorn.config import Config
+from hypercorn.config import Config, Sockets
 from hypercorn.trio import serve
 from structlog.typing import FilteringBoundLogger
 
@@ -101,7 +100,7 @@ def _listen(address: Address) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind((address.host, address.port))
-        listener.listen(BACKLOG)
+        listener.listen(BACKLOG)  # before it is said to be ready: who comes early waits, and is not refused
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
@@ -122,12 +121,24 @@ def _check_tls(tls: TlsFiles) -> None:
         raise ApiError(message) from error
 
 
+class _Config(Config):
+    """Hypercorn's settings, with a listener of ours: we know then when it is closed, which hypercorn does not say."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        super().__init__()
+        self._listener = listener
+
+    def create_sockets(self) -> Sockets:
+        """The one listener."""
+        return Sockets([self._listener], [], [])
+
+
 def _config(place: ApiPlace, listener: socket.socket) -> Config:
-    config = Config()
-    config.bind = [f"fd://{os.dup(listener.fileno())}"]  # hypercorn closes what it is given
+    config = _Config(listener)
     config.certfile, config.keyfile, config.ca_certs = str(place.tls.cert), str(place.tls.key), str(place.tls.ca)
     # A certificate is not asked of who has none, the token decides; one that is shown must be of this cluster.
     config.verify_mode = ssl.VerifyMode.CERT_OPTIONAL
+    config.backlog = BACKLOG
     config.graceful_timeout = GRACE_S
     config.keep_alive_timeout = KEEP_ALIVE_S
     config.ssl_handshake_timeout = HANDSHAKE_S

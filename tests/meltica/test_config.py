@@ -1,0 +1,237 @@
+"""Settings: read whole, every error at once with its path, what was found and what is allowed."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import meltica
+from meltica.cli.cluster_files import Plan, node_toml
+from meltica.config import ConfigErrors, least_window_ms, load
+from meltica.core.values import Gap, Mode
+from meltica.tables import Address, ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAN = Plan(name="demo", cluster="abc123", nodes=3, base_port=7400, venue_port=7480, api_key="k" * 64)
+GOOD = node_toml(PLAN, "n1")
+
+
+def write(tmp_path, text):
+    file = tmp_path / "meltica.toml"
+    file.write_text(text)
+    return file
+
+
+def errors_of(tmp_path, text, **more):
+    with pytest.raises(ConfigErrors) as caught:
+        load(write(tmp_path, text), check_files=False, **more)
+    return {error.path: error for error in caught.value.errors}
+
+
+def test_a_good_file_gives_typed_settings(tmp_path):
+    found = load(write(tmp_path, GOOD), check_files=False)
+    assert found.node.name == "n1"
+    assert found.node.cluster == "abc123"
+    assert found.node.data == (tmp_path / "data").resolve()
+    assert found.own.peer == Address("127.0.0.1", 7401)
+    assert list(found.others) == ["n2", "n3"]
+    assert found.tls.ca == (tmp_path / "../../pki/ca.pem").resolve()
+    assert found.limits.book_age == 2_000_000_000
+    assert found.trading.mode is Mode.AUTOMATIC
+    assert found.strategies[0].gap is Gap.CANCEL
+    (policy,) = found.venue_policies
+    assert (policy.window, policy.settle, policy.mandate_after) == (300_000_000, 10_000_000_000, 2_000_000_000)
+    assert found.replication_timers.fallback == 350_000_000
+
+
+def test_every_error_is_told_at_once(tmp_path):
+    text = GOOD.replace('name = "n1"', 'name = "N 1"').replace("window_ms = 300", "window_ms = 0")
+    text = text.replace('position = "5000000"', "position = 5000000.5").replace('mode = "automatic"', 'mode = "auto"')
+    text = text.replace("[log]", "[logs]")
+    found = errors_of(tmp_path, text)
+    assert {"[node] name", "[authority] window_ms", "[limits] position", "[trading] mode", "[logs]"} <= set(found)
+    assert found["[trading] mode"] == ConfigError("[trading] mode", "'auto' (str)", '"automatic", "manual"')
+    assert "from 1 to 60000" in found["[authority] window_ms"].allowed
+    assert "'log' (is that what was meant?)" in found["[logs]"].allowed
+
+
+BAD = [
+    ('cluster = "abc123"', 'cluster = "ABC123"', "[node] cluster", "six lower-case hex digits"),
+    ('name = "n1"', 'name = "n9"', "[node] name", "n1, n2, n3"),
+    ('peer = "127.0.0.1:7402"', 'peer = "127.0.0.1"', "[peers.n2] peer", "a host and a port"),
+    ('peer = "127.0.0.1:7402"', 'peer = "127.0.0.1:99999"', "[peers.n2] peer", "a host and a port"),
+    ('peer = "127.0.0.1:7402"', 'peer = "127.0.0.1:7401"', "[peers.n2] peer", "[peers.n1] peer has not"),
+    ("[peers.n3]", "[peers.N3]", "[peers] N3", "a lower-case letter"),
+    ('rest = "http://', 'rest = "ftp://', "[venues.paper] rest", "https://"),
+    ('stream = "ws://127.0.0.1:7480"', 'stream = "ws://127.0.0.1:7480/"', "[venues.paper] stream", "trailing slash"),
+    ('kind = "binance_spot"', 'kind = "binance"', "[venues.paper] kind", "binance_spot"),
+    ("settle_ms = 10000", 'settle_ms = "10s"', "[venues.paper] settle_ms", "milliseconds from 1 to 600000"),
+    ("settle_ms = 10000", "settle = 10000", "[venues.paper] settle", "settle_ms"),
+    ("settle_ms = 10000", "settle_ms = 10000\nwindow_ms = 50", "[venues.paper] window_ms", "at least 51"),
+    ("approve_opening = true", "approve_opening = 1", "[venues.paper] approve_opening", "true or false"),
+    (
+        'symbols = ["BTCUSDT", "ETHUSDT"]\nsettle',
+        'symbols = ["BTCUSDT", "BTCUSDT"]\nsettle',
+        "[venues.paper] symbols",
+        "",
+    ),
+    ('symbols = ["BTCUSDT", "ETHUSDT"]\nsettle', "symbols = []\nsettle", "[venues.paper] symbols", "a list"),
+    ('order_notional = "25000"', 'order_notional = "-1"', "[limits] order_notional", "above 0 as text"),
+    ('order_notional = "25000"', 'order_notional = "1e9"', "[limits] order_notional", "above 0 as text"),
+    ('order_notional = "25000"', 'order_notional = "9000000"', "[limits] order_notional", "at most position"),
+    ('order_notional = "25000"', "", "[limits] order_notional", "required"),
+    ("open_orders_symbol = 20", "open_orders_symbol = 51", "[limits] open_orders_symbol", "at most open_orders"),
+    ('id = "momentum"', 'id = "maker"', "[strategies.2] id", "no other strategy"),
+    ('kind = "momentum"', 'kind = "magic"', "[strategies.2] kind", "market_maker"),
+    ('venue = "paper"', 'venue = "kraken"', "[strategies.1] venue", "[venues]: paper"),
+    ('gap = "cancel"', 'gap = "stay"', "[strategies.1] gap", '"leave", "cancel"'),
+    ("[trading]", "[timers]\nfallback_ms = 500\n[trading]", "[timers] fallback_ms", "less than election_min_ms"),
+    ("[trading]", "[timers]\nelection_max_ms = 400\n[trading]", "[timers] election_max_ms", "more than election_min"),
+    ("[trading]", "[timers]\nheartbeat_ms = 300\n[trading]", "[timers] fallback_ms", "two heartbeats"),
+    ("ramp_ms = 0", "ramp_ms = true", "[trading] ramp_ms", "a whole number"),
+    ('level = "info"', 'level = "INFO"', "[log] level", '"debug"'),
+    ("[trading]", "[extra]\nx = 1\n[trading]", "[extra]", "node"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "path", "allowed"), BAD)
+def test_each_error_has_its_path_and_says_what_is_allowed(tmp_path, old, new, path, allowed):
+    assert old in GOOD
+    found = errors_of(tmp_path, GOOD.replace(old, new, 1))
+    assert path in found, sorted(found)
+    assert allowed in found[path].allowed
+    assert found[path].found
+
+
+def test_an_even_number_of_nodes_is_refused(tmp_path):
+    text = re.sub(r"\[peers\.n3\]\n.*\n.*\n", "", GOOD)
+    assert errors_of(tmp_path, text)["[peers]"].found == "2 nodes"
+
+
+def test_a_window_too_small_for_what_it_must_hold_is_refused_and_the_smallest_is_taken(tmp_path):
+    least = least_window_ms("binance_spot")
+    assert "[venues.paper] window_ms" in errors_of(
+        tmp_path, GOOD.replace("window_ms = 300", f"window_ms = {least - 1}")
+    )
+    found = load(write(tmp_path, GOOD.replace("window_ms = 300", f"window_ms = {least}")), check_files=False)
+    assert found.venues["paper"].window_ms == least
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"[node", "broken TOML"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"#" * 300_000, "300000 bytes"),
+        (b"a = 1\na = 2", "broken"),
+    ],
+)
+def test_a_file_that_is_no_settings_is_one_clear_error(tmp_path, content, found):
+    file = tmp_path / "meltica.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigErrors, match=found) as caught:
+        load(file)
+    assert len(caught.value.errors) == 1
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigErrors, match=r"nothing\.toml.*No such file"):
+        load(tmp_path / "nothing.toml")
+
+
+def test_files_must_be_there_and_a_secret_that_others_may_read_is_a_warning(tmp_path):
+    text = GOOD.replace("../../", "")
+    with pytest.raises(ConfigErrors) as caught:
+        load(write(tmp_path, text))
+    paths = {error.path for error in caught.value.errors}
+    assert {"[tls] ca", "[tls] key", "[api.tokens] operator_file", "[venues.paper] secret_file"} <= paths
+    for file in re.findall(r'"((?:pki|tokens|secrets)/[^"]+)"', text):
+        path = tmp_path / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+        path.chmod(0o600)
+    assert load(write(tmp_path, text)).warnings == ()
+    (tmp_path / "secrets/trader.secret").chmod(0o644)
+    (warning,) = load(write(tmp_path, text)).warnings
+    assert "[venues.paper] secret_file" in warning
+    assert "0644" in warning
+    assert "chmod 600" in warning
+    (tmp_path / "secrets/trader.secret").write_text("")
+    with pytest.raises(ConfigErrors, match="empty"):
+        load(write(tmp_path, text))
+
+
+def test_what_nodes_must_agree_on_does_not_depend_on_the_order_of_keys_or_on_the_node(tmp_path):
+    one = load(write(tmp_path, GOOD), check_files=False)
+    two = load(write(tmp_path, node_toml(PLAN, "n2")), check_files=False)
+    assert one.agreed_digest == two.agreed_digest
+    changed = load(write(tmp_path, GOOD.replace("collar_bps = 500", "collar_bps = 501")), check_files=False)
+    assert changed.agreed_digest != one.agreed_digest
+
+
+toml_values = st.one_of(st.integers(), st.booleans(), st.floats(), st.text(), st.lists(st.text()), st.just({}))
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    section=st.sampled_from(["node", "peers", "tls", "api", "venues", "limits", "strategies", "trading"]),
+    data=st.data(),
+)
+def test_whatever_a_value_is_the_reading_ends_in_settings_or_errors(section, data):
+    """Total: no value of any type in any place makes `load` raise anything else."""
+    import attrs  # noqa: PLC0415 - of this test alone
+
+    from meltica import config  # noqa: PLC0415 - to reach past the TOML writer, which there is none of
+    from meltica.tables import Reader  # noqa: PLC0415 - the same
+
+    document = tomllib.loads(GOOD)
+    holder = document[section]
+    if isinstance(holder, list):
+        holder = holder[0]
+    if section in ("venues", "peers"):
+        holder = data.draw(st.sampled_from([holder, *holder.values()]))
+    key = data.draw(st.sampled_from(sorted(holder)))
+    holder[key] = data.draw(toml_values)
+    errors = []
+    top = Reader("", document, Path("/nowhere"), errors)
+    found = config._settings(Path("x"), top)
+    config._check_whole(found, errors)
+    assert attrs.has(type(found))
+    assert all(error.path and error.found and error.allowed for error in errors)
+
+
+# --- the files that are shipped ---------------------------------------------------------------------------------
+
+SHIPPED = sorted((ROOT / "config").glob("*.toml"))
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
+def test_every_shipped_file_is_right(file):
+    load(file, check_files=False)
+
+
+def test_the_default_file_shows_every_default_as_it_is():
+    """What config/default.toml says of a default is what the code does without it."""
+    text = (ROOT / "config" / "default.toml").read_text()
+    assert SHIPPED
+    shown = load(ROOT / "config" / "default.toml", check_files=False)
+    bare = "\n".join(line for line in text.splitlines() if not line.endswith("# default"))
+    assert bare.count("\n") < text.count("\n")
+    folder = ROOT / "config"
+    errors = []
+    from meltica import config  # noqa: PLC0415 - to read a text that is in no file
+    from meltica.tables import Reader  # noqa: PLC0415 - the same
+
+    found = config._settings(shown.file, Reader("", tomllib.loads(bare), folder, errors))
+    assert not errors
+    assert found == shown
+
+
+def test_the_version_is_the_packages():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == meltica.__version__
