@@ -401,11 +401,10 @@ class Leader:
         if self._results or self._start_due or self._dispatch.has_lapses or self._handover.ready:
             return now
         dues = [
-            Nanos(now + every),
+            Nanos(self._watchdog.last + every),
             desk.next_due(),
-            self._takeover.next_due(now),
+            self._takeover.next_due(),
             self._handover.next_due(),
-            self._mandate.next_due(),
             self._dropcopy.next_due(),
             self._recon.next_due(now) if desk.can_propose else None,
             self._upkeep.next_due() if self._holds_authority() else None,

@@ -137,9 +137,3 @@ class Mandate:
         elif tried is not None and isinstance(answer, NotSent):
             tried.at = self._desk.mono()
         return True
-
-    def next_due(self) -> Nanos | None:
-        """When `work` may have something to do."""
-        if self._majority_at is None and not self._by_hand:
-            return None
-        return Nanos(self._desk.mono() + self._desk.settings.idle_every)

@@ -25,7 +25,7 @@ class LeaderSettings:
     # The gate is shut until a full pass when wake() has not run for so long: a stalled loop sends nothing.
     stall_after: Nanos = Nanos(150 * MS)
     watch_every: Nanos = Nanos(25 * MS)  # next_wake() is never later than this while leading
-    idle_every: Nanos = Nanos(250 * MS)  # ... and than this otherwise
+    idle_every: Nanos = Nanos(100 * MS)  # ... and than this otherwise
     wall_jump: Nanos = Nanos(50 * MS)  # wall against mono between two passes
     clock_age: Nanos = Nanos(5 * S)  # an older estimate of the venue's clock sends nothing (design.md 5)
     wall_off: Nanos = Nanos(1 * S)  # a node whose wall clock is further from the venue's is not promotable

@@ -33,6 +33,7 @@ class Takeover:
         self._retry_at: Nanos | None = None
         self._wait_over = Nanos(0)
         self._ready_marked = False
+        self._worked_at = Nanos(0)
         self.promoted = False  # in manual mode: an operator let this epoch take over
 
     # --- inputs -------------------------------------------------------------------------------------------
@@ -104,6 +105,7 @@ class Takeover:
 
     def work(self, now: Nanos) -> None:
         """Go on, as far as it can."""
+        self._worked_at = now
         if self._retry_at is not None and now >= self._retry_at:
             self._again(now)
         if self.phase is Phase.RECONCILING:
@@ -189,9 +191,9 @@ class Takeover:
             return {}
         return {name: (at - first) / 1e6 for name, at in self.marks.items()}
 
-    def next_due(self, now: Nanos) -> Nanos | None:
-        """When `work` may have something to do."""
+    def next_due(self) -> Nanos | None:
+        """When `work` may have something to do that it had not when it ran last."""
         dues = [] if self._retry_at is None else [self._retry_at]
         if self.phase is Phase.RECONCILING:
-            dues += [at for at in (self._wait_over, self._patience_ends()) if at > now]
+            dues += [at for at in (self._wait_over, self._patience_ends()) if at > self._worked_at]
         return min(dues, default=None)

@@ -29,6 +29,11 @@ class Watchdog:
         self._offset = wall - mono
         self._jumped_at: Nanos | None = None
 
+    @property
+    def last(self) -> Nanos:
+        """When the last full pass ended."""
+        return self._last
+
     def stalled(self, now: Nanos) -> bool:
         """Whether no pass has ended for so long that what was decided then must not be trusted now."""
         return now - self._last > self._settings.stall_after or now < self._last
@@ -46,7 +51,7 @@ class Watchdog:
 
     def enter(self, now: Nanos, wall: Nanos) -> None:
         """A pass begins: before anything else, compare the clocks."""
-        if self.stalled(now):
+        if self._gate.leading is not None and self.stalled(now):
             self.stall(Nanos(now - self._last))
         offset = wall - now
         moved = offset - self._offset

@@ -1,0 +1,158 @@
+"""The gate and the wait, as tables and against a dumb model (Authority.tla by name)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meltica.core.effects import CancelOrder, PlaceOrder
+from meltica.core.records import EpochRecord
+from meltica.core.state import State
+from meltica.core.values import (
+    Account,
+    ClientOrderId,
+    Epoch,
+    Index,
+    Nanos,
+    NodeName,
+    OrderType,
+    Price,
+    Quantity,
+    Side,
+    StrategyId,
+    Symbol,
+    TimeInForce,
+    Venue,
+)
+from meltica.leader import authority
+from meltica.leader.authority import Gate, OlderSend, Ordered, Sends, stretched, wait_over_at, why_shut
+
+VENUE = Venue("paper")
+W = 300_000_000
+PLACE = PlaceOrder(
+    ClientOrderId("a" * 32), Epoch(3), Index(9), VENUE, Account("main"), Symbol("BTCUSDT"), StrategyId("mm"), Side.BUY,
+    OrderType.LIMIT, TimeInForce.GTC, True, Quantity(Decimal(1)), Price(Decimal(1)),
+)  # fmt: skip
+CANCEL = CancelOrder(
+    ClientOrderId("b" * 32), Epoch(3), Index(9), VENUE, Account("main"), Symbol("BTCUSDT"), ClientOrderId("a" * 32), None
+)
+ORDERED = Ordered(PLACE, Epoch(3), True, Nanos(1000), Nanos(1000 + W))
+TAKEN = EpochRecord(
+    Epoch(3), NodeName("n1"), "election", "0", Index(5), Nanos(0), {VENUE: Nanos(W)}, taken_index=Index(7)
+)
+
+
+def record(epoch: int, *, released: bool = False, window: int = W) -> EpochRecord:
+    windows = {VENUE: Nanos(window)}
+    index = Index(8) if released else None
+    return EpochRecord(
+        Epoch(epoch), NodeName("n1"), "", "0", Index(5), Nanos(0), windows, taken_index=Index(7), released_index=index
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "gate", "epoch", "ordered", "now", "shut"),
+    [
+        ("all holds", Gate(Epoch(3)), TAKEN, ORDERED, 1000, ""),
+        ("the last instant", Gate(Epoch(3)), TAKEN, ORDERED, 999 + W, ""),
+        ("the tie at s + W", Gate(Epoch(3)), TAKEN, ORDERED, 1000 + W, "past s + W"),
+        ("after it", Gate(Epoch(3)), TAKEN, ORDERED, 1001 + W, "past s + W"),
+        ("another's entry", Gate(Epoch(3)), TAKEN, evolve(ORDERED, own=False), 1000, "another leader's entry"),
+        ("an entry of another term", Gate(Epoch(3)), TAKEN, evolve(ORDERED, term=Epoch(2)), 1000, "another leader's"),
+        ("does not lead", Gate(None), TAKEN, ORDERED, 1000, "does not lead"),
+        ("leads in a newer term", Gate(Epoch(4)), TAKEN, ORDERED, 1000, "does not lead in its term"),
+        ("no epoch", Gate(Epoch(3)), None, ORDERED, 1000, "not committed"),
+        ("a newer epoch", Gate(Epoch(3)), evolve(TAKEN, epoch=Epoch(4)), ORDERED, 1000, "not committed"),
+        ("not taken", Gate(Epoch(3)), evolve(TAKEN, taken_index=None), ORDERED, 1000, "not taken"),
+        ("released", Gate(Epoch(3)), evolve(TAKEN, released_index=Index(9)), ORDERED, 1000, "released"),
+        ("draining", Gate(Epoch(3), Epoch(3)), TAKEN, ORDERED, 1000, "released"),
+        ("an older epoch drained", Gate(Epoch(3), Epoch(2)), TAKEN, ORDERED, 1000, ""),
+        ("cancels only", Gate(Epoch(3)), evolve(TAKEN, cancels_only=True), ORDERED, 1000, "cancels only"),
+        ("a cancel then", Gate(Epoch(3)), evolve(TAKEN, cancels_only=True), evolve(ORDERED, effect=CANCEL), 1000, ""),
+        ("a pause", Gate(Epoch(3), pauses={"stall": "it stood still"}), TAKEN, ORDERED, 1000, "it stood still"),
+    ],
+)
+def test_the_gate(name: str, gate: Gate, epoch: EpochRecord | None, ordered: Ordered, now: int, shut: str) -> None:
+    found = why_shut(gate, epoch, ordered, Nanos(now))
+    assert (shut in found) if shut else found == "", name
+
+
+@settings(deadline=None)
+@given(window=st.integers(1, 10**10), ppm=st.integers(0, 200_000))
+def test_the_wait_covers_the_ratio_of_two_clocks_and_not_much_more(window: int, ppm: int) -> None:
+    rho = Fraction(ppm, 1_000_000)
+    exact = window * (1 + rho) / (1 - rho)
+    assert exact <= stretched(Nanos(window), ppm) < exact + 1
+
+
+@settings(deadline=None)
+@given(
+    ppm=st.integers(0, 10_000),
+    window=st.integers(1, 10**9),
+    s=st.integers(0, 10**9),
+    delay=st.integers(0, 10**8),
+)
+def test_the_wait_outlasts_the_older_authority_on_any_two_clocks(ppm: int, window: int, s: int, delay: int) -> None:
+    """Old leader's clock slow, successor's fast, appended `delay` after s: still no overlap in true time."""
+    rho = Fraction(ppm, 1_000_000)
+    old_ends = s + Fraction(window) / (1 - rho)  # true time at which the slow clock shows s + W
+    appended = s + delay
+    wait = wait_over_at(
+        {Epoch(1): record(1, window=window)}, [OlderSend(Epoch(1), VENUE, Nanos(0))], Epoch(2), ppm, Nanos(0)
+    )
+    assert appended + Fraction(wait) / (1 + rho) >= old_ends
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "sends", "expected"),
+    [
+        ("nothing older", {}, [], 0),
+        ("no send was ordered", {Epoch(1): record(1)}, [], 0),
+        ("counted from the last append", {Epoch(1): record(1)}, [OlderSend(Epoch(1), VENUE, Nanos(50))], 50 + W),
+        ("own sends do not count", {Epoch(1): record(1)}, [OlderSend(Epoch(3), VENUE, Nanos(50))], 0),
+        (
+            "with the window that the epoch had",
+            {Epoch(1): record(1, window=7 * W), Epoch(2): record(2)},
+            [OlderSend(Epoch(1), VENUE, Nanos(50)), OlderSend(Epoch(2), VENUE, Nanos(60))],
+            50 + 7 * W,
+        ),
+        ("released", {Epoch(1): record(1, released=True)}, [OlderSend(Epoch(1), VENUE, Nanos(50))], 0),
+        (
+            "an older release is no excuse",
+            {Epoch(1): record(1, released=True), Epoch(2): record(2)},
+            [OlderSend(Epoch(2), VENUE, Nanos(50))],
+            50 + W,
+        ),
+        ("a forgotten epoch had the widest", {Epoch(2): record(2)}, [OlderSend(Epoch(1), VENUE, Nanos(50))], 50 + 9 * W),
+    ],
+)
+def test_the_wait(name: str, epochs: dict[Epoch, EpochRecord], sends: list[OlderSend], expected: int) -> None:
+    assert wait_over_at(epochs, sends, Epoch(3), 0, Nanos(9 * W)) == expected, name
+
+
+def test_what_was_loaded_at_start_counts_from_the_start() -> None:
+    state = State()
+    state.put_epoch(record(1))
+    sends = Sends(born=Nanos(777))
+    sends.loaded(state)
+    assert sends.older() == [OlderSend(Epoch(1), VENUE, Nanos(777))]
+
+
+def test_a_later_append_of_an_older_epoch_prolongs_the_wait_and_an_earlier_one_does_not() -> None:
+    sends = Sends(born=Nanos(0))
+    for at in (10, 30, 20):
+        sends.ordered(PLACE, Epoch(1), Nanos(at), Nanos(at + W))
+    assert [each.appended for each in sends.older()] == [30]
+
+
+def test_deadlines_that_nothing_asks_for_are_forgotten() -> None:
+    sends = Sends(born=Nanos(0))
+    for number in range(authority.KEEP_LIMITS + 1):
+        sends.ordered(evolve(PLACE, intent=ClientOrderId(f"{number:032x}")), Epoch(1), Nanos(1), Nanos(2))
+    sends.prune(State())
+    assert not sends.limits

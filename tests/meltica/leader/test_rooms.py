@@ -1,0 +1,214 @@
+"""The pure rooms: balances, surveys, look-ups, bars, drop copy, watchdog."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meltica.core.values import Asset, Money, Nanos, Price, Quantity, Symbol, TradeId, Venue, VenueOrderId
+from meltica.leader.balances import BalanceWatch
+from meltica.leader.bars import Bars
+from meltica.leader.lookups import Bounds, Lookups, bounds
+from meltica.leader.reads import Question
+from meltica.leader.reconcile import low_water
+from meltica.leader.survey import Survey, needs_of
+from meltica.venues.base import BalanceShown, PublicTrade, Read, ReadDone, ReadFailed, ReadKind, TradeShown
+from tests.meltica.leader.world import CAPABILITIES, MS, SYMBOL, VENUE, World, S
+
+BTC = Asset("BTC")
+
+
+def balance(total: int, begun: int, ended: int) -> ReadDone:
+    shown = (BalanceShown(BTC, Money(Decimal(total)), Money(Decimal(0))),)
+    return ReadDone(Read(1, ReadKind.BALANCES), Nanos(begun), Nanos(ended), balances=shown)
+
+
+def watched(values: list[tuple[int, int]]) -> BalanceWatch:
+    watch = BalanceWatch(Nanos(2 * S))
+    for at, amount in values:
+        watch.held(BTC, Decimal(amount), Nanos(at))
+    return watch
+
+
+def test_a_balance_that_the_log_explains_is_no_drift() -> None:
+    watch = watched([(0, 10)])
+    watch.read(balance(10, 50 * S, 50 * S))
+    assert watch.compare(Nanos(52 * S)) == []
+    assert not watch.read_again
+
+
+@pytest.mark.parametrize("value", [10, 11, 12])
+def test_a_balance_agrees_with_any_value_that_was_held_near_the_read(value: int) -> None:
+    watch = watched([(0, 10), (49 * S, 11), (51 * S, 12)])
+    watch.read(balance(value, 50 * S, 50 * S))
+    assert watch.compare(Nanos(52 * S)) == []
+    assert not watch.read_again
+
+
+def test_one_read_that_disagrees_is_a_reason_to_read_again_and_two_are_a_drift() -> None:
+    watch = watched([(0, 10)])
+    watch.read(balance(9, 50 * S, 50 * S))
+    assert watch.compare(Nanos(52 * S)) == []
+    assert watch.read_again
+    watch.read(balance(9, 53 * S, 53 * S))
+    (drift,) = watch.compare(Nanos(55 * S))
+    assert (drift.asset, drift.expected, drift.found) == (BTC, 10, 9)
+    watch.read(balance(9, 60 * S, 60 * S))
+    assert watch.compare(Nanos(62 * S)) == [], "the same drift is reported once"
+
+
+def test_a_read_in_between_that_agrees_clears_the_suspicion() -> None:
+    watch = watched([(0, 10)])
+    for total, at in ((9, 50), (10, 53), (9, 56)):
+        watch.read(balance(total, at * S, at * S))
+        assert watch.compare(Nanos((at + 2) * S)) == []
+
+
+def test_a_value_held_long_before_the_read_explains_nothing() -> None:
+    watch = watched([(0, 10), (10 * S, 11)])
+    watch.read(balance(10, 50 * S, 50 * S))
+    watch.compare(Nanos(52 * S))
+    assert watch.read_again
+
+
+@settings(deadline=None)
+@given(changes=st.lists(st.tuples(st.integers(1, 3 * S), st.integers(-5, 5)), max_size=20), lag=st.integers(0, 2 * S))
+def test_a_read_of_a_true_history_never_drifts(changes: list[tuple[int, int]], lag: int) -> None:
+    """The venue shows the value of some moment at most the margin before or after the read."""
+    at, amount, history = 0, 100, [(0, 100)]
+    for wait, change in changes:
+        at, amount = at + wait, amount + change
+        history.append((at, amount))
+    watch = watched(history)
+    read_at = at // 2 + lag
+    true = [value for since, value in history if since <= read_at][-1]
+    watch.read(balance(true, read_at, read_at))
+    watch.compare(Nanos(read_at + 10 * S))
+    assert not watch.read_again
+
+
+# --- look-ups ------------------------------------------------------------------------------------------------
+
+
+def test_absence_begins_after_deadline_uncertainty_and_read_lag_and_death_after_settle_too() -> None:
+    limits = bounds(Nanos(1000 * MS), CAPABILITIES, Nanos(5 * MS))
+    assert limits == Bounds(Nanos(1025 * MS), Nanos(1025 * MS + 10 * S))
+
+
+def looked_up() -> tuple[Lookups, Question]:
+    world = World()
+    node = world.start()
+    order = next(iter(node.state.orders.values()))
+    lookups = Lookups()
+    lookups.want(order, Nanos(0))
+    return lookups, Question(VENUE, ReadKind.ORDER, SYMBOL, None, (order.id,))
+
+
+def order_read(begun: int) -> ReadDone:
+    return ReadDone(Read(1, ReadKind.ORDER, SYMBOL), Nanos(begun), Nanos(begun + MS))
+
+
+def test_an_early_read_proves_nothing_and_is_repeated_when_it_counts() -> None:
+    lookups, question = looked_up()
+    verdict = lookups.not_found(question.order_ids[0], order_read(99), Bounds(Nanos(100), Nanos(200)))
+    assert not verdict.absent
+    assert lookups.next_due() == 100
+
+
+def test_absent_then_dead_only_after_two_full_reads_later_than_settle() -> None:
+    lookups, question = looked_up()
+    name = question.order_ids[0]
+    limits = Bounds(Nanos(100), Nanos(200))
+    assert lookups.not_found(name, order_read(100), limits).absent
+    finals = 0
+    now = 200
+    for _ in range(8):
+        lookups.due(Nanos(now))
+        verdict = lookups.not_found(name, order_read(now), limits)
+        finals += verdict.final
+        for kind, symbol in ((ReadKind.OPEN_ORDERS, None), (ReadKind.TRADES, SYMBOL)):
+            done = ReadDone(Read(2, kind, symbol), Nanos(now), Nanos(now + MS))
+            finals += sum(each.final for _, each in lookups.also_read(Question(VENUE, kind, symbol), done))
+        if finals == 0:
+            assert now <= 200 + 3 * MS
+        now += 2 * MS
+        if finals == 2:
+            break
+    assert finals == 2
+
+
+def test_trades_read_before_the_full_read_began_do_not_complete_it() -> None:
+    lookups, question = looked_up()
+    name = question.order_ids[0]
+    limits = Bounds(Nanos(100), Nanos(200))
+    lookups.not_found(name, order_read(300), limits)
+    old = ReadDone(Read(2, ReadKind.TRADES, SYMBOL), Nanos(299), Nanos(301))
+    assert lookups.also_read(Question(VENUE, ReadKind.TRADES, SYMBOL), old) == []
+
+
+def test_what_cannot_be_read_is_not_absent_and_is_asked_again_later_each_time() -> None:
+    lookups, question = looked_up()
+    name = question.order_ids[0]
+    lookups.failed(name, Nanos(0), Nanos(100 * MS), "503")
+    assert lookups.next_due() == 100 * MS
+    lookups.failed(name, Nanos(0), Nanos(100 * MS), "503")
+    assert lookups.next_due() == 200 * MS
+    assert [each.order for each in lookups.failing()] == [name]
+
+
+# --- surveys -------------------------------------------------------------------------------------------------
+
+
+def test_a_survey_is_complete_when_all_was_read_no_earlier_than_it_began() -> None:
+    survey = Survey(VENUE, "takeover", Nanos(100), needs_of([SYMBOL]))
+    for kind, symbol in needs_of([SYMBOL]):
+        question = Question(VENUE, kind, symbol)
+        old = ReadDone(Read(1, kind, symbol), Nanos(99), Nanos(101))
+        assert not survey.done(question, old), "begun too early"
+        done = survey.done(question, ReadDone(Read(1, kind, symbol), Nanos(100), Nanos(102)))
+        assert done == (not survey.missing)
+    assert survey.complete
+
+
+def test_a_failed_read_says_so_and_is_due_again() -> None:
+    survey = Survey(VENUE, "takeover", Nanos(100), needs_of([SYMBOL]))
+    question = Question(VENUE, ReadKind.BALANCES)
+    survey.failed(question, ReadFailed(Read(1, ReadKind.BALANCES), "503"), Nanos(200), Nanos(50))
+    assert "503" in survey.failing
+    assert survey.due(Nanos(250)) == [(ReadKind.BALANCES, None)]
+
+
+# --- others --------------------------------------------------------------------------------------------------
+
+
+def trade(number: int, at: int) -> TradeShown:
+    return TradeShown(
+        SYMBOL, TradeId(number), VenueOrderId("1"), None, "BUY", Price(Decimal(1)), Quantity(Decimal(1)),  # type: ignore[arg-type]  # the side plays no part
+        Money(Decimal(0)), BTC, True, Nanos(at),
+    )  # fmt: skip
+
+
+def test_the_low_water_mark_is_the_newest_trade_older_than_settle_and_never_goes_back() -> None:
+    shown = [trade(5, 100), trade(6, 200), trade(7, 300)]
+    assert low_water(shown, None, Nanos(250)) == 6
+    assert low_water(shown, TradeId(6), Nanos(250)) is None
+    assert low_water(shown, None, Nanos(100)) is None
+
+
+def test_prints_make_bars() -> None:
+    bars = Bars(Nanos(10))
+    prints = [(1, 5), (3, 9), (9, 2), (12, 4)]
+    ended = [
+        bars.add(VENUE, PublicTrade(SYMBOL, Price(Decimal(p)), Quantity(Decimal(1)), buyer_is_maker=False, mono=Nanos(at)))
+        for at, p in prints
+    ]
+    assert ended[:3] == [None] * 3
+    kline = ended[3]
+    assert kline is not None
+    assert (kline.open, kline.high, kline.low, kline.close, kline.volume, kline.trades) == (5, 9, 2, 2, 3, 3)
+    assert [(venue, bar.close) for venue, bar in bars.ended(Nanos(20))] == [(Venue("paper"), 4)]
+    assert bars.ended(Nanos(30)) == []
+    assert Symbol("BTCUSDT") == SYMBOL
