@@ -154,7 +154,7 @@ class Server:
                 with trio.move_on_after(CLOSING_WRITE_S) as limit:
                     await line.stream.send_all(line.link.take())
                 if limit.cancelled_caught:
-                    line.link.ended = True
+                    line.link.broken = line.link.ended = True
                     break
             if line.link.ended:
                 line.scope.cancel()
