@@ -12,7 +12,7 @@ from typing import Final
 
 from chaos.sim.history import History, Violation
 from chaos.sim.network import MS, SECOND, Network, Weather
-from cluster.replica import Busy
+from cluster.replica import Busy, Replica
 from cluster.types import Applied, Peer, Role, Token
 
 PROFILES: Final = {
@@ -54,7 +54,6 @@ class Storm:
         network.at(500 * MS, self._strike)
         network.run(self._duration)
         self._heal()
-        network.run(6 * SECOND)
         self._finish()
         return self.history
 
@@ -62,7 +61,7 @@ class Storm:
 
     def _propose(self) -> None:
         name = self.random.choice(self.network.names)
-        leaders = [p.name for p in self.network.alive() if p.replica and p.replica.status().role is Role.LEADER]
+        leaders = self._leaders()
         if leaders and self.random.random() < 0.9:
             name = self.random.choice(leaders)
         for _ in range(self.random.choice((1, 1, 1, 2, 5))):
@@ -76,9 +75,9 @@ class Storm:
         command = b"c%d" % token * self.random.choice((1, 1, 1, 500))
         self.history.proposed[token] = command
 
-        def propose(replica: object) -> None:
+        def propose(replica: Replica) -> None:
             try:
-                self.network.replica(name).propose(command, token)
+                replica.propose(command, token)
             except Busy:
                 self.history.proposed.pop(token)
 
@@ -101,7 +100,7 @@ class Storm:
 
     def _someone(self) -> Peer:
         """Any node, the leader more often."""
-        leaders = [p.name for p in self.network.alive() if p.replica and p.replica.status().role is Role.LEADER]
+        leaders = self._leaders()
         return self.random.choice(leaders or self.network.names if self.random.random() < 0.5 else self.network.names)
 
     def _length(self) -> int:
@@ -123,7 +122,12 @@ class Storm:
         separate = self._cutting()
         for pair in pairs:
             separate(*pair)
-        self.network.at(self._length(), lambda: [self.network.heal(*pair) for pair in pairs] and None)
+
+        def heal() -> None:
+            for pair in pairs:
+                self.network.heal(*pair)
+
+        self.network.at(self._length(), heal)
 
     def _kill(self) -> None:
         self._kill_one(self._someone())
@@ -167,17 +171,35 @@ class Storm:
             self.network.start(name)
 
     def _finish(self) -> None:
-        leaders = [p.name for p in self.network.alive() if p.replica and p.replica.status().role is Role.LEADER]
-        if len(leaders) != 1:
-            raise Violation(f"healed for 6 s, and {leaders or 'nobody'} leads")
-        token = self._propose_at(leaders[0])
-        self.network.run(3 * SECOND)
-        outcome = self.history.outcomes.get(token)
+        self._wait(6 * SECOND, self._one_leader, "healed for 6 s, and nobody leads, or several do")
+        token = self._propose_at(self._leaders()[0])
+        self._wait(3 * SECOND, lambda: token in self.history.outcomes, "healed, and a command has no outcome")
+        outcome = self.history.outcomes[token]
         if not isinstance(outcome, Applied):
             raise Violation(f"healed, and a command had the outcome {outcome}")
+        self._wait(3 * SECOND, self._all_applied, "healed, and not everyone has applied everything")
         if self.history.faults:
             raise Violation(f"a replica failed: {self.history.faults}")
         self.history.finish()
+
+    def _wait(self, limit: int, wanted: Callable[[], bool], otherwise: str) -> None:
+        """Until it has been so for half a second."""
+        end, since = self.network.now + limit, self.network.now
+        while self.network.now - since < SECOND // 2:
+            self.network.run(50 * MS)
+            if not wanted():
+                since = self.network.now
+                if since >= end:
+                    raise Violation(otherwise)
+
+    def _leaders(self) -> list[Peer]:
+        return [p.name for p in self.network.alive() if p.replica and p.replica.status().role is Role.LEADER]
+
+    def _one_leader(self) -> bool:
+        return len(self._leaders()) == 1 and all(p.frozen_until <= self.network.now for p in self.network.alive())
+
+    def _all_applied(self) -> bool:
+        return len({p.replica.status().applied_index for p in self.network.alive() if p.replica}) == 1
 
 
 def run(seed: int, profile: str = "tcp", *, duration: int = 6 * SECOND, nodes: int = 3) -> Storm:

@@ -44,7 +44,7 @@ def terms_of(node: Hand) -> list[int]:
     return [entry.term for entry in node.store.entries(2, 100)]
 
 
-# Persist, sync, then speak (1)
+# Persist, sync, then speak: hazards 1
 
 
 def test_an_answer_waits_for_the_sync(hand: type[Hand]) -> None:
@@ -137,7 +137,7 @@ def test_a_clamped_answer_is_still_an_answer(hand: type[Hand]) -> None:
     assert (node.role, node.committed) == (Role.LEADER, 1)
 
 
-# Commit index (2)
+# Commit index: hazards 2
 
 
 def test_the_commit_index_is_clamped_to_the_log_at_start(hand: type[Hand]) -> None:
@@ -171,7 +171,7 @@ def test_a_follower_commits_only_what_it_has_verified(hand: type[Hand]) -> None:
     assert terms_of(node) == [3, 4, 4]
 
 
-# Fallback (3), answers (5)
+# Fallback: hazards 3, answers (5)
 
 
 def test_a_leader_without_answers_steps_down_before_another_can_be_elected(hand: type[Hand]) -> None:
@@ -208,7 +208,7 @@ def test_an_answer_of_another_term_is_not_counted(hand: type[Hand]) -> None:
     assert node.committed == 2
 
 
-@pytest.mark.parametrize("verified,ahead", [(9, 0), (2, 1)])
+@pytest.mark.parametrize(("verified", "ahead"), [(9, 0), (2, 1)])
 def test_an_answer_to_nothing_we_sent_is_not_counted(hand: type[Hand], verified: int, ahead: int) -> None:
     node = hand()
     term = node.lead()
@@ -217,7 +217,7 @@ def test_an_answer_to_nothing_we_sent_is_not_counted(hand: type[Hand], verified:
     assert node.committed == 1
 
 
-# Truncation (6)
+# Truncation: hazards 6
 
 
 def test_a_late_duplicate_shortens_nothing(hand: type[Hand]) -> None:
@@ -323,7 +323,7 @@ def test_what_was_in_flight_on_a_broken_connection_leaves_again(hand: type[Hand]
     assert [(m.previous, len(m.entries)) for m in node.take(Append, "n2")] == [(2, 2)]
 
 
-# Catching up (26, 25)
+# Catching up: hazards 26, 25
 
 
 def test_the_answer_to_a_mismatch_says_where_to_go_on(hand: type[Hand]) -> None:
@@ -387,7 +387,7 @@ def test_a_follower_far_behind_is_sent_no_more_than_a_window(hand: type[Hand]) -
     assert [p.match for p in node.replica.status().peers] == [node.last] * 2
 
 
-# Terms (22), step-down (23)
+# Terms: hazards 22, step-down (23)
 
 
 def test_an_append_of_an_older_term_is_answered_with_the_newer_one(hand: type[Hand]) -> None:
@@ -431,7 +431,7 @@ def test_after_stepping_down_it_waits_a_whole_election_timeout(hand: type[Hand])
     assert node.take(AskPreVote) == []
 
 
-# No forwarding (19, 8)
+# No forwarding: hazards 19, 8
 
 
 def test_a_follower_refuses_and_sends_nothing(hand: type[Hand]) -> None:
@@ -523,7 +523,7 @@ def test_the_chosen_one_stands_without_asking(hand: type[Hand]) -> None:
     assert node.take(AskVote, "n3") == [AskVote(4, 2, 3)]
 
 
-@pytest.mark.parametrize("peer,term", [("n3", 3), ("n2", 2)])
+@pytest.mark.parametrize(("peer", "term"), [("n3", 3), ("n2", 2)])
 def test_only_its_own_leader_may_order_that(hand: type[Hand], peer: str, term: int) -> None:
     node = hand()
     append(node, 3, 1, 0, 3)

@@ -29,7 +29,7 @@ def answer_to(node: Hand, peer: str, last: int, last_term: int, term: int = 3) -
     return bool(answer.granted)
 
 
-# Who is encouraged (4)
+# Who is encouraged: hazards 4
 
 
 def test_nobody_is_encouraged_while_a_leader_is_heard(hand: type[Hand]) -> None:
@@ -48,7 +48,7 @@ def test_a_leader_encourages_nobody(hand: type[Hand]) -> None:
 
 
 @pytest.mark.parametrize(
-    "last,last_term,granted", [(2, 3, True), (9, 2, False), (1, 0, False), (3, 3, True), (1, 4, True)]
+    ("last", "last_term", "granted"), [(2, 3, True), (9, 2, False), (1, 0, False), (3, 3, True), (1, 4, True)]
 )
 def test_only_a_log_at_least_as_good_is_encouraged(
     hand: type[Hand], last: int, last_term: int, *, granted: bool
