@@ -10,12 +10,15 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import click
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+WIDE: Final = 250  # columns where there is no terminal: nothing is cut in a file or a pipe
 
 output_option = click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to show it."
@@ -30,12 +33,14 @@ def print_json(document: Mapping[str, object]) -> None:
 
 def console() -> Console:
     """Stdout for people; no colours where it is no terminal."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 
 
 def table_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """A table whose numbers stand right."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False)
+    table = Table(
+        title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False, box=SIMPLE
+    )
     found = [[_cell(value) for value in row] for row in rows]
     for place, column in enumerate(columns):
         numeric = bool(found) and all(_number(row[place].plain) for row in found)

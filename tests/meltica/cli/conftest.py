@@ -1,0 +1,173 @@
+"""A cluster's folder as `cluster create` makes it, and its API served for real by nodes made of plain data."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+import trio
+from attrs import define, field
+from click.testing import CliRunner
+
+from meltica.api.ports import ActionOutcome, Check, NodeHealth, OutcomeKind, Page, Stamp
+from meltica.api.server import place_of, serve_api
+from meltica.cli.main import commands
+from meltica.config import load
+from meltica.telemetry.logs import make_logger
+
+
+@define
+class FakeNode:
+    """A `NodeView` of one node of three; the test sets what it says."""
+
+    name: str
+    leader: str | None = "n1"
+    apis: dict = field(factory=dict)
+    epoch: int = 7
+    index: int = 42
+    halts: list = field(factory=list)
+    outcome: ActionOutcome = ActionOutcome(OutcomeKind.DONE, "it is done", index=43)
+    acted: list = field(factory=list)
+    digest: str = "abcdef0123456789"
+    hang: bool = False
+
+    def stamp(self):
+        return Stamp(wall_ns=1_700_000_000_000_000_000, index=self.index, age_ns=0)
+
+    def status(self):
+        active = self.name == self.leader
+        row = {
+            "name": self.name,
+            "reachable": True,
+            "role": "leader" if active else "follower",
+            "term": self.epoch,
+            "last_index": self.index,
+            "committed_index": self.index,
+            "applied_index": self.index,
+            "state_digest": self.digest,
+            "digest_index": 40,
+            "active": active,
+            "promotable": True,
+            "version": "0.1.0",
+        }
+        return {
+            "schema": "meltica.status/1",
+            "cluster": "demo",
+            "as_of": {"wall_ns": 5, "index": self.index},
+            "trading": "halted" if self.halts else "running",
+            "mode": "automatic",
+            "active": self.leader,
+            "epoch": self.epoch,
+            "nodes": [row],
+            "venues": [{"name": "paper", "connected": True, "stream_age_s": 0.1, "clock_offset_s": 0.0}],
+            "orders": {"open": 2, "in_doubt": 1},
+            "positions": [{"venue": "paper", "symbol": "BTCUSDT", "quantity": "10.5"}],
+            "risk": {"index": 9, "killed": False, "halts": self.halts, "reduces": []},
+        }
+
+    def orders(self, *, closed):
+        return [{"id": "a" * 32, "strategy": "maker", "symbol": "BTCUSDT", "side": "BUY", "state": "open"}]
+
+    def positions(self):
+        return [{"venue": "paper", "symbol": "BTCUSDT", "quantity": "10.5", "fees": {"BTC": "0.001"}}]
+
+    def strategies(self):
+        return []
+
+    def fills(self, after, limit):
+        rows = [{"seq": seq, "symbol": "BTCUSDT"} for seq in range(1, 2501) if seq > after][:limit]
+        last = rows[-1]["seq"] if rows else after
+        return Page(rows, last if last < 2500 else None)
+
+    def audit(self, after, limit):
+        return Page([{"seq": 1, "kind": "halt", "by": "operator", "reason": "a test"}], None)
+
+    def health(self):
+        return NodeHealth(live=True, checks=(Check("caught_up", ok=True),), active=True, standby=False)
+
+    def leader_api(self):
+        return self.apis.get(self.leader)
+
+    def leads(self):
+        return self.name == self.leader
+
+    async def act(self, action):
+        self.acted.append(action)
+        return self.outcome
+
+
+def meltica(*words, folder=None, stdin=None):
+    """Run the command line in this process; `returncode`, `stdout` and `stderr` as of a real one."""
+    arguments = [*(("--cluster", str(folder)) if folder else ()), *map(str, words)]
+    result = CliRunner().invoke(commands, arguments, prog_name="meltica", input=stdin)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return SimpleNamespace(returncode=result.exit_code, stdout=result.stdout, stderr=result.stderr)
+
+
+@define
+class Running:
+    """A cluster of fakes that is being served from another thread."""
+
+    folder: object
+    nodes: dict
+    stops: dict = field(factory=dict)
+    token: object = None
+    done: object = None
+
+    def run(self, *words, **more):
+        return meltica(*words, folder=self.folder, **more)
+
+    def stop(self, name):
+        trio.from_thread.run_sync(self.stops[name].set, trio_token=self.token)
+        while name not in self.done:
+            threading.Event().wait(0.01)
+
+
+@pytest.fixture(scope="session")
+def worker_ports(tmp_path_factory):
+    """A base of ports for this worker, out of the way of a real cluster's."""
+    worker = tmp_path_factory.getbasetemp().name
+    place = int(worker.removeprefix("popen-gw")) if worker.startswith("popen-gw") else 0
+    return 18400 + 100 * place
+
+
+@pytest.fixture(scope="session")
+def cluster_folder(tmp_path_factory, worker_ports):
+    folder = tmp_path_factory.mktemp("cluster") / "demo"
+    done = meltica("cluster", "create", folder, "--base-port", worker_ports, "--venue-port", worker_ports + 80)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def cluster(cluster_folder):
+    """Three fakes, served until the test ends."""
+    settings = {name: load(cluster_folder / "nodes" / name / "meltica.toml") for name in ("n1", "n2", "n3")}
+    apis = {name: f"https://{one.own.api}" for name, one in settings.items()}
+    running = Running(cluster_folder, {name: FakeNode(name, apis=apis) for name in settings}, done=[])
+    ready = threading.Event()
+
+    async def serve(name, task_status):
+        stop = running.stops[name] = trio.Event()
+        log = make_logger(name, "error")
+        await serve_api(place_of(settings[name]), running.nodes[name], lambda: b"", log, stop, task_status=task_status)
+        running.done.append(name)
+
+    async def main():
+        running.token = trio.lowlevel.current_trio_token()
+        async with trio.open_nursery() as nursery:
+            for name in settings:
+                await nursery.start(serve, name)
+            ready.set()
+
+    thread = threading.Thread(target=trio.run, args=(main,))
+    thread.start()
+    assert ready.wait(20)
+    yield running
+    for name in settings:
+        if name not in running.done:
+            running.stop(name)
+    thread.join(20)
+    assert not thread.is_alive()
