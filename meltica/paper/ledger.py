@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from meltica.paper.ports import LedgerSink, Times
+from meltica.paper.render import status_of
 from meltica.paper.types import Execution, TradeView
 
 SCHEMA = "meltica.ledger/1"
@@ -45,7 +46,7 @@ def order_fields(event: Execution) -> dict[str, Any]:
     order = event.order
     return {
         "type": "order", "order_id": order.order_id, "client_order_id": order.client_order_id,
-        "account": order.account, "symbol": order.symbol, "status": order.status,
+        "account": order.account, "symbol": order.symbol, "status": status_of(order),
         "executed_quantity": plain(order.executed),
     }  # fmt: skip
 

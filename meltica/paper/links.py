@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import h11
 import wsproto
@@ -106,8 +105,8 @@ class Link:
             return
         target = request.target.decode("ascii", "replace")
         headers = {name.decode(): value.decode("latin-1") for name, value in request.headers}
-        parts = urlsplit(target)
-        kind = WS_PATHS.get(parts.path) or ("stream" if parts.path.startswith("/ws/") else None)
+        path, _, query = target.partition("?")
+        kind = WS_PATHS.get(path) or ("stream" if path.startswith("/ws/") else None)
         if kind is not None:
             self._upgrade(kind, target, headers, request)
             return
@@ -116,7 +115,7 @@ class Link:
             self.conn = self.venue.open_connection("rest", headers.get("user-agent", ""), now, address=self.address)
             self.on_open(self.conn)
         method = request.method.decode("ascii", "replace")
-        self.venue.rest(self.conn, method, parts.path, parts.query, bytes(self._body), headers, now)
+        self.venue.rest(self.conn, method, path, query, bytes(self._body), headers, now)
 
     def _upgrade(self, kind: str, target: str, headers: dict[str, str], request: h11.Request) -> None:
         if headers.get("upgrade", "").lower() != "websocket":

@@ -39,7 +39,7 @@ def run(
     seed: int | None = None,
     speed: float | str = 1,
     ledger_path: str | Path | None = None,
-) -> int:
+) -> None:
     """Run the paper venue until SIGTERM or SIGINT; prints one line of JSON when it is ready.
 
     Args:
@@ -49,15 +49,14 @@ def run(
         speed: How many times as fast as the clock the market runs.
         ledger_path: Where the ledger is appended; None keeps it in memory only.
 
-    Returns:
-        The process's exit code: 0 after a stop that was asked for, 1 if it could not run.
+    Raises:
+        SystemExit: With 1 if it cannot run; the reason is in the log.
     """
     try:
         trio.run(_run, Path(config_path), market, seed, speed, ledger_path)
     except (CannotRunError, BadSettingsError) as no:
         _log("error", "the paper venue cannot run", reason=str(no))
-        return 1
-    return 0
+        raise SystemExit(1) from None
 
 
 async def _run(

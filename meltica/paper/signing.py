@@ -15,7 +15,7 @@ SIGNATURE = "signature"
 
 def sign(secret: str, payload: str) -> str:
     """The lower-case hex HMAC-SHA256 of `payload`."""
-    return hmac.new(secret.encode("utf-8"), payload.encode("utf-8"), hashlib.sha256).hexdigest()
+    return hmac.new(secret.encode("utf-8"), payload.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
 def matches(secret: str, payload: str, signature: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from meltica.paper import render
 from meltica.paper.calls import Conn
@@ -48,15 +48,15 @@ def time_unit(text: str | None) -> bool:
 
 def asked_by_address(target: str) -> tuple[list[str], bool, bool]:
     """Streams, whether combined, and whether in microseconds, of a path and query like `/stream?streams=a/b`."""
-    parts = urlsplit(target or "/stream")
-    query = parse_qs(parts.query)
+    path, _, text = (target or "/stream").partition("?")
+    query = parse_qs(text)
     try:
         micro = time_unit(query["timeUnit"][0] if "timeUnit" in query else None)
     except ApiError:
         micro = False  # the handshake was answered already; Binance refuses it there
-    if parts.path.startswith("/stream"):
+    if path.startswith("/stream"):
         return [name for group in query.get("streams", []) for name in group.split("/") if name], True, micro
-    return [name for name in unquote(parts.path).removeprefix("/ws").split("/") if name], False, micro
+    return [name for name in unquote(path).removeprefix("/ws").split("/") if name], False, micro
 
 
 class StreamDesk:

@@ -130,6 +130,7 @@ async def test_garbage_and_oversized_http(served):
     assert b"HTTP/1.1 400" in await served.raw(
         b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
     )
+    assert b'"code":-5000' in await served.raw(b"GET //[ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert b'"code":-5000' in await served.raw(b"GET /%00 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     async with httpx.AsyncClient(base_url=served.url) as client:
         assert (await client.get("/api/v3/ping")).status_code == 200
@@ -227,8 +228,8 @@ def test_the_command_says_when_it_is_ready_keeps_its_ledger_and_stops_on_sigterm
         'secret_file = "secrets/main"\nbalances = { USDT = "100000", BTC = "1" }\n'
     )
     ledger = tmp_path / "ledger"
-    code = "import sys\nfrom meltica.paper.serve import run\n"
-    code += f"sys.exit(run({str(config)!r}, 'synthetic', 1, 1, {str(ledger)!r}))"
+    code = "from meltica.paper.serve import run\n"
+    code += f"run({str(config)!r}, 'synthetic', 1, 1, {str(ledger)!r})"
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe) as process:  # noqa: S603 - our own
         ready = json.loads(process.stdout.readline())
