@@ -125,6 +125,7 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
     marks = Marks()
     pump.market_watchers.append(marks.on_market)
     reporter.state = machine.state
+    reporter.marks = lambda: leader.status().marks_ns
     pump.watchers.append(reporter.on_applied)
     pump.role_watchers.append(reporter.on_role)
     pump.market_watchers.append(reporter.on_market)

@@ -7,6 +7,7 @@ intent can be sent, a line says at which time this node had applied its entry: t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Final
 
 from attrs import define, field
@@ -34,7 +35,7 @@ class Reporter:
     wall: Callable[[], Nanos]
     node: str
     state: State | None = None
-    _phase: tuple[int, str] = field(default=(0, ""))
+    marks: Callable[[], Mapping[str, int]] = field(default=dict)  # the leader's, of its newest takeover
 
     # --- replication ------------------------------------------------------------------------------------------
 
@@ -114,10 +115,20 @@ class Reporter:
         ns = fields.get("ns")
         if isinstance(ns, int):
             self._measured(name, ns)
+        if name == "taken":
+            self._taken(fields)
         if name in ("sent", "answered"):
             self.log.debug(name, **words(fields))
         else:
             self.log.info(name, **words(fields))
+
+    def _taken(self, fields: Mapping[str, object]) -> None:
+        """A takeover has ended: its phases, on the monotonic clock that all processes of a machine share."""
+        marks = {phase: int(at) for phase, at in self.marks().items()}
+        for earlier, later in pairwise(sorted(marks.values())):
+            name = next(phase for phase, at in marks.items() if at == later)
+            self.observer.phase(name, later - earlier)
+        self.log.info("takeover_phases", epoch=fields.get("epoch"), marks_mono_ns=marks)
 
     def _measured(self, name: str, ns: int) -> None:
         if name == "sent":

@@ -6,13 +6,18 @@ contracts.md section 4, the audit trail's is `meltica.machine`'s.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from itertools import groupby
 from typing import Any
 
 from attrs import field, frozen
 
 from meltica.core import ids
+from meltica.core.apply import apply_entry
+from meltica.core.state import State
+from meltica.core.values import Epoch, Index
 
 ORDER_CHANGING = frozenset(
     {
@@ -127,6 +132,8 @@ class NodeHistory:
     name: str
     applied_index: int
     state_digest: str
+    replayed_digest: str  # of the state that its own audit trail replays to, at that index
+    common_digest: str  # the same at the newest index that all nodes have reached
     audit: tuple[AuditRecord, ...]
     commits: tuple[LocalCommit, ...]
     fills: tuple[VenueFill, ...]  # as this node's state holds them; order ids may be empty
@@ -235,6 +242,28 @@ class Named:
     def mandate(self) -> bool:
         """Whether it is a cancel under the cancel mandate."""
         return self.place >= ids.MANDATE_PLACE
+
+
+def replayed(records: Iterable[Mapping[str, Any]], stops: Iterable[int]) -> dict[int, str]:
+    """The digests, at the indexes `stops`, of the state that a whole audit trail replays to (rule 10)."""
+    state = State()
+    digests: dict[int, str] = {}
+    left = sorted(set(stops), reverse=True)
+    for index, entry in groupby(records, key=lambda record: int(record["index"])):
+        while left and left[-1] < index:
+            digests[left.pop()] = state.digest()
+        rows = list(entry)
+        apply_entry(state, Index(index), Epoch(int(rows[0]["term"])), [_raw(row) for row in rows])
+        state.take_changes()
+    digests.update(dict.fromkeys(left, state.digest()))
+    return digests
+
+
+def _raw(record: Mapping[str, Any]) -> bytes:
+    """A command's own bytes: canonical JSON, so that they can be written again."""
+    if record["kind"] == "garbage":
+        return bytes.fromhex(record["command"]["hex"])
+    return json.dumps(record["command"], sort_keys=True, separators=(",", ":")).encode()
 
 
 def named(text: str, cluster: str) -> Named | None:

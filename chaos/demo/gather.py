@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from attrs import frozen
+
 from chaos.checkers.history import (
     History,
     LocalCommit,
@@ -20,6 +22,7 @@ from chaos.checkers.history import (
     audit_of,
     fills_of,
     orders_of,
+    replayed,
     requests_of,
 )
 from cluster.rocks import RocksReader, open_readonly
@@ -52,13 +55,15 @@ def gather(folder: Path, nodes: Iterable[str]) -> History:
     """The whole history of a demo's folder."""
     ledger = list(json_lines(folder / "ledger.jsonl"))
     account, cluster = _identity(folder)
+    stored = [_stored(folder, name) for name in nodes]
+    common = min(int(one.state.index) for one in stored)
     return History(
         account=account,
         cluster=cluster,
         requests=requests_of(ledger, account),
         fills=fills_of(ledger, account),
         orders=orders_of(ledger, account),
-        nodes=tuple(_node(folder, name) for name in nodes),
+        nodes=tuple(_node(one, common, folder / "logs" / f"{one.name}.jsonl") for one in stored),
     )
 
 
@@ -69,22 +74,43 @@ def _identity(folder: Path) -> tuple[str, str]:
     return str(paper["accounts"][0]["name"]), str(node["node"]["cluster"])
 
 
-def _node(folder: Path, name: str) -> NodeHistory:
+@frozen
+class Stored:
+    """What one node's store holds."""
+
+    name: str
+    pairs: list[tuple[bytes, bytes]]
+    audit: list[dict[str, Any]]
+    state: State
+
+
+def _stored(folder: Path, name: str) -> Stored:
     reader = open_readonly(folder / "nodes" / name / "data")
     try:
-        pairs = list(reader.state())
-        audit = list(_audit(reader))
+        pairs, audit = list(reader.state()), list(_audit(reader))
     finally:
         reader.close()
-    state = State.load(pairs)
+    return Stored(name, pairs, audit, State.load(pairs))
+
+
+def _node(stored: Stored, common: int, log: Path) -> NodeHistory:
+    return node_history(stored, common, commits_of(json_lines(log)))
+
+
+def node_history(stored: Stored, common: int, commits: Iterable[LocalCommit]) -> NodeHistory:
+    """What a checker needs of one node; `common` is the newest index that all nodes have reached."""
+    state = stored.state
+    digests = replayed(stored.audit, (common, int(state.index)))
     return NodeHistory(
-        name=name,
+        name=stored.name,
         applied_index=int(state.index),
         state_digest=state.digest(),
-        audit=audit_of(audit),
-        commits=tuple(commits_of(json_lines(folder / "logs" / f"{name}.jsonl"))),
-        fills=tuple(fills_held(pairs)),
-        orders=tuple(node_order(order) for order in state.orders.values()),
+        replayed_digest=digests[int(state.index)],
+        common_digest=digests[common],
+        audit=audit_of(stored.audit),
+        commits=tuple(commits),
+        fills=tuple(fills_held(stored.pairs)),
+        orders=tuple(_order(order) for order in state.orders.values()),
     )
 
 
@@ -125,8 +151,7 @@ def _fill(record: FillRecord) -> VenueFill:
     )
 
 
-def node_order(order: Order) -> NodeOrder:
-    """An order as a checker reads it."""
+def _order(order: Order) -> NodeOrder:
     return NodeOrder(
         client_order_id=order.id,
         symbol=order.symbol,

@@ -137,12 +137,13 @@ def report(document: dict[str, Any]) -> RenderableType:
 
 def _failovers(document: dict[str, Any]) -> RenderableType:
     phases = ("detected", "elected", "epoch_committed", "reconciled", "authority", "first_order")
-    table = Table(title="failovers (milliseconds from the strike)", title_justify="left", box=None, padding=(0, 2))
-    for title in ("kind", "from", "to", "epoch", *(p.replace("_", " ") for p in phases), "gap"):
-        table.add_column(title, justify="left" if title in ("kind", "from", "to") else "right")
+    titles = ("missed", "elected", "commit", "read", "taken", "order")
+    table = Table(title="failovers: milliseconds from the strike", title_justify="left", box=None, padding=(0, 1))
+    for title in ("kind", "from", "to", "epochs", *titles, "gap"):
+        table.add_column(title, justify="left" if title in ("kind", "from", "to") else "right", no_wrap=True)
     for failover in document["failovers"]:
         marks = [_ms(failover["phases_ms"].get(phase)) for phase in phases]
-        epochs = f"{failover['epoch_from']} -> {failover['epoch_to']}"
+        epochs = f"{failover['epoch_from']}>{failover['epoch_to']}"
         table.add_row(
             failover["kind"], failover["from"], failover["to"] or "nobody", epochs, *marks, _ms(failover["gap_ms"])
         )

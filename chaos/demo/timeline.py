@@ -38,9 +38,10 @@ class PhaseMark:
 def marks_of(node: str, lines: Iterable[Mapping[str, Any]]) -> tuple[PhaseMark, ...]:
     """The phase marks in a node's log."""
     return tuple(
-        PhaseMark(node, int(line["epoch"]), str(line["phase"]), int(line["mono_ns"]))
+        PhaseMark(node, int(line["epoch"]), str(phase), int(at))
         for line in lines
-        if line.get("event") == "takeover_phase"
+        if line.get("event") == "takeover_phases"
+        for phase, at in line["marks_mono_ns"].items()
     )
 
 

@@ -106,7 +106,7 @@ def _bearer(token: str) -> dict[str, str]:
 @asynccontextmanager
 async def open_watcher(folder: Path, apis: Mapping[str, str], ledger_path: Path) -> AsyncIterator[Watcher]:
     """A watcher that trusts the cluster's own authority and holds both roles' tokens."""
-    trust = ssl.create_default_context(cafile=str(folder / "pki" / "ca.crt"))
+    trust = ssl.create_default_context(cafile=str(folder / "pki" / "ca.pem"))
     viewer = (folder / "tokens" / "viewer").read_text().strip()
     operator = (folder / "tokens" / "operator").read_text().strip()
     async with httpx.AsyncClient(verify=trust) as client:

@@ -13,9 +13,9 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from chaos.checkers.all import check_all
-from chaos.checkers.history import History, NodeHistory, audit_of, fills_of, orders_of, requests_of
+from chaos.checkers.history import History, fills_of, orders_of, requests_of
 from chaos.checkers.verdict import Check
-from chaos.demo.gather import fills_held, node_order
+from chaos.demo.gather import Stored, node_history
 from chaos.sim.exchange import ACCOUNT
 from chaos.sim.network import MS, SECOND
 from chaos.sim.plan import NAMES, Fault, plan
@@ -278,27 +278,19 @@ def run_seed(seed: int) -> Outcome:
 
 def _history(product: Product) -> History:
     ledger = product.exchange.ledger.records
+    common = min(int(life.machine.state.index) for life in product.lives.values())
     return History(
         account=ACCOUNT,
         cluster=CLUSTER,
         requests=requests_of(ledger, ACCOUNT),
         fills=fills_of(ledger, ACCOUNT),
         orders=orders_of(ledger, ACCOUNT),
-        nodes=tuple(_node(product, Peer(name)) for name in NAMES),
+        nodes=tuple(node_history(_stored(product, Peer(n)), common, product.commits.get(n, ())) for n in NAMES),
     )
 
 
-def _node(product: Product, name: Peer) -> NodeHistory:
-    process, state = product.network.processes[name], product.lives[name].machine.state
-    store = process.store
+def _stored(product: Product, name: Peer) -> Stored:
+    store = product.network.processes[name].store
     pairs = list(store.state()) if store is not None else []
     audit = store.audit(LogIndex(0), 1 << 30) if store is not None else []
-    return NodeHistory(
-        name=name,
-        applied_index=int(state.index),
-        state_digest=state.digest(),
-        audit=audit_of(json.loads(raw) for _, _, raw in audit),
-        commits=tuple(product.commits.get(name, ())),
-        fills=tuple(fills_held(pairs)),
-        orders=tuple(node_order(order) for order in state.orders.values()),
-    )
+    return Stored(name, pairs, [json.loads(raw) for _, _, raw in audit], product.lives[name].machine.state)

@@ -78,7 +78,10 @@ def honest() -> History:
             VenueOrder("BTCUSDT", "500", PLACED, "CANCELED", Decimal(0)),
             VenueOrder("BTCUSDT", "501", SECOND, "FILLED", Decimal("0.1")),
         ),
-        nodes=tuple(NodeHistory(name, 21, "d1", AUDIT, COMMITS[name], (FILL,), ORDERS) for name in ("n1", "n2", "n3")),
+        nodes=tuple(
+            NodeHistory(name, 21, "d1", "d1", "c1", AUDIT, COMMITS[name], (FILL,), ORDERS)
+            for name in ("n1", "n2", "n3")
+        ),
     )
 
 

@@ -186,11 +186,16 @@ def test_a_fill_known_before_is_not_counted_again() -> None:
 
 
 def test_digests_that_differ() -> None:
-    only(state_equal(h.with_node(h.honest(), "n2", state_digest="d2")), "end differently")
+    only(state_equal(h.with_node(h.honest(), "n2", common_digest="c2")), "the nodes differ at index 21")
 
 
-def test_a_node_that_ends_behind() -> None:
-    only(state_equal(h.with_node(h.honest(), "n2", applied_index=20)), "end differently")
+def test_a_stored_state_that_its_audit_trail_does_not_replay_to() -> None:
+    only(state_equal(h.with_node(h.honest(), "n2", state_digest="d2")), "its audit trail replays to d1")
+
+
+def test_a_node_that_was_stopped_an_entry_earlier() -> None:
+    history = h.with_node(h.honest(), "n2", applied_index=20, state_digest="d0", replayed_digest="d0")
+    assert state_equal(history).held
 
 
 def test_chains_that_part() -> None:

@@ -17,8 +17,11 @@ def request(seq: int, node: str, epoch: int, at_ms: float, method: str = "order.
 
 
 LINES = [
-    {"event": "takeover_phase", "epoch": 2, "phase": "elected", "mono_ns": 1_050_000_000},
-    {"event": "takeover_phase", "epoch": 2, "phase": "authority", "mono_ns": 1_300_000_000},
+    {
+        "event": "takeover_phases",
+        "epoch": 2,
+        "marks_mono_ns": {"elected": 1_050_000_000, "authority": 1_300_000_000},
+    },
     {"event": "something_else"},
 ]
 
