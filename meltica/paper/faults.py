@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any
 
 from attrs import Factory, define, field, frozen
@@ -41,6 +42,7 @@ KINDS: dict[str, dict[str, int]] = {
 
 ONCE = ("lose_event",)  # strikes once unless told otherwise
 LONGEST_STALL = 15 * SECOND
+LONGEST_S = 86_400
 
 _COMMON = ("kind", "target", "count", "seconds", "probability", "msg")
 _KEYS = ("method", "account", "symbol", "connection", "node")
@@ -88,7 +90,7 @@ class Fault:
     begun: int
     ends: int | None
     left: int | None  # strikes that are left
-    probability: float | None
+    probability: Fraction | None
     msg: str = ""
     struck: int = 0
 
@@ -96,7 +98,7 @@ class Fault:
         """As the API shows it."""
         return {
             "id": self.id, "kind": self.kind, "target": self.target.text(), "struck": self.struck, "left": self.left,
-            "probability": self.probability, "begun_mono_ns": self.begun, "ends_mono_ns": self.ends, **self.params,
+            "probability": None if self.probability is None else str(self.probability), "begun_mono_ns": self.begun, "ends_mono_ns": self.ends, **self.params,
         }  # fmt: skip
 
 
@@ -244,17 +246,25 @@ def _whole(name: str, value: object) -> int:
     return value
 
 
-def _positive(name: str, value: object) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86_400:
-        raise BadFaultError(f"{name}: found {value!r}, allowed: a number above 0, at most 86400")
-    return float(value)
+def _positive(name: str, value: object) -> Fraction | None:
+    found = _number(value)
+    if value is not None and (found is None or not 0 < found <= LONGEST_S):
+        raise BadFaultError(f"{name}: found {value!r}, allowed: a number above 0, at most {LONGEST_S}")
+    return found
 
 
-def _probability(value: object) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+def _probability(value: object) -> Fraction | None:
+    found = _number(value)
+    if value is not None and (found is None or not 0 < found <= 1):
         raise BadFaultError(f"probability: found {value!r}, allowed: a number above 0, at most 1")
-    return float(value)
+    return found
+
+
+def _number(value: object) -> Fraction | None:
+    """A JSON number, exactly as it was written; None for anything else."""
+    if value is None or isinstance(value, bool | str):
+        return None
+    try:
+        return Fraction(str(value))
+    except ValueError:
+        return None
