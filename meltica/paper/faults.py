@@ -97,9 +97,16 @@ class Fault:
     def view(self) -> dict[str, Any]:
         """As the API shows it."""
         return {
-            "id": self.id, "kind": self.kind, "target": self.target.text(), "struck": self.struck, "left": self.left,
-            "probability": None if self.probability is None else str(self.probability), "begun_mono_ns": self.begun, "ends_mono_ns": self.ends, **self.params,
-        }  # fmt: skip
+            "id": self.id,
+            "kind": self.kind,
+            "target": self.target.text(),
+            "struck": self.struck,
+            "left": self.left,
+            "probability": None if self.probability is None else str(self.probability),
+            "begun_mono_ns": self.begun,
+            "ends_mono_ns": self.ends,
+            **self.params,
+        }
 
 
 @define
