@@ -1,0 +1,146 @@
+"""Runbooks: each has what a page needs, each command in it is one that there is, and those marked run are run.
+
+A block is fenced as ```sh and marked after it: `run` runs its lines against the cluster in MELTICA_CLUSTER,
+`exit=0,5` says which exit codes are right (default 0), `settle` repeats for a while until it is so.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from attrs import frozen
+
+from meltica.cli.main import commands
+
+FOLDER = Path(__file__).resolve().parents[1] / "runbooks"
+PAGES = sorted(path for path in FOLDER.glob("*.md") if path.name != "README.md")
+HEADINGS = ["Is money at risk right now?", "Meaning", "Impact", "Diagnosis", "Mitigation", "Verification"]
+FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# What must be so before a page's commands make sense.
+PREPARE = {"trading-halted.md": ["meltica halt --cause drill --yes --reason 'rehearsing the runbook'"]}
+SETTLE_S = 20.0
+
+
+@frozen
+class Block:
+    """One fenced block of commands."""
+
+    lines: tuple[str, ...]
+    run: bool
+    exits: tuple[int, ...]
+    settle: bool
+
+
+def blocks_of(text):
+    """The fenced sh blocks of a page, in order."""
+    found = []
+    for language, marks, body in FENCE.findall(text):
+        if language != "sh":
+            continue
+        words = marks.split()
+        exits = next((word.removeprefix("exit=") for word in words if word.startswith("exit=")), "0")
+        lines = tuple(line for line in body.splitlines() if line.strip())
+        found.append(Block(lines, "run" in words, tuple(int(code) for code in exits.split(",")), "settle" in words))
+    return found
+
+
+def run(line, cluster):
+    """One command line, as an operator's shell runs it."""
+    words = shlex.split(line)
+    assert words[0] == "meltica"
+    environment = {**os.environ, "MELTICA_CLUSTER": str(cluster)}
+    return subprocess.run(  # noqa: S603 - our own pages' lines
+        [sys.executable, "-m", *words], check=False, capture_output=True, text=True, timeout=60, env=environment
+    )
+
+
+def play(block, cluster):
+    """Run a block's lines; each must end with a right exit code."""
+    for line in block.lines:
+        deadline = time.monotonic() + (SETTLE_S if block.settle else 0)
+        done = run(line, cluster)
+        while done.returncode not in block.exits and time.monotonic() < deadline:
+            time.sleep(0.2)
+            done = run(line, cluster)
+        assert done.returncode in block.exits, f"{line}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+
+
+def parse(line):
+    """Let the command line's own parser read a line, without doing it."""
+    words = shlex.split(line.replace("…", "x"))
+    assert words[0] == "meltica"
+    command, arguments, parent = commands, words[1:], None
+    while isinstance(command, click.Group):
+        context = command.make_context(command.name or "meltica", list(arguments), parent=parent)
+        left = [*context._protected_args, *context.args]
+        name, command, arguments = command.resolve_command(context, left)
+        parent = context
+        assert name
+    command.make_context(command.name, list(arguments), parent=parent)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_has_a_title_and_its_headings_in_order(page):
+    text = page.read_text()
+    assert re.match(r"# \S.*\n", text)
+    found = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert found == HEADINGS
+
+
+def test_the_index_names_every_page_and_no_other():
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", (FOLDER / "README.md").read_text()))
+    assert linked == {page.name for page in PAGES}
+    assert {"fail-over-by-hand.md", "trading-halted.md"} <= linked
+
+
+@pytest.mark.parametrize("page", [*PAGES, FOLDER / "README.md"], ids=lambda page: page.name)
+def test_every_command_of_a_page_is_one_that_there_is(page):
+    lines = [line for block in blocks_of(page.read_text()) for line in block.lines]
+    assert lines
+    for line in lines:
+        parse(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["meltica explode", "meltica status --what", "meltica mode maybe", "meltica promote --epoch x"]
+)
+def test_a_command_that_there_is_not_is_noticed(line):
+    with pytest.raises(click.UsageError):
+        parse(line)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_operators_who_read_a_page_may_run_what_it_shows(page):
+    """What changes something in a block that is run says --yes or --dry-run, and why."""
+    for block in blocks_of(page.read_text()):
+        for line in block.lines:
+            if re.match(r"meltica (promote|halt|reduce|resume|kill|mode|cancel|submit)\b", line):
+                assert "--reason" in line
+                assert not block.run or "--yes" in line or "--dry-run" in line
+
+
+@pytest.mark.processes
+@pytest.mark.xdist_group("cluster")
+@pytest.mark.parametrize("page", [*PAGES, FOLDER / "README.md"], ids=lambda page: page.name)
+def test_the_commands_of_a_page_work(page, request):
+    """Against a real cluster: the fixture `running_cluster` gives its folder."""
+    try:
+        cluster = request.getfixturevalue("running_cluster")
+    except pytest.FixtureLookupError:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip("no fixture `running_cluster`: the commands were only parsed")
+    for line in PREPARE.get(page.name, ()):
+        assert run(line, cluster).returncode == 0
+    blocks = [block for block in blocks_of(page.read_text()) if block.run]
+    assert blocks
+    for block in blocks:
+        play(block, cluster)
