@@ -180,7 +180,7 @@ class Exchange(Protocol):
         """Match, rest or refuse.  Checks filters, balances, duplicate client ids among open orders."""
         ...
 
-    def cancel(
+    def cancel(  # noqa: PLR0917 - what names a cancel is of six parts
         self, account: str, symbol: str, order_id: int | None, client_order_id: str | None, cancel_id: str, now: int
     ) -> tuple[OrderView | Refusal, list[ExchangeEvent]]:
         """Cancel an open order of the account; it is renamed to `cancel_id`."""
@@ -198,7 +198,9 @@ class Exchange(Protocol):
         """Orders of any status, by id."""
         ...
 
-    def trades(self, account: str, symbol: str, from_id: int | None, order_id: int | None, limit: int) -> list[TradeView]:
+    def trades(
+        self, account: str, symbol: str, from_id: int | None, order_id: int | None, limit: int
+    ) -> list[TradeView]:
         """Own trades by id; `from_id` is inclusive; without it the newest `limit`."""
         ...
 
@@ -206,7 +208,9 @@ class Exchange(Protocol):
         """Asset, free, locked."""
         ...
 
-    def depth(self, symbol: str, levels: int) -> tuple[int, list[tuple[Decimal, Decimal]], list[tuple[Decimal, Decimal]]]:
+    def depth(
+        self, symbol: str, levels: int
+    ) -> tuple[int, list[tuple[Decimal, Decimal]], list[tuple[Decimal, Decimal]]]:
         """lastUpdateId, bids, asks: consistent with the DepthChange sequence."""
         ...
 
