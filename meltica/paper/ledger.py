@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from meltica.paper.ports import LedgerSink, Times
-from meltica.paper.render import status_of
+from meltica.paper.render import dump, status_of
 from meltica.paper.types import Execution, TradeView
 
 SCHEMA = "meltica.ledger/1"
@@ -81,7 +81,7 @@ class Recorder:
 
 def line(record: dict[str, Any]) -> str:
     """A record as its line, newline included."""
-    return json.dumps(record, separators=(",", ":")) + "\n"
+    return dump(record) + "\n"
 
 
 class MemoryLedger:

@@ -26,13 +26,15 @@ Json = dict[str, Any]
 Unit = Callable[[int], int]  # the exchange's microseconds -> the client's unit
 Levels = Iterable[tuple[Decimal, Decimal]]
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))  # made once: json.dumps would make one a call
+
 ZERO = "0.00000000"
 SELF_TRADE = "EXPIRE_MAKER"  # what the exchange does, Binance's default
 
 
 def dump(value: object) -> str:
     """Compact JSON."""
-    return json.dumps(value, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def amount(value: Decimal) -> str:

@@ -187,6 +187,17 @@ async def test_a_client_that_does_not_read_is_dropped(served, monkeypatch):
         assert (await client.get("/api/v3/ping")).status_code == 200
 
 
+async def test_a_client_that_gives_up_on_a_kept_back_answer_is_forgotten(served):
+    served.venue.begin_fault({"kind": "drop_answer", "target": "time", "count": 1}, driver_clock()())
+    async with httpx.AsyncClient(base_url=served.url, timeout=0.3) as client:
+        with pytest.raises(httpx.ReadTimeout):
+            await client.get("/api/v3/time")
+        assert (await client.get("/api/v3/time")).status_code == 200
+    with trio.fail_after(5):
+        while served.venue._floor.connections:
+            await trio.sleep(0.01)
+
+
 async def test_a_stop_answers_what_was_taken_and_then_closes(served):
     clock = driver_clock()
     async with served.websocket("/ws-api/v3") as client:
