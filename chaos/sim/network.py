@@ -152,13 +152,16 @@ class Network:
             self._dial(peer, name)
         self._pump(process)
 
-    def kill(self, name: Peer, *, power: bool = True) -> None:
-        """End a process at once.  `power`: its machine too, so that what was not synced may be lost."""
+    def kill(self, name: Peer, *, power: bool = True, keep: int | None = None) -> None:
+        """End a process at once.
+
+        `power`: its machine too, so that of what was not synced only `keep` batches survive (None: at random).
+        """
         process = self.processes[name]
         if process.replica is None or process.store is None:
             return
         if power:
-            process.store.crash(self.random.randint(0, process.store.unsynced))
+            process.store.crash(self.random.randint(0, process.store.unsynced) if keep is None else keep)
         else:
             process.store.close()
         process.replica = process.store = None

@@ -21,6 +21,7 @@ PROFILES: Final = {
     "wild": Weather(lose=0.05, duplicate=0.05, late=0.1, ordered=False, drift=1e-4),
     "wilder": Weather(lose=0.2, duplicate=0.2, late=0.3, lateness=800 * MS, ordered=False, drift=1e-3),
     "slow": Weather(delay=(MS, 60 * MS), sync=(MS, 150 * MS), drift=1e-4),
+    "power": Weather(delay=(MS // 10, MS), sync=(20 * MS, 120 * MS)),  # and the power fails, everywhere at once
 }
 
 
@@ -38,6 +39,7 @@ class Storm:
         )
         self.random = Random(f"{seed} {profile}")
         self.faults: dict[str, int] = {}
+        self._power = profile == "power"
         self._duration = duration
         self._token = 0
 
@@ -89,7 +91,7 @@ class Storm:
     def _strike(self) -> None:
         if self.network.now >= self._duration - SECOND // 2:
             return
-        fault = self.random.choice(
+        fault = self._power_cut if self._power and self.random.random() < 0.6 else self.random.choice(
             (self._partition, self._partition, self._isolate, self._kill, self._kill, self._freeze, self._stall_disk,
              self._hand_over, self._resign, self._reset, self._kill_all)
         )  # fmt: skip
@@ -141,6 +143,12 @@ class Storm:
         if self.random.random() < 0.3:
             for name in self.network.names:
                 self._kill_one(name)
+
+    def _power_cut(self) -> None:
+        """Two or all lose power in one moment, with all that is not synced, and come back soon."""
+        for name in self.random.sample(self.network.names, self.random.choice((2, len(self.network.names)))):
+            self.network.kill(name, keep=0)
+            self.network.at(self.random.randint(1, 50) * MS, lambda name=name: self.network.start(name))
 
     def _freeze(self) -> None:
         self.network.freeze(self._someone(), self._length())
