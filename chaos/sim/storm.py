@@ -7,6 +7,7 @@ freezes, partitions (both ways and one way, losing or holding), stalls disks, ha
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -148,7 +149,7 @@ class Storm:
         """Two or all lose power in one moment, with all that is not synced, and come back soon."""
         for name in self.random.sample(self.network.names, self.random.choice((2, len(self.network.names)))):
             self.network.kill(name, keep=0)
-            self.network.at(self.random.randint(1, 50) * MS, lambda name=name: self.network.start(name))
+            self.network.at(self.random.randint(1, 50) * MS, partial(self.network.start, name))
 
     def _freeze(self) -> None:
         self.network.freeze(self._someone(), self._length())
