@@ -50,6 +50,7 @@ class Handover:
         self._desk = desk
         self._dispatch = dispatch
         self._running: Running | None = None
+        self._worked_at = Nanos(0)
 
     @property
     def running(self) -> bool:
@@ -80,6 +81,7 @@ class Handover:
     def work(self, now: Nanos) -> None:
         """Go on, as far as it can."""
         running = self._running
+        self._worked_at = now
         if running is None:
             return
         if running.step is Step.DRAINING:
@@ -158,7 +160,8 @@ class Handover:
         if running is None:
             return None
         if running.step is Step.DRAINING:
+            ends = Nanos(running.since + settings.drain_timeout)
             drained = self._dispatch.drained_at()
-            return Nanos(min(drained, running.since + settings.drain_timeout)) if drained else None
+            return drained if self._worked_at < drained < ends else ends  # else an outcome or an answer goes on
         bound = settings.transfer_timeout if running.step is Step.TRANSFERRING else settings.drain_timeout
         return Nanos(running.step_since + bound + 1)

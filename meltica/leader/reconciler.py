@@ -307,6 +307,16 @@ class Reconciler:
             if stranger not in self._strangers:
                 self._strangers[stranger] = [each for each in result.trades if each.venue_order_id == name[1]]
                 self.reads.ask(Question(venue, ReadKind.ORDER, name[0], None, (), name[1]))
+        survey = self.surveys.get(venue)
+        if survey is not None and survey.closed:
+            self._raise_mark(venue, symbol)
+
+    def _raise_mark(self, venue: Venue, symbol: Symbol) -> None:
+        """A periodic read confirmed trades: memory and the next takeover need not go back behind them."""
+        desk = self._desk
+        mark = self._low_water(venue, symbol)
+        if mark is not None:
+            desk.evidence(Reconciled(desk.epoch, desk.at, venue, self.account(venue), ((symbol, mark),)))
 
     # --- what a full read ends with -----------------------------------------------------------------------
 

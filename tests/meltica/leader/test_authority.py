@@ -39,7 +39,14 @@ PLACE = PlaceOrder(
     OrderType.LIMIT, TimeInForce.GTC, True, Quantity(Decimal(1)), Price(Decimal(1)),
 )  # fmt: skip
 CANCEL = CancelOrder(
-    ClientOrderId("b" * 32), Epoch(3), Index(9), VENUE, Account("main"), Symbol("BTCUSDT"), ClientOrderId("a" * 32), None
+    ClientOrderId("b" * 32),
+    Epoch(3),
+    Index(9),
+    VENUE,
+    Account("main"),
+    Symbol("BTCUSDT"),
+    ClientOrderId("a" * 32),
+    None,
 )
 ORDERED = Ordered(PLACE, Epoch(3), True, Nanos(1000), Nanos(1000 + W))
 TAKEN = EpochRecord(
@@ -128,7 +135,12 @@ def test_the_wait_outlasts_the_older_authority_on_any_two_clocks(ppm: int, windo
             [OlderSend(Epoch(2), VENUE, Nanos(50))],
             50 + W,
         ),
-        ("a forgotten epoch had the widest", {Epoch(2): record(2)}, [OlderSend(Epoch(1), VENUE, Nanos(50))], 50 + 9 * W),
+        (
+            "a forgotten epoch had the widest",
+            {Epoch(2): record(2)},
+            [OlderSend(Epoch(1), VENUE, Nanos(50))],
+            50 + 9 * W,
+        ),
     ],
 )
 def test_the_wait(name: str, epochs: dict[Epoch, EpochRecord], sends: list[OlderSend], expected: int) -> None:

@@ -202,7 +202,9 @@ def test_prints_make_bars() -> None:
     bars = Bars(Nanos(10))
     prints = [(1, 5), (3, 9), (9, 2), (12, 4)]
     ended = [
-        bars.add(VENUE, PublicTrade(SYMBOL, Price(Decimal(p)), Quantity(Decimal(1)), buyer_is_maker=False, mono=Nanos(at)))
+        bars.add(
+            VENUE, PublicTrade(SYMBOL, Price(Decimal(p)), Quantity(Decimal(1)), buyer_is_maker=False, mono=Nanos(at))
+        )
         for at, p in prints
     ]
     assert ended[:3] == [None] * 3

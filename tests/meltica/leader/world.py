@@ -246,7 +246,10 @@ class Exchange:
         for name, placed in self.orders.items():
             shown = placed.shown
             names = (shown.shown_as, shown.placed_as)
-            if (name == effect.venue_order_id or effect.order in names) and shown.status in ("open", "partially_filled"):
+            if (name == effect.venue_order_id or effect.order in names) and shown.status in (
+                "open",
+                "partially_filled",
+            ):
                 gone = evolve(shown, status="cancelled", shown_as=effect.intent)
                 placed.shown = gone
                 self.tell(gone)
@@ -361,9 +364,7 @@ class Port:
     def health(self) -> Health:
         now = self.world.now
         at = now if self.clock_at is None else self.clock_at
-        return Health(
-            self.connected, self.connected, ((SYMBOL, now),), now, self.offset, Nanos(MS), at, now, None
-        )
+        return Health(self.connected, self.connected, ((SYMBOL, now),), now, self.offset, Nanos(MS), at, now, None)
 
     def answer(self, intent: ClientOrderId, answer: Any) -> None:
         self.node.call("on_answer", VENUE, intent, answer)
@@ -515,10 +516,14 @@ class World:
 
     def run(self, duration: int) -> None:
         until = self.now + duration
+        still, turns = self.now, 0
         while True:
-            dues = [
-                (node.leader.next_wake(), node) for node in self.nodes.values() if node.alive and not node.frozen
-            ]
+            turns = turns + 1 if self.now == still else 0
+            still = self.now
+            if turns > 500:
+                dues = {name: node.leader.next_wake() - self.now for name, node in self.nodes.items() if node.alive}
+                raise AssertionError(f"time stands still at {self.now}: {dues}")
+            dues = [(node.leader.next_wake(), node) for node in self.nodes.values() if node.alive and not node.frozen]
             wake = min((due for due, _ in dues), default=Nanos(1 << 62))
             event = self._heap[0][0] if self._heap else 1 << 62
             soonest = min(wake, event)
@@ -552,9 +557,7 @@ class World:
         appended = pending[-1][2]
         commands = tuple(command for command, _, _ in pending)
         leader = self.leader
-        base = AppliedEntry(
-            LogIndex(self.index), Term(self.term), commands, (), False, None, MonoNs(appended)
-        )
+        base = AppliedEntry(LogIndex(self.index), Term(self.term), commands, (), False, None, MonoNs(appended))
         self.log.append(base)
         results: tuple[object, ...] = ()
         for node in self.nodes.values():
