@@ -209,9 +209,10 @@ async def run_adapter(
     def backoff() -> Backoff:
         return Backoff(settings.backoff_first, settings.backoff_cap, rng)
 
-    async with trio.open_nursery() as nursery:
-        port = BinanceSpot(settings, listener, clock, wall, nursery, tls=tls)
-        try:
+    port: BinanceSpot | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            port = BinanceSpot(settings, listener, clock, wall, nursery, tls=tls)
             nursery.start_soon(port.orders.deliver)
             nursery.start_soon(port.orders.run, backoff())
             nursery.start_soon(port.user.run, backoff())
@@ -219,8 +220,8 @@ async def run_adapter(
             nursery.start_soon(port.tick)
             nursery.start_soon(port.stay_warm)
             task_status.started(port)
-            await trio.sleep_forever()
-        finally:
+    finally:  # after the last task that reads
+        if port is not None:
             with trio.move_on_after(1) as scope:
                 scope.shield = True
                 await port.rest.aclose()

@@ -46,6 +46,7 @@ QUEUED = 256  # sends kept back while the kernel has no room; more are refused
 GUARD = Nanos(MILLISECOND)  # Binance may compare whole milliseconds of its clock
 FAST_SAMPLES = 0.02  # seconds between samples while the clock is not yet known
 LOST_SAMPLE = Nanos(3 * SECOND)  # a `time` without an answer for so long: the connection is dead
+SAMPLES_OUT = 16  # `time` requests that may wait for an answer
 LEAVE_WITHIN = Nanos(2 * SECOND)  # after a serverShutdown, how long answers are waited for
 SLOW_DOWN = Nanos(SECOND)  # the pause after a 429 that names none
 
@@ -87,6 +88,7 @@ class OrderLane:
         self._pending: dict[ClientOrderId, Nanos] = {}  # written, without an answer yet: when
         self._samples: dict[str, Nanos] = {}  # `time` requests without an answer yet: when
         self._sampled = 0
+        self._heard = Nanos(0)  # when a frame last came
         self._leaving: Nanos | None = None
         self._due: deque[tuple[ClientOrderId, Answer]] = deque()
         self._has_due = trio.Event()
@@ -227,6 +229,7 @@ class OrderLane:
     def _opened(self, wire: Wire) -> None:
         self._wire, self._leaving = wire, None
         self._samples.clear()
+        self._heard = self._clock()
         self._on_change()
 
     def _closed(self) -> None:
@@ -242,7 +245,7 @@ class OrderLane:
         """Ask for the venue's time again and again; no answer means that the connection is dead."""
         while True:
             now = self._clock()
-            if any(now - sent > LOST_SAMPLE for sent in self._samples.values()):
+            if self._samples and now - max(self._heard, min(self._samples.values())) > LOST_SAMPLE:
                 raise WireClosed("the order connection is silent")
             if self._leaving is not None and (not self._pending or now > self._leaving):
                 raise WireClosed("the venue is shutting this connection down")
@@ -251,9 +254,9 @@ class OrderLane:
             await trio.sleep(self._settings.clock_every / SECOND if known else FAST_SAMPLES)
 
     def _ask_time(self, wire: Wire) -> None:
-        if len(self._samples) >= 16:
-            return
         self._sampled += 1
+        if len(self._samples) >= SAMPLES_OUT:  # the oldest was never answered
+            del self._samples[next(iter(self._samples))]
         name = f"time-{self._sampled}"
         sent = self._clock()
         if wire.offer_text(plain_request(name, "time"), lambda: True) is Offer.WRITTEN:
@@ -263,7 +266,7 @@ class OrderLane:
     async def _receive(self, wire: Wire, backoff: Backoff) -> None:
         while True:
             texts = await wire.receive()
-            received = self._clock()
+            received = self._heard = self._clock()
             for text in texts:
                 self._take_in(text, received)
             backoff.succeeded()

@@ -7,9 +7,9 @@ with a growing wait.  What the frames mean is the business of `user` and `market
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import trio
@@ -106,30 +106,19 @@ class Stream:
             await trio.sleep(backoff.next_wait() / SECOND)
 
     async def _session(self, backoff: Backoff) -> None:
-        async with self._open() as connection:
-            session = Session(connection)
-            self.heard()
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._watch, session)
-                nursery.start_soon(self._relax, backoff)
-                await self._handler(session, self)
-                nursery.cancel_scope.cancel()
-
-    def _open(self) -> AbstractAsyncContextManager[Any]:
-        secure: bool | ssl.SSLContext = urlsplit(self._url).scheme == "wss"
-        parts = urlsplit(self._url)
-        opened: AbstractAsyncContextManager[Any] = trio_websocket.open_websocket(
-            parts.hostname or "",
-            parts.port or (443 if secure else 80),
-            (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
-            use_ssl=self._tls if secure and self._tls is not None else secure,
-            extra_headers=[(b"User-Agent", self._settings.user_agent.encode("ascii", "replace"))],
-            message_queue_size=QUEUED,
-            receive_buffer_size=None,
-            connect_timeout=self._settings.connect_within / SECOND,
-            disconnect_timeout=CLOSE_WITHIN,
-        )
-        return opened
+        with trio.CancelScope() as opening:
+            opening.deadline = trio.current_time() + self._settings.connect_within / SECOND
+            async with open_stream(self._url, self._settings.user_agent, self._tls) as connection:
+                opening.deadline = float("inf")
+                session = Session(connection)
+                self.heard()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._watch, session)
+                    nursery.start_soon(self._relax, backoff)
+                    await self._handler(session, self)
+                    nursery.cancel_scope.cancel()
+        if opening.cancelled_caught:
+            raise trio.TooSlowError("the connection could not be opened in time")
 
     async def _relax(self, backoff: Backoff) -> None:
         """A session that has stood for a while was a success."""
@@ -148,6 +137,71 @@ class Stream:
                     raise StreamLost("the venue is silent and does not answer a ping")
                 if self.heard_at is None or self._clock() - self.heard_at > PATIENCE * silence:
                     raise StreamLost("the venue answers pings and says nothing else")
+
+
+class _Watched(trio.abc.Stream):
+    """A stream that notes its end: trio-websocket waits for ever if the peer goes away during the handshake."""
+
+    def __init__(self, inner: trio.abc.Stream) -> None:
+        self._inner = inner
+        self.ended = trio.Event()
+        self.opened = False  # from then on, trio-websocket says itself that the peer went away
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        try:
+            data = await self._inner.receive_some(max_bytes)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.ended.set()
+            raise
+        if not data:
+            self.ended.set()
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._inner.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._inner.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def lost(self) -> None:
+        """Raise if the peer goes away before the connection is open."""
+        await self.ended.wait()
+        if not self.opened:
+            raise StreamLost("the peer went away during the handshake")
+
+
+@asynccontextmanager
+async def open_stream(url: str, user_agent: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[Any]:
+    """A WebSocket connection to `url` (ws or wss) that is surely closed with the block, whenever it is cancelled.
+
+    trio-websocket's own `open_websocket` leaves its socket open when it is cancelled during the handshake.
+    """
+    parts = urlsplit(url)
+    host, secure = parts.hostname or "", parts.scheme == "wss"
+    port = parts.port or (443 if secure else 80)
+    inner: trio.abc.Stream = await trio.open_tcp_stream(host, port)
+    if secure:
+        context = tls or ssl.create_default_context()
+        inner = trio.SSLStream(inner, context, server_hostname=host, https_compatible=True)
+    stream = _Watched(inner)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    agent = [(b"User-Agent", user_agent.encode("ascii", "replace"))]
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stream.lost)
+            connection = await trio_websocket.wrap_client_stream(
+                nursery, cast("Any", stream), f"{host}:{port}", target, extra_headers=agent, message_queue_size=QUEUED
+            )
+            stream.opened = True
+            yield connection
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.move_on_after(CLOSE_WITHIN) as grace:
+            grace.shield = True
+            await trio.aclose_forcefully(stream)
 
 
 def _reason(group: BaseExceptionGroup[BaseException]) -> str:
