@@ -20,6 +20,7 @@ from attrs import asdict, evolve, frozen
 from cluster.types import Timers
 from meltica.core.commands import Limits, StrategyPolicy, VenuePolicy
 from meltica.core.values import Account, Gap, Mode, Money, Nanos, StrategyId, Symbol, Venue, text_of
+from meltica.strategies.catalogue import KINDS, BadParameter, make_strategy
 from meltica.tables import Address, ConfigError, Reader
 
 MS: Final = 1_000_000  # nanoseconds
@@ -35,7 +36,6 @@ DEADLINE_FLOOR_MS: Final = {"binance_spot": 1}
 COMMIT_MS: Final = 20
 TRANSIT_MS: Final = 20
 UNCERTAINTY_MS: Final = 5
-STRATEGY_KINDS: Final = ("market_maker", "momentum")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -420,13 +420,17 @@ def _strategy(table: Reader) -> StrategySettings:
     symbols = table.texts("symbols", "a list of different symbols of its venue", SYMBOL)
     strategy = StrategySettings(
         id=StrategyId(table.text("id", NAME_WORDS, NAME)),
-        kind=table.choice("kind", STRATEGY_KINDS),
+        kind=table.choice("kind", tuple(KINDS)),
         venue=Venue(table.text("venue", "the name of a table under [venues]", NAME)),
         symbols=tuple(Symbol(symbol) for symbol in symbols),
         gap=Gap(table.choice("gap", tuple(Gap), Gap.CANCEL)),
         gap_after_ms=table.integer("gap_after_ms", 0, 600_000, "milliseconds", 2_000),
         parameters=_parameters(table.table_of("parameters")),
     )
+    try:
+        make_strategy(strategy.kind, strategy.parameters)
+    except BadParameter as error:
+        table.note("parameters", str(error), f"what meltica/strategies/{strategy.kind}.py takes")
     table.finish()
     return strategy
 

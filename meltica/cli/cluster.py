@@ -20,9 +20,9 @@ import click
 from cluster import pki
 from cluster.types import Peer
 from meltica.api.outcomes import Exit
-from meltica.cli.cluster_files import ACCOUNT, Plan, texts
+from meltica.cli.cluster_files import ACCOUNT, SYMBOLS, Plan, texts
 from meltica.cli.errors import CliError
-from meltica.config import NODES
+from meltica.config import NODES, SYMBOL
 
 PRIVATE: Final = 0o600
 LETTERS: Final = string.ascii_letters + string.digits
@@ -41,7 +41,8 @@ def cluster() -> None:
 @click.option("--name", help="What to call it; by default the folder's name.")
 @click.option("--base-port", type=click.IntRange(1, LAST_PORT), default=7400, show_default=True)
 @click.option("--venue-port", type=click.IntRange(1, LAST_PORT), default=7480, show_default=True)
-def create(folder: Path, nodes: str, name: str | None, base_port: int, venue_port: int) -> None:
+@click.option("--symbols", help="What to trade, with commas between.", default=",".join(SYMBOLS), show_default=True)
+def create(*, folder: Path, nodes: str, name: str | None, base_port: int, venue_port: int, symbols: str) -> None:
     """Write a cluster's folder: settings, certificates, tokens, a paper account, and a README with the commands.
 
     DIR must not exist, or be empty.
@@ -53,6 +54,7 @@ def create(folder: Path, nodes: str, name: str | None, base_port: int, venue_por
         base_port=base_port,
         venue_port=venue_port,
         api_key=_key(),
+        symbols=_symbols(symbols),
     )
     _check_ports(plan)
     _check_empty(folder)
@@ -70,6 +72,13 @@ def _name(given: str | None, folder: Path) -> str:
     if not re.fullmatch(r"[\w -]{1,40}", given):
         raise CliError(f"--name {given!r:.60}", "1 to 40 letters, digits, spaces, _ or -", Exit.USAGE)
     return given
+
+
+def _symbols(given: str) -> tuple[str, ...]:
+    found = tuple(given.split(","))
+    if len(set(found)) != len(found) or not all(re.fullmatch(SYMBOL, one) for one in found):
+        raise CliError(f"--symbols {given!r:.80}", "different symbols of the venue, like BTCUSDT,ETHUSDT", Exit.USAGE)
+    return found
 
 
 def _check_ports(plan: Plan) -> None:

@@ -5,7 +5,7 @@ Only text made from a `Plan` may live here: no disk, no randomness.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from attrs import frozen
@@ -13,6 +13,7 @@ from attrs import frozen
 HOST: Final = "127.0.0.1"
 API_OFFSET: Final = 10  # a node's API listens so many ports above its peer port
 ACCOUNT: Final = "trader"
+SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")  # what the synthetic market has
 BALANCES: Final = {"BTC": "10", "ETH": "100", "USDT": "1000000"}
 
 
@@ -26,6 +27,7 @@ class Plan:
     base_port: int
     venue_port: int
     api_key: str
+    symbols: tuple[str, ...] = SYMBOLS
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -87,7 +89,7 @@ stream = "ws://{HOST}:{plan.venue_port}"
 api_key_file = "../../secrets/{ACCOUNT}.key"
 secret_file = "../../secrets/{ACCOUNT}.secret"
 account = "{ACCOUNT}"
-symbols = ["BTCUSDT", "ETHUSDT"]
+symbols = {_listed(plan.symbols)}
 settle_ms = 10000
 approve_opening = true  # a paper account: what it holds at first is its opening balance
 
@@ -102,7 +104,7 @@ collar_bps = 500
 book_age_ms = 2000
 orders_second = 50
 
-{STRATEGIES}
+{_strategies(plan)}
 [trading]
 mode = "automatic"
 ramp_ms = 0
@@ -112,12 +114,18 @@ level = "info"
 """
 
 
-STRATEGIES: Final = """\
+def _listed(symbols: Sequence[str]) -> str:
+    return "[" + ", ".join(f'"{symbol}"' for symbol in symbols) + "]"
+
+
+def _strategies(plan: Plan) -> str:
+    symbols = _listed(plan.symbols)
+    return f"""\
 [[strategies]]
 id = "maker"
 kind = "market_maker"
 venue = "paper"
-symbols = ["BTCUSDT", "ETHUSDT"]
+symbols = {symbols}
 gap = "cancel"  # its quotes do not lie unattended for longer than
 gap_after_ms = 2000
 
@@ -125,7 +133,7 @@ gap_after_ms = 2000
 id = "momentum"
 kind = "momentum"
 venue = "paper"
-symbols = ["BTCUSDT", "ETHUSDT"]
+symbols = {symbols}
 gap = "cancel"
 gap_after_ms = 2000
 """

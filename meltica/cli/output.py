@@ -7,9 +7,11 @@ program; everything said about them goes to stderr.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import click
@@ -18,6 +20,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from meltica.core.values import text_of
+
+PLACES: Final = Decimal("0.00000001")
 WIDE: Final = 250  # columns where there is no terminal: nothing is cut in a file or a pipe
 
 output_option = click.option(
@@ -57,6 +62,13 @@ def as_of(document: Mapping[str, Any]) -> str:
     who = f" by {document['node']}" if "node" in document else ""
     old = "" if age is None else f", {age:.1f} s old"
     return f"as of {moment(stamp.get('wall_ns'))}{who}, index {stamp.get('index')}{old}"
+
+
+def short(value: object) -> object:
+    """A long exact decimal, cut to eight places for a person's eyes; everything else as it is."""
+    if not isinstance(value, str) or not re.fullmatch(r"-?\d+\.\d{9,}", value):
+        return value
+    return text_of(Decimal(value).quantize(PLACES))
 
 
 def moment(wall_ns: object) -> str:

@@ -42,7 +42,7 @@ def show_pages(context: click.Context, what: str, columns: Sequence[str], option
         return
     rows = document[what]
     out = console()
-    out.print(table_of(f"{len(rows)} {what}", columns, ([row.get(key) for key in columns] for row in rows)))
+    out.print(table_of(f"{what}: {len(rows)}", columns, ([row.get(key) for key in columns] for row in rows)))
     out.print(as_of(document), style="dim")
     if document.get("next_after") is not None:
         click.echo(f"more: --after {document['next_after']}", err=True)

@@ -20,11 +20,13 @@ def paper() -> None:
 @paper.command()
 @click.option("--config", "file", required=True, type=click.Path(dir_okay=False, path_type=Path), help="paper.toml.")
 @click.option("--market", default="synthetic", show_default=True, help="synthetic, or tape:PATH of a recording.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed, the same market.")
+@click.option(
+    "--seed", type=click.IntRange(0), help="The same seed, the same market; by default one is drawn, and logged."
+)
 @click.option("--speed", type=click.FloatRange(0.01, 100), default=1.0, show_default=True, help="Of the market.")
 @click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), help="Write what the venue saw here.")
 @stop_option
-def run(*, file: Path, market: str, seed: int, speed: float, ledger: Path | None, with_stdin: bool) -> None:
+def run(*, file: Path, market: str, seed: int | None, speed: float, ledger: Path | None, with_stdin: bool) -> None:
     """Serve a market that speaks Binance Spot's API, on the address in paper.toml.
 
     A line of JSON on stdout when it is ready, its log on stderr.  SIGTERM or Ctrl-C stops it.

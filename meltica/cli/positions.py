@@ -9,7 +9,7 @@ import click
 import trio
 
 from meltica.cli.client import Client
-from meltica.cli.output import as_of, console, node_option, output_option, print_json, table_of
+from meltica.cli.output import as_of, console, node_option, output_option, print_json, short, table_of
 from meltica.cli.place import place_of
 
 COLUMNS: Final = ("venue", "symbol", "quantity", "average_price", "realised", "mark", "unrealised", "fees")
@@ -27,5 +27,5 @@ def positions(context: click.Context, node: str | None, output: str) -> None:
         return
     out = console()
     rows = document["positions"]
-    out.print(table_of(f"{len(rows)} positions", COLUMNS, ([row.get(key) for key in COLUMNS] for row in rows)))
+    out.print(table_of(f"{len(rows)} positions", COLUMNS, ([short(row.get(key)) for key in COLUMNS] for row in rows)))
     out.print(as_of(document), style="dim")
