@@ -94,9 +94,11 @@ class UserStream:
 
     async def _keep_asking(self, session: Session) -> None:
         """A `ping` of the API itself, again and again: no answer within `silence` means that the peer is dead."""
-        silence, count = self._settings.silence, 0
+        silence, count, begun = self._settings.silence, 0, self._clock()
         while True:
             await trio.sleep(silence / SECOND / PINGED)
+            if not self.subscribed and self._clock() - begun > silence:
+                raise StreamLost("the venue did not answer the subscription")  # though it may answer pings
             if self._answered_at is not None and self._clock() - self._answered_at > silence:
                 raise StreamLost("the venue answers nothing on the user stream's connection")
             count += 1

@@ -257,7 +257,7 @@ async def test_a_stale_clock_sends_nothing(paper: Any) -> None:
 async def test_a_silent_venue_is_left_and_found_again(paper: Any) -> None:
     async with paper.paper_bench(silence=Nanos(700 * MS), clock_every=Nanos(50 * MS)) as bench:
         bench.fault(kind="silence", target="connection:ws_api", seconds=1.5)
-        await paper.until(lambda: words(bench.listener.gaps, "answers nothing"))
+        await paper.until(lambda: words(bench.listener.gaps, "was lost"))
         await paper.until(lambda: words(bench.listener.gaps, "stands again"))
         await paper.until(lambda: bench.port.health().ready)
 
