@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from meltica.core import commands as c
 from meltica.core import values as v
+from meltica.core.values import EXACT
 from meltica.core.wire import MAX_INT
 
 _PRINTABLE = st.characters(codec="utf-8", exclude_characters="/", exclude_categories=("C", "Z"))
@@ -31,7 +32,7 @@ texts = st.text(max_size=60)
 def decimals(draw: st.DrawFn, *, signed: bool = False) -> Decimal:
     """Any accepted decimal: up to 18 digits either side of the point."""
     digits = draw(st.integers(0, 10**36 - 1) | st.integers(0, 10**20) | st.sampled_from([0, 1, 10**18]))
-    value = Decimal(digits).scaleb(-18)
+    value = Decimal(digits).scaleb(-18, EXACT)  # the default context would round to 28 digits
     return value.copy_negate() if signed and draw(st.booleans()) else value
 
 
@@ -96,29 +97,29 @@ class Move:
 
 
 MOVES = (
-    *("submit",) * 8,
-    *("accept",) * 5,
-    *("fill",) * 6,
-    *("update",) * 3,
-    *("cancel",) * 2,
-    "refuse",
-    "doubt",
-    "lapse",
-    "cancel_answer",
-    "not_found",
-    "fill_again",
-    "foreign_fill",
-    "late_order_id",
-    "reduce",
+    *("submit",) * 18,
+    *("accept",) * 10,
+    *("fill",) * 12,
+    *("update",) * 8,
+    *("cancel",) * 5,
+    *("cancel_answer",) * 6,
+    *("not_found",) * 4,
+    *("doubt",) * 3,
+    *("resume",) * 8,
+    *("wait",) * 3,
+    *("fill_again",) * 2,
+    *("foreign_fill",) * 2,
+    *("late_order_id",) * 2,
+    *("epoch",) * 2,
+    *("reduce",) * 2,
     "halt",
     "kill",
-    "resume",
-    "epoch",
+    "refuse",
+    "lapse",
     "release",
     "low_water",
     "garbage",
     "stale",
-    "wait",
     "limits",
 )
 
@@ -133,4 +134,4 @@ def scripts(size: int = 60) -> st.SearchStrategy[list[Move]]:
         st.integers(-3, 3),
         st.booleans(),
     )
-    return st.lists(move, min_size=1, max_size=size)
+    return st.lists(move, min_size=size // 2, max_size=size)

@@ -80,9 +80,12 @@ def traded_by(position: Position, change: Decimal, price: Price) -> Position:
     closed = min(held.copy_abs(), change.copy_abs()).copy_sign(held)
     gain = mul(closed, sub(price, position.average_price))
     realised = Money(add(position.realised, gain))
-    average = position.average_price
-    if (after > 0) != (held > 0):
-        average = price if after else Price(ZERO)  # past zero a new position begins
+    if after == 0:
+        average = Price(ZERO)
+    elif (after > 0) == (held > 0):
+        average = position.average_price
+    else:
+        average = price  # past zero a new position begins
     return evolve(position, traded=Quantity(after), average_price=average, realised=realised)
 
 

@@ -64,19 +64,10 @@ def d(text: str | int) -> Any:
 
 def instrument(symbol: Symbol = SYMBOL, **changes: Any) -> c.InstrumentSeen:
     base = Asset(str(symbol).removesuffix("USDT"))
+    step, most, least = d("0.00001"), d(9000), d(5)
+    assets = (base, Asset("USDT"))
     seen = c.InstrumentSeen(
-        Epoch(0),
-        Nanos(0),
-        VENUE,
-        symbol,
-        base,
-        Asset("USDT"),
-        d("0.01"),
-        d("0.00001"),
-        d("0.00001"),
-        d(9000),
-        d(5),
-        True,
+        Epoch(0), Nanos(0), VENUE, symbol, *assets, d("0.01"), step, step, most, least, trading=True
     )
     return evolve(seen, **changes)
 

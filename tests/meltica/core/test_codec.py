@@ -48,8 +48,7 @@ def sample(annotation: Any) -> Any:
     if arguments and type(None) in arguments:
         return sample(arguments[0])
     if origin is tuple:
-        inner = tuple(sample(one) for one in arguments if one is not Ellipsis)
-        return inner
+        return tuple(sample(one) for one in arguments if one is not Ellipsis)
     if isinstance(annotation, typing.NewType):
         return 7 if annotation.__supertype__ is int else str(annotation.__name__).lower()
     if origin is not None:
@@ -113,7 +112,7 @@ def _with(**changes: Any) -> bytes:
         ("quantity", "-0"),
         ("quantity", "1" * 19),
         ("quantity", "0." + "1" * 19),
-        ("quantity", "١"),
+        ("quantity", "\u0661"),
         ("quantity", None),
         ("price", "-5"),
         ("price", 5),
