@@ -347,7 +347,10 @@ class Replica:
         done = 0
         commit = self._guard.core.commit
         while self._applied < commit and done < _APPLY_COMMANDS:
-            for entry in self._journal.read(self._applied + 1, min(_READ, commit - self._applied)):
+            entries = self._journal.read(self._applied + 1, min(_READ, commit - self._applied))
+            if not entries:
+                raise JournalFault(f"entry {self._applied + 1} is committed, but the log does not hold it")
+            for entry in entries:
                 applied.append(self._apply_one(entry))
                 done += 1 + len(applied[-1].commands)
                 if done >= _APPLY_COMMANDS:
