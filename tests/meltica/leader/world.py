@@ -211,8 +211,9 @@ class Exchange:
             port.answer(effect.intent, Refused("-1021", "Timestamp for this request is outside of the recvWindow."))
             return
         self.admitted.append(Admitted(now, port.node.name, effect, port.written_at_index.get(effect.intent, -1)))
-        if self.answers == "lose":
+        if self.answers != "answer":
             self.world.after(2 * S, lambda: port.answer(effect.intent, Unknown("no answer")))
+        if self.answers == "lose":
             return
         self.world.after(self.engine_delay, lambda: self.do(port, effect))
 
@@ -220,8 +221,6 @@ class Exchange:
         answer = self.place(effect) if isinstance(effect, PlaceOrder) else self.cancel(effect)
         if self.answers == "answer":
             self.world.after(self.transit, lambda: port.answer(effect.intent, answer))
-        else:
-            self.world.after(2 * S, lambda: port.answer(effect.intent, Unknown("no answer")))
 
     def place(self, effect: PlaceOrder) -> Accepted:
         self.serial += 1
