@@ -36,6 +36,7 @@ class Wish:
     market: str
     seed: int
     steps: tuple[Step, ...]
+    symbols: tuple[str, ...] = ()  # a recorded market has one of its own
 
 
 @define
@@ -66,7 +67,7 @@ class Screen(Protocol):
 async def play(wish: Wish, screen: Screen) -> list[Strike]:
     """Play the demo to its end; all processes have ended when this returns.  Raises DemoFault or RigFault."""
     scene = Scene(duration=wish.duration)
-    async with open_rig(wish.folder, wish.market, wish.seed) as rig:
+    async with open_rig(wish.folder, wish.market, wish.seed, wish.symbols) as rig:
         scene.say("creating the cluster: keys, certificates, settings")
         screen.show(scene)
         await rig.create()

@@ -81,6 +81,7 @@ class Rig:
     market: str
     seed: int
     nursery: trio.Nursery
+    symbols: tuple[str, ...] = ()  # what the market has; by default what `cluster create` chooses
     children: dict[str, Child] = field(factory=dict)
 
     @property
@@ -101,6 +102,7 @@ class Rig:
             str(base),
             "--venue-port",
             str(base + 80),
+            *(("--symbols", ",".join(self.symbols)) if self.symbols else ()),
         )
         done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
         if done.returncode:
@@ -194,10 +196,10 @@ def _environment() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def open_rig(folder: Path, market: str, seed: int) -> AsyncIterator[Rig]:
+async def open_rig(folder: Path, market: str, seed: int, symbols: tuple[str, ...] = ()) -> AsyncIterator[Rig]:
     """A rig whose processes all end with the block, whatever happens in it."""
     async with trio.open_nursery() as nursery:
-        rig = Rig(folder, market, seed, nursery)
+        rig = Rig(folder, market, seed, nursery, symbols)
         try:
             yield rig
         finally:

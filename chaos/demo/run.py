@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ from chaos.demo.rig import NODES, RigFault
 from chaos.demo.screen import open_screen, report
 from chaos.demo.timeline import Strike, marks_of
 from chaos.demo.watch import ActRefused
-
-FAULTS = (DemoFault, RigFault, ActRefused)
+from meltica.marketdata.tapes import TapeError, read_tape
+from meltica.paper.market_tape import read_head
 
 
 class DemoRefused(Exception):
@@ -46,12 +47,19 @@ def wish_of(
         steps = plan(duration, kills, promotes)
     except BadPlan as error:
         raise DemoRefused(str(error)) from error
-    market = "synthetic"
-    if tape is not None:
-        if not Path(tape).is_file():
-            raise DemoRefused(f"--tape {tape}: there is no such file")
-        market = f"tape:{Path(tape).resolve()}"
-    return Wish(_folder(keep), duration, market, secrets.randbelow(1_000_000) if seed is None else seed, steps)
+    market, symbols = ("synthetic", ()) if tape is None else (f"tape:{Path(tape).resolve()}", _symbols(Path(tape)))
+    chosen = secrets.randbelow(1_000_000) if seed is None else seed
+    return Wish(_folder(keep), duration, market, chosen, steps, symbols)
+
+
+def _symbols(tape: Path) -> tuple[str, ...]:
+    """What a capture is of."""
+    if not tape.is_file():
+        raise DemoRefused(f"--tape {tape}: there is no such file")
+    try:
+        return (read_head(read_tape(tape)).symbol,)
+    except TapeError as error:
+        raise DemoRefused(f"--tape {tape}: {error}") from error
 
 
 def _folder(keep: str | None) -> Path:
@@ -64,10 +72,32 @@ def _folder(keep: str | None) -> Path:
     return folder
 
 
+class Interrupted(Exception):
+    """Somebody asked for the end, by Ctrl-C or SIGTERM; every process has ended."""
+
+
+FAULTS = (DemoFault, RigFault, ActRefused, Interrupted)
+
+
+async def _until_signal(signals: AsyncIterator[int]) -> None:
+    async for number in signals:
+        raise Interrupted(f"{signal.Signals(number).name} came; every process that it started has ended")
+
+
+async def _guarded(wish: Wish, screen: Screen) -> list[Strike]:
+    """Signals are heeded as a task's failure: raised in the middle of Trio's own code they would break it."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_until_signal, signals)
+            strikes = await play(wish, screen)
+            nursery.cancel_scope.cancel()
+    return strikes
+
+
 def _play(wish: Wish, screen: Screen) -> list[Strike]:
     """Run it; a fault that we know comes out of its exception groups as itself."""
     try:
-        return trio.run(play, wish, screen)
+        return trio.run(_guarded, wish, screen)
     except BaseExceptionGroup as group:
         known: BaseException | None = group.subgroup(FAULTS)
         while isinstance(known, BaseExceptionGroup):

@@ -7,8 +7,6 @@ in `chaos.demo` (the one written exception to "nobody imports chaos").
 from __future__ import annotations
 
 import json
-import signal
-import sys
 
 import click
 from rich.console import Console
@@ -43,7 +41,6 @@ def demo(  # noqa: PLR0917 - click passes them by name
     """
     from chaos.demo.run import FAULTS, DemoRefused, run_demo, wish_of  # noqa: PLC0415 - `--help` need not load it
 
-    signal.signal(signal.SIGTERM, _as_interrupt)
     as_json = output == "json"
     console = Console(stderr=as_json)
     try:
@@ -58,9 +55,3 @@ def demo(  # noqa: PLR0917 - click passes them by name
     if as_json:
         print(json.dumps(document, indent=1))
     context.exit(int(Exit.DONE if document["verdict"] == "pass" else Exit.FAILED))
-
-
-def _as_interrupt(_number: int, _frame: object) -> None:
-    """SIGTERM ends the demo as Ctrl-C does: every process that it started is ended."""
-    signal.default_int_handler(signal.SIGINT, None)
-    sys.exit(1)

@@ -136,3 +136,18 @@ def test_a_folder_that_may_not_be_made_is_a_clear_error(tmp_path):
     done = run("cluster", "create", tmp_path / "file" / "cluster")
     assert done.exit_code == 1
     assert "next:" in done.output
+
+
+def test_the_symbols_are_those_asked_for(tmp_path):
+    folder = tmp_path / "cluster"
+    assert run("cluster", "create", folder, "--symbols", "ETHUSDT").exit_code == 0
+    settings = load(folder / "nodes" / "n1" / "meltica.toml")
+    assert [venue.symbols for venue in settings.venues.values()] == [("ETHUSDT",)]
+    assert {one.symbols for one in settings.strategies} == {("ETHUSDT",)}
+
+
+@pytest.mark.parametrize("symbols", ["", "btc", "BTCUSDT,", "BTCUSDT,BTCUSDT", "BTCUSDT;ETHUSDT"])
+def test_what_is_no_list_of_symbols(symbols, tmp_path):
+    done = run("cluster", "create", tmp_path / "cluster", "--symbols", symbols)
+    assert done.exit_code == 2
+    assert not (tmp_path / "cluster").exists()

@@ -1,0 +1,324 @@
+"""Rig: real processes under a test: a cluster's venue and nodes, the command line, and HTTP.
+
+Only starting, asking and ending may live here.  Each child's stdin is a pipe that ends with this process, so that
+nothing outlives the tests, however they end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from attrs import define, field
+
+from chaos.demo.rig import free_base_port, meltica
+
+NODES = ("n1", "n2", "n3")
+READY_S = 40.0  # two cores are shared by all that the suite runs
+GRACE_S = 10.0
+CALL_S = 60.0
+LOOK_S = 0.05
+# Away from the demo's own first choice (7400), so that a demo and a cluster beside it do not race for ports.
+FIRST_PORT = 21400
+
+Found = TypeVar("Found")
+
+
+class EndedEarly(Exception):
+    """A process ended before it was ready."""
+
+    def __init__(self, name: str, code: int, log: str) -> None:
+        super().__init__(f"{name} ended with {code}: {log[-2000:]}")
+        self.code = code
+        self.log = log
+
+
+def wait_for(what: str, look: Callable[[], Found], within: float = 20.0) -> Found:
+    """Look until there is something; its value.  A failed test, with the last thing seen, otherwise."""
+    deadline = time.monotonic() + within
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"not within {within:g} s: {what}; last seen: {found!r:.500}"
+        time.sleep(LOOK_S)
+    return found
+
+
+def environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith("MELTICA_")}
+
+
+def cli(*words: str, cluster: Path | None = None, within: float = CALL_S) -> subprocess.CompletedProcess[str]:
+    """The command line, to its end."""
+    place = () if cluster is None else ("--cluster", str(cluster))
+    return subprocess.run(  # noqa: S603 - our own command line
+        meltica(*place, *words),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=within,
+        stdin=subprocess.DEVNULL,
+        env=environment(),
+    )
+
+
+@define
+class Child:
+    """One running process; its stdout is drained, its stderr is a file."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    ready: dict[str, Any] = field(factory=dict)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What it logged."""
+        found = []
+        for line in self.log.read_text(errors="replace").splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+        return found
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """The lines with this event."""
+        return [line for line in self.lines() if event in str(line.get("event"))]
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        self.process.terminate()
+        return self.process.wait(GRACE_S)
+
+    def kill(self) -> None:
+        """SIGKILL, and until it is gone."""
+        self.process.kill()
+        self.process.wait(GRACE_S)
+
+
+def start(name: str, log: Path, words: Sequence[str], wrap: Sequence[str] = ()) -> Child:
+    """Start a process that stays and wait for its line.  Raises EndedEarly."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as errors:
+        before = errors.tell()
+        process = subprocess.Popen(  # noqa: S603 - our own command line
+            [*wrap, *meltica(*words, "--stop-with-stdin")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment(),
+        )
+    child = Child(name, process, log)
+    reading = threading.Thread(target=_read_ready, args=(child,), daemon=True)
+    reading.start()
+    deadline = time.monotonic() + READY_S
+    while not child.ready and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(LOOK_S)
+    if not child.ready:
+        process.kill()
+        code = process.wait(GRACE_S)
+        with log.open("rb") as file:
+            file.seek(before)
+            raise EndedEarly(name, code, file.read().decode(errors="replace"))
+    return child
+
+
+def _read_ready(child: Child) -> None:
+    assert child.process.stdout is not None
+    with child.process.stdout as stdout:
+        for line in stdout:
+            if not child.ready:
+                child.ready = json.loads(line)
+
+
+def end(children: Mapping[str, Child]) -> None:
+    """All of them, whatever state they are in."""
+    for child in children.values():
+        if child.process.poll() is None:
+            child.process.terminate()
+    for child in children.values():
+        try:
+            child.process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            child.process.wait()
+        if child.process.stdin is not None:
+            child.process.stdin.close()
+
+
+@define
+class Cluster:
+    """A cluster's folder and its running processes."""
+
+    folder: Path
+    children: dict[str, Child] = field(factory=dict)
+
+    # --- processes ------------------------------------------------------------------------------------------
+
+    def start_venue(self) -> Child:
+        words = ("paper", "run", "--config", str(self.folder / "paper.toml"), "--seed", "7")
+        ledger = ("--ledger", str(self.folder / "ledger.jsonl"))
+        self.children["venue"] = start("venue", self.folder / "logs" / "venue.jsonl", (*words, *ledger))
+        return self.children["venue"]
+
+    def start_node(self, name: str, wrap: Sequence[str] = ()) -> Child:
+        words = ("node", "run", "--config", str(self.config(name)))
+        self.children[name] = start(name, self.folder / "logs" / f"{name}.jsonl", words, wrap)
+        return self.children[name]
+
+    def start_nodes(self, names: Sequence[str] = NODES) -> None:
+        """Side by side."""
+        failed: list[BaseException] = []
+
+        def one(name: str) -> None:
+            try:
+                self.start_node(name)
+            except BaseException as error:  # noqa: BLE001 - told by the thread that asked
+                failed.append(error)
+
+        threads = [threading.Thread(target=one, args=(name,)) for name in names]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failed:
+            raise failed[0]
+
+    def config(self, name: str) -> Path:
+        return self.folder / "nodes" / name / "meltica.toml"
+
+    def data(self, name: str) -> Path:
+        return self.folder / "nodes" / name / "data"
+
+    # --- asking ---------------------------------------------------------------------------------------------
+
+    def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return cli(*words, cluster=self.folder)
+
+    def act(self, *words: str, reason: str = "a test") -> subprocess.CompletedProcess[str]:
+        return self.cli(*words, "--yes", "--reason", reason)
+
+    def status(self) -> dict[str, Any]:
+        """`meltica status -o json`."""
+        done = self.cli("status", "-o", "json")
+        assert done.returncode in (0, 6), done.stderr
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+    def token(self, role: str) -> str:
+        return (self.folder / "tokens" / role).read_text().strip()
+
+    def api(self, name: str) -> str:
+        return str(self.children[name].ready["api"])
+
+    @contextmanager
+    def http(self, role: str | None = "viewer") -> Iterator[httpx.Client]:
+        """A client that trusts the cluster's authority, with a role's token."""
+        import ssl  # noqa: PLC0415 - here alone
+
+        trust = ssl.create_default_context(cafile=str(self.folder / "pki" / "ca.pem"))
+        headers = {} if role is None else {"Authorization": f"Bearer {self.token(role)}"}
+        with httpx.Client(verify=trust, headers=headers, timeout=10, trust_env=False) as client:
+            yield client
+
+    def quick(self, name: str) -> dict[str, Any] | None:
+        """One node's own status, over HTTP; None if it does not answer."""
+        try:
+            with self.http() as client:
+                answer = client.get(f"{self.api(name)}/api/v1/status")
+        except httpx.HTTPError:
+            return None
+        document: dict[str, Any] | None = answer.json() if answer.status_code == 200 else None
+        return document
+
+    def own(self, name: str) -> dict[str, Any]:
+        """A node's own line; empty if it does not answer."""
+        document = self.quick(name)
+        return next((dict(row) for row in document["nodes"] if row["name"] == name), {}) if document else {}
+
+    def active(self, within: float = 20.0) -> str:
+        """Who trades, once somebody does."""
+        return wait_for("a node that is active", self._active, within)
+
+    def _active(self) -> str | None:
+        for name in NODES:
+            if name in self.children and self.children[name].process.poll() is None and self.own(name).get("active"):
+                return name
+        return None
+
+    def promotable(self, within: float = 20.0) -> str:
+        """A standby that says it could take over, and that the active node knows of."""
+
+        def look() -> str | None:
+            active = self._active()
+            rows = (self.quick(active) or {}).get("nodes", ()) if active else ()
+            return next((str(r["name"]) for r in rows if r["name"] != active and r.get("promotable")), None)
+
+        return wait_for("a promotable standby", look, within)
+
+    def until(self, what: str, holds: Callable[[dict[str, Any]], bool], within: float = 20.0) -> None:
+        """Until every running node's own status is so."""
+
+        def look() -> bool:
+            found = [self.quick(n) for n in NODES if n in self.children and self.children[n].process.poll() is None]
+            return all(document is not None and holds(document) for document in found)
+
+        wait_for(what, look, within)
+
+    def until_trading(self) -> None:
+        """Until orders of ours lie in the market."""
+        self.active()
+        self.until("open orders", lambda s: s["trading"] == "running" and s["orders"]["open"] > 0)
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """What the venue saw."""
+        lines = (self.folder / "ledger.jsonl").read_bytes().split(b"\n")[:-1]
+        return [json.loads(line) for line in lines]
+
+
+def make_cluster(folder: Path, first: int = FIRST_PORT) -> Cluster:
+    """The folder, with free ports; nothing runs yet."""
+    base = free_base_port(first)
+    done = cli(
+        "cluster", "create", str(folder), "--name", "test", "--base-port", str(base), "--venue-port", str(base + 80)
+    )
+    assert done.returncode == 0, done.stderr
+    return Cluster(folder)
+
+
+@contextmanager
+def running(folder: Path, *, nodes: Sequence[str] = NODES) -> Iterator[Cluster]:
+    """A cluster that trades; everything ends with the block."""
+    cluster = make_cluster(folder)
+    try:
+        cluster.start_venue()
+        cluster.start_nodes(nodes)
+        cluster.until_trading()
+        yield cluster
+    finally:
+        end(cluster.children)
+
+
+def python_processes_of(folder: Path) -> list[str]:
+    """The command lines of processes that name a folder; of this machine's /proc."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if any(str(folder).encode() in word for word in words) and Path(words[0].decode()).name.startswith("python"):
+            found.append(b" ".join(words).decode())
+    return found
+
+
+PYTHON = sys.executable
