@@ -66,7 +66,11 @@ def act(
     client = Client(place_of(context), operator=True)
     if not options["dry_run"]:
         confirm(what, yes=options["yes"])
-    document = trio.run(partial(client.act, kind, body, node))
+    try:
+        document = trio.run(partial(client.act, kind, body, node))
+    except KeyboardInterrupt:
+        following = f"look at `meltica status`; to try again safely, repeat with --request-id {body['request_id']}"
+        raise CliError("interrupted: it may have been done", following, Exit.UNKNOWN) from None
     _show(document, options["output"])
     context.exit(int(EXIT.get(_kind(document), Exit.FAILED)))
 

@@ -236,3 +236,13 @@ def test_a_node_with_broken_settings_says_so_in_json_lines_and_stops(tmp_path):
     assert {"[node] name", "[tls]", "[venues]"} <= {line.get("path") for line in lines}
     assert "config check" in lines[-1]["next"]
     assert done.stdout == ""
+
+
+def test_an_interrupted_action_may_have_been_done(cluster, monkeypatch):
+    async def interrupted(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("meltica.cli.client.Client.act", interrupted)
+    done = cluster.run("halt", "--yes", "--request-id", "r-9")
+    assert done.returncode == 7
+    assert "--request-id r-9" in done.stderr
