@@ -13,6 +13,7 @@ from attrs import evolve
 from cluster.types import Applied, NotLeader, Outcome
 from meltica.core import commands
 from meltica.core.commands import Command, Submit
+from meltica.core.orders import Order
 from meltica.core.values import Nanos, NodeName
 from meltica.leader.context import Market
 from meltica.leader.desk import Desk, describe, result_of
@@ -54,11 +55,32 @@ class Intake:
         if not desk.can_propose:
             on_result(NotActive(leader))
             return
+        before = self._submitted_before(command)
+        if before is not None:
+            on_result(before)
+            return
         stamped = self._stamped(command)
         if isinstance(stamped, Refused):
             on_result(stamped)
             return
         desk.propose(stamped, lambda outcome: on_result(answer(outcome)))
+
+    def _submitted_before(self, command: Command) -> ActionResult | None:
+        """What a Submit's request came to, if this is a retry of it.
+
+        Its reference price is filled in here, so that apply would take a retry for something else.
+        """
+        if not isinstance(command, Submit) or command.by is None:
+            return None
+        record = self._desk.state.requests.get(command.by.request)
+        if record is None or record.kind != "submit":
+            return None
+        order = self._desk.state.orders.get(record.order) if record.order is not None else None
+        if order is not None and not _same(order, command):
+            return Refused("request_reused", f"request {record.request} was another order: take a new request id")
+        if record.code:
+            return Refused(record.code, record.text)
+        return Done("done before, under this request id", record.index)
 
     def _stamped(self, command: Command) -> Command | Refused:
         desk = self._desk
@@ -70,6 +92,11 @@ class Intake:
             return Refused("not_now", shut or "no market was heard for this symbol")
         age = Nanos(max(0, desk.mono() - ticker.mono))
         return evolve(command, epoch=desk.epoch, at=desk.at, reference=ticker.mid, book_age=age)
+
+
+def _same(order: Order, command: Submit) -> bool:
+    asked = (command.venue, command.symbol, command.side, command.quantity, command.price, command.order_type)
+    return asked == (order.venue, order.symbol, order.side, order.quantity, order.price, order.order_type)
 
 
 def answer(outcome: Outcome) -> ActionResult:

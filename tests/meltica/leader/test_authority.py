@@ -84,7 +84,7 @@ def record(epoch: int, *, released: bool = False, window: int = W) -> EpochRecor
         ("a pause", Gate(Epoch(3), pauses={"stall": "it stood still"}), TAKEN, ORDERED, 1000, "it stood still"),
     ],
 )
-def test_the_gate(name: str, gate: Gate, epoch: EpochRecord | None, ordered: Ordered, now: int, shut: str) -> None:
+def test_the_gate(*, name: str, gate: Gate, epoch: EpochRecord | None, ordered: Ordered, now: int, shut: str) -> None:
     found = why_shut(gate, epoch, ordered, Nanos(now))
     assert (shut in found) if shut else found == "", name
 

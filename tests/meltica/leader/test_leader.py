@@ -60,7 +60,7 @@ def first_of(world: World, node: str) -> int:
     return next(each.at for each in world.exchange.admitted if each.node == node)
 
 
-# --- a first start, and a failover ------------------------------------------------------------------------------
+# --- a first start, and a failover ----------------------------------------------------------------
 
 
 def test_a_first_leader_configures_opens_reconciles_and_trades() -> None:
@@ -160,14 +160,14 @@ def test_a_restarted_node_waits_from_its_start_for_what_it_had_applied_before() 
     assert again - begun >= W
 
 
-# --- lapses and doubts ---------------------------------------------------------------------------------------------
+# --- lapses and doubts ----------------------------------------------------------------------------
 
 
 def test_what_is_written_too_late_lapses_and_is_never_sent() -> None:
     world = World(Idle)
     node = world.start()
     node.port.hold = []
-    context = world.made[0].contexts[0]  # type: ignore[attr-defined]
+    context = world.made[0].contexts[0]
     handle = context.limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
     world.run(W + 5 * MS)
     (write,) = node.port.hold
@@ -178,12 +178,12 @@ def test_what_is_written_too_late_lapses_and_is_never_sent() -> None:
 
 
 @pytest.mark.parametrize(("late", "sent"), [(-1, True), (0, False)])
-def test_at_the_tie_s_plus_w_nothing_is_sent(late: int, sent: bool) -> None:  # noqa: FBT001
+def test_at_the_tie_s_plus_w_nothing_is_sent(late: int, *, sent: bool) -> None:
     world = World(Idle)
     node = world.start()
     node.port.hold = []
     proposed = world.now
-    world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))  # type: ignore[attr-defined]
+    world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
     world.run(proposed + W + late - world.now)
     (write,) = node.port.hold
     write()
@@ -194,7 +194,7 @@ def test_a_lost_answer_leaves_the_order_in_doubt_until_a_look_up_finds_it() -> N
     world = World(Idle)
     node = world.start()
     world.exchange.answers, world.exchange.report = "drop", False
-    handle = world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))  # type: ignore[attr-defined]
+    handle = world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
     world.run(100 * MS)
     assert node.state.orders[handle.order].asked is Asked.SUBMIT_IN_FLIGHT
     world.run(3 * S)
@@ -207,7 +207,7 @@ def test_a_send_that_never_arrived_is_absent_and_at_last_dead() -> None:
     world = World(Idle)
     node = world.start()
     world.exchange.answers = "lose"
-    handle = world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))  # type: ignore[attr-defined]
+    handle = world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
     asked = world.now
     world.run(4 * S)
     assert node.state.orders[handle.order].state is OrderState.ABSENT
@@ -222,7 +222,7 @@ def test_an_order_that_surfaces_after_it_was_absent_is_revived() -> None:
     world = World(Idle)
     node = world.start()
     world.exchange.answers, world.exchange.engine_delay = "drop", Nanos(6 * S)
-    handle = world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))  # type: ignore[attr-defined]
+    handle = world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
     world.run(5 * S)
     assert node.state.orders[handle.order].state in (OrderState.ABSENT, OrderState.INTENT_ACCEPTED)
     world.run(6 * S)
@@ -262,14 +262,14 @@ def test_a_symbol_that_cannot_be_looked_up_takes_cancels_only() -> None:
     assert [each for each in world.exchange.admitted if each.node == "n2"]
 
 
-# --- overlap: the old leader lives on ---------------------------------------------------------------------------------
+# --- overlap: the old leader lives on -------------------------------------------------------------
 
 
 def test_a_frozen_leader_that_wakes_later_gets_nothing_past_the_venue_after_its_successor() -> None:
     world = World(Idle)
     node = world.start()
     node.port.hold = []
-    world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))  # type: ignore[attr-defined]
+    world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
     world.run(2 * MS)
     node.frozen = True
     held = node.port.hold
@@ -289,7 +289,7 @@ def test_a_leader_whose_packet_is_late_is_refused_by_the_venue() -> None:
     world = World(Idle)
     node = world.start()
     world.exchange.transit = Nanos(W)
-    handle = world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))  # type: ignore[attr-defined]
+    handle = world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
     world.run(W + 20 * MS)
     assert [code for _, _, code in world.exchange.refused] == ["-1021"]
     assert node.state.orders[handle.order].state is OrderState.REJECTED
@@ -305,7 +305,7 @@ def test_effects_of_another_leaders_entry_are_discarded() -> None:
     assert len(world.exchange.written) == before
 
 
-# --- handing over -------------------------------------------------------------------------------------------------
+# --- handing over ---------------------------------------------------------------------------------
 
 
 def test_a_promote_drains_releases_and_spares_the_successor_the_wait() -> None:
@@ -328,7 +328,7 @@ def test_a_promote_waits_for_the_answer_of_what_is_in_flight() -> None:
     world = World(Idle)
     node = world.start()
     world.exchange.transit = Nanos(30 * MS)
-    handle = world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))  # type: ignore[attr-defined]
+    handle = world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
     world.run(5 * MS)
     world.act("n1", Promote(by(), NodeName("n2")))
     world.run(10 * MS)
@@ -344,7 +344,7 @@ def test_a_promote_with_a_lost_answer_waits_until_the_deadline_is_past_drift_inc
     world.start()
     world.exchange.answers = "drop"
     world.exchange.report = False
-    world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))  # type: ignore[attr-defined]
+    world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
     s = world.now
     world.run(5 * MS)
     world.act("n1", Promote(by(), NodeName("n2")))
@@ -359,7 +359,7 @@ def test_a_promote_with_a_lost_answer_waits_until_the_deadline_is_past_drift_inc
 def test_what_commits_during_the_drain_lapses_before_the_release() -> None:
     world = World(Idle)
     node = world.start()
-    handle = world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))  # type: ignore[attr-defined]
+    handle = world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
     world.act("n1", Promote(by(), NodeName("n2")))  # before it commits
     world.run(200 * MS)
     assert handle.order is not None
@@ -412,7 +412,7 @@ def test_an_active_node_that_lost_its_venue_hands_over_to_a_standby_that_hears_i
     assert world.leader is world.nodes["n2"]
 
 
-# --- halts, manual mode, storms ------------------------------------------------------------------------------------
+# --- halts, manual mode, storms -------------------------------------------------------------------
 
 
 def test_a_halt_survives_a_failover_and_only_resume_lifts_it() -> None:
@@ -483,7 +483,7 @@ def test_a_third_leader_lost_within_ten_minutes_starts_halted() -> None:
     assert successor.state.risk.trading is Trading.HALTED
 
 
-# --- the cancel mandate ---------------------------------------------------------------------------------------------
+# --- the cancel mandate ---------------------------------------------------------------------------
 
 
 def cut_off(world: World, node: Node) -> None:
@@ -567,7 +567,7 @@ def test_the_successor_finds_what_the_mandate_cancelled() -> None:
     assert {each.node for each in world.exchange.admitted[-2:]} == {"n2"}
 
 
-# --- reconciliation ----------------------------------------------------------------------------------------------------
+# --- reconciliation -------------------------------------------------------------------------------
 
 
 def test_a_foreign_order_is_reported_once_and_never_touched() -> None:
@@ -633,7 +633,7 @@ def test_steady_fills_are_no_drift() -> None:
 def test_a_stream_gap_blocks_new_orders_until_a_full_read_is_done() -> None:
     world = World(Idle)
     node = world.start()
-    context = world.made[0].contexts[0]  # type: ignore[attr-defined]
+    context = world.made[0].contexts[0]
     node.port.read_latency = Nanos(50 * MS)
     node.leader.on_stream_gap(VENUE, "lost")
     assert context.quotable(SYMBOL) == "not reconciled yet"
@@ -644,7 +644,7 @@ def test_a_stream_gap_blocks_new_orders_until_a_full_read_is_done() -> None:
 def test_an_order_that_is_to_be_gone_is_cancelled_again_until_the_venue_shows_it_closed() -> None:
     world = World(Idle)
     node = world.start()
-    context = world.made[0].contexts[0]  # type: ignore[attr-defined]
+    context = world.made[0].contexts[0]
     handle = context.limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
     world.run(50 * MS)
     world.exchange.answers = "lose"
@@ -663,7 +663,7 @@ def test_a_cancel_wished_for_before_the_submit_was_answered_follows_its_answer()
     world = World(Idle)
     world.start()
     world.exchange.transit = Nanos(20 * MS)
-    context = world.made[0].contexts[0]  # type: ignore[attr-defined]
+    context = world.made[0].contexts[0]
     handle = context.limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
     world.run(5 * MS)
     context.cancel(handle.order)
@@ -671,7 +671,7 @@ def test_a_cancel_wished_for_before_the_submit_was_answered_follows_its_answer()
     assert world.exchange.open() == []
 
 
-# --- strategies ------------------------------------------------------------------------------------------------------
+# --- strategies -----------------------------------------------------------------------------------
 
 
 class Raises(Quoter):
@@ -683,7 +683,7 @@ def test_a_strategy_that_raises_is_stopped_and_its_orders_go() -> None:
     world = World(Raises)
     node = world.start()
     assert len(world.exchange.open()) == 2
-    trade = PublicTrade(SYMBOL, Decimal(1), Decimal(1), False, world.now)  # type: ignore[arg-type]
+    trade = PublicTrade(SYMBOL, Decimal(1), Decimal(1), False, world.now)
     node.leader.on_market(VENUE, trade)
     world.run(100 * MS)
     assert world.exchange.open() == []
@@ -712,7 +712,7 @@ def test_a_strategy_that_stalls_is_stopped_and_the_gate_is_shut_meanwhile() -> N
     world = World(Stalls)
     Stalls.world = world
     node = world.start()
-    trade = PublicTrade(SYMBOL, Decimal(1), Decimal(1), False, world.now)  # type: ignore[arg-type]
+    trade = PublicTrade(SYMBOL, Decimal(1), Decimal(1), False, world.now)
     node.leader.on_market(VENUE, trade)
     assert not node.leader.status().gate_open
     world.run(100 * MS)
@@ -733,11 +733,11 @@ class Remembers(Idle):
 def test_what_a_strategy_must_remember_survives_a_failover() -> None:
     world = World(Remembers)
     world.start()
-    world.made[0].data = "42"  # type: ignore[attr-defined]
+    world.made[0].data = "42"
     world.run(2 * S)
     killed(world)
     world.run(1 * S)
-    assert world.made[1].data == "restored 42"  # type: ignore[attr-defined]
+    assert world.made[1].data == "restored 42"
 
 
 class Unmakeable(Strategy):
@@ -757,13 +757,13 @@ def test_a_fill_reaches_the_strategy_and_it_quotes_on() -> None:
     world.start()
     world.exchange.fill(world.exchange.open()[0].venue_order_id)
     world.run(10 * MS)
-    assert any(heard.startswith("filled") for heard in world.made[0].heard)  # type: ignore[attr-defined]
+    assert any(heard.startswith("filled") for heard in world.made[0].heard)
     world.tick()
     world.run(10 * MS)
     assert len(world.exchange.open()) == 2
 
 
-# --- operators ---------------------------------------------------------------------------------------------------------
+# --- operators ------------------------------------------------------------------------------------
 
 
 def test_an_operators_order_gets_its_reference_here_and_a_retry_is_recognised() -> None:
@@ -803,13 +803,13 @@ def test_a_node_that_goes_down_hands_over_first() -> None:
     assert world.leader is not node
 
 
-# --- clocks ---------------------------------------------------------------------------------------------------------
+# --- clocks ---------------------------------------------------------------------------------------
 
 
 def test_a_stalled_loop_sends_nothing_until_a_full_pass() -> None:
     world = World(Idle)
     node = world.start()
-    world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))  # type: ignore[attr-defined]
+    world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
     world.now = Nanos(world.now + 200 * MS)  # the loop stands still; the entry is applied the moment it turns again
     world.commit_now()
     world.run(5 * MS)
@@ -826,7 +826,7 @@ def test_a_jump_of_the_wall_clock_shuts_the_gate_until_the_venues_clock_is_known
     world.wall_shift = 2 * S
     world.run(50 * MS)
     assert "jumped" in node.leader.status().gate_reason
-    assert world.made[0].contexts[0].quotable(SYMBOL)  # type: ignore[attr-defined]
+    assert world.made[0].contexts[0].quotable(SYMBOL)
     node.port.clock_at = None
     world.run(50 * MS)
     assert node.leader.status().gate_open

@@ -16,7 +16,7 @@ from meltica.leader.reads import Question
 from meltica.leader.reconcile import low_water
 from meltica.leader.survey import Survey, needs_of
 from meltica.venues.base import BalanceShown, PublicTrade, Read, ReadDone, ReadFailed, ReadKind, TradeShown
-from tests.meltica.leader.world import CAPABILITIES, MS, SYMBOL, VENUE, World, S
+from tests.meltica.leader.world import CAPABILITIES, MS, SYMBOL, VENUE, S, World
 
 BTC = Asset("BTC")
 
@@ -186,7 +186,7 @@ def test_a_failed_read_says_so_and_is_due_again() -> None:
 
 def trade(number: int, at: int) -> TradeShown:
     return TradeShown(
-        SYMBOL, TradeId(number), VenueOrderId("1"), None, "BUY", Price(Decimal(1)), Quantity(Decimal(1)),  # type: ignore[arg-type]  # the side plays no part
+        SYMBOL, TradeId(number), VenueOrderId("1"), None, "BUY", Price(Decimal(1)), Quantity(Decimal(1)),
         Money(Decimal(0)), BTC, True, Nanos(at),
     )  # fmt: skip
 

@@ -94,7 +94,7 @@ def frozen_past_the_window(_patch: Patch) -> bool:
     world = World(Idle)
     node = world.start()
     node.port.hold = []
-    world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))  # type: ignore[attr-defined]
+    world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
     s = world.now
     world.run(W)
     assert world.now == s + W
@@ -145,7 +145,7 @@ def one_send(_patch: Patch) -> bool:
     world = World(Idle)
     world.start()
     world.exchange.answers, world.exchange.report = "drop", False
-    world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))  # type: ignore[attr-defined]
+    world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
     world.run(6 * S)
     assert world.exchange.written
     return len(set(world.exchange.written)) == len(world.exchange.written) == 1
@@ -197,7 +197,7 @@ def unknown_is_a_state(_patch: Patch) -> bool:
     node = world.start()
     world.exchange.answers, world.exchange.engine_delay = "drop", Nanos(6 * S)
     world.exchange.report = False
-    handle = world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))  # type: ignore[attr-defined]
+    handle = world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
     for _ in range(58):
         world.run(100 * MS)
         if node.state.orders[handle.order].state is OrderState.DEAD:
