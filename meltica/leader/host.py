@@ -71,6 +71,8 @@ class Host:
             self._start(spec)
 
     def _start(self, spec: StrategySpec) -> None:
+        if spec.venue not in self._desk.venues:
+            return  # it starts when its venue is there
         record = self._desk.state.strategies.get(spec.strategy)
         if record is not None and record.stopped:
             self._stopped[spec.strategy] = record.stopped
@@ -104,6 +106,12 @@ class Host:
             for spec in self._specs:
                 if spec.strategy == strategy:
                     self._start(spec)
+
+    def venue_added(self, venue: Venue) -> None:
+        """What waits for this venue can start."""
+        for spec in self._specs:
+            if self.active and spec.venue == venue and spec.strategy not in self._running:
+                self._start(spec)
 
     def stop(self, reason: str) -> None:
         """This node trades no more."""

@@ -109,6 +109,7 @@ class Leader:
         self._recon.add_venue(port.venue)
         if self._desk.can_propose:
             self._recon.survey(port.venue, "venue added")
+        self._host.venue_added(port.venue)
 
     # --- replication --------------------------------------------------------------------------------------
 
@@ -168,8 +169,8 @@ class Leader:
 
     def _authority(self, term: Epoch, event: AuthorityEvent) -> None:
         desk = self._desk
-        if event.what == "started" and event.node != desk.node:
-            self._mandate.newer(event.epoch)
+        if event.what == "started":
+            self._mandate.newer(event.epoch)  # its own as well: a new epoch cares for its orders by intents
         if desk.gate.leading != term or event.epoch != term:
             return
         record = desk.state.epochs.get(term)
@@ -494,7 +495,9 @@ class Leader:
             blocked=self._blocked(),
             strategies=self._host.states(),
             takeovers=self._takeover.takeovers,
-            waiting=f"{desk.node} would take over in epoch {desk.epoch}: promote it" if waits else "",
+            waiting=f"{desk.node} would take over in epoch {desk.epoch}: promote it"
+            if waits
+            else self._takeover.held_up,
         )
 
     def _blocked(self) -> dict[tuple[Venue, Symbol], str]:

@@ -34,6 +34,7 @@ class Takeover:
         self._wait_over = Nanos(0)
         self._ready_marked = False
         self._worked_at = Nanos(0)
+        self.held_up = ""  # why authority is not asked for though all else is done
         self.promoted = False  # in manual mode: an operator let this epoch take over
 
     # --- inputs -------------------------------------------------------------------------------------------
@@ -60,6 +61,7 @@ class Takeover:
         """Whatever was under way ends here."""
         self.phase = Phase.STANDBY
         self.marks = {}
+        self.held_up = ""
         self._retry_at = None
 
     def _start(self) -> None:
@@ -125,7 +127,13 @@ class Takeover:
         if ready and not self._ready_marked:
             self._ready_marked = True
             self.marks["reconciled"] = now
-        if not ready or now < self._wait_over or self.unfit():
+        if not ready or now < self._wait_over:
+            return
+        unfit = self.unfit()
+        if unfit and not self.held_up:
+            self._desk.observer.alert("TakeoverHeldUp", unfit)
+        self.held_up = unfit
+        if unfit:
             return
         self._take(cancels_only=self._manual() and not self.promoted)
 
@@ -134,7 +142,8 @@ class Takeover:
 
         The symbols of the latter take cancels only, until it can.
         """
-        if all(self._recon.complete(venue) for venue in self._desk.venues):
+        wanted = {*self._desk.venues, *(venue for venue, _ in self._desk.settings.symbols)}
+        if all(self._recon.complete(venue) for venue in wanted):
             return True
         return now >= self._patience_ends()
 
