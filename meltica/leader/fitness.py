@@ -21,7 +21,7 @@ def why_unfit(health: Health, settings: LeaderSettings, now: Nanos) -> str:
     if health.clock_at is None or health.clock_offset is None or now - health.clock_at > settings.clock_age:
         return "no fresh estimate of its clock"
     if abs(health.clock_offset) > settings.wall_off:
-        return f"this node's wall clock is {health.clock_offset / 1e9:.3f} s away from it"
+        return f"this node's wall clock is {health.clock_offset // 1_000_000} ms away from it"
     if health.signed_read_at is None or now - health.signed_read_at > settings.signed_read_age:
         return "no signed read succeeded lately"
     return ""

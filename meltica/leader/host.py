@@ -155,7 +155,7 @@ class Host:
             return
         took = self._desk.mono() - before
         if took > self._desk.settings.callback_budget:
-            self._stop(running.spec.strategy, f"{what} took {took / 1e6:.0f} ms")
+            self._stop(running.spec.strategy, f"{what} took {took // 1_000_000} ms")
 
     def _rejected(self, strategy: StrategyId, handle: Handle) -> None:
         running = self._running.get(strategy)

@@ -37,7 +37,7 @@ class Reconciler:
         self.surveyed_at: dict[Venue, Nanos] = {}  # mono at which the last complete survey began
         self.watches: dict[Venue, BalanceWatch] = {}
         self._reported: set[tuple[str, str]] = set()
-        self._foreign: set[Stranger] = set()
+        self._foreign: dict[Stranger, None] = {}
         self._strangers: dict[Stranger, list[TradeShown]] = {}
         self._last: dict[tuple[Venue, Need], Nanos] = {}
         self._trades: dict[tuple[Venue, Symbol], tuple[Nanos, tuple[TradeShown, ...]]] = {}
@@ -287,7 +287,7 @@ class Reconciler:
                 return
             self._report_stray(question.venue, shown)
         if result.orders:
-            self._foreign.add(stranger)
+            self._foreign[stranger] = None
 
     def _report_stray(self, venue: Venue, shown: OrderShown) -> None:
         command = reconcile.stray(self._desk.state, shown, self.stamp(venue))

@@ -198,7 +198,7 @@ class Takeover:
         first = self.marks.get("detected")
         if first is None:
             return {}
-        return {name: (at - first) / 1e6 for name, at in self.marks.items()}
+        return {name: (at - first) / 1_000_000 for name, at in self.marks.items()}
 
     def next_due(self) -> Nanos | None:
         """When `work` may have something to do that it had not when it ran last."""

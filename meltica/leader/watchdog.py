@@ -40,13 +40,13 @@ class Watchdog:
 
     def stall(self, duration: Nanos) -> None:
         """The loop stood still; the gate opens again at the end of a full pass."""
-        self._gate.pauses[STALL] = f"the event loop stood still for {duration / 1e6:.0f} ms"
+        self._gate.pauses[STALL] = f"the event loop stood still for {duration // 1_000_000} ms"
         self._observer.event("stall", {"ns": duration})
 
     def jump(self, by: Nanos, now: Nanos) -> None:
         """The wall clock jumped: until each venue's clock is estimated anew, no deadline can be computed."""
         self._jumped_at = now
-        self._gate.pauses[CLOCK] = f"the wall clock jumped by {by / 1e6:.0f} ms"
+        self._gate.pauses[CLOCK] = f"the wall clock jumped by {by // 1_000_000} ms"
         self._observer.alert("ClockJump", self._gate.pauses[CLOCK])
 
     def enter(self, now: Nanos, wall: Nanos) -> None:
