@@ -114,14 +114,15 @@ def answered(turn: Turn, command: Answered) -> Rejection | None:
     rest = without(order.unanswered, command.intent)
     if rest != order.unanswered:
         order = asked(order, rest)
-        state.put_order(order)
     reason = f"{command.code} {command.text}".strip()
     if command.accepted and sign is not None:
         order = bind(turn, shown(order, command.executed, command.status), command.venue_order_id)
         move(turn, order, sign, reason)
     elif cancelled is None:
         move(turn, order, Sign.REFUSED, reason)
-    return None  # a refused cancel proves nothing about the order: it stays to be gone
+    else:
+        state.put_order(order)  # a refused cancel proves nothing about the order: it stays to be gone
+    return None
 
 
 def in_doubt(turn: Turn, command: InDoubt) -> Rejection | None:
@@ -149,8 +150,9 @@ def lapsed(turn: Turn, command: Lapsed) -> Rejection | None:
             continue
         order = state.orders[intent.order]
         order = asked(order, without(order.unanswered, name))
-        state.put_order(order)
-        if not intent.is_cancel:
+        if intent.is_cancel:
+            state.put_order(order)
+        else:
             move(turn, order, Sign.LAPSED, command.reason)
     return None
 

@@ -101,6 +101,7 @@ class OrderIndex:
         self.intents: dict[ClientOrderId, Intent] = {}
         self.exposures: dict[SymbolKey, Exposure] = {}
         self.committed: dict[AssetKey, Decimal] = {}  # of each asset, what open orders may still take
+        self.behind: dict[ClientOrderId, None] = {}  # the venue executed more of them than fills are known; unordered
         self.doubtful = ZERO  # notional of orders of which the venue has yet to say that it has them
         self.open_orders = 0
 
@@ -111,6 +112,7 @@ class OrderIndex:
                 self._count(old, entering=False)
             if new is not None:
                 self._count(new, entering=True)
+            self._behind(old, new)
         self._names(old, new)
         if (old.unanswered if old else ()) != (new.unanswered if new else ()):
             self._unanswered(old, new)
@@ -119,6 +121,12 @@ class OrderIndex:
         """Of one symbol; empty if it has no orders."""
         found = self.exposures.get(key)
         return Exposure() if found is None else found
+
+    def _behind(self, old: Order | None, new: Order | None) -> None:
+        if new is not None and new.executed > new.filled:
+            self.behind[new.id] = None
+        elif old is not None:
+            self.behind.pop(old.id, None)
 
     def _names(self, old: Order | None, new: Order | None) -> None:
         if old is not None and old.venue_order_id is not None and (new is None or new.venue_order_id is None):

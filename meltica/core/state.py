@@ -15,8 +15,6 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any, Final
 
-from attrs import frozen
-
 from meltica.core.commands import InstrumentSeen, Limits, VenuePolicy
 from meltica.core.exact import mul
 from meltica.core.indexes import MINUTE, SECOND, AssetKey, Expiry, OrderIndex, SymbolKey, Trades, Window
@@ -64,14 +62,6 @@ REQUESTS_KEPT: Final = 24 * 3600 * SECOND  # an operator's retry is recognised f
 _MODULUS: Final = (1 << 256) - 1
 
 
-@frozen
-class _Change:
-    """A record that changed since the last flush; a record of None deletes its key."""
-
-    prefix: str
-    record: Any
-
-
 class State:
     """Everything that apply reads and changes.  Fields are public to be read; only `apply` may change them."""
 
@@ -107,7 +97,7 @@ class State:
         self.old_orders = Expiry(ORDERS_KEPT)
         self.old_requests = Expiry(REQUESTS_KEPT)
         # the change log
-        self._dirty: dict[bytes, _Change] = {}
+        self._dirty: dict[bytes, tuple[str, Any]] = {}  # prefix and record; a record of None deletes its key
         self._changes: dict[bytes, bytes | None] = {}
         self._hashes: dict[bytes, int] = {}  # of stored pairs that may change: attributed trades never do
         self._sum = 0
@@ -321,17 +311,19 @@ class State:
         self._hashes, self._sum = hashes, total & _MODULUS
 
     def _note(self, prefix: str, record: object, *parts: str) -> None:
-        self._dirty[key_of(prefix, *parts)] = _Change(prefix, record)
+        self._dirty[key_of(prefix, *parts)] = (prefix, record)
 
     def _flush(self) -> None:
-        for key, change in self._dirty.items():
-            value = None if change.record is None else FORMS[change.prefix].write(change.record)
+        if not self._dirty:
+            return
+        for key, (prefix, record) in self._dirty.items():
+            value = None if record is None else FORMS[prefix].write(record)
             before = self._hashes.pop(key, 0)
             after = 0 if value is None else hash_of(key, value)
             if before != after:
                 self._sum = (self._sum + after - before) & _MODULUS
                 self._changes[key] = value
-            if after and not settled_trade(change.record):
+            if after and not settled_trade(record):
                 self._hashes[key] = after
         self._dirty = {}
 

@@ -202,8 +202,10 @@ class Form(Generic[T]):
         pairs = {name: (special or {}).get(name) or pair_of(hints[name], scalars) for name in names}
         self.keys = tuple(sorted([*written.values(), *([] if kind is None else ["kind"])]))
         places = {key: place for place, key in enumerate(self.keys)}
-        self._readers = [(places[written[name]], written[name], pairs[name][0]) for name in fields]
-        self._writers = [(place, pairs[name][1]) for place, name in enumerate(fields) if pairs[name][1]]
+        read = {name: reader for name, (reader, _) in pairs.items() if reader is not None}
+        write = {name: writer for name, (_, writer) in pairs.items() if writer is not None}
+        self._readers = [(places[written[name]], read[name]) for name in fields if name in read]
+        self._writers = [(place, write[name]) for place, name in enumerate(fields) if name in write]
         self._kind_place = None if kind is None else places["kind"]
         self._get = attrgetter(*fields) if len(fields) > 1 else _single(attrgetter(*fields))
         order = [places[written[name]] for name in names]
@@ -214,12 +216,12 @@ class Form(Generic[T]):
         if type(found) is not dict or tuple(found) != self.keys:
             raise BadValue(f"expected exactly the fields {', '.join(self.keys)} in this order, found {_fields(found)}")
         plain = list(found.values())
-        for place, name, reader in self._readers:
-            if reader is not None:
-                try:
-                    plain[place] = reader(plain[place])
-                except BadValue as error:
-                    raise BadValue(f"{name}: {error}") from None
+        place = 0
+        try:
+            for place, reader in self._readers:
+                plain[place] = reader(plain[place])
+        except BadValue as error:
+            raise BadValue(f"{self.keys[place]}: {error}") from None
         return self.cls(*self._arguments(plain))
 
     def plain(self, value: T) -> dict[str, Any]:
@@ -227,7 +229,7 @@ class Form(Generic[T]):
         found = list(self._get(value))
         for place, writer in self._writers:
             item = found[place]
-            if item is not None and writer is not None:
+            if item is not None:
                 found[place] = writer(item)
         if self._kind_place is not None:
             found.insert(self._kind_place, self.kind)
