@@ -1,0 +1,226 @@
+"""Measuring failovers: `python -m chaos.demo.measure kill|idle|promote|stop --rounds 20 [-o json]`.
+
+Only striking, waiting and counting may live here; the rig and the watcher are the demo's.  A gap is from the strike to
+the venue's admission of the first order of a newer epoch.
+
+- `kill`: SIGKILL of the active node while the market maker quotes.
+- `idle`: the same with no send in the authority window before; operators ask for an order, again and again, at both
+  standbys, and the first that the venue admits ends the gap.
+- `promote`: a hand-over while the market maker quotes.
+- `stop`: SIGSTOP of the active node while the market maker quotes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import signal
+import tempfile
+import time
+import tomllib
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import trio
+from attrs import define, field
+
+from chaos.checkers.history import requests_of
+from chaos.demo.gather import json_lines
+from chaos.demo.rig import NODES, Rig, open_rig
+from chaos.demo.timeline import Strike, failovers, marks_of
+from chaos.demo.watch import ActRefused, Watcher, open_watcher
+
+KILLS_A_CLUSTER: Final = 2  # a third takeover after a crash within ten minutes starts halted
+PROMOTES_A_CLUSTER: Final = 10
+TRADE_BEFORE: Final = 2.5  # seconds of trading before each strike
+QUIET_BEFORE: Final = 0.5  # `idle`: longer than the window
+RESUMED_WITHIN: Final = 20.0
+ORDER: Final = {"venue": "paper", "symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.0002"}
+BUDGETS_MS: Final = {"kill": (350, 500), "idle": (100, None), "promote": (50, None), "stop": (750, None)}
+
+
+@define
+class Round:
+    """One cluster, struck some times."""
+
+    kind: str
+    market: str
+    strikes: int
+    seed: int
+    found: list[dict[str, Any]] = field(factory=list)
+
+    async def run(self, folder: Path) -> None:
+        """Play it."""
+        async with open_rig(folder, self.market, self.seed) as rig:
+            await rig.create()
+            if self.kind == "idle":
+                _without_strategies(folder)
+            await rig.start_all()
+            apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
+            async with open_watcher(folder, apis, rig.ledger_path) as watcher:
+                struck = [await self._strike(rig, watcher) for _ in range(self.strikes)]
+        self.found = _documents(folder, struck)
+
+    async def _strike(self, rig: Rig, watcher: Watcher) -> Strike:
+        name, epoch = await _active(watcher)
+        await trio.sleep(TRADE_BEFORE)
+        if self.kind == "idle":
+            await _order(watcher, name)
+            await trio.sleep(QUIET_BEFORE)
+        struck = Strike(self.kind, name, epoch, time.monotonic_ns())
+        with trio.fail_after(RESUMED_WITHIN):
+            await self._do(rig, watcher, name)
+            while not _resumed(watcher, rig, epoch):  # noqa: ASYNC110 - another process's file is read, by polling
+                await trio.sleep(0.05)
+        if self.kind in ("kill", "idle"):
+            await rig.children[name].process.wait()
+            await rig.start_node(name)
+        elif self.kind == "stop":
+            rig.children[name].process.send_signal(signal.SIGCONT)
+        await trio.sleep(1)
+        return struck
+
+    async def _do(self, rig: Rig, watcher: Watcher, name: str) -> None:
+        others = [one for one in NODES if one != name]
+        if self.kind == "promote":
+            await watcher.act(name, "promote", {"node": await _promotable(watcher, name)}, "measuring")
+            return
+        if self.kind == "stop":
+            rig.children[name].process.send_signal(signal.SIGSTOP)
+            return
+        rig.kill(name)
+        if self.kind == "idle":
+            await _order_somewhere(watcher, others)
+
+
+async def _active(watcher: Watcher) -> tuple[str, int]:
+    with trio.fail_after(RESUMED_WITHIN):
+        while True:
+            for name, status in (await watcher.statuses()).items():
+                if status["active"] == name:
+                    return name, int(status["epoch"])
+            await trio.sleep(0.05)
+
+
+async def _promotable(watcher: Watcher, active: str) -> str:
+    with trio.fail_after(RESUMED_WITHIN):
+        while True:
+            status = await watcher.status(active)
+            for node in (status or {}).get("nodes", ()):
+                if node["name"] != active and node.get("promotable"):
+                    return str(node["name"])
+            await trio.sleep(0.1)
+
+
+async def _order(watcher: Watcher, node: str) -> bool:
+    """A small order at the market; whether it was taken."""
+    with suppress(ActRefused):
+        await watcher.act(node, "submit", ORDER, "measuring")
+        return True
+    return False
+
+
+async def _order_somewhere(watcher: Watcher, nodes: Sequence[str]) -> None:
+    """Ask at every node at once, until one takes it."""
+    async with trio.open_nursery() as nursery:
+
+        async def ask(node: str) -> None:
+            while not await _order(watcher, node):  # noqa: ASYNC110 - other processes are asked, by polling
+                await trio.sleep(0.002)
+            nursery.cancel_scope.cancel()
+
+        for node in nodes:
+            nursery.start_soon(ask, node)
+
+
+def _resumed(watcher: Watcher, rig: Rig, epoch: int) -> bool:
+    cluster = _cluster(rig.folder)
+    for record in watcher.new_records():
+        if record["type"] == "request" and record["method"] == "order.place" and record["admitted_mono_ns"]:
+            name = record["client_order_id"]
+            if name.startswith(cluster) and int(name[6:14], 16) > epoch:
+                return True
+    return False
+
+
+def _cluster(folder: Path) -> str:
+    return str(tomllib.loads((folder / "nodes" / "n1" / "meltica.toml").read_text())["node"]["cluster"])
+
+
+def _without_strategies(folder: Path) -> None:
+    """Nobody sends but operators."""
+    for name in NODES:
+        path = folder / "nodes" / name / "meltica.toml"
+        before, _, rest = path.read_text().partition("[[strategies]]")
+        path.write_text(before + "[trading]" + rest.partition("[trading]")[2])
+
+
+def _documents(folder: Path, struck: Sequence[Strike]) -> list[dict[str, Any]]:
+    account = tomllib.loads((folder / "paper.toml").read_text())["accounts"][0]["name"]
+    requests = requests_of(json_lines(folder / "ledger.jsonl"), account)
+    marks = [m for name in NODES for m in marks_of(name, json_lines(folder / "logs" / f"{name}.jsonl"))]
+    return failovers(struck, requests, marks, _cluster(folder))
+
+
+def summary(kind: str, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Percentiles of the gaps, and the median of each phase."""
+    gaps = sorted(one["gap_ms"] for one in found if one["gap_ms"] is not None)
+    phases = {
+        name: _rank(sorted(one["phases_ms"][name] for one in found if one["phases_ms"].get(name) is not None), 0.5)
+        for name in (found[0]["phases_ms"] if found else ())
+    }
+    p50, p99 = BUDGETS_MS[kind]
+    return {
+        "kind": kind,
+        "n": len(gaps),
+        "p50_ms": _rank(gaps, 0.5),
+        "p99_ms": _rank(gaps, 0.99),
+        "max_ms": gaps[-1] if gaps else None,
+        "budget_p50_ms": p50,
+        "budget_p99_ms": p99,
+        "phases_p50_ms": phases,
+        "gaps_ms": gaps,
+    }
+
+
+def _rank(values: Sequence[float], share: float) -> float | None:
+    return values[max(0, math.ceil(share * len(values)) - 1)] if values else None
+
+
+async def measure(kind: str, rounds: int, market: str) -> list[dict[str, Any]]:
+    """Strike so often, on as many fresh clusters as it takes."""
+    found: list[dict[str, Any]] = []
+    each = PROMOTES_A_CLUSTER if kind == "promote" else KILLS_A_CLUSTER
+    while len(found) < rounds:
+        folder = Path(tempfile.mkdtemp(prefix="meltica-measure-"))
+        round_ = Round(kind, market, min(each, rounds - len(found)), seed=len(found))
+        try:
+            await round_.run(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        found += round_.found
+        click.echo(f"{len(found)} of {rounds}: {[one['gap_ms'] for one in round_.found]}", err=True)
+    return found
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(sorted(BUDGETS_MS)))
+@click.option("--rounds", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--market", default="synthetic", show_default=True)
+@click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def main(kind: str, rounds: int, market: str, output: str) -> None:
+    """Measure the gap in trading over some failovers of one kind."""
+    found = summary(kind, trio.run(measure, kind, rounds, market))
+    if output == "json":
+        click.echo(json.dumps(found, indent=1))
+    else:
+        for key, value in found.items():
+            click.echo(f"{key:16} {value}")
+
+
+if __name__ == "__main__":
+    main()
