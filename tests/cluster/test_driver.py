@@ -225,7 +225,7 @@ async def test_an_outcome_reaches_its_caller_once(nursery: trio.Nursery, autojum
     bench.node.propose_nowait(b"a", told.append)
     token = bench.replica.heard[-1][2]
     outcome = Applied(LogIndex(4), Term(1), "r")
-    bench.replica.ready = [Ready((), None, (), ((token, outcome), (token, outcome)), (), FAR)]  # type: ignore[arg-type]
+    bench.replica.ready = [Ready((), None, (), ((token, outcome), (token, outcome)), (), FAR)]
     await trio.testing.wait_all_tasks_blocked()
     assert told == [outcome]
 
