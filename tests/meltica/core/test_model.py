@@ -14,7 +14,7 @@ from attrs import evolve
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from meltica.core import apply_fills, checks, indexes, reducing
+from meltica.core import apply_fills, checks, indexes, loading, reducing
 from meltica.core import commands as c
 from meltica.core.apply import apply_entry
 from meltica.core.codec import encode_command
@@ -330,7 +330,7 @@ def check_model(state: State, model: Model) -> None:
     assert state.position_of(KEY).quantity == model.position(SYMBOL, d(1))
     assert state.position_of((VENUE, ACCOUNT, OTHER)).quantity == model.position(OTHER, d(10))
     assert state.holdings[VENUE, ACCOUNT, "USDT"] == model.quote(d(1_000_000))  # type: ignore[index] # plain text
-    assert state.holdings[VENUE, ACCOUNT, "BTC"] == state.position_of(KEY).quantity  # type: ignore[index]
+    assert state.holdings[VENUE, ACCOUNT, "BTC"] == state.position_of(KEY).quantity  # type: ignore[index] # plain text
     assert len(model.intents) == len(set(model.intents))
     by_order: dict[Any, Decimal] = {}
     for fills in state.trades.orphans.values():
@@ -482,8 +482,6 @@ def _halt_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _doubt_is_path_dependent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Digests must not depend on how a state came about: here the load forgets the window."""
-    from meltica.core import loading  # noqa: PLC0415
-
     monkeypatch.setattr(loading, "_derive", lambda state: None)
 
 

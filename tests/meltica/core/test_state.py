@@ -53,7 +53,7 @@ def test_only_what_changed_is_written() -> None:
 def test_asking_for_the_digest_changes_nothing() -> None:
     hand, disk = busy()
     other = loaded(disk)
-    hand.buy_refused = hand.refused(wish(Side.BUY, "0.1", "60000"), "halted")  # type: ignore[attr-defined]
+    hand.refused(wish(Side.BUY, "0.1", "60000"), "halted")
     twin = Hand(other)
     twin.now = hand.now - 1_000_000
     for _ in range(3):
