@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ from meltica.core.records import FillRecord
 from meltica.core.state import State
 
 AUDIT_PAGE: Final = 100_000
+Replay = Callable[[list[dict[str, Any]], tuple[int, ...]], dict[int, str]]
 DOUBTS: Final = (Asked.SUBMIT_IN_DOUBT, Asked.CANCEL_IN_DOUBT, Asked.AMEND_IN_DOUBT)
 
 
@@ -97,10 +98,10 @@ def _node(stored: Stored, common: int, log: Path) -> NodeHistory:
     return node_history(stored, common, commits_of(json_lines(log)))
 
 
-def node_history(stored: Stored, common: int, commits: Iterable[LocalCommit]) -> NodeHistory:
+def node_history(stored: Stored, common: int, commits: Iterable[LocalCommit], replay: Replay = replayed) -> NodeHistory:
     """What a checker needs of one node; `common` is the newest index that all nodes have reached."""
     state = stored.state
-    digests = replayed(stored.audit, (common, int(state.index)))
+    digests = replay(stored.audit, (common, int(state.index)))
     return NodeHistory(
         name=stored.name,
         applied_index=int(state.index),

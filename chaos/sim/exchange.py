@@ -53,6 +53,7 @@ class SimExchange:
     venue: PaperVenue = field(init=False)
     random: Random = field(init=False)
     _due: int = 1 << 62
+    _alarm: int = 0  # the number of the newest alarm: an older one rings for nobody
 
     def __attrs_post_init__(self) -> None:
         self.random = Random(self.seed ^ 0x5EED)
@@ -162,9 +163,13 @@ class SimExchange:
         if due is None or due >= self._due:
             return
         self._due = due
-        self.network.at(due - self.network.now, self._ring)
+        self._alarm += 1
+        number = self._alarm
+        self.network.at(due - self.network.now, lambda: self._ring(number))
 
-    def _ring(self) -> None:
+    def _ring(self, number: int) -> None:
+        if number != self._alarm:
+            return
         self._due = 1 << 62
         self.venue.advance(self.now())
         self._flush()

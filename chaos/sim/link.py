@@ -17,6 +17,7 @@ from meltica.core.effects import Effect
 from meltica.core.values import Account, ClientOrderId, Nanos, Price, Quantity, Symbol, Venue
 from meltica.paper.types import BestChange
 from meltica.venues.base import (
+    Accepted,
     Answer,
     BalanceReport,
     Capabilities,
@@ -38,6 +39,7 @@ from meltica.venues.binance_spot.settings import CAPABILITIES, Secret
 from meltica.venues.binance_spot.signing import query_of, signed_query
 from meltica.venues.clock import Sample, VenueClock
 from meltica.venues.deadlines import deadline, request_date
+from meltica.venues.meetings import Meetings
 
 VENUE: Final = Venue("paper")
 SYMBOLS: Final = (Symbol("BTCUSDT"), Symbol("ETHUSDT"))
@@ -50,6 +52,7 @@ RECONNECT_AFTER: Final = 150 * MS
 GUARD: Final = Nanos(MS)
 READ_WINDOW: Final = Nanos(5 * SECOND)
 PAGE: Final = 1000
+MEET_WITHIN: Final = Nanos(2 * SECOND)
 SILENT: Final = 3 * SECOND  # a clock sample without an answer for so long: the connection is dead
 
 Later = Callable[[int, Callable[[], None]], None]
@@ -89,6 +92,7 @@ class SimLink:
     samples: dict[str, Nanos] = field(factory=dict)
     asking: deque[_Asking] = field(factory=deque)
     numbered: int = 0
+    meetings: Meetings = field(factory=lambda: Meetings(MEET_WITHIN))
 
     def __attrs_post_init__(self) -> None:
         self.venue_clock = VenueClock(drift_ppm=500, stale=Nanos(5 * SECOND))
@@ -128,6 +132,7 @@ class SimLink:
             self._answer(effect.intent, NotSent("the gate was shut at the write"))
             return
         self.pending[effect.intent] = now
+        self.meetings.sent(effect.intent)
         self.exchange.frame(self.orders, self.node, text)
         self.later(ANSWER_WITHIN, lambda: self._give_up(effect.intent))
 
@@ -210,9 +215,11 @@ class SimLink:
                 self.exchange.drop(cable)
         self.orders = self.reads = None
         was, self.subscribed = self.subscribed, False
+        self.meetings.lost_stream()
         self.samples.clear()
         for intent in list(self.pending):
             del self.pending[intent]
+            self.meetings.forget(intent)
             self._answer(intent, Unknown("the connection closed after the write"))
         asking, self.asking = self.asking, deque()
         for one in asking:
@@ -254,6 +261,9 @@ class SimLink:
 
     def _keep_health(self) -> None:
         self.listener.on_health(VENUE, self.health())
+        missed = self.meetings.missed(self.clock())
+        if missed and self.subscribed:
+            self.listener.on_stream_gap(VENUE, f"answer and report did not meet ({missed[0]})")
         self.later(SECOND, self._keep_health)
 
     # --- answers ------------------------------------------------------------------------------------------------
@@ -263,12 +273,15 @@ class SimLink:
 
     def _give_up(self, intent: ClientOrderId) -> None:
         if self.pending.pop(intent, None) is not None:
+            self.meetings.forget(intent)
             self.listener.on_answer(VENUE, intent, Unknown("no answer"))
 
     def _frame(self, text: str) -> None:
         message = parse.socket_message(text, self.clock())
         if isinstance(message, Report | BalanceReport):
             self.user_heard = self.clock()
+            if isinstance(message, Report):
+                self.meetings.reported(message.order.shown_as, message.mono)
             self.listener.on_report(VENUE, message)
         elif isinstance(message, parse.SocketAnswer):
             self._answered(message)
@@ -287,7 +300,12 @@ class SimLink:
                 time, resolution = parse.server_time(answer.result)
                 self.venue_clock.add(Sample(sent, self.clock(), time, resolution))
         elif self.pending.pop(ClientOrderId(name), None) is not None:
-            self.listener.on_answer(VENUE, ClientOrderId(name), parse.answer_of(answer))
+            given = parse.answer_of(answer)
+            if isinstance(given, Accepted):
+                self.meetings.answered(ClientOrderId(name), self.clock())
+            else:
+                self.meetings.forget(ClientOrderId(name))
+            self.listener.on_answer(VENUE, ClientOrderId(name), given)
 
     # --- reads ----------------------------------------------------------------------------------------------------
 

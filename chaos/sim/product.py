@@ -213,7 +213,7 @@ class Product:
         """A replica has stepped."""
         life = self.lives[process.name]
         leader = life.leader
-        if leader is None or life.number != process.life:
+        if leader is None or life.number != process.life or not (ready.roles or ready.applied or ready.outcomes):
             return
         for change in ready.roles:
             self._note_role(process.name, change.role.value, int(change.term))

@@ -14,6 +14,7 @@ from meltica.core.orders import Order, OrderState
 from meltica.core.values import Account, ClientOrderId, Money, Nanos, Symbol, TradeId, Venue, VenueOrderId
 from meltica.leader import lookups as lookups_room
 from meltica.leader import reconcile
+from meltica.leader.arrears import Arrears
 from meltica.leader.balances import BalanceWatch
 from meltica.leader.desk import Desk
 from meltica.leader.lookups import Lookup, Lookups, Verdict
@@ -33,6 +34,7 @@ class Reconciler:
         self._flying = flying
         self.reads = Reads(desk)
         self.lookups = Lookups()
+        self.arrears = Arrears(desk.settings.meet_within)
         self.surveys: dict[Venue, Survey] = {}
         self.surveyed_at: dict[Venue, Nanos] = {}  # mono at which the last complete survey began
         self.watches: dict[Venue, BalanceWatch] = {}
@@ -41,6 +43,13 @@ class Reconciler:
         self._strangers: dict[Stranger, list[TradeShown]] = {}
         self._last: dict[tuple[Venue, Need], Nanos] = {}
         self._trades: dict[tuple[Venue, Symbol], tuple[Nanos, tuple[TradeShown, ...]]] = {}
+        settings = desk.settings
+        self._periods = {
+            ReadKind.OPEN_ORDERS: settings.open_orders_every,
+            ReadKind.TRADES: settings.trades_every,
+            ReadKind.BALANCES: settings.balances_every,
+            ReadKind.INSTRUMENTS: settings.instruments_every,
+        }
         for venue in desk.venues:
             self.add_venue(venue)
 
@@ -79,22 +88,9 @@ class Reconciler:
 
     def periodic(self, now: Nanos) -> None:
         """Open orders every 10 s, trades and balances every 60 s, rules every 5 minutes."""
-        for venue in self._desk.venues:
-            for need in sorted(
-                needs_of(self._desk.settings.symbols_of(venue)), key=lambda need: (need[0], need[1] or "")
-            ):
-                last = self._last.get((venue, need))
-                if last is not None and now - last >= self._period(need[0]):
-                    self._ask(venue, need)
-
-    def _period(self, kind: ReadKind) -> Nanos:
-        settings = self._desk.settings
-        periods = {
-            ReadKind.OPEN_ORDERS: settings.open_orders_every,
-            ReadKind.TRADES: settings.trades_every,
-            ReadKind.BALANCES: settings.balances_every,
-        }
-        return periods.get(kind, settings.instruments_every)
+        for (venue, need), last in list(self._last.items()):
+            if now - last >= self._periods[need[0]]:
+                self._ask(venue, need)
 
     def begin(self, reason: str) -> None:
         """This node leads, and its epoch is committed: read everything, look up whatever is in doubt."""
@@ -110,6 +106,7 @@ class Reconciler:
         """This node leads no more: answers that still come teach nobody."""
         self.surveys.clear()
         self.lookups.clear()
+        self.arrears.clear()
         self._strangers.clear()
         self._last.clear()
 
@@ -117,15 +114,18 @@ class Reconciler:
         """Ask what is due; compare what has waited long enough."""
         for question, failed in self.reads.overdue(now):
             self._failed(question, failed)
-        if not self._desk.can_propose:
+        desk = self._desk
+        if not desk.can_propose:
             return
         for venue, survey in self.surveys.items():
             for need in survey.due(now):
                 survey.retry_at.pop(need, None)
                 self._ask(venue, need)
         self._want_doubtful(now)
-        self.lookups.drop_settled(self._desk.state, self._desk.epoch, self._flying())
+        self.lookups.drop_settled(desk.state, desk.epoch, self._flying())
         self._ask_lookups(now)
+        for venue, symbol in self.arrears.work(desk.state, now):
+            self._ask(venue, (ReadKind.TRADES, symbol))
         self.periodic(now)
         self._compare_balances(now)
 
@@ -448,10 +448,10 @@ class Reconciler:
 
     def next_due(self, now: Nanos) -> Nanos | None:
         """When `work` has something to do."""
-        dues = [self.reads.next_due(), self.lookups.next_due()]
+        dues = [self.reads.next_due(), self.lookups.next_due(), self.arrears.next_due()]
         dues += [survey.next_due() for survey in self.surveys.values()]
         dues += [watch.due() for watch in self.watches.values()]
-        dues += [Nanos(last + self._period(need[0])) for (_, need), last in self._last.items()]
+        dues += [Nanos(last + self._periods[need[0]]) for (_, need), last in self._last.items()]
         known = [due for due in dues if due is not None]
         return Nanos(max(min(known), now)) if known else None
 

@@ -34,6 +34,7 @@ class LeaderSettings:
     open_orders_every: Nanos = Nanos(10 * S)
     trades_every: Nanos = Nanos(60 * S)
     balances_every: Nanos = Nanos(60 * S)
+    meet_within: Nanos = Nanos(2 * S)  # an execution that the venue shows, and the trades that it is made of
     instruments_every: Nanos = Nanos(300 * S)
     read_timeout: Nanos = Nanos(10 * S)  # a read without an answer so long counts as failed
     read_retry: Nanos = Nanos(100 * MS)  # after a failed read; doubles up to 2 s
