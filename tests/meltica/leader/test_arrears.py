@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from attrs import define, field
 
 from meltica.core.state import State
@@ -67,6 +69,6 @@ def test_it_never_gives_up_but_asks_ever_more_rarely() -> None:
     state.order_index.behind[NAME] = None
     asked = [second for second in range(400) if _at(arrears, state, second)]
     assert asked[:4] == [2, 6, 14, 30]
-    assert {b - a for a, b in zip(asked[4:], asked[5:], strict=False)} == {LONGEST // S}
+    assert {b - a for a, b in pairwise(asked[4:])} == {LONGEST // S}
     arrears.clear()
     assert arrears.next_due() is None
