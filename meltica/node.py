@@ -33,12 +33,13 @@ from cluster.types import MonoNs, Peer
 from meltica import __version__
 from meltica.api.server import place_of, serve_api
 from meltica.config import NodeSettings, VenueSettings
-from meltica.core.commands import Configured
-from meltica.core.values import Epoch, Mode, Nanos, NodeName, Venue
+from meltica.core.commands import Configured, StrategyPolicy
+from meltica.core.values import Epoch, Gap, Mode, Nanos, NodeName, StrategyId, Venue
 from meltica.leader.leader import Leader
 from meltica.leader.ports import ActionResult, StrategySpec
 from meltica.leader.settings import LeaderSettings
 from meltica.machine import Machine
+from meltica.metered import MeteredPort
 from meltica.peers import PeerBoard, keep_asking
 from meltica.pump import LeadersCluster, Pump, mono_now, wall_now
 from meltica.reporter import Reporter
@@ -53,6 +54,8 @@ from meltica.view import Marks, View
 
 STOP_WITHIN: Final = 3.0  # seconds for a hand-over when the node is asked to stop
 GAUGES_EVERY: Final = 1.0
+# An operator's own orders belong to a strategy as any others do; a person who placed one to rest wants it to rest.
+BY_HAND: Final = StrategyPolicy(StrategyId("operator"), Gap.LEAVE)
 
 
 @define(eq=False)
@@ -126,10 +129,13 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
     pump.market_watchers.append(marks.on_market)
     reporter.state = machine.state
     reporter.marks = lambda: leader.status().marks_ns
+    reporter.bad_frames = lambda: replica.bad_frames
     pump.watchers.append(reporter.on_applied)
     pump.role_watchers.append(reporter.on_role)
     pump.market_watchers.append(reporter.on_market)
     pump.stall_watchers.append(reporter.on_stall)
+    pump.health_watchers.append(reporter.on_health)
+    pump.gap_watchers.append(reporter.on_gap)
     pump.bind(leader)
     return Node(settings, log, metrics, reporter, pump, machine, store, cluster, leader, board, marks)
 
@@ -161,7 +167,7 @@ def leader_settings(settings: NodeSettings) -> LeaderSettings:
             digest=settings.agreed_digest,
             limits=settings.limits,
             venues=settings.venue_policies,
-            strategies=settings.strategy_policies,
+            strategies=(*settings.strategy_policies, BY_HAND),
             mode=Mode(settings.trading.mode),
             ramp=Nanos(settings.trading.ramp_ms * 1_000_000),
         ),
@@ -267,7 +273,7 @@ async def _start(node: Node, nursery: trio.Nursery, stop_api: trio.Event) -> str
             run_adapter, venue_settings(settings, venue), node.pump, mono_now, wall_now, rng
         )
         node.ports[name] = port
-        node.leader.add_venue(port)
+        node.leader.add_venue(MeteredPort(port, node.reporter.on_write))
     await nursery.start(node.cluster.run)
     nursery.start_soon(node.pump.run)
     nursery.start_soon(_keep_gauges, node)
@@ -314,6 +320,8 @@ async def _keep_gauges(node: Node) -> None:
         node.reporter.gauges(
             node.cluster.status(), gate_open=leader.gate_open, gate_reason=leader.gate_reason, active=leader.active
         )
+        node.reporter.venues(node.ports)
+        node.reporter.frames()
         await trio.sleep(GAUGES_EVERY)
 
 

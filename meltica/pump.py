@@ -78,6 +78,8 @@ class Pump:
     role_watchers: list[Callable[[RoleChanged], None]] = field(factory=list)
     market_watchers: list[Callable[[Venue, MarketEvent], None]] = field(factory=list)
     stall_watchers: list[Callable[[Nanos], None]] = field(factory=list)
+    health_watchers: list[Callable[[Venue, Health], None]] = field(factory=list)
+    gap_watchers: list[Callable[[Venue], None]] = field(factory=list)
     _leader: Leader | None = None
     _timer: trio.CancelScope | None = None
     _wake_at: Nanos = Nanos(0)
@@ -141,12 +143,16 @@ class Pump:
 
     def on_health(self, venue: Venue, health: Health) -> None:
         """See `VenueListener`."""
+        for watch in self.health_watchers:
+            watch(venue, health)
         if self._leader is not None:
             self._leader.on_health(venue, health)
             self._pass()
 
     def on_stream_gap(self, venue: Venue, reason: str) -> None:
         """See `VenueListener`."""
+        for watch in self.gap_watchers:
+            watch(venue)
         if self._leader is not None:
             self._leader.on_stream_gap(venue, reason)
             self._pass()

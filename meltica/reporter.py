@@ -6,7 +6,8 @@ intent can be sent, a line says at which time this node had applied its entry: t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -15,13 +16,16 @@ from structlog.typing import FilteringBoundLogger
 
 from cluster.types import Applied, AppliedEntry, Outcome, Role, RoleChanged
 from cluster.types import Status as ClusterStatus
-from meltica.core.events import AuthorityEvent, CommandResult, OrderEvent, RiskEvent
+from meltica.core.effects import Effect, PlaceOrder
+from meltica.core.events import AuthorityEvent, CommandResult, DiscrepancyEvent, OrderEvent, RiskEvent
 from meltica.core.state import State
-from meltica.core.values import Nanos, Venue
+from meltica.core.values import Epoch, Nanos, Venue
 from meltica.pump import intents_of, words
 from meltica.telemetry.observer import NodeObserver
-from meltica.venues.base import MarketEvent, PublicTrade
+from meltica.venues.base import Health, MarketEvent, PublicTrade, VenuePort
 
+TICKS: Final = 64  # of a symbol: more than come between a decision and its write
+REMEMBERED: Final = 10_000
 SLOW_STEP: Final = 50_000_000  # nanoseconds: the event loop was held for so long by one step of replication
 
 
@@ -36,6 +40,11 @@ class Reporter:
     node: str
     state: State | None = None
     marks: Callable[[], Mapping[str, int]] = field(default=dict)  # the leader's, of its newest takeover
+    bad_frames: Callable[[], int] = field(default=int)  # frames of peers' that were none of ours, so far
+    _told_frames: int = 0
+    _ticks: dict[str, deque[Nanos]] = field(factory=dict)  # mono times of a symbol's newest market events
+    _proposed: dict[str, Nanos] = field(factory=dict)  # sends that may be written yet, with their proposal's time
+    _lost: set[str] = field(factory=set)  # venues whose order connection was up and is not
 
     # --- replication ------------------------------------------------------------------------------------------
 
@@ -67,9 +76,10 @@ class Reporter:
 
     def on_applied(self, entry: AppliedEntry) -> None:
         """An entry was applied; called before anything of it is sent."""
-        if entry.own:
+        if entry.own and entry.proposed is not None:
             intents = intents_of(entry)
             if intents:
+                self._ordered(intents, Nanos(entry.proposed))
                 self.log.info(
                     "intents_applied",
                     index=int(entry.index),
@@ -81,6 +91,22 @@ class Reporter:
         for result in entry.results:
             if isinstance(result, CommandResult):
                 self._result(result)
+
+    def _ordered(self, intents: Sequence[str], proposed: Nanos) -> None:
+        if len(self._proposed) > REMEMBERED:  # of those that were never written
+            self._proposed.clear()
+        self._proposed.update(dict.fromkeys(intents, proposed))
+
+    def on_write(self, effect: Effect) -> None:
+        """A send is about to be written; the newest market event before its proposal is what it answers."""
+        proposed = self._proposed.pop(effect.intent, None)
+        if proposed is None:
+            return
+        now = self.mono()
+        self.observer.sent(now - proposed)
+        tick = next((at for at in reversed(self._ticks.get(effect.symbol, ())) if at <= proposed), None)
+        if isinstance(effect, PlaceOrder) and tick is not None:
+            self.observer.tick_to_send(now - tick)
 
     def _result(self, result: CommandResult) -> None:
         if result.rejection is not None:
@@ -103,10 +129,20 @@ class Reporter:
                     self.observer.trading(str(event.trading))
                     self.log.warning("risk state changed", trading=str(event.trading), cause=event.cause)
                 case AuthorityEvent():
-                    self.observer.epoch(int(event.epoch), active=event.what == "taken" and event.node == self.node)
-                    self.log.info("authority", what=event.what, epoch=int(event.epoch), holder=event.node)
+                    self._authority(event)
+                case DiscrepancyEvent():
+                    self.observer.discrepancy(event.kind)
+                    found = {"subject": event.subject, "expected": event.expected, "found": event.found}
+                    self.log.warning("discrepancy", kind=event.kind, venue=event.venue, **found)
                 case _:
                     pass
+
+    def _authority(self, event: AuthorityEvent) -> None:
+        ours = event.what == "taken" and event.node == self.node
+        self.observer.epoch(int(event.epoch), active=ours and not event.cancels_only)
+        self.log.info("authority", what=event.what, epoch=int(event.epoch), holder=event.node)
+        if ours and not event.cancels_only and self.state is not None:
+            self.observer.takeover(takeover_kind(self.state, event.epoch))
 
     # --- the leader -------------------------------------------------------------------------------------------
 
@@ -117,7 +153,7 @@ class Reporter:
             self._measured(name, ns)
         if name == "taken":
             self._taken(fields)
-        if name in ("sent", "answered"):
+        if name == "answered":
             self.log.debug(name, **words(fields))
         else:
             self.log.info(name, **words(fields))
@@ -131,12 +167,8 @@ class Reporter:
         self.log.info("takeover_phases", epoch=fields.get("epoch"), marks_mono_ns=marks)
 
     def _measured(self, name: str, ns: int) -> None:
-        if name == "sent":
-            self.observer.sent(ns)
-        elif name == "answered":
+        if name == "answered":
             self.observer.acknowledged(ns)
-        elif name == "tick_to_send":
-            self.observer.tick_to_send(ns)
 
     def alert(self, name: str, text: str) -> None:
         """See `leader.ports.Observer`."""
@@ -146,8 +178,43 @@ class Reporter:
 
     def on_market(self, venue: Venue, event: MarketEvent) -> None:
         """A public stream spoke; prints are enough to know that it lives."""
+        self._ticks.setdefault(event.symbol, deque(maxlen=TICKS)).append(event.mono)
         if isinstance(event, PublicTrade):
             self.observer.stream_event(venue, "market", self.wall())
+
+    def on_health(self, venue: Venue, health: Health) -> None:
+        """What stands between us and a venue changed."""
+        if not health.orders_connected:
+            self._lost.add(venue)
+        elif venue in self._lost:
+            self._lost.discard(venue)
+            self.observer.reconnected(venue, "orders")
+        self._venue(venue, health)
+
+    def on_gap(self, venue: Venue) -> None:
+        """The user stream was lost; the adapter subscribes anew."""
+        self.observer.reconnected(venue, "user")
+
+    def _venue(self, venue: str, health: Health) -> None:
+        self.observer.venue_connected(venue, connected=health.ready)
+        if health.clock_offset is not None and health.clock_uncertainty is not None:
+            self.observer.venue_clock(venue, health.clock_offset, health.clock_uncertainty)
+        if health.user_heard is not None:
+            self.observer.stream_event(venue, "user", self.wall() - (self.mono() - health.user_heard))
+
+    def venues(self, ports: Mapping[str, VenuePort]) -> None:
+        """Each venue as it is now; called once a second."""
+        for name, port in ports.items():
+            self._venue(name, port.health())
+
+    def frames(self) -> None:
+        """Say so if a peer sent what is no message of ours; called once a second."""
+        count = self.bad_frames()
+        if count > self._told_frames:
+            self.log.warning(
+                "peer_garbage", frames=count - self._told_frames, reason="no message of this protocol: dropped"
+            )
+            self._told_frames = count
 
     def on_stall(self, duration: Nanos) -> None:
         """The event loop stood still."""
@@ -180,3 +247,12 @@ class Reporter:
                 realised=position.realised,
                 unrealised=None if mark is None else position.unrealised(mark),
             )
+
+
+def takeover_kind(state: State, epoch: Epoch) -> str:
+    """Why a takeover was due: the first start, a hand-over (promote), or a predecessor that went unasked (kill)."""
+    older = [one for one in state.epochs.values() if one.epoch < epoch and one.taken_index is not None]
+    if not older:
+        return "start"
+    newest = max(older, key=lambda one: one.epoch)
+    return "kill" if newest.released_index is None else "promote"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 import trio
@@ -49,6 +50,7 @@ from meltica.venues.base import MarketEvent, Ticker, VenuePort
 SCHEMA: Final = "meltica.status/1"
 ACT_WITHIN: Final = 8.0  # seconds; less than the command line's own patience
 FRESH_NS: Final = 2_000_000_000  # a node that heard a leader so lately is up to date
+NO_PRICE: Final = Price(Decimal(0))  # the leader fills in the price that it sees, or refuses
 AUDIT_SCAN: Final = 20_000  # audit records looked through for one page of fills
 
 
@@ -458,7 +460,7 @@ def _submit(wish: SubmitOrder, by: commands.By, view: View) -> commands.Command 
         price=None if wish.price is None else Price(wish.price),
         time_in_force=wish.time_in_force,
         post_only=wish.post_only,
-        reference=Price(wish.price or Quantity(wish.quantity)),
+        reference=NO_PRICE,
         book_age=Nanos(0),
         by=by,
     )
@@ -481,12 +483,6 @@ def _outcome(result: leader_ports.ActionResult) -> ActionOutcome:
 
 def _done(result: leader_ports.Done) -> ActionOutcome:
     applied = result.result
-    if applied is not None and applied.rejection is not None:
-        rejection = applied.rejection
-        limit = f" ({rejection.limit}: {rejection.value}, bound {rejection.bound})" if rejection.limit else ""
-        return ActionOutcome(
-            OutcomeKind.REFUSED, f"{rejection.text}{limit}", index=result.index, detail={"code": rejection.code}
-        )
     detail: dict[str, object] = {}
     if applied is not None:
         detail["duplicate"] = applied.duplicate

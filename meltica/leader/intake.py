@@ -13,6 +13,7 @@ from attrs import evolve
 from cluster.types import Applied, NotLeader, Outcome
 from meltica.core import commands
 from meltica.core.commands import Command, Submit
+from meltica.core.events import Rejection
 from meltica.core.orders import Order
 from meltica.core.values import Nanos, NodeName
 from meltica.leader.context import Market
@@ -104,8 +105,15 @@ def answer(outcome: Outcome) -> ActionResult:
     result = result_of(outcome)
     if isinstance(outcome, Applied) and result is not None:
         if result.rejection is not None:
-            return Refused(result.rejection.code, result.rejection.text)
+            return Refused(result.rejection.code, _told(result.rejection))
         return Done("done" if not result.duplicate else "done before, under this request id", result.index, result)
     if isinstance(outcome, NotLeader):
         return NotActive(NodeName(outcome.leader) if outcome.leader is not None else None)
     return InQuestion(describe(outcome))
+
+
+def _told(rejection: Rejection) -> str:
+    """A rejection by a limit names it, the value that it would have had, and the bound."""
+    if not rejection.limit:
+        return rejection.text
+    return f"{rejection.text} ({rejection.limit}: {rejection.value}, bound {rejection.bound})"

@@ -95,12 +95,19 @@ class Child:
     def stop(self) -> int:
         """SIGTERM, and its exit code."""
         self.process.terminate()
-        return self.process.wait(GRACE_S)
+        return self.ended()
 
     def kill(self) -> None:
         """SIGKILL, and until it is gone."""
         self.process.kill()
-        self.process.wait(GRACE_S)
+        self.ended()
+
+    def ended(self, within: float = GRACE_S) -> int:
+        """Its exit code, once it has ended."""
+        code = self.process.wait(within)
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        return code
 
 
 def start(name: str, log: Path, words: Sequence[str], wrap: Sequence[str] = ()) -> Child:
@@ -123,7 +130,7 @@ def start(name: str, log: Path, words: Sequence[str], wrap: Sequence[str] = ()) 
         time.sleep(LOOK_S)
     if not child.ready:
         process.kill()
-        code = process.wait(GRACE_S)
+        code = child.ended()
         with log.open("rb") as file:
             file.seek(before)
             raise EndedEarly(name, code, file.read().decode(errors="replace"))
@@ -145,12 +152,9 @@ def end(children: Mapping[str, Child]) -> None:
             child.process.terminate()
     for child in children.values():
         try:
-            child.process.wait(GRACE_S)
+            child.ended()
         except subprocess.TimeoutExpired:
-            child.process.kill()
-            child.process.wait()
-        if child.process.stdin is not None:
-            child.process.stdin.close()
+            child.kill()
 
 
 @define
