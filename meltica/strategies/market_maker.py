@@ -49,14 +49,22 @@ class MarketMaker(Strategy):
         self._quoting = quoting
         self._targets: dict[Symbol, Decimal] = {}
         self._quoted_at: dict[Symbol, Nanos] = {}
+        self._unattended: set[Symbol] = set()  # symbols whose quotes it has yet to replace; never walked
 
     def on_start(self, context: Context) -> None:
-        """Lean towards what is configured, or else towards what was held when it first ran."""
+        """Lean towards what is configured, or else towards what was held when it first ran; then quote at once.
+
+        Quotes that it finds are replaced: nobody watched the book that they were priced on.
+        """
+        self._unattended = set(context.symbols)
         for symbol in context.symbols:
             self._quoted_at.pop(symbol, None)
             if symbol not in self._targets:
                 fixed = self._quoting.target
                 self._targets[symbol] = context.position(symbol) if fixed is None else fixed
+            ticker = context.ticker(symbol)
+            if ticker is not None:
+                self.on_ticker(context, ticker)
 
     def on_ticker(self, context: Context, ticker: Ticker) -> None:
         """Quote anew, if it is time."""
@@ -79,19 +87,22 @@ class MarketMaker(Strategy):
         if rules is None:
             return
         working = context.working(ticker.symbol)
+        found = ticker.symbol in self._unattended
+        self._unattended.discard(ticker.symbol)
         for side in (Side.BUY, Side.SELL):
             wanted = self._wanted(context, ticker, rules, side)
             mine = [order for order in working if order.side is side]
-            keep = [order for order in mine if wanted is not None and self._fits(order, wanted, rules)]
+            keep = [o for o in mine if wanted is not None and not found and self._fits(o, wanted, rules)]
             for order in mine:
                 if order.order is not None and order not in keep[:1] and not order.going:
                     context.cancel(order.order, "requote")
-            if wanted is not None and not mine:
+            replaced = not keep and len(mine) < 2 and all(order.order is not None for order in mine)
+            if wanted is not None and replaced:  # beside the cancel, not behind its answer
                 context.limit(ticker.symbol, side, wanted.quantity, wanted.price, post_only=True, tag="quote")
 
     def _fits(self, order: Working, wanted: Quote, rules: InstrumentSeen) -> bool:
-        if order.going or order.price is None:
-            return False
+        if order.going or order.price is None or order.leaves * 2 < wanted.quantity:
+            return False  # less than half of it is left
         return abs(order.price - wanted.price) <= rules.tick * self._quoting.tolerance_ticks
 
     def _wanted(self, context: Context, ticker: Ticker, rules: InstrumentSeen, side: Side) -> Quote | None:

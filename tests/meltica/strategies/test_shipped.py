@@ -127,12 +127,46 @@ def test_it_requotes_at_most_every_250_ms() -> None:
     assert len(desk.asked) == 2 * 4
 
 
-def test_a_quote_that_is_near_enough_stays_and_one_that_is_not_is_cancelled() -> None:
+def quoted() -> tuple[MarketMaker, Any]:
+    """One that has looked at its market once and may quote again."""
     strategy, desk = maker()
+    strategy.on_ticker(desk, ticker())
+    desk.asked.clear()
+    desk.now = Nanos(desk.now + 300 * MS)
+    return strategy, desk
+
+
+def test_a_quote_that_is_near_enough_stays_and_one_that_is_not_is_replaced() -> None:
+    strategy, desk = quoted()
     desk.resting = [resting(Side.BUY, "59999.99"), resting(Side.SELL, "60005.00")]
     strategy.on_ticker(desk, ticker())
     assert desk.cancelled == ["SELL60005.00"]
-    assert desk.asked == [], "the new one waits until the old one is gone"
+    assert [(side, price) for side, _, price in desk.asked] == [(Side.SELL, d("60000.01"))], "beside the cancel"
+
+
+def test_no_third_order_while_one_is_going_and_its_successor_is_there() -> None:
+    strategy, desk = quoted()
+    desk.resting = [resting(Side.SELL, "60009.00", going=True), resting(Side.SELL, "60005.00")]
+    strategy.on_ticker(desk, ticker())
+    assert desk.cancelled == ["SELL60005.00"]
+    assert [side for side, _, _ in desk.asked] == [Side.BUY]
+
+
+def test_a_quote_of_which_less_than_half_is_left_is_replaced() -> None:
+    strategy, desk = quoted()
+    desk.resting = [evolve(resting(Side.BUY, "60000.00"), leaves=d("0.0003")), resting(Side.SELL, "60000.01")]
+    strategy.on_ticker(desk, ticker())
+    assert desk.cancelled == ["BUY60000.00"]
+    assert [side for side, _, _ in desk.asked] == [Side.BUY]
+
+
+def test_on_a_warm_book_it_quotes_at_its_start_and_replaces_what_lay_unattended() -> None:
+    desk: Any = Desk()
+    desk.best = ticker()
+    desk.resting = [resting(Side.BUY, "60000.00")]
+    MarketMaker(Quoting()).on_start(desk)
+    assert desk.cancelled == ["BUY60000.00"]
+    assert [side for side, _, _ in desk.asked] == [Side.BUY, Side.SELL]
 
 
 def test_it_leans_against_its_inventory_and_stops_on_the_full_side() -> None:
