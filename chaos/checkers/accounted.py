@@ -5,9 +5,12 @@ Pure.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from chaos.checkers.history import History, NodeHistory, named
 from chaos.checkers.verdict import Check
 
+READS_TO_DIE = 2  # design.md section 7, step 3
 RESOLVED_BY = frozenset({"answered", "lapsed", "order_updated", "fill_seen", "not_found"})
 
 
@@ -15,6 +18,8 @@ def accounted(history: History) -> Check:
     """No order is left in doubt; each order reached the venue, lapsed, or was resolved by the venue's evidence.
 
     A cancel that never left owes nothing but its purpose: that its order is closed, which *orders equal* checks.
+    And nobody said more than was known: what lapsed (surely never sent) was never received, and what was called dead
+    was never admitted, whatever later evidence mended.
     """
     received = {request.client_order_id for request in history.requests}
     violations: list[str] = []
@@ -23,6 +28,7 @@ def accounted(history: History) -> Check:
         violations.extend(f"{node.name} leaves {o.client_order_id} in doubt" for o in node.orders if o.in_doubt)
         ordered = _ordered(node)
         looked_at += len(ordered)
+        violations.extend(_said_too_much(node, history))
         ended = _ended(node)
         cancels = {intent for record in node.audit for intent in record.cancels}
         violations.extend(
@@ -37,6 +43,19 @@ def accounted(history: History) -> Check:
                 f"trade {fill.trade_id} of {fill.symbol} fills {fill.client_order_id!r}, which no entry ordered"
             )
     return Check("accounted", looked_at, tuple(violations))
+
+
+def _said_too_much(node: NodeHistory, history: History) -> list[str]:
+    received = {request.client_order_id for request in history.requests}
+    admitted = {request.client_order_id for request in history.requests if request.admitted_ns is not None}
+    told = [record for record in node.audit if record.accepted]
+    lapsed = {str(intent) for record in told if record.kind == "lapsed" for intent in record.command["intents"]}
+    reads = Counter(str(r.command["order"]) for r in told if r.kind == "not_found" and r.command.get("final"))
+    dead = {order for order, times in reads.items() if times >= READS_TO_DIE}
+    return [
+        *(f"{node.name}: {intent} lapsed, and the venue received it" for intent in sorted(lapsed & received)),
+        *(f"{node.name}: {order} was called dead, and the venue admitted it" for order in sorted(dead & admitted)),
+    ]
 
 
 def _ordered(node: NodeHistory) -> dict[str, int]:

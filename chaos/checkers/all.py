@@ -10,6 +10,7 @@ from typing import Final
 
 from chaos.checkers.accounted import accounted
 from chaos.checkers.every_fill_once import every_fill_once
+from chaos.checkers.halt_survives import halt_survives
 from chaos.checkers.history import History
 from chaos.checkers.intent_first import intent_first
 from chaos.checkers.one_send import one_send
@@ -26,6 +27,7 @@ CHECKS: Final[tuple[Callable[[History], Check], ...]] = (
     state_equal,
     orders_equal,
     accounted,
+    halt_survives,
 )
 
 

@@ -49,6 +49,7 @@ class SimExchange:
     ledger: MemoryLedger = field(factory=MemoryLedger)
     cables: dict[ConnId, Cable] = field(factory=dict)
     cut: set[str] = field(factory=set)  # nodes that can't reach the venue now; nobody is told
+    slow: dict[str, int] = field(factory=dict)  # nodes whose words take so much longer to the venue, nanoseconds
     exchange: PaperExchange = field(init=False)
     venue: PaperVenue = field(init=False)
     random: Random = field(init=False)
@@ -88,12 +89,12 @@ class SimExchange:
     def drop(self, cable: Cable) -> None:
         """A node's end of the cable is gone; what is on its way to the venue still arrives."""
         cable.up = False
-        self._later(lambda: self._forget(cable))
+        self._towards(cable, lambda: self._forget(cable))
 
     def frame(self, cable: Cable, node: str, text: str) -> None:
         """A node wrote a frame."""
         if node not in self.cut:
-            self._towards(cable, lambda: self._ws(cable, text))
+            self._towards(cable, lambda: self._ws(cable, text), self.slow.get(node, 0))
 
     def get(self, cable: Cable, node: str, path: str, query: str, user_agent: str) -> None:
         """A node wrote a GET."""
@@ -104,7 +105,7 @@ class SimExchange:
             self._flush()
 
         if node not in self.cut:
-            self._towards(cable, ask)
+            self._towards(cable, ask, self.slow.get(node, 0))
 
     def begin_fault(self, asked: dict[str, Any]) -> int:
         """Start a fault of contracts.md section 5; its number."""
@@ -127,11 +128,8 @@ class SimExchange:
         self.cables.pop(cable.conn, None)
         self.venue.close_connection(cable.conn)
 
-    def _later(self, action: Callable[[], None]) -> None:
-        self.network.at(self.random.randint(*CABLE), action)
-
-    def _towards(self, cable: Cable, action: Callable[[], None]) -> None:
-        at = max(self.network.now + self.random.randint(*CABLE), cable.busy_in)
+    def _towards(self, cable: Cable, action: Callable[[], None], slow: int = 0) -> None:
+        at = max(self.network.now + self.random.randint(*CABLE) + slow, cable.busy_in)
         cable.busy_in = at
         self.network.at(at - self.network.now, action)
 

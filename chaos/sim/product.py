@@ -16,7 +16,7 @@ from attrs import define, field
 from chaos.checkers.history import LocalCommit
 from chaos.sim.exchange import ACCOUNT, WALL_START, SimExchange
 from chaos.sim.link import SYMBOLS, VENUE, SimLink
-from chaos.sim.network import MS, SECOND, Network, Process
+from chaos.sim.network import MS, SECOND, Network, Process, Weather
 from cluster.replica import Busy, Ready, Replica
 from cluster.types import NotLeader, Outcome, Peer, StateMachine, Status, Token
 from meltica.core.codec import encode_command
@@ -32,6 +32,7 @@ from meltica.venues.base import VenuePort
 
 CLUSTER: Final = "51ed00"
 WINDOW: Final = 300 * MS
+DRIFT: Final = 0.0004  # each node's clock is off by up to this; the policy below allows 0.001, the venue clock 0.0005
 LIMITS: Final = Limits(
     order_notional=Money(Decimal(20_000)),
     position=Money(Decimal(5_000_000)),
@@ -159,7 +160,7 @@ class Product:
     _making: dict[Peer, Machine] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self.network = Network(self.seed, self._machine, self)
+        self.network = Network(self.seed, self._machine, self, weather=Weather(drift=DRIFT))
         self.exchange = SimExchange(self.network, self.seed)
 
     def _machine(self, name: Peer) -> StateMachine:

@@ -69,6 +69,7 @@ class _Run:
         self._until(self.product.network.now + CALM)
         self._check_liveness()
         self._halt()
+        self._fail_over_halted()
         self._settle()
         return self._judge()
 
@@ -122,16 +123,30 @@ class _Run:
         others = [Peer(p) for p in NAMES if p != name]
         self._cut(fault, [(others[0], others[1]), (others[1], others[0])])
 
-    def _cut(self, fault: Fault, links: list[tuple[Peer, Peer]]) -> None:
+    def _cut(self, fault: Fault, links: list[tuple[Peer, Peer]], *, hold: bool = False) -> None:
         network = self.product.network
         for a, b in links:
-            network.cut(a, b)
+            (network.hold if hold else network.cut)(a, b)
 
         def heal() -> None:
             for a, b in links:
                 network.heal(a, b)
 
         self._later(fault, heal)
+
+    def _do_hold(self, name: Peer, fault: Fault) -> None:
+        """As a cable that loses packets: what TCP carries comes late, and nothing breaks."""
+        links = [(name, Peer(p)) for p in NAMES if p != name] + [(Peer(p), name) for p in NAMES if p != name]
+        self._cut(fault, links, hold=True)
+
+    def _do_disk_stall(self, name: Peer, fault: Fault) -> None:
+        self.product.network.stall_disk(name, fault.until - fault.at)
+
+    def _do_slow(self, name: Peer, fault: Fault) -> None:
+        """Its words to the venue are late: as a pause between the last check and the wire is, and a slow cable."""
+        exchange = self.product.exchange
+        exchange.slow[name] = (60 * MS, 250 * MS, 600 * MS, 1500 * MS)[fault.pick % 4]
+        self._later(fault, lambda: exchange.slow.pop(name, None))
 
     def _do_venue_cut(self, name: Peer, fault: Fault) -> None:
         self.product.exchange.cut.add(name)
@@ -157,6 +172,24 @@ class _Run:
     def _do_stale_reads(self, _name: Peer, fault: Fault) -> None:
         self._venue(fault, {"kind": "stale_reads", "seconds": 1, "lag_ms": 800})
 
+    def _do_engine_stall(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, {"kind": "engine_stall"})
+
+    def _do_silence(self, name: Peer, fault: Fault) -> None:
+        self._venue(fault, {"kind": "silence", "target": f"node:{name}"})
+
+    def _do_drop_request(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, {"kind": "drop_request", "count": 1 + fault.pick % 3})
+
+    def _do_duplicate_event(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, {"kind": "duplicate_event", "count": 5})
+
+    def _do_reorder_events(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, {"kind": "reorder_events", "count": 3})
+
+    def _do_rate_limit(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, {"kind": "rate_limit", "count": 1 + fault.pick % 3})
+
     def _do_promote(self, _name: Peer, fault: Fault) -> None:
         active = self.product.active()
         if active is None:
@@ -171,17 +204,26 @@ class _Run:
         self._act(active, Order(Halt(Epoch(0), Nanos(0), "storm", by=self._by("halt"))))
         self._later(fault, lambda: self._resume(20))
 
-    def _resume(self, tries: int) -> None:
+    def _resume(self, tries: int, *, everything: bool = False) -> None:
         """By whoever is active; again, under a new request, until the cause is gone: outcomes may be unknown."""
         active = self.product.active()
         if active is not None:
-            state = self.product.lives[active].machine.state
-            if "storm" not in state.risk.halts:
+            risk = self.product.lives[active].machine.state.risk
+            causes = tuple(sorted(cause for cause in risk.halts if (everything and cause != "end") or cause == "storm"))
+            if not causes:
                 return
-            command = Resume(Epoch(0), Nanos(0), ("storm",), state.risk.index, self._by("resume"))
-            self._act(active, Order(command))
+            self._act(active, Order(Resume(Epoch(0), Nanos(0), causes, risk.index, self._by("resume"))))
         if tries:
-            self.product.network.at(300 * MS, lambda: self._resume(tries - 1))
+            self.product.network.at(300 * MS, lambda: self._resume(tries - 1, everything=everything))
+
+    def _resumed_by_nobody(self, history: History) -> list[str]:
+        """Rule 6: only an operator resumes, and ours signs what it asks."""
+        return [
+            f"halt_survives: {node.name} resumed at index {record.index}, and no operator asked"
+            for node in history.nodes
+            for record in node.audit
+            if record.kind == "resume" and not str(record.command["by"]["request"]).startswith(f"resume-{self.seed}-")
+        ]
 
     def _by(self, reason: str) -> By:
         self.requests += 1
@@ -195,8 +237,9 @@ class _Run:
     def _heal(self) -> None:
         self.product.network.heal_all()
         self.product.exchange.cut.clear()
+        self.product.exchange.slow.clear()
         self.product.exchange.heal(None)
-        self._resume(20)
+        self._resume(20, everything=True)
         for name in NAMES:
             self.product.start(Peer(name))
         self.healed_at = self.product.network.now
@@ -224,6 +267,16 @@ class _Run:
             self._act(active, Order(Halt(Epoch(0), Nanos(0), "end", by=self._by("halt"))))
         if tries:
             self.product.network.at(300 * MS, lambda: self._halt(tries - 1))
+
+    def _fail_over_halted(self) -> None:
+        """Rule 6: whoever comes next is halted too."""
+        self._until(self.product.network.now + SECOND)
+        active = self.product.active()
+        if active is not None and self.seed % 2:
+            self.counted["kill_halted"] += 1
+            self.product.kill(active, power=False)
+            self.product.network.at(RESTART_AFTER, lambda: self.product.start(active))
+            self._until(self.product.network.now + SECOND)
 
     def _settle(self) -> None:
         end = self.product.network.now + SETTLE
@@ -260,6 +313,7 @@ class _Run:
         checks = check_all(history)
         self.violations += [f"{check.name}: {text}" for check in checks for text in check.violations[:5]]
         self.violations += [f"{check.name}: looked at nothing" for check in checks if not check.looked_at]
+        self.violations += self._resumed_by_nobody(history)
         self.violations += [f"{name} raised {error!r}" for name, error in product.faults]
         self.violations += product.split
         return Outcome(

@@ -17,7 +17,16 @@ pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "demo-keys.json"
 TAPE = Path(__file__).resolve().parents[3] / "shared" / "data" / "spot_btcusdt_20240808.gz"
-CHECKS = {"one_trader", "intent_first", "one_send", "every_fill_once", "state_equal", "orders_equal", "accounted"}
+CHECKS = {
+    "one_trader",
+    "intent_first",
+    "one_send",
+    "every_fill_once",
+    "state_equal",
+    "orders_equal",
+    "accounted",
+    "halt_survives",
+}
 
 
 def keys_of(document):

@@ -12,7 +12,8 @@ from attrs import evolve
 from chaos.checkers.accounted import accounted
 from chaos.checkers.all import CHECKS, check_all
 from chaos.checkers.every_fill_once import every_fill_once
-from chaos.checkers.history import History, VenueOrder
+from chaos.checkers.halt_survives import halt_survives
+from chaos.checkers.history import AuditRecord, History, VenueOrder
 from chaos.checkers.intent_first import intent_first
 from chaos.checkers.one_send import one_send
 from chaos.checkers.one_trader import one_trader
@@ -37,7 +38,7 @@ def test_all_hold_on_an_honest_history() -> None:
     checks = check_all(h.honest())
     assert [(c.name, c.violations) for c in checks if not c.held] == []
     assert verdict(checks) == "pass"
-    assert len(CHECKS) == 7
+    assert len(CHECKS) == 8
 
 
 def test_a_check_that_looked_at_nothing_has_not_held() -> None:
@@ -263,3 +264,74 @@ def test_a_fill_of_an_id_nobody_ordered() -> None:
     history = h.honest()
     odd = evolve(h.FILL, trade_id=9, client_order_id=h.cid(3, 99))
     only(accounted(evolve(history, fills=(*history.fills, odd))), "which no entry ordered")
+
+
+def test_what_lapsed_was_never_received() -> None:
+    lapsed = (*h.AUDIT, evolve(h.record(22, 2, "lapsed"), command={"intents": [h.PLACED]}))
+    only(accounted(h.with_node(h.honest(), "n1", audit=lapsed)), "lapsed, and the venue received it")
+
+
+def test_a_refused_lapse_said_nothing() -> None:
+    refused = evolve(h.record(22, 2, "lapsed"), command={"intents": [h.PLACED]}, accepted=False)
+    assert accounted(h.with_node(h.honest(), "n1", audit=(*h.AUDIT, refused))).held
+
+
+def test_what_is_called_dead_was_never_admitted() -> None:
+    once = (*h.AUDIT, h.record(22, 2, "not_found", order=h.PLACED, final=True))
+    assert accounted(h.with_node(h.honest(), "n1", audit=once)).held
+    twice = (*once, h.record(23, 2, "not_found", order=h.PLACED, final=True))
+    only(accounted(h.with_node(h.honest(), "n1", audit=twice)), "called dead, and the venue admitted it")
+    stopped = evolve(h.honest().requests[0], admitted_ns=None)
+    assert accounted(h.with_node(h.with_request(h.honest(), stopped), "n1", audit=twice)).held
+
+
+# --- halt survives ------------------------------------------------------------------------------------------
+
+
+def halted(*more: AuditRecord) -> History:
+    """The honest history with an order of epoch 3 behind other records, from index 30 on."""
+    placed = h.cid(3, 40)
+    audit = (*h.AUDIT, h.record(30, 2, "halt", cause="x"), *more, h.record(40, 3, "submit", (placed,)))
+    history = h.with_request(h.honest(), h.request(4, "n3", "order.place", placed, 400))
+    for name in ("n1", "n2", "n3"):
+        history = h.with_node(history, name, audit=audit)
+    return history
+
+
+def test_an_order_behind_a_halt() -> None:
+    only(halt_survives(halted()), "was admitted")
+    only(halt_survives(halted(h.record(35, 3, "epoch_started"))), "halted (x) since index 30")
+
+
+def test_a_resume_that_names_the_cause_ends_it() -> None:
+    assert halt_survives(halted(h.record(31, 2, "resume", causes=["x"]))).held
+    only(halt_survives(halted(h.record(31, 2, "resume", causes=["y"]))), "halted (x)")
+    only(halt_survives(halted(evolve(h.record(31, 2, "resume", causes=["x"]), accepted=False))), "halted (x)")
+
+
+def test_each_cause_must_be_lifted() -> None:
+    two = h.record(31, 2, "kill", cause="y")
+    only(halt_survives(halted(two, h.record(32, 2, "resume", causes=["x"]))), "halted (y)")
+    assert halt_survives(halted(two, h.record(32, 2, "resume", causes=["x", "y"]))).held
+
+
+def test_a_retried_halt_is_no_new_one() -> None:
+    lifted = h.record(31, 2, "resume", causes=["x"])
+    assert halt_survives(halted(lifted, evolve(h.record(32, 2, "halt", cause="x"), duplicate=True))).held
+
+
+def test_cancels_go_on_while_halted() -> None:
+    cancel = h.cid(3, 36)
+    history = h.honest()
+    audit = (
+        *h.AUDIT,
+        h.record(30, 2, "halt", cause="x"),
+        evolve(h.record(36, 3, "cancel", (cancel,)), cancels=frozenset({cancel})),
+    )
+    for name in ("n1", "n2", "n3"):
+        history = h.with_node(history, name, audit=audit)
+    assert halt_survives(h.with_request(history, h.request(4, "n3", "order.cancel", cancel, 400))).held
+
+
+def test_an_order_that_was_ordered_and_never_sent_is_seen_too() -> None:
+    only(halt_survives(evolve(halted(), requests=h.honest().requests)), "was ordered at index 40")

@@ -1,0 +1,44 @@
+"""A halt survives (rule 6): while the log is halted nothing is ordered but cancels, whoever leads.
+
+Pure.  Its own model of the halts is made of the commands alone (`halt` and `kill` add a cause, `resume` lifts those
+that it names), never of what `apply` made of them: a product that forgets a halt has forgotten it in its replay too.
+Halts that `apply` itself adds (a takeover storm) are not in it.
+"""
+
+from __future__ import annotations
+
+from chaos.checkers.history import AuditRecord, History
+from chaos.checkers.verdict import Check
+
+
+def halt_survives(history: History) -> Check:
+    """No order was ordered while a halt was in force, and none that was reached the venue's engine."""
+    log = max((node.audit for node in history.nodes), key=len, default=())
+    forbidden = _ordered_while_halted(log)
+    violations = [f"{intent} was ordered {why}" for intent, why in forbidden.items()]
+    places = [request for request in history.requests if not request.is_cancel and request.admitted_ns is not None]
+    violations += [
+        f"request {request.seq} ({request.client_order_id}), ordered {forbidden[request.client_order_id]}, was admitted"
+        for request in places
+        if request.client_order_id in forbidden
+    ]
+    return Check("halt_survives", len(places), tuple(violations))
+
+
+def _ordered_while_halted(log: tuple[AuditRecord, ...]) -> dict[str, str]:
+    halts: dict[str, int] = {}
+    found: dict[str, str] = {}
+    for record in log:
+        if not record.accepted or record.duplicate:
+            continue
+        if record.kind in ("halt", "kill"):
+            halts.setdefault(str(record.command.get("cause")), record.index)
+        elif record.kind == "resume":
+            for cause in record.command.get("causes") or ():
+                halts.pop(str(cause), None)
+        elif halts:
+            cause, since = next(iter(halts.items()))
+            for intent in record.intents:
+                if intent not in record.cancels:
+                    found[intent] = f"at index {record.index}, halted ({cause}) since index {since}"
+    return found
