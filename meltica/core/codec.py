@@ -8,12 +8,13 @@ changes takes a new wire word, so that an old log keeps its meaning.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Final
 
 from attrs import evolve
 
-from meltica.core.commands import KINDS, Command
-from meltica.core.values import BadValue, Epoch, Nanos
+from meltica.core.commands import KINDS, Command, Submit
+from meltica.core.values import BadValue, Epoch, Nanos, Price
 from meltica.core.wire import Form, Pair, parse, text_reader
 
 MAX_CHECKPOINT: Final = 64 * 1024  # characters
@@ -55,5 +56,11 @@ def decode_command(raw: bytes) -> tuple[str, Command]:
 
 
 def content_of(command: Command) -> bytes:
-    """What a retry of `command` repeats: its bytes with neither epoch nor time."""
-    return FORMS[KIND_OF[type(command)]].write(evolve(command, epoch=Epoch(0), at=Nanos(0)))
+    """What a retry of `command` repeats: its bytes with neither epoch nor time.
+
+    Nor, of a Submit, the market that it was proposed in: the leader fills that in anew at each try.
+    """
+    plain = evolve(command, epoch=Epoch(0), at=Nanos(0))
+    if isinstance(plain, Submit):
+        plain = evolve(plain, reference=Price(Decimal(0)), book_age=Nanos(0))
+    return FORMS[KIND_OF[type(command)]].write(plain)

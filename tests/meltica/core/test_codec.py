@@ -206,6 +206,12 @@ def test_the_content_of_a_retry_leaves_out_epoch_and_time() -> None:
     assert content_of(first) != content_of(evolve(first, cause="other"))
 
 
+def test_the_content_of_an_operators_order_leaves_out_the_market_it_was_proposed_in() -> None:
+    first = wish(Side.BUY, "0.5", "60000")
+    assert content_of(first) == content_of(evolve(first, reference=v.Price(Decimal(7)), book_age=Nanos(77)))
+    assert content_of(first) != content_of(evolve(first, quantity=v.Quantity(Decimal(7))))
+
+
 def test_a_command_error_is_a_value_error() -> None:
     assert issubclass(BadCommand, BadValue)
     assert issubclass(BadCommand, ValueError)
