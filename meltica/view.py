@@ -229,7 +229,7 @@ class View:
                 return Page(rows, scanned)
             scanned = int(index)
             record = json.loads(raw)
-            if record["kind"] == "fill_seen" and record["result"]["accepted"]:
+            if is_new_fill(record):
                 rows.append(self._fill(record))
         return Page(rows, scanned if scanned > after else None)
 
@@ -309,6 +309,10 @@ class View:
             return ActionOutcome(OutcomeKind.REFUSED, wish)
         if action.dry_run:
             return self._dry_run(action.wish)
+        if isinstance(action.wish, Promote) and self.leads():
+            expected = self._dry_promote(action.wish, self.leader.status())
+            if expected.kind is not OutcomeKind.DONE:
+                return expected
         found: list[leader_ports.ActionResult] = []
         heard = trio.Event()
 
@@ -349,15 +353,27 @@ class View:
 
     def _dry_promote(self, wish: Promote, leader: LeaderStatus) -> ActionOutcome:
         rows = self.board.rows()
-        if wish.node in (None, self.node) and leader.active:
+        if wish.node == self.node and leader.active:
             return ActionOutcome(OutcomeKind.REFUSED, f"{self.node} is active already")
+        if wish.epoch is not None and wish.epoch != leader.epoch:
+            return ActionOutcome(OutcomeKind.REFUSED, f"the epoch is {leader.epoch}, not {wish.epoch}")
         row = rows.get(wish.node or "")
         if wish.node != self.node and row is not None and not row.get("promotable"):
             return ActionOutcome(
                 OutcomeKind.REFUSED, f"{wish.node} is not promotable: {row.get('why_not') or 'unknown'}"
             )
-        to = wish.node or self.board.standby_ready() or self.node
+        to = wish.node or (self.board.standby_ready() if leader.active else self.node)
+        if to is None:
+            return ActionOutcome(OutcomeKind.REFUSED, "no standby is promotable", "look at `meltica status`")
+        if to == self.node:
+            return ActionOutcome(OutcomeKind.DONE, f"{self.node} would take over itself")
         return ActionOutcome(OutcomeKind.DONE, f"{self.node} would hand over to {to}")
+
+
+def is_new_fill(record: Mapping[str, Any]) -> bool:
+    """Whether an audit record is a fill's first: read-back tells a leader again what its stream had told it."""
+    result = record["result"]
+    return record["kind"] == "fill_seen" and bool(result["accepted"]) and not result.get("duplicate")
 
 
 def _cause(record: Any) -> Row:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 from attrs import define, field
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -75,33 +75,56 @@ def picture(scene: Scene) -> RenderableType:
 
 def _head(scene: Scene) -> RenderableType:
     done = min(1.0, scene.elapsed / scene.duration) if scene.duration else 0.0
-    bar = "█" * round(30 * done) + "░" * (30 - round(30 * done))
-    return Text.assemble(
-        ("meltica demo  ", "bold"), f"{bar} {scene.elapsed:4.0f} of {scene.duration:.0f} s   ", (scene.doing, "yellow")
+    bar = "█" * round(40 * done) + "░" * (40 - round(40 * done))
+    return Group(
+        Text.assemble(("meltica demo  ", "bold"), f"{bar} {scene.elapsed:4.0f} of {scene.duration:.0f} s"),
+        _line_of((f"> {scene.doing}", "yellow")),
+        Text(""),
     )
 
 
+def _line_of(*parts: str | tuple[str, str]) -> Text:
+    """One line that is cut rather than wrapped, so that the picture does not jump."""
+    text = Text.assemble(*parts)
+    text.no_wrap = True
+    text.overflow = "ellipsis"
+    return text
+
+
+def _table(*titles: str, left: tuple[str, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title in titles:
+        table.add_column(title, justify="left" if title in left else "right", no_wrap=True)
+    return table
+
+
 def _nodes(scene: Scene) -> RenderableType:
-    table = Table(box=None, pad_edge=False, padding=(0, 2))
-    for title in ("node", "role", "term", "applied", "lag", "trades"):
-        table.add_column(title, justify="left" if title in ("node", "role", "trades") else "right")
+    table = _table("node", "role", "epoch", "index", "lag", "trades?", left=("node", "role", "trades?"))
     newest = max((_line(s, n).get("committed_index", 0) for n, s in scene.statuses.items()), default=0)
     for name in NODES:
         status = scene.statuses.get(name)
         if status is None:
-            table.add_row(name, Text("down" if name in scene.down else "no answer", style="red"), "", "", "", "")
+            word = "killed" if name in scene.down else "no answer"
+            table.add_row(name, Text(word, style="bold red"), *("-",) * 3, "")
             continue
         line = _line(status, name)
-        active = status.get("active") == name
+        index = int(line.get("applied_index", 0))
+        style = "bold green" if line.get("active") else ""
         table.add_row(
-            Text(name, style="bold green" if active else ""),
+            Text(name, style=style),
             str(line.get("role", "")),
-            str(line.get("term", "")),
-            str(line.get("applied_index", "")),
-            str(max(0, newest - int(line.get("applied_index", 0)))),
-            Text("active", style="bold green") if active else "",
+            str(status["epoch"]),
+            str(index),
+            str(max(0, newest - index)),
+            Text(_duty(line), style=style),
         )
     return table
+
+
+def _duty(line: dict[str, Any]) -> str:
+    if line.get("active"):
+        return "TRADES"
+    return "could take over" if line.get("promotable") else f"no: {line.get('why_not') or line.get('phase') or '?'}"
 
 
 def _line(status: dict[str, Any], name: str) -> dict[str, Any]:
@@ -113,21 +136,39 @@ def _trading(scene: Scene) -> RenderableType:
     if status is None:
         return Text("")
     counts = scene.counts
-    parts = [
-        f"trading {status['trading']}, epoch {status['epoch']}, active {status['active'] or 'nobody'}",
-        (
-            f"orders sent {counts.get('requests', 0)}, refused {counts.get('rejected', 0)}, "
-            f"open {status['orders']['open']}, in doubt {status['orders']['in_doubt']}, fills {counts.get('fills', 0)}"
+    sent = f"sent {counts.get('requests', 0)}, refused {counts.get('rejected', 0)}, fills {counts.get('fills', 0)}"
+    open_now = f"open {status['orders']['open']}, in doubt {status['orders']['in_doubt']}"
+    return Group(
+        Text(""),
+        _line_of(
+            (str(status["trading"]).upper(), "bold green" if status["trading"] == "running" else "bold red"),
+            f"  {sent}, {open_now}",
         ),
-    ]
-    for position in status["positions"]:
-        pnl = f"  realised PnL {position['realised']}" if "realised" in position else ""
-        parts.append(f"{position['symbol']}: {position['quantity']}{pnl}")
-    return Panel("\n".join(parts), expand=False)
+        Text(""),
+        _positions(status["positions"]),
+        Text(""),
+    )
+
+
+def _positions(rows: list[dict[str, Any]]) -> RenderableType:
+    if not rows:
+        return Text("no position yet", style="dim")
+    table = _table("symbol", "position", "bought at", "price now", "realised", "unrealised", left=("symbol",))
+    for row in rows:
+        money = [_money(row.get(key)) for key in ("average_price", "mark", "realised", "unrealised")]
+        table.add_row(str(row["symbol"]), str(row["quantity"]), *money)
+    if len(rows) > 1:
+        sums = [sum(Decimal(row.get(key) or 0) for row in rows) for key in ("realised", "unrealised")]
+        table.add_row("PnL", "", "", "", *(_money(str(one)) for one in sums), style="bold")
+    return table
+
+
+def _money(text: str | None) -> str:
+    return "-" if text is None else f"{Decimal(text):,.2f}"
 
 
 def _said(scene: Scene) -> RenderableType:
-    return Text("\n".join(f"{at:6.1f} s  {text}" for at, text in scene.said[-SHOWN:]))
+    return Group(*(_line_of(f"{at:6.1f} s  {text}") for at, text in scene.said[-SHOWN:]))
 
 
 def report(document: dict[str, Any]) -> RenderableType:
@@ -138,9 +179,8 @@ def report(document: dict[str, Any]) -> RenderableType:
 def _failovers(document: dict[str, Any]) -> RenderableType:
     phases = ("detected", "elected", "epoch_committed", "reconciled", "authority", "first_order")
     titles = ("missed", "elected", "commit", "read", "taken", "order")
-    table = Table(title="failovers: milliseconds from the strike", title_justify="left", box=None, padding=(0, 1))
-    for title in ("kind", "from", "to", "epochs", *titles, "gap"):
-        table.add_column(title, justify="left" if title in ("kind", "from", "to") else "right", no_wrap=True)
+    table = _table("what", "from", "to", "epochs", *titles, "gap", left=("what", "from", "to", "epochs"))
+    table.title, table.title_justify, table.padding = "failovers: milliseconds from the strike", "left", (0, 1, 0, 0)
     for failover in document["failovers"]:
         marks = [_ms(failover["phases_ms"].get(phase)) for phase in phases]
         epochs = f"{failover['epoch_from']}>{failover['epoch_to']}"
@@ -155,9 +195,9 @@ def _ms(value: float | None) -> str:
 
 
 def _checks(document: dict[str, Any]) -> RenderableType:
-    table = Table(title="checks, from what the venue saw", title_justify="left", box=None, padding=(0, 2))
-    for title in ("check", "held", "looked at", "violations"):
-        table.add_column(title, justify="right" if title == "looked at" else "left")
+    table = _table("check", "held", "looked at", "violations", left=("check", "held", "violations"))
+    table.title, table.title_justify = "checks, from what the venue saw", "left"
+    table.columns[-1].no_wrap = False
     for check in document["checks"]:
         held = Text("yes", style="green") if check["held"] else Text("NO", style="bold red")
         table.add_row(check["name"], held, str(check["looked_at"]), "\n".join(check["violations"][:5]))

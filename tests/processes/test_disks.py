@@ -1,0 +1,260 @@
+"""Bad disks, folders, ports and settings: each ends with a clear line that names the next step, and loses nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.processes.rig import NODES, Cluster, EndedEarly, cli, end, make_cluster, wait_for
+
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+
+SMALL = "48m"  # a disk for one node
+ROOM = 64 * 1024  # bytes that the log may still grow by, so that the node can say what happened
+
+
+def private_disk(data: Path) -> list[str]:
+    """Words before a command: it runs with a small disk of its own mounted at `data`, which ends with it."""
+    script = f'mount -t tmpfs -o size={SMALL} small "{data}" && exec "$@"'
+    return ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
+
+
+def may_mount(folder: Path) -> bool:
+    """Whether this machine lets us mount one."""
+    if shutil.which("unshare") is None:
+        return False
+    done = subprocess.run([*private_disk(folder), "true"], check=False, capture_output=True)  # noqa: S603 - our own words
+    return done.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory) -> Cluster:
+    """Three nodes that trade; n3's data folder is a small disk of its own where that can be mounted."""
+    found = make_cluster(tmp_path_factory.mktemp("disks") / "cluster")
+    small = found.data("n3")
+    small.mkdir()
+    try:
+        found.start_venue()
+        found.start_node("n3", private_disk(small) if may_mount(small) else ())
+        found.start_nodes(("n1", "n2"))
+        found.until_trading()
+        yield found
+    finally:
+        end(found.children)
+
+
+@pytest.fixture
+def idle(tmp_path) -> Cluster:
+    """A folder from which nothing runs; whatever a test starts ends with it."""
+    found = make_cluster(tmp_path / "cluster")
+    yield found
+    end(found.children)
+
+
+def refused(cluster: Cluster, name: str) -> EndedEarly:
+    """Start a node that must not start."""
+    with pytest.raises(EndedEarly) as caught:
+        cluster.start_node(name)
+    assert caught.value.code == 1
+    lines = [json.loads(line) for line in caught.value.log.splitlines()]  # JSON and nothing else
+    assert any(line["level"] == "error" for line in lines)
+    return caught.value
+
+
+# --- settings, folders and ports ------------------------------------------------------------------------------
+
+
+def test_every_error_of_broken_settings_is_told_at_once(idle):
+    file = idle.config("n1")
+    text = file.read_text()
+    for found, wrong in (
+        ("window_ms = 300", "window_ms = -1"),
+        ('mode = "automatic"', 'mode = "sometimes"'),
+        ('level = "info"', 'level = "info"\nsurprise = 1'),
+        ("collar_bps = 500", 'collar_bps = "wide"'),
+    ):
+        assert found in text
+        text = text.replace(found, wrong)
+    file.write_text(text)
+    error = refused(idle, "n1")
+    for path in ("[authority] window_ms", "[trading] mode", "[log] surprise", "[limits] collar_bps"):
+        assert path in error.log
+    assert "meltica config check" in error.log
+    checked = cli("config", "check", str(file))
+    assert checked.returncode == 1
+    assert "4 error(s)" in checked.stdout
+
+
+def test_a_second_node_on_the_same_folder(cluster):
+    error = refused(Cluster(cluster.folder), "n1")  # the running one keeps its place in the fixture
+    assert f"pid {cluster.children['n1'].process.pid}" in error.log
+    assert "stop it first" in error.log
+    assert cluster.own("n1")["reachable"]
+
+
+def test_the_folder_of_another_node_and_of_another_cluster(idle):
+    idle.start_node("n1").stop()
+    file = idle.config("n2")
+    file.write_text(file.read_text().replace('data = "data"', 'data = "../n1/data"'))
+    other_node = refused(idle, "n2")
+    assert "belongs to node n1" in other_node.log
+    assert "correct the node's data folder" in other_node.log
+    file = idle.config("n1")
+    text = file.read_text()
+    start = text.index('cluster = "') + len('cluster = "')
+    file.write_text(text[:start] + "0a0b0c" + text[start + 6 :])
+    other_cluster = refused(idle, "n1")
+    assert "not to n1 of 0a0b0c" in other_cluster.log
+
+
+@pytest.mark.parametrize("what", ["peer", "api"])
+def test_a_port_that_is_in_use(idle, what):
+    text = idle.config("n1").read_text()
+    host, port = text.split("[peers.n1]")[1].split(f'{what} = "')[1].split('"')[0].split(":")
+    with socket.create_server((host, int(port))):
+        error = refused(idle, "n1")
+    assert f"{host}:{port}" in error.log
+    assert "stop" in error.log
+
+
+# --- disks ----------------------------------------------------------------------------------------------------
+
+
+def write_ahead_log(data: Path) -> Path:
+    return max(data.glob("*.log"), key=lambda path: int(path.stem))
+
+
+def standby_with_a_disk_that_stays(cluster: Cluster) -> str:
+    """n1 or n2, and not the active one."""
+    return next(name for name in ("n1", "n2") if name != cluster.active())
+
+
+def caught_up(cluster: Cluster, name: str) -> None:
+    """It has applied what the active node has, and its digest agrees where they meet."""
+
+    def look() -> bool:
+        active = cluster.own(cluster.active())
+        own = cluster.own(name)
+        same = own.get("digest_index") == active.get("digest_index")
+        return bool(own) and same and own["state_digest"] == active["state_digest"]
+
+    wait_for(f"{name} agrees with the active node", look, 40)
+
+
+def test_a_torn_last_write_is_dropped_and_caught_up(cluster):
+    name = standby_with_a_disk_that_stays(cluster)
+    cluster.children[name].kill()
+    log = write_ahead_log(cluster.data(name))
+    size = log.stat().st_size
+    assert size > 4096
+    with log.open("r+b") as file:
+        file.truncate(size - 7)
+    cluster.start_node(name)
+    caught_up(cluster, name)
+
+
+def test_a_flipped_bit_in_the_write_ahead_log_is_refused(cluster):
+    name = standby_with_a_disk_that_stays(cluster)
+    cluster.children[name].kill()
+    log = write_ahead_log(cluster.data(name))
+    whole = log.read_bytes()
+    place = len(whole) // 2
+    log.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+    for _ in range(2):  # a second start finds it as damaged as the first
+        error = refused(cluster, name)
+        assert "the write-ahead log is damaged before its end" in error.log
+        assert "restore this node's folder from a copy" in error.log
+    log.write_bytes(whole)  # the copy
+    cluster.start_node(name)
+    caught_up(cluster, name)
+
+
+def test_a_file_that_may_not_grow_silences_the_node_and_loses_nothing(cluster):
+    """RLIMIT_FSIZE, set on the running process: the next write to its write-ahead log fails in the kernel."""
+    name = active_among(cluster, ("n1", "n2"))
+    child = cluster.children[name]
+    told = cluster.act("halt", "--cause", "before", "-o", "json")
+    assert told.returncode == 0
+    acknowledged = json.loads(told.stdout)["index"]
+    assert cluster.act("resume", "--cause", "before").returncode == 0
+    epoch = cluster.own(name)["term"]
+    limit = max(write_ahead_log(cluster.data(name)).stat().st_size, child.log.stat().st_size + ROOM)
+    resource.prlimit(child.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+    went_silent(cluster, name, epoch)
+    cluster.start_node(name)
+    caught_up(cluster, name)
+    rows = json.loads(cluster.cli("audit", "--node", name, "--after", str(acknowledged - 1), "-o", "json").stdout)
+    assert (rows["audit"][0]["kind"], rows["audit"][0]["index"]) == ("halt", acknowledged)
+    nothing_lost(cluster, NODES)
+
+
+def test_a_full_disk_silences_the_node_and_loses_nothing(cluster):
+    """ENOSPC, on a small file system of its own; the last of these tests, as that disk ends with its process."""
+    data = cluster.data("n3")
+    if not may_mount(data):
+        pytest.skip("no file system can be mounted here: only RLIMIT_FSIZE was tried")
+    for name in NODES:  # whatever the test before left
+        if cluster.children[name].process.poll() is not None:
+            cluster.start_node(name)
+    active_among(cluster, ("n3",))
+    child = cluster.children["n3"]
+    seen = Path(f"/proc/{child.process.pid}/root") / data.relative_to("/")
+    epoch = cluster.own("n3")["term"]
+    fill_up(seen / "filler")
+    went_silent(cluster, "n3", epoch)
+    nothing_lost(cluster, ("n1", "n2"))
+
+
+def fill_up(path: Path) -> None:
+    """Until nothing more goes on that file system."""
+    with path.open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(b"\0" * 4096)
+
+
+def active_among(cluster: Cluster, names: tuple[str, ...]) -> str:
+    """One of them trades; promoted by hand if need be."""
+    wanted = names[0]
+    for _ in range(3):
+        active = cluster.active()
+        if active in names:
+            return active
+        wait_for(f"{wanted} is promotable", lambda: cluster.own(wanted).get("promotable"))
+        cluster.act("promote", wanted)
+    pytest.fail(f"none of {names} became active")
+
+
+def went_silent(cluster: Cluster, name: str, epoch: int) -> None:
+    """It ends, having said why and what to do; another trades; nothing of it reached the venue behind that."""
+    child = cluster.children[name]
+    assert child.ended(60) == 1
+    (stopped,) = child.logged("replication stopped: nothing more is sent")
+    assert "can't be written" in stopped["reason"] or "can't be synced" in stopped["reason"]
+    assert "disk" in stopped["reason"]
+    following = cluster.active()
+    assert following != name
+    cluster.until("a newer epoch", lambda status: status["epoch"] > epoch)
+    cluster.until("orders again", lambda s: s["trading"] == "halted" or s["orders"]["open"] > 0)
+
+
+def nothing_lost(cluster: Cluster, nodes) -> None:
+    """Every trade that the venue made for us is on every node, once; then trading goes on."""
+    assert cluster.act("halt", "--cause", "count").returncode == 0
+    cluster.until("quiet", lambda s: s["orders"] == {"open": 0, "in_doubt": 0} and s["trading"] == "halted", 40)
+    made = {(r["symbol"], str(r["trade_id"])) for r in cluster.ledger() if r["type"] == "fill" and r["account"]}
+
+    def held(name: str) -> list[tuple[str, str]]:
+        document = json.loads(cluster.cli("fills", "--node", name, "--limit", "100000", "-o", "json").stdout)
+        return [(row["symbol"], str(row["trade_id"])) for row in document["fills"]]
+
+    for name in nodes:
+        wait_for(f"{name} has every fill once", lambda name=name: sorted(held(name)) == sorted(made), 20)
+    assert made
+    assert cluster.act("resume", "--all").returncode == 0
