@@ -19,7 +19,7 @@ def accounted(history: History) -> Check:
 
     A cancel that never left owes nothing but its purpose: that its order is closed, which *orders equal* checks.
     And nobody said more than was known: what lapsed (surely never sent) was never received, and what was called dead
-    was never admitted, whatever later evidence mended.
+    never was an order at the venue (one that it refused is dead too), whatever later evidence mended.
     """
     received = {request.client_order_id for request in history.requests}
     violations: list[str] = []
@@ -47,14 +47,14 @@ def accounted(history: History) -> Check:
 
 def _said_too_much(node: NodeHistory, history: History) -> list[str]:
     received = {request.client_order_id for request in history.requests}
-    admitted = {request.client_order_id for request in history.requests if request.admitted_ns is not None}
+    existed = {order.placed_as for order in history.orders}
     told = [record for record in node.audit if record.accepted]
     lapsed = {str(intent) for record in told if record.kind == "lapsed" for intent in record.command["intents"]}
     reads = Counter(str(r.command["order"]) for r in told if r.kind == "not_found" and r.command.get("final"))
     dead = {order for order, times in reads.items() if times >= READS_TO_DIE}
     return [
         *(f"{node.name}: {intent} lapsed, and the venue received it" for intent in sorted(lapsed & received)),
-        *(f"{node.name}: {order} was called dead, and the venue admitted it" for order in sorted(dead & admitted)),
+        *(f"{node.name}: {order} was called dead, and the venue had it" for order in sorted(dead & existed)),
     ]
 
 

@@ -276,13 +276,13 @@ def test_a_refused_lapse_said_nothing() -> None:
     assert accounted(h.with_node(h.honest(), "n1", audit=(*h.AUDIT, refused))).held
 
 
-def test_what_is_called_dead_was_never_admitted() -> None:
+def test_what_is_called_dead_never_was_an_order() -> None:
     once = (*h.AUDIT, h.record(22, 2, "not_found", order=h.PLACED, final=True))
     assert accounted(h.with_node(h.honest(), "n1", audit=once)).held
     twice = (*once, h.record(23, 2, "not_found", order=h.PLACED, final=True))
-    only(accounted(h.with_node(h.honest(), "n1", audit=twice)), "called dead, and the venue admitted it")
-    stopped = evolve(h.honest().requests[0], admitted_ns=None)
-    assert accounted(h.with_node(h.with_request(h.honest(), stopped), "n1", audit=twice)).held
+    only(accounted(h.with_node(h.honest(), "n1", audit=twice)), "called dead, and the venue had it")
+    refused = evolve(h.honest(), orders=h.honest().orders[1:])  # it came, and never was an order there
+    assert accounted(h.with_node(refused, "n1", audit=twice)).held
 
 
 # --- halt survives ------------------------------------------------------------------------------------------
