@@ -22,6 +22,7 @@ import fcntl
 import mmap
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -164,11 +165,15 @@ class RocksReader:
         return [(*decode_audit_key(key), record) for key, record in islice(pairs, limit)]
 
     def close(self) -> None:
-        """Give the folder up."""
-        for family in self._families.values():
-            family.close()
+        """Give the folder up.
+
+        RocksDB writes on closing.  That a full disk refuses this too is no news: nothing of it was acknowledged, and
+        the fault that was told first names the next step.
+        """
+        for part in (*self._families.values(), self._db):
+            with suppress(Exception):
+                part.close()
         self._families = {}
-        self._db.close()
         os.close(self._lock)
 
     def _scan(self, family: str, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
