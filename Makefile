@@ -2,10 +2,11 @@
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 ARGS ?=
+SEEDS ?= 0:200
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format lock clean
+.PHONY: help demo sim test lint types format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -19,6 +20,9 @@ help: ## this list
 
 demo: .venv/.ready ## three nodes trade, the leader is killed, another takes over, a verdict (ARGS="--duration 30")
 	$(BIN)/meltica demo $(ARGS)
+
+sim: .venv/.ready ## the whole product in simulated storms, a seed each (SEEDS=0:2000)
+	$(BIN)/python -m chaos.sim --seeds $(SEEDS) $(ARGS)
 
 test: .venv/.ready lint types ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)

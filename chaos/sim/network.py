@@ -125,6 +125,11 @@ class Network:
         process = self.processes[name]
         return MonoNs(process.offset + int(self.now * process.rate))
 
+    def clock(self, name: Peer) -> Callable[[], MonoNs]:
+        """A node's own monotonic clock, to be asked often."""
+        process = self.processes[name]
+        return lambda: MonoNs(process.offset + int(self.now * process.rate))
+
     # Processes
 
     def start(self, name: Peer) -> None:
@@ -143,7 +148,7 @@ class Network:
             self.timers,
             process.store,
             self._machine(name),
-            lambda: self.clock_of(name),
+            self.clock(name),
             Random(self.random.getrandbits(64)),
         )
         self._watcher.started(process)

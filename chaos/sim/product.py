@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 from attrs import define, field
 
@@ -173,6 +173,7 @@ class Product:
         """A process has started: put the leader on its replica."""
         life = _Life(process, process.life, self._making.pop(process.name))
         self.lives[process.name] = life
+        clock = cast("Callable[[], Nanos]", self.network.clock(process.name))
         leader = Leader(
             NodeName(process.name),
             LeaderSettings(configuration=configuration(), symbols=((VENUE, SYMBOLS),)),
@@ -180,7 +181,7 @@ class Product:
             _Cluster(self, life),
             (),
             strategies(),
-            lambda: Nanos(self.network.clock_of(process.name)),
+            clock,
             lambda: Nanos(WALL_START + self.network.now),
             Silent(),
         )
@@ -188,7 +189,7 @@ class Product:
             process.name,
             self.exchange,
             leader,
-            lambda: Nanos(self.network.clock_of(process.name)),
+            clock,
             lambda wait, action: self._later(life, wait, action),
             lambda action: self._on(life, action),
         )

@@ -6,6 +6,7 @@ Only the order of events may live here.  A violation is a text; no violation is 
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -46,6 +47,7 @@ class Outcome:
     leaders: int
     virtual_ns: int
     checks: tuple[Check, ...]
+    trace: str  # a hash over all that the venue recorded and all that the nodes applied
 
 
 @define(eq=False)
@@ -326,6 +328,7 @@ class _Run:
             leaders=len(product.leaders),
             virtual_ns=product.network.now,
             checks=checks,
+            trace=_trace(product),
         )
 
 
@@ -341,6 +344,14 @@ def run_seed(seed: int) -> Outcome:
         return _Run(seed, Product(seed)).play()
     finally:
         gc.enable()
+
+
+def _trace(product: Product) -> str:
+    seen = hashlib.blake2b(json.dumps(product.exchange.ledger.records, sort_keys=True).encode(), digest_size=16)
+    for name in NAMES:
+        state = product.lives[Peer(name)].machine.state
+        seen.update(f"{name} {state.index} {state.chain} {state.digest()}".encode())
+    return seen.hexdigest()
 
 
 def _history(product: Product) -> History:
