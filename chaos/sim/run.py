@@ -148,7 +148,11 @@ class _Run:
         """Its words to the venue are late: as a pause between the last check and the wire is, and a slow cable."""
         exchange = self.product.exchange
         exchange.slow[name] = (60 * MS, 250 * MS, 600 * MS, 1500 * MS)[fault.pick % 4]
-        self._later(fault, lambda: exchange.slow.pop(name, None))
+
+        def heal() -> None:
+            exchange.slow.pop(name, None)
+
+        self._later(fault, heal)
 
     def _do_venue_cut(self, name: Peer, fault: Fault) -> None:
         self.product.exchange.cut.add(name)
