@@ -1,18 +1,18 @@
 """Bodies: an action's request body, from bytes to a typed wish.
 
-Only parsing may live here: pure, total, and it trusts nothing.  Whatever the bytes, `action_of` returns an
-Action or raises BadBody, which names the field, what was found and what is allowed.
+Only the bodies' shapes and their parsing may live here: pure, total, and it trusts nothing.  Whatever the bytes,
+`action_of` returns an Action or raises BadBody, which names every field that does not fit, what was found in it and
+what is allowed.  A null is as good as an absent field.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final, NoReturn, TypeVar
+from typing import Annotated, Final, NoReturn
 
-from attrs import define, field
+from attrs import fields_dict, frozen
 
 from meltica.api.ports import (
     Action,
@@ -28,7 +28,6 @@ from meltica.api.ports import (
 )
 from meltica.core.commands import By
 from meltica.core.values import (
-    BadValue,
     ClientOrderId,
     Mode,
     OrderType,
@@ -38,23 +37,182 @@ from meltica.core.values import (
     Symbol,
     TimeInForce,
     Venue,
-    decimal_of,
+    text_of,
 )
+from meltica.structure import Rule, Unfit, Wrong, matching, read, strict_converter
 
 MAX_BODY: Final = 64 * 1024  # bytes; the largest honest one is under a kilobyte
 ID: Final = r"[A-Za-z0-9_.:-]{1,64}"
 NAME: Final = r"[a-z][a-z0-9_-]{0,30}"
-CAUSE: Final = r"[A-Za-z0-9_.:-]{1,64}"
-SYMBOL: Final = r"[A-Z0-9]{2,20}"
-CLIENT_ORDER_ID: Final = r"[0-9a-f]{32}"
 TEXT: Final = 500  # characters of a reason
 BIGGEST: Final = 2**63 - 1
+TOLD: Final = 10  # misfits in one answer
 
-Word = TypeVar("Word", Mode, Side, OrderType, TimeInForce)
+Id = matching(ID, "1 to 64 letters, digits, or _ . : -")
+Reason = Rule(
+    f"why, in 1 to {TEXT} printable characters; it goes to the audit trail",
+    lambda text: bool(text.strip()) and len(text) <= TEXT and text.isprintable(),
+)
+Actor = matching(r"[\w.@-]{1,64}", "1 to 64 letters, digits, or _ . @ -")
+Whole = Rule("a whole number, 0 or more", lambda number: 0 <= number <= BIGGEST)
+RiskIndex = Rule("the risk index that `status` showed with these causes", lambda number: 0 <= number <= BIGGEST)
+Cause = Rule("a cause to lift, as `status` shows it", lambda text: 0 < len(text) <= TEXT)
+Causes = Rule("a list of the causes to lift, as `status` shows them", bool)
+Order = matching(r"[0-9a-f]{32}", "a client order id: 32 lower-case hex digits")
+Strategy = matching(NAME, "a strategy's id")
+Pair = matching(r"[A-Z0-9]{2,20}", "a symbol, like BTCUSDT")
+Amount = Rule('a decimal above 0, as text, like "1.5", at most 18 digits a side', lambda amount: amount > 0)
 
 
 class BadBody(ValueError):
     """A body that asks for nothing that could be done; the message says why."""
+
+
+# --- one shape a kind -----------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class _Body:
+    """What every body has."""
+
+    request_id: Annotated[RequestId, Id]
+    reason: Annotated[str, Reason]
+    actor: Annotated[str, Actor] | None = None
+    dry_run: bool = False
+
+    @property
+    def wish(self) -> Wish:
+        raise NotImplementedError
+
+
+@frozen(kw_only=True)
+class _Promote(_Body):
+    node: Annotated[str, matching(NAME, "a node's name")] | None = None
+    epoch: Annotated[int, Whole] | None = None
+
+    @property
+    def wish(self) -> Promote:
+        return Promote(node=self.node, epoch=self.epoch)
+
+
+@frozen(kw_only=True)
+class _Halt(_Body):
+    cause: Annotated[str, Id] = "operator"
+    leave_quotes: bool = False
+
+    @property
+    def wish(self) -> HaltTrading:
+        return HaltTrading(cause=self.cause, leave_quotes=self.leave_quotes)
+
+
+@frozen(kw_only=True)
+class _Reduce(_Body):
+    cause: Annotated[str, Id] = "operator"
+
+    @property
+    def wish(self) -> ReduceOnly:
+        return ReduceOnly(cause=self.cause)
+
+
+@frozen(kw_only=True)
+class _Resume(_Body):
+    causes: Annotated[tuple[Annotated[str, Cause], ...], Causes]
+    risk_index: Annotated[int, RiskIndex]
+
+    @property
+    def wish(self) -> ResumeTrading:
+        return ResumeTrading(causes=self.causes, risk_index=self.risk_index)
+
+
+@frozen(kw_only=True)
+class _Kill(_Body):
+    cause: Annotated[str, Id] = "operator"
+    without_quorum: bool = False
+
+    @property
+    def wish(self) -> KillTrading:
+        return KillTrading(cause=self.cause, without_quorum=self.without_quorum)
+
+
+@frozen(kw_only=True)
+class _Mode(_Body):
+    mode: Mode
+
+    @property
+    def wish(self) -> SetMode:
+        return SetMode(mode=self.mode)
+
+
+@frozen(kw_only=True)
+class _Cancel(_Body):
+    order: Annotated[ClientOrderId, Order] | None = None
+    strategy: Annotated[StrategyId, Strategy] | None = None
+    symbol: Annotated[Symbol, Pair] | None = None
+    all: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        several = bool(self.strategy or self.symbol or self.all)
+        if self.order and several:
+            raise Wrong(f"{self.order!r}", "one order, or `strategy`, `symbol` or `all`, not both", "order")
+        if not self.order and not several:
+            raise Wrong("nothing", "an order, a strategy, a symbol, or `all`: true", "order")
+
+    @property
+    def wish(self) -> CancelOrders:
+        return CancelOrders(order=self.order, strategy=self.strategy, symbol=self.symbol)
+
+
+@frozen(kw_only=True)
+class _Submit(_Body):
+    venue: Annotated[Venue, matching(NAME, "a venue's name in the settings")]
+    symbol: Annotated[Symbol, Pair]
+    side: Side
+    type: OrderType
+    quantity: Annotated[Decimal, Amount]
+    price: Annotated[Decimal, Amount] | None = None
+    time_in_force: TimeInForce | None = None
+    post_only: bool = False
+    strategy: Annotated[StrategyId, Strategy] = StrategyId("operator")
+
+    def __attrs_post_init__(self) -> None:
+        if self.limit and self.price is None:
+            raise Wrong("nothing", f"{Amount.allowed} (a limit order needs it)", "price")
+        if not self.limit and self.price is not None:
+            raise Wrong(f"{text_of(self.price)!r}", "none: a market order has no price", "price")
+
+    @property
+    def limit(self) -> bool:
+        return self.type is OrderType.LIMIT
+
+    @property
+    def wish(self) -> SubmitOrder:
+        return SubmitOrder(
+            venue=self.venue,
+            symbol=self.symbol,
+            side=self.side,
+            order_type=self.type,
+            quantity=self.quantity,
+            price=self.price,
+            time_in_force=self.time_in_force or (TimeInForce.GTC if self.limit else TimeInForce.IOC),
+            post_only=self.post_only,
+            strategy=self.strategy,
+        )
+
+
+WISHES: Final[Mapping[str, type[_Body]]] = {
+    "promote": _Promote,
+    "halt": _Halt,
+    "reduce": _Reduce,
+    "resume": _Resume,
+    "kill": _Kill,
+    "mode": _Mode,
+    "cancel": _Cancel,
+    "submit": _Submit,
+}
+CONVERTER: Final = strict_converter()
+
+
+# --- from bytes -----------------------------------------------------------------------------------------------
 
 
 def action_of(kind: str, raw: bytes, role: str) -> Action:
@@ -62,16 +220,23 @@ def action_of(kind: str, raw: bytes, role: str) -> Action:
 
     Raises BadBody; KeyError where there is no action of that kind.
     """
-    parse = WISHES[kind]
-    fields = _Fields(_object(raw))
-    request = fields.text("request_id", ID, "1 to 64 letters, digits, or _ . : -")
-    reason = fields.reason()
-    actor = fields.optional_text("actor", r"[\w.@-]{1,64}", "1 to 64 letters, digits, or _ . @ -")
-    dry_run = fields.flag("dry_run")
-    wish = parse(fields)
-    fields.finish()
-    by = By(request=RequestId(request), actor=f"{role}:{actor}" if actor else role, reason=reason)
-    return Action(wish=wish, by=by, dry_run=dry_run)
+    shape = WISHES[kind]
+    known = fields_dict(shape)
+    given = {key: value for key, value in _object(raw).items() if value is not None or key not in known}
+    try:
+        body = read(CONVERTER, given, shape)
+    except Unfit as unfit:
+        raise BadBody(_told(unfit)) from None
+    actor = f"{role}:{body.actor}" if body.actor else role
+    by = By(request=body.request_id, actor=actor, reason=body.reason.strip())
+    return Action(wish=body.wish, by=by, dry_run=body.dry_run)
+
+
+def _told(unfit: Unfit) -> str:
+    """All that is wrong, on one line; of very many the first."""
+    told = [str(misfit) for misfit in unfit.misfits[:TOLD]]
+    more = len(unfit.misfits) - len(told)
+    return " | ".join([*told, f"and {more} more"] if more else told)
 
 
 def _object(raw: bytes) -> Mapping[str, object]:
@@ -95,162 +260,3 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_constant(word: str) -> NoReturn:
     raise BadBody(f"{word} is no JSON value")
-
-
-@define
-class _Fields:
-    """The body's fields, each asked for once."""
-
-    body: Mapping[str, object]
-    asked: list[str] = field(factory=list)
-
-    def get(self, key: str) -> object:
-        self.asked.append(key)
-        return self.body.get(key)
-
-    def bad(self, key: str, found: object, allowed: str) -> NoReturn:
-        what = "nothing" if found is None else f"{found!r:.60}"
-        raise BadBody(f"{key}: found {what}; allowed: {allowed}")
-
-    def text(self, key: str, pattern: str, allowed: str) -> str:
-        found = self.get(key)
-        if not isinstance(found, str) or not re.fullmatch(pattern, found):
-            self.bad(key, found, allowed)
-        return found
-
-    def optional_text(self, key: str, pattern: str, allowed: str) -> str | None:
-        if self.body.get(key) is None:
-            self.asked.append(key)
-            return None
-        return self.text(key, pattern, allowed)
-
-    def reason(self) -> str:
-        found = self.get("reason")
-        if not isinstance(found, str) or not found.strip() or len(found) > TEXT or not found.isprintable():
-            self.bad("reason", found, f"why, in 1 to {TEXT} printable characters; it goes to the audit trail")
-        return found.strip()
-
-    def flag(self, key: str) -> bool:
-        found = self.get(key)
-        if found is not None and not isinstance(found, bool):
-            self.bad(key, found, "true or false")
-        return bool(found)
-
-    def whole(self, key: str) -> int | None:
-        found = self.get(key)
-        if found is None:
-            return None
-        if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= BIGGEST:
-            self.bad(key, found, "a whole number, 0 or more")
-        return found
-
-    def word(self, key: str, words: type[Word], default: Word | None = None) -> Word:
-        found = self.get(key)
-        if found is None and default is not None:
-            return default
-        try:
-            return words(str(found))
-        except ValueError:
-            self.bad(key, found, ", ".join(words))
-
-    def amount(self, key: str) -> Decimal:
-        found = self.get(key)
-        try:
-            value = decimal_of(found)
-        except BadValue as error:
-            raise BadBody(f"{key}: {error}") from None
-        if value <= 0:
-            self.bad(key, found, "a decimal above 0, as text")
-        return value
-
-    def finish(self) -> None:
-        unknown = sorted(set(self.body) - set(self.asked))
-        if unknown:
-            raise BadBody(f"unknown field {unknown[0]!r:.60}; allowed: {', '.join(self.asked)}")
-
-
-# --- one parser a kind ----------------------------------------------------------------------------------------
-
-
-def _promote(fields: _Fields) -> Promote:
-    return Promote(node=fields.optional_text("node", NAME, "a node's name"), epoch=fields.whole("epoch"))
-
-
-def _cause(fields: _Fields) -> str:
-    return fields.optional_text("cause", CAUSE, "1 to 64 letters, digits, or _ . : -") or "operator"
-
-
-def _halt(fields: _Fields) -> HaltTrading:
-    return HaltTrading(cause=_cause(fields), leave_quotes=fields.flag("leave_quotes"))
-
-
-def _reduce(fields: _Fields) -> ReduceOnly:
-    return ReduceOnly(cause=_cause(fields))
-
-
-def _resume(fields: _Fields) -> ResumeTrading:
-    allowed = "a list of the causes to lift, as `status` shows them"
-    found = fields.get("causes")
-    causes = found if isinstance(found, list) else []
-    good = tuple(cause for cause in causes if isinstance(cause, str) and 0 < len(cause) <= TEXT)
-    if not good or len(good) != len(causes):
-        fields.bad("causes", found, allowed)
-    risk_index = fields.whole("risk_index")
-    if risk_index is None:
-        fields.bad("risk_index", None, "the risk index that `status` showed with these causes")
-    return ResumeTrading(causes=good, risk_index=risk_index)
-
-
-def _kill(fields: _Fields) -> KillTrading:
-    return KillTrading(cause=_cause(fields), without_quorum=fields.flag("without_quorum"))
-
-
-def _mode(fields: _Fields) -> SetMode:
-    return SetMode(mode=fields.word("mode", Mode))
-
-
-def _cancel(fields: _Fields) -> CancelOrders:
-    order = fields.optional_text("order", CLIENT_ORDER_ID, "a client order id: 32 lower-case hex digits")
-    strategy = fields.optional_text("strategy", NAME, "a strategy's id")
-    symbol = fields.optional_text("symbol", SYMBOL, "a symbol, like BTCUSDT")
-    everything = fields.flag("all")
-    if order and (strategy or symbol or everything):
-        fields.bad("order", order, "one order, or `strategy`, `symbol` or `all`, not both")
-    if not (order or strategy or symbol or everything):
-        fields.bad("order", None, "an order, a strategy, a symbol, or `all`: true")
-    return CancelOrders(
-        order=ClientOrderId(order) if order else None,
-        strategy=StrategyId(strategy) if strategy else None,
-        symbol=Symbol(symbol) if symbol else None,
-    )
-
-
-def _submit(fields: _Fields) -> SubmitOrder:
-    order_type = fields.word("type", OrderType)
-    limit = order_type is OrderType.LIMIT
-    price = fields.amount("price") if limit else None
-    if not limit and fields.get("price") is not None:
-        fields.bad("price", fields.body["price"], "none: a market order has no price")
-    return SubmitOrder(
-        venue=Venue(fields.text("venue", NAME, "a venue's name in the settings")),
-        symbol=Symbol(fields.text("symbol", SYMBOL, "a symbol, like BTCUSDT")),
-        side=fields.word("side", Side),
-        order_type=order_type,
-        quantity=fields.amount("quantity"),
-        price=price,
-        time_in_force=fields.word("time_in_force", TimeInForce, TimeInForce.GTC if limit else TimeInForce.IOC),
-        post_only=fields.flag("post_only"),
-        strategy=StrategyId(fields.optional_text("strategy", NAME, "a strategy's id") or "operator"),
-    )
-
-
-WISHES: Final[Mapping[str, Callable[[_Fields], Wish]]] = {
-    "promote": _promote,
-    "halt": _halt,
-    "reduce": _reduce,
-    "resume": _resume,
-    "kill": _kill,
-    "mode": _mode,
-    "cancel": _cancel,
-    "submit": _submit,
-}
