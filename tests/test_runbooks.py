@@ -9,11 +9,9 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -129,54 +127,8 @@ def test_the_operators_who_read_a_page_may_run_what_it_shows(page):
                 assert not block.run or "--yes" in line or "--dry-run" in line
 
 
-def free_base():
-    """A base from which a cluster's ports, and its venue's 80 above, are free now."""
-    for base in range(21400, 29400, 100):
-        with ExitStack() as opened:
-            try:
-                for port in (*range(base + 1, base + 4), *range(base + 11, base + 14), base + 80):
-                    opened.enter_context(socket.create_server(("127.0.0.1", port)))
-            except OSError:
-                continue
-            return base
-    raise AssertionError("no free ports")
-
-
-@pytest.fixture(scope="module")
-def running_cluster(tmp_path_factory):
-    """The folder of a real cluster, three nodes and the paper venue, that trades; all end with the module."""
-    folder = tmp_path_factory.mktemp("runbooks") / "cluster"
-    base = free_base()
-    made = run(f"meltica cluster create {folder} --base-port {base} --venue-port {base + 80}", "")
-    assert made.returncode == 0, made.stderr
-    starts = [["paper", "run", "--config", folder / "paper.toml"]]
-    starts += [["node", "run", "--config", folder / "nodes" / name / "meltica.toml"] for name in ("n1", "n2", "n3")]
-    with ExitStack() as children:
-        for place, words in enumerate(starts):
-            log = children.enter_context((folder / f"{place}.log").open("wb"))
-            command = [sys.executable, "-m", "meltica", *map(str, words), "--stop-with-stdin"]
-            child = subprocess.Popen(  # noqa: S603 - ourselves
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
-            )
-            children.callback(end, child)
-            assert child.stdout.readline(), (folder / f"{place}.log").read_text()
-        play(Block(("meltica status",), run=True, exits=(0,), settle=True), folder)
-        yield folder
-
-
-def end(child):
-    """Drained if it can be, by force if it must be."""
-    child.stdin.close()
-    try:
-        child.wait(15)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
-    child.stdout.close()
-
-
 @pytest.mark.processes
-@pytest.mark.xdist_group("runbooks")
+@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("page", [*PAGES, FOLDER / "README.md"], ids=lambda page: page.name)
 def test_the_commands_of_a_page_work(page, running_cluster):
     for line in PREPARE.get(page.name, ()):
