@@ -1,0 +1,285 @@
+"""A node as its API shows it, and operators' wishes in the leader's words."""
+
+from __future__ import annotations
+
+import json
+import time
+from decimal import Decimal
+
+import pytest
+from attrs import define, evolve, field
+
+from cluster.types import LogIndex, Peer, PeerStatus, Role, Status, Term
+from meltica.api import ports as api
+from meltica.api.ports import Action, OutcomeKind
+from meltica.core import commands
+from meltica.core.commands import By
+from meltica.core.state import State
+from meltica.core.values import (
+    Epoch,
+    Index,
+    Mode,
+    Nanos,
+    OrderType,
+    Price,
+    Quantity,
+    RequestId,
+    Side,
+    StrategyId,
+    Symbol,
+    Venue,
+)
+from meltica.leader import ports as leader_ports
+from meltica.leader.status import LeaderStatus, Phase
+from meltica.peers import PeerBoard
+from meltica.venues.base import Ticker
+from meltica.view import ACT_WITHIN, Marks, View
+
+BY = By(RequestId("r-1"), "operator:ann", "because")
+LEADER = LeaderStatus(True, Phase.ACTIVE, True, "", Epoch(4), True, "", {}, {}, 0, {}, (), 1)
+HEARD = {"epoch": 4, "nodes": [{"name": "n2", "promotable": True, "applied_index": 9}]}
+
+
+@define
+class FakeLeader:
+    now: LeaderStatus = LEADER
+    result: object = None
+    acted: list = field(factory=list)
+
+    def status(self):
+        return self.now
+
+    def act(self, action, on_result):
+        self.acted.append(action)
+        if self.result is not None:
+            on_result(self.result)
+
+
+class FakeStore:
+    def __init__(self, records=()):
+        self.records = [(LogIndex(r["index"]), r["place"], json.dumps(r).encode()) for r in records]
+
+    def audit(self, after, limit):
+        return [row for row in self.records if row[0] > after][:limit]
+
+
+def status(role=Role.LEADER, *, heard=None, stalled=None, leader="n1"):
+    one = LogIndex(9)
+    peer = PeerStatus(Peer("n2"), connected=True, heard=heard, match=one)
+    return Status(Peer("n1"), role, Term(4), leader and Peer(leader), one, one, one, one, (peer,), stalled)
+
+
+def view(**changes):
+    board = PeerBoard(("n2", "n3"))
+    board.heard("n2", HEARD)
+    made = {
+        "node": "n1",
+        "version": "0.1.0",
+        "cluster_name": "test",
+        "state": State(),
+        "store": FakeStore(),
+        "leader": FakeLeader(),
+        "cluster_status": status,
+        "ports": {},
+        "board": board,
+        "apis": {name: f"https://{name}" for name in ("n1", "n2", "n3")},
+        "marks": Marks(),
+        "accounts": {"paper": "trader"},
+    }
+    return View(**{**made, **changes})
+
+
+async def outcome(wish, found=None, *, dry_run=False):
+    found = found or view()
+    return await found.act(Action(wish, BY, dry_run))
+
+
+# --- actions --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wish", "command"),
+    [
+        (api.HaltTrading("drill", leave_quotes=True), commands.Halt(Epoch(0), Nanos(0), "drill", True, BY)),
+        (api.ReduceOnly("tight"), commands.Reduce(Epoch(0), Nanos(0), "tight", BY)),
+        (api.ResumeTrading(("drill",), 7), commands.Resume(Epoch(0), Nanos(0), ("drill",), 7, BY)),
+        (api.KillTrading("enough"), commands.Kill(Epoch(0), Nanos(0), "enough", BY)),
+        (api.SetMode(Mode.MANUAL), commands.ModeSet(Epoch(0), Nanos(0), Mode.MANUAL, BY)),
+        (api.CancelOrders(order="a" * 32), commands.Cancel(Epoch(0), Nanos(0), "a" * 32, "because", BY)),
+        (api.CancelOrders(symbol="X"), commands.CancelAll(Epoch(0), Nanos(0), "because", None, "X", BY)),
+    ],
+)
+async def test_a_wish_becomes_its_command_with_the_operators_hand(wish, command):
+    found = view()
+    await_result = leader_ports.Done("done", Index(12))
+    found.leader.result = await_result
+    answer = await outcome(wish, found)
+    assert found.leader.acted == [leader_ports.Order(command)]
+    assert (answer.kind, answer.index) == (OutcomeKind.DONE, 12)
+
+
+SUBMIT = api.SubmitOrder(Venue("paper"), Symbol("BTCUSDT"), Side.BUY, OrderType.MARKET, Decimal("0.5"))
+
+
+async def test_an_order_by_hand_carries_no_price_of_its_own_making():
+    """The leader fills in what it sees; the limits are judged by that, never by what the operator typed."""
+    found = view()
+    found.leader.result = leader_ports.Done("done", Index(1))
+    await outcome(SUBMIT, found)
+    (order,) = found.leader.acted
+    assert (order.command.reference, order.command.account) == (0, "trader")
+    assert order.command.strategy == StrategyId("operator")
+
+
+@pytest.mark.parametrize(
+    ("wish", "told"),
+    [
+        (evolve(SUBMIT, venue=Venue("moon")), "choose one of paper"),
+        (evolve(SUBMIT, order_type=OrderType.LIMIT), "needs a price"),
+        (api.Promote("n9"), "choose one of n1, n2, n3"),
+    ],
+)
+async def test_what_cannot_be_is_refused_before_the_leader_hears_of_it(wish, told):
+    found = view()
+    answer = await outcome(wish, found)
+    assert answer.kind is OutcomeKind.REFUSED
+    assert told in answer.message
+    assert not found.leader.acted
+
+
+@pytest.mark.parametrize(
+    ("result", "kind"),
+    [
+        (leader_ports.Refused("limit", "too large"), OutcomeKind.REFUSED),
+        (leader_ports.NotActive("n2"), OutcomeKind.NO_LEADER),
+        (leader_ports.InQuestion("deposed"), OutcomeKind.UNKNOWN),
+    ],
+)
+async def test_surely_not_done_and_perhaps_done_are_two_things(result, kind):
+    found = view()
+    found.leader.result = result
+    assert (await outcome(api.ReduceOnly("x"), found)).kind is kind
+
+
+async def test_no_outcome_in_time_is_unknown_and_says_how_to_repeat(autojump_clock):
+    answer = await outcome(api.ReduceOnly("x"))
+    assert answer.kind is OutcomeKind.UNKNOWN
+    assert f"{ACT_WITHIN:g} s" in answer.message
+    assert "--request-id" in answer.next
+
+
+PROMOTES = [
+    (api.Promote("n2"), LEADER, OutcomeKind.DONE, "n1 would hand over to n2"),
+    (api.Promote(), LEADER, OutcomeKind.DONE, "n1 would hand over to n2"),
+    (api.Promote("n3"), LEADER, OutcomeKind.REFUSED, "n3 is not promotable: unreachable"),
+    (api.Promote("n1"), LEADER, OutcomeKind.REFUSED, "n1 is active already"),
+    (api.Promote("n2", 3), LEADER, OutcomeKind.REFUSED, "the epoch is 4, not 3"),
+    (api.Promote(), evolve(LEADER, active=False), OutcomeKind.DONE, "n1 would take over itself"),
+]
+
+
+@pytest.mark.parametrize(("wish", "leader", "kind", "told"), PROMOTES)
+async def test_a_promote_is_refused_as_its_dry_run_says(wish, leader, kind, told):
+    found = view(leader=FakeLeader(leader, leader_ports.Done("done", None)))
+    dry = await outcome(wish, found, dry_run=True)
+    assert (dry.kind, dry.message) == (kind, told)
+    assert not found.leader.acted
+    real = await outcome(wish, found)
+    assert real.kind is kind
+    assert len(found.leader.acted) == (1 if kind is OutcomeKind.DONE else 0)
+
+
+async def test_without_a_standby_that_could_there_is_no_best_one():
+    found = view(board=PeerBoard(("n2", "n3")))
+    assert (await outcome(api.Promote(), found)).kind is OutcomeKind.REFUSED
+
+
+@pytest.mark.parametrize("wish", [api.Promote("n2"), api.ReduceOnly("x")])
+async def test_a_dry_run_elsewhere_sends_one_to_the_leader(wish):
+    found = view(cluster_status=lambda: status(Role.FOLLOWER, leader="n2"))
+    assert (await outcome(wish, found, dry_run=True)).kind is OutcomeKind.NO_LEADER
+
+
+async def test_a_dry_resume_of_what_has_changed_is_refused():
+    wish = api.ResumeTrading(("x",), 99)
+    assert (await outcome(wish, dry_run=True)).kind is OutcomeKind.REFUSED
+    assert (await outcome(evolve(wish, risk_index=0), dry_run=True)).kind is OutcomeKind.DONE
+
+
+# --- pages ----------------------------------------------------------------------------------------------------
+
+
+def record(index, kind="fill_seen", place=0, **result):
+    command = {"order": None, "symbol": "BTCUSDT", "trade_id": str(index), "venue": "paper"}
+    outcome = {"accepted": True, **result}
+    return {
+        "index": index,
+        "term": 1,
+        "place": place,
+        "kind": kind,
+        "command": command,
+        "result": outcome,
+        "at": 1,
+        "chain": "c",
+    }
+
+
+def test_a_fill_that_is_told_again_is_shown_once():
+    records = [record(1), record(2, duplicate=True), record(3, accepted=False), record(4, kind="halt"), record(5)]
+    page = view(store=FakeStore(records)).fills(0, 100)
+    assert [row["seq"] for row in page.rows] == [1, 5]
+
+
+@pytest.mark.parametrize("what", ["fills", "audit"])
+def test_pages_cut_no_entry_in_two_and_lose_nothing(what):
+    records = [record(index, place=place) for index in (1, 2, 3) for place in (0, 1)]
+    found = view(store=FakeStore(records))
+    seen, after = [], 0
+    for _ in range(10):
+        page = getattr(found, what)(after, 1)
+        seen.extend(row["seq"] for row in page.rows)
+        if page.next_after is None or not page.rows:
+            break
+        after = page.next_after
+    assert seen == [1, 1, 2, 2, 3, 3]
+
+
+# --- reads ----------------------------------------------------------------------------------------------------
+
+
+def test_a_mark_is_the_newest_mid():
+    marks = Marks()
+    one = Quantity(Decimal(1))
+    for bid in (99, 100):
+        ticker = Ticker(Symbol("X"), Price(Decimal(bid)), one, Price(Decimal(bid + 2)), one, Nanos(1))
+        marks.on_market(Venue("paper"), ticker)
+    assert (marks.of("paper", "X"), marks.of("paper", "Y")) == (Decimal(101), None)
+
+
+def test_a_standby_that_hears_its_leader_is_fresh_and_one_that_does_not_is_old():
+    now = time.monotonic_ns()
+    heard = view(cluster_status=lambda: status(Role.FOLLOWER, heard=now, leader="n2"))
+    assert heard.stamp().age_ns < 10**9
+    assert next(one for one in heard.health().checks if one.name == "caught_up").ok
+    old = view(cluster_status=lambda: status(Role.FOLLOWER, heard=now - 10**11, leader="n2"))
+    assert old.stamp().age_ns >= 10**11
+    assert not next(one for one in old.health().checks if one.name == "caught_up").ok
+    lost = view(cluster_status=lambda: status(Role.FOLLOWER, leader=None))
+    assert lost.stamp().age_ns is None
+    assert lost.leader_api() is None
+
+
+def test_a_journal_that_stands_still_is_not_live():
+    health = view(cluster_status=lambda: status(stalled="the disk is full")).health()
+    assert not health.live
+    assert [one.text for one in health.checks if not one.ok] == ["the disk is full"]
+
+
+def test_who_is_active_by_its_own_word_or_by_the_others():
+    assert view().status()["active"] == "n1"
+    found = view(leader=FakeLeader(evolve(LEADER, active=False, waiting="promote it")))
+    assert found.status()["active"] is None
+    assert found.status()["waiting"] == "promote it"
+    found.board.heard("n2", {"epoch": 5, "nodes": [{"name": "n2", "active": True}]})
+    assert found.status()["active"] == "n2"
+    assert [row["name"] for row in found.status()["nodes"]] == ["n1", "n2", "n3"]
