@@ -21,7 +21,8 @@ from cluster.types import Timers
 from meltica.core.commands import Limits, StrategyPolicy, VenuePolicy
 from meltica.core.values import Account, Gap, Mode, Money, Nanos, StrategyId, Symbol, Venue, text_of
 from meltica.strategies.catalogue import KINDS, BadParameter, make_strategy
-from meltica.tables import Address, ConfigError, Reader
+from meltica.structure import Misfit
+from meltica.tables import Address, Reader
 
 MS: Final = 1_000_000  # nanoseconds
 MAX_BYTES: Final = 256 * 1024  # of a settings file
@@ -42,7 +43,7 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 class ConfigErrors(Exception):
     """Every error of one settings file."""
 
-    def __init__(self, file: Path, errors: tuple[ConfigError, ...]) -> None:
+    def __init__(self, file: Path, errors: tuple[Misfit, ...]) -> None:
         lines = "\n".join(f"  {error}" for error in errors)
         super().__init__(f"{file}: {len(errors)} error(s)\n{lines}")
         self.file = file
@@ -240,7 +241,7 @@ def load(path: Path, *, check_files: bool = True) -> NodeSettings:
     With `check_files`, certificate, key, token and secret files must be there and readable; one that others
     may read gives a warning in `warnings`.  Raises ConfigErrors with every error.
     """
-    errors: list[ConfigError] = []
+    errors: list[Misfit] = []
     document = read_document(path, errors)
     if errors:
         raise ConfigErrors(path, tuple(errors))
@@ -254,21 +255,21 @@ def load(path: Path, *, check_files: bool = True) -> NodeSettings:
     return evolve(settings, warnings=warnings)
 
 
-def read_document(path: Path, errors: list[ConfigError]) -> dict[str, object]:
+def read_document(path: Path, errors: list[Misfit]) -> dict[str, object]:
     """The TOML document in `path`; {} with an error noted where there is none."""
     allowed = "a TOML file of at most 256 KiB"
     try:
         raw = path.read_bytes()
         if len(raw) > MAX_BYTES:
-            errors.append(ConfigError(str(path), f"{len(raw)} bytes", allowed))
+            errors.append(Misfit(str(path), f"{len(raw)} bytes", allowed))
             return {}
         return tomllib.loads(raw.decode())
     except OSError as error:
-        errors.append(ConfigError(str(path), error.strerror or str(error), allowed))
+        errors.append(Misfit(str(path), error.strerror or str(error), allowed))
     except UnicodeDecodeError as error:
-        errors.append(ConfigError(str(path), f"a byte that is not UTF-8 at offset {error.start}", allowed))
-    except tomllib.TOMLDecodeError as error:
-        errors.append(ConfigError(str(path), f"broken TOML: {error}", allowed))
+        errors.append(Misfit(str(path), f"a byte that is not UTF-8 at offset {error.start}", allowed))
+    except (ValueError, RecursionError) as error:  # a number too long and what nests too deep are no TOMLDecodeError
+        errors.append(Misfit(str(path), f"broken TOML: {error}", allowed))
     return {}
 
 
@@ -465,52 +466,50 @@ def _log_level(table: Reader) -> str:
 # --- across tables --------------------------------------------------------------------------------------------
 
 
-def _check_whole(settings: NodeSettings, errors: list[ConfigError]) -> None:
+def _check_whole(settings: NodeSettings, errors: list[Misfit]) -> None:
     """What one table alone does not show."""
     names = list(settings.peers)
     if settings.node.name and settings.node.name not in settings.peers:
         found = f"'{settings.node.name}'"
-        errors.append(
-            ConfigError("[node] name", found, f"a table under [peers]: {', '.join(names) or 'there is none'}")
-        )
+        errors.append(Misfit("[node] name", found, f"a table under [peers]: {', '.join(names) or 'there is none'}"))
     if len(names) not in NODES:
-        errors.append(ConfigError("[peers]", f"{len(names)} nodes", "1, 3, 5 or 7 nodes"))
+        errors.append(Misfit("[peers]", f"{len(names)} nodes", "1, 3, 5 or 7 nodes"))
     _check_addresses(settings, errors)
     if not settings.venues:
-        errors.append(ConfigError("[venues]", "no venue", "at least one table [venues.NAME]"))
+        errors.append(Misfit("[venues]", "no venue", "at least one table [venues.NAME]"))
     _check_strategies(settings, errors)
 
 
-def _check_addresses(settings: NodeSettings, errors: list[ConfigError]) -> None:
+def _check_addresses(settings: NodeSettings, errors: list[Misfit]) -> None:
     taken: dict[Address, str] = {}
     for name, peer in settings.peers.items():
         for key, address in (("peer", peer.peer), ("api", peer.api)):
             path = f"[peers.{name}] {key}"
             if address.port and address in taken:
-                errors.append(ConfigError(path, f"'{address}'", f"an address that {taken[address]} has not"))
+                errors.append(Misfit(path, f"'{address}'", f"an address that {taken[address]} has not"))
             taken.setdefault(address, path)
 
 
-def _check_strategies(settings: NodeSettings, errors: list[ConfigError]) -> None:
+def _check_strategies(settings: NodeSettings, errors: list[Misfit]) -> None:
     seen: list[str] = []
     for place, strategy in enumerate(settings.strategies, 1):
         path = f"[strategies.{place}]"
         if strategy.id and strategy.id in seen:
-            errors.append(ConfigError(f"{path} id", f"'{strategy.id}' again", "an id that no other strategy has"))
+            errors.append(Misfit(f"{path} id", f"'{strategy.id}' again", "an id that no other strategy has"))
         seen.append(strategy.id)
         venue = settings.venues.get(strategy.venue)
         if venue is None:
             if strategy.venue:
                 known = ", ".join(settings.venues) or "there is none"
-                errors.append(ConfigError(f"{path} venue", f"'{strategy.venue}'", f"a table under [venues]: {known}"))
+                errors.append(Misfit(f"{path} venue", f"'{strategy.venue}'", f"a table under [venues]: {known}"))
             continue
         for symbol in strategy.symbols:
             if symbol not in venue.symbols:
                 allowed = f"symbols of [venues.{venue.name}]: {', '.join(venue.symbols)}"
-                errors.append(ConfigError(f"{path} symbols", f"'{symbol}'", allowed))
+                errors.append(Misfit(f"{path} symbols", f"'{symbol}'", allowed))
 
 
-def _check_files(settings: NodeSettings, errors: list[ConfigError]) -> tuple[str, ...]:
+def _check_files(settings: NodeSettings, errors: list[Misfit]) -> tuple[str, ...]:
     """Whether the files are there; returns warnings of secrets that others may read."""
     tokens, tls = settings.api, settings.tls
     public = [("[tls] ca", tls.ca), ("[tls] cert", tls.cert)]
@@ -527,14 +526,14 @@ def _check_files(settings: NodeSettings, errors: list[ConfigError]) -> tuple[str
     return tuple(warning for path, file in secret if (warning := _mode_warning(path, file)))
 
 
-def _check_file(path: str, file: Path, errors: list[ConfigError]) -> None:
+def _check_file(path: str, file: Path, errors: list[Misfit]) -> None:
     allowed = "a readable file that is not empty"
     try:
         with file.open("rb") as opened:
             if not opened.read(1):
-                errors.append(ConfigError(path, f"an empty file {file}", allowed))
+                errors.append(Misfit(path, f"an empty file {file}", allowed))
     except OSError as error:
-        errors.append(ConfigError(path, f"{file}: {error.strerror}", allowed))
+        errors.append(Misfit(path, f"{file}: {error.strerror}", allowed))
 
 
 def _mode_warning(path: str, file: Path) -> str:

@@ -240,7 +240,7 @@ def meant(key: str, known: Iterable[str]) -> str:
 def shown(value: object) -> str:
     """A bad value as a message repeats it: short, and its type where the text alone would not tell."""
     if isinstance(value, Mapping):
-        return "a table"
+        return "a table" if value else "an empty table"
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # nested, or a number with thousands of digits

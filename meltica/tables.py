@@ -1,6 +1,6 @@
 """Tables: reading one TOML table with every error noted, none raised.
 
-Only `Reader` and what it notes may live here; what a setting means is in `meltica.config`.  Each method takes
+Only `Reader` and what it makes may live here; what a setting means is in `meltica.config`.  Each method takes
 one key, checks it, and returns its value; of a bad one it notes where it stands, what was found and what is
 allowed, and returns something harmless of the right type, so that the reading goes on and all errors are
 told at once.  `finish` notes every key that nobody asked for.
@@ -8,7 +8,6 @@ told at once.  `finish` notes every key that nobody asked for.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -17,22 +16,10 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from meltica.core.values import BadValue, decimal_of
+from meltica.core.values import decimal_of
+from meltica.structure import SHOWN, Misfit, meant, shown
 
 PORTS: Final = (1, 65535)
-SHOWN: Final = 60  # characters of a bad value that a message repeats
-
-
-@frozen
-class ConfigError:
-    """One error: where it stands (`[venues.paper] window_ms`), what was found, what is allowed."""
-
-    path: str
-    found: str
-    allowed: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: found {self.found}; allowed: {self.allowed}"
 
 
 @frozen
@@ -54,7 +41,7 @@ class Reader:
     name: str
     table: Mapping[str, object]
     folder: Path
-    errors: list[ConfigError]
+    errors: list[Misfit]
     _asked: list[str] = field(factory=list, init=False)
 
     # --- noting -------------------------------------------------------------------------------------------
@@ -65,7 +52,7 @@ class Reader:
 
     def note(self, key: str, found: str, allowed: str) -> None:
         """Note an error of `key`."""
-        self.errors.append(ConfigError(self.path(key), found, allowed))
+        self.errors.append(Misfit(self.path(key), found, allowed))
 
     def _get(self, key: str, default: object, allowed: str) -> object:
         self._asked.append(key)
@@ -79,9 +66,7 @@ class Reader:
         """Note each key that was not asked for."""
         for key in self.table:
             if key not in self._asked:
-                near = difflib.get_close_matches(key, self._asked, 1)
-                known = f"{near[0]!r} (is that what was meant?)" if near else ", ".join(sorted(self._asked)) or "no key"
-                self.note(key, "an unknown key", known)
+                self.note(key, "an unknown key", meant(key, self._asked))
 
     # --- scalars ------------------------------------------------------------------------------------------
 
@@ -128,7 +113,7 @@ class Reader:
         found = self._get(key, default, allowed)
         try:
             value = decimal_of(str(found) if isinstance(found, int) and not isinstance(found, bool) else found)
-        except BadValue:
+        except ValueError:  # a BadValue, or a whole number with thousands of digits
             value = Decimal(0)
         if value > 0:
             return value
@@ -209,12 +194,3 @@ class Reader:
 
     def _inner(self, key: str, table: Mapping[str, object]) -> Reader:
         return Reader(f"{self.name}.{key}" if self.name else key, table, self.folder, self.errors)
-
-
-def shown(value: object) -> str:
-    """A bad value as a message repeats it: short, and its type where the text alone would not tell."""
-    if isinstance(value, Mapping):
-        return "a table"
-    text = repr(value)
-    short = text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
-    return f"{short} ({type(value).__name__})"

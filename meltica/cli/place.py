@@ -16,7 +16,8 @@ from attrs import frozen
 from meltica.api.outcomes import Exit
 from meltica.cli.errors import CliError
 from meltica.config import NAME, NAME_WORDS, read_document
-from meltica.tables import ConfigError, Reader
+from meltica.structure import Misfit
+from meltica.tables import Reader
 
 FILE: Final = "cluster.toml"
 HOW: Final = "give --cluster DIR (or set MELTICA_CLUSTER) with a folder that `meltica cluster create` made"
@@ -44,7 +45,7 @@ def find_place(folder: Path | None) -> ClusterPlace:
     file = folder / FILE
     if not file.is_file():
         raise CliError(f"{folder} is no cluster's folder: it has no {FILE}", HOW, Exit.USAGE)
-    errors: list[ConfigError] = []
+    errors: list[Misfit] = []
     top = Reader("", read_document(file, errors), folder.resolve(), errors)
     place = _place(folder, top) if not errors else None
     if errors or place is None:

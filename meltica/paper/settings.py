@@ -6,23 +6,40 @@ with its path, what was found and what is allowed.
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final, NewType
 
-from attrs import fields as attrs_fields
 from attrs import frozen
+from cattrs import Converter
 
+from meltica.core.values import decimal_of
 from meltica.paper.ports import AccountSettings, Delays, OrderLimits, Span
+from meltica.structure import Misfit, Rule, Unfit, Wrong, read, shown, strict_converter
 
-MICROSECOND = 1_000  # nanoseconds
-LONGEST_DELAY_US = 10_000_000
+MICROSECOND: Final = 1_000  # nanoseconds
+LONGEST_DELAY_US: Final = 10_000_000
+PLACES: Final = 8  # of a balance
+LISTEN: Final = 'an address and port like "127.0.0.1:7480"'
+
+Text = Annotated[str, Rule("a text, not empty", bool)]
+Secret = NewType("Secret", str)  # in the file: the path of a file with the secret in it
+Amount = NewType("Amount", Decimal)
 
 
 class BadSettingsError(ValueError):
     """paper.toml cannot be used; the text has one line an error."""
+
+
+@frozen
+class Listen:
+    """An address and a port; port 0 lets the machine choose one."""
+
+    host: str
+    port: int
 
 
 @frozen
@@ -32,6 +49,30 @@ class PaperSettings:
     host: str
     port: int
     accounts: tuple[AccountSettings, ...]
+    limits: OrderLimits = OrderLimits()
+    delays: Delays = Delays()
+
+
+@frozen
+class _Account:
+    """One table [[accounts]]."""
+
+    name: Text
+    api_key: Text
+    secret_file: Secret
+    balances: Annotated[dict[str, Amount], Rule('a table of assets like { USDT = "100000" }', bool)]
+
+    @property
+    def settings(self) -> AccountSettings:
+        return AccountSettings(self.name, self.api_key, self.secret_file, dict(self.balances))
+
+
+@frozen
+class _File:
+    """The whole file."""
+
+    listen: Annotated[Listen, Rule(LISTEN, lambda listen: listen.port < 65_536)]
+    accounts: Annotated[tuple[_Account, ...], Rule("one or more tables [[accounts]]", bool)]
     limits: OrderLimits = OrderLimits()
     delays: Delays = Delays()
 
@@ -48,7 +89,7 @@ def load(path: Path) -> PaperSettings:
         raise BadSettingsError(
             f"{path}: cannot be read: {gone.strerror}; `meltica cluster create` writes one"
         ) from gone
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
+    except (ValueError, RecursionError) as broken:  # of UTF-8, of TOML, of a number too long, of what nests too deep
         raise BadSettingsError(f"{path}: is no TOML: {broken}") from broken
     return parse(data, path.parent)
 
@@ -59,115 +100,84 @@ def parse(data: dict[str, Any], folder: Path) -> PaperSettings:
     Raises:
         BadSettingsError: With every error.
     """
-    errors: list[str] = []
-    _only(data, {"listen", "accounts", "limits", "delays"}, "", errors)
-    host, port = _listen(data.get("listen"), errors)
-    accounts = _accounts(data.get("accounts"), folder, errors)
-    limits = _limits(data.get("limits", {}), errors)
-    delays = _delays(data.get("delays", {}), errors)
-    if errors:
-        raise BadSettingsError("\n".join(errors))
-    return PaperSettings(host, port, tuple(accounts), limits, delays)
-
-
-def _say(errors: list[str], path: str, found: object, allowed: str) -> None:
-    errors.append(f"{path}: found {found!r}, allowed: {allowed}")
-
-
-def _only(table: dict[str, Any], known: set[str], path: str, errors: list[str]) -> None:
-    for name in table:
-        if name not in known:
-            errors.append(f"{path}{name}: unknown key, allowed: {', '.join(sorted(known))}")
-
-
-def _listen(value: object, errors: list[str]) -> tuple[str, int]:
-    host, colon, port = str(value).rpartition(":")
-    if isinstance(value, str) and colon and host and port.isdecimal() and int(port) < 65_536:
-        return host, int(port)
-    _say(errors, "listen", value, 'an address and port like "127.0.0.1:7480"')
-    return "", 0
-
-
-def _accounts(value: object, folder: Path, errors: list[str]) -> list[AccountSettings]:
-    if not isinstance(value, list) or not value:
-        _say(errors, "accounts", value, "one or more tables [[accounts]]")
-        return []
-    found = [_account(row, f"accounts[{index}].", folder, errors) for index, row in enumerate(value)]
-    for what, seen in (("name", [each.name for each in found]), ("api_key", [each.api_key for each in found])):
-        if len(set(seen)) != len(seen):
-            errors.append(f"accounts: every {what} must be another")
-    return found
-
-
-def _account(row: object, path: str, folder: Path, errors: list[str]) -> AccountSettings:
-    table = row if isinstance(row, dict) else {}
-    _only(table, {"name", "api_key", "secret_file", "balances"}, path, errors)
-    texts: dict[str, str] = {}
-    for name in ("name", "api_key", "secret_file"):
-        texts[name] = table.get(name, "")
-        if not isinstance(texts[name], str) or not texts[name]:
-            _say(errors, path + name, table.get(name), "a text")
-            texts[name] = ""
-    secret = _secret(texts["secret_file"], path, folder, errors) if texts["secret_file"] else ""
-    return AccountSettings(texts["name"], texts["api_key"], secret, _balances(table.get("balances"), path, errors))
-
-
-def _secret(name: str, path: str, folder: Path, errors: list[str]) -> str:
+    errors = _twice(data.get("accounts"))
     try:
-        secret = (folder / name).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as gone:
-        _say(errors, path + "secret_file", name, f"a file that can be read ({gone})")
-        return ""
+        file = read(_converter(folder), data, _File)
+    except Unfit as unfit:
+        raise BadSettingsError(_lines(unfit.misfits + errors)) from None
+    if errors:
+        raise BadSettingsError(_lines(errors))
+    accounts = tuple(account.settings for account in file.accounts)
+    return PaperSettings(file.listen.host, file.listen.port, accounts, file.limits, file.delays)
+
+
+def _lines(errors: list[Misfit]) -> str:
+    return "\n".join(str(error) for error in errors)
+
+
+def _twice(accounts: object) -> list[Misfit]:
+    """What accounts must not share; looked for in the plain data, so that it is told with all else that is wrong."""
+    rows = [row for row in accounts if isinstance(row, dict)] if isinstance(accounts, list) else []
+    errors = []
+    for key in ("name", "api_key"):
+        seen = [row[key] for row in rows if isinstance(row.get(key), str)]
+        if len(set(seen)) != len(seen):
+            errors.append(Misfit("accounts", f"the same {key} twice", f"every {key} another"))
+    return errors
+
+
+# --- what the file writes in its own way ------------------------------------------------------------------------
+
+
+def _converter(folder: Path) -> Converter:
+    converter = strict_converter()
+    converter.register_structure_hook(Listen, _listen)
+    converter.register_structure_hook(Secret, partial(_secret, folder))
+    converter.register_structure_hook(Amount, _amount)
+    converter.register_structure_hook(Span, _span)
+    converter.register_structure_hook(int, _positive)  # the limits have the file's only whole numbers
+    return converter
+
+
+def _listen(found: object, _kind: object) -> Listen:
+    parts = re.fullmatch(r"(.+):([0-9]{1,5})", found) if isinstance(found, str) else None
+    if not parts:
+        raise Wrong(shown(found), LISTEN)
+    return Listen(parts[1], int(parts[2]))
+
+
+def _secret(folder: Path, found: object, _: object) -> str:
+    if not isinstance(found, str) or not found:
+        raise Wrong(shown(found), "the path of a file")
+    try:
+        secret = (folder / found).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as gone:
+        raise Wrong(shown(found), f"a file that can be read ({gone})") from None
     if not secret:
-        _say(errors, path + "secret_file", name, "a file with a secret in it; this one is empty")
+        raise Wrong(shown(found), "a file with a secret in it; this one is empty")
     return secret
 
 
-def _balances(value: object, path: str, errors: list[str]) -> dict[str, Decimal]:
-    if not isinstance(value, dict) or not value:
-        _say(errors, path + "balances", value, 'a table of assets like { USDT = "100000" }')
-        return {}
-    amounts: dict[str, Decimal] = {}
-    for asset, text in value.items():
-        try:
-            amounts[asset] = Decimal(text) if isinstance(text, str | int) else Decimal("NaN")
-        except InvalidOperation:
-            amounts[asset] = Decimal("NaN")
-        if not amounts[asset].is_finite() or amounts[asset] < 0 or amounts[asset] != round(amounts[asset], 8):
-            _say(errors, f"{path}balances.{asset}", text, 'an exact decimal as a text, like "1.5", of 8 places at most')
-    return amounts
+def _amount(found: object, _: object) -> Decimal:
+    """An exact decimal as text; a whole number is exact without."""
+    try:
+        amount = decimal_of(str(found) if type(found) is int else found)
+    except ValueError:  # a BadValue, or a whole number with thousands of digits
+        amount = Decimal(-1)
+    if amount < 0 or amount != round(amount, PLACES):
+        raise Wrong(shown(found), f'an exact decimal as a text, like "1.5", of {PLACES} places at most')
+    return amount
 
 
-def _limits(value: object, errors: list[str]) -> OrderLimits:
-    return OrderLimits(**_section(value, "limits", OrderLimits, _positive, errors))
-
-
-def _delays(value: object, errors: list[str]) -> Delays:
-    return Delays(**_section(value, "delays", Delays, _span, errors))
-
-
-def _section(
-    value: object, name: str, kind: type, read: Callable[[object, str, list[str]], Any], errors: list[str]
-) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        _say(errors, name, value, "a table")
-        return {}
-    known = {each.name for each in attrs_fields(kind)}
-    _only(value, known, f"{name}.", errors)
-    return {key: read(each, f"{name}.{key}", errors) for key, each in value.items() if key in known}
-
-
-def _positive(value: object, path: str, errors: list[str]) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    _say(errors, path, value, "a whole number above 0")
-    return 1
-
-
-def _span(value: object, path: str, errors: list[str]) -> Span:
+def _span(found: object, _: object) -> Span:
     """A span in the file is `[low, high]` in microseconds."""
-    whole = isinstance(value, list) and len(value) == 2 and all(isinstance(each, int) for each in value)
-    if isinstance(value, list) and whole and 0 <= value[0] <= value[1] <= LONGEST_DELAY_US:
-        return Span(value[0] * MICROSECOND, value[1] * MICROSECOND)
-    _say(errors, path, value, f"[low, high] in microseconds, 0 <= low <= high <= {LONGEST_DELAY_US}")
-    return Span(0, 0)
+    whole = isinstance(found, list) and len(found) == 2 and all(type(each) is int for each in found)
+    if isinstance(found, list) and whole and 0 <= found[0] <= found[1] <= LONGEST_DELAY_US:
+        return Span(found[0] * MICROSECOND, found[1] * MICROSECOND)
+    raise Wrong(shown(found), f"[low, high] in microseconds, 0 <= low <= high <= {LONGEST_DELAY_US}")
+
+
+def _positive(found: object, _: object) -> int:
+    if type(found) is not int or found <= 0:
+        raise Wrong(shown(found), "a whole number above 0")
+    return found

@@ -14,7 +14,8 @@ import meltica
 from meltica.cli.cluster_files import Plan, node_toml
 from meltica.config import ConfigErrors, least_window_ms, load
 from meltica.core.values import Gap, Mode
-from meltica.tables import Address, ConfigError
+from meltica.structure import Misfit
+from meltica.tables import Address
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN = Plan(name="demo", cluster="abc123", nodes=3, base_port=7400, venue_port=7480, api_key="k" * 64)
@@ -55,7 +56,7 @@ def test_every_error_is_told_at_once(tmp_path):
     text = text.replace("[log]", "[logs]")
     found = errors_of(tmp_path, text)
     assert {"[node] name", "[authority] window_ms", "[limits] position", "[trading] mode", "[logs]"} <= set(found)
-    assert found["[trading] mode"] == ConfigError("[trading] mode", "'auto' (str)", '"automatic", "manual"')
+    assert found["[trading] mode"] == Misfit("[trading] mode", "'auto' (str)", '"automatic", "manual"')
     assert "from 1 to 60000" in found["[authority] window_ms"].allowed
     assert "'log' (is that what was meant?)" in found["[logs]"].allowed
 
@@ -132,6 +133,8 @@ def test_a_window_too_small_for_what_it_must_hold_is_refused_and_the_smallest_is
         (b"\xff\xfe", "not UTF-8"),
         (b"#" * 300_000, "300000 bytes"),
         (b"a = 1\na = 2", "broken"),
+        (b"a = " + b"9" * 9_000, "broken"),
+        (b"a = " + b"[" * 9_000, "broken"),
     ],
 )
 def test_a_file_that_is_no_settings_is_one_clear_error(tmp_path, content, found):

@@ -69,7 +69,77 @@ engine = [10, 5]
     assert told.count("\n") == 9
 
 
-@pytest.mark.parametrize("text", ["", "listen = ", "accounts = 5", "\x00"])
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"127.0.0.1:7480"', "7480", 'listen: found 7480 (int); allowed: an address and port like "127.0.0.1:7480"'),
+        ('"127.0.0.1:7480"', '"a:65536"', "listen: found 'a:65536' (str)"),
+        ('listen = "127.0.0.1:7480"', "", 'listen: found nothing; allowed: an address and port'),
+        ('"main"', "[]", "accounts[0].name: found [] (list); allowed: a text, not empty"),
+        ('name = "main"', "", "accounts[0].name: found nothing; allowed: a text, not empty (required)"),
+        ('api_key = "key"', 'api_key = ""', "accounts[0].api_key: found '' (str)"),
+        ("api_key", "apikey", "accounts[0].apikey: found an unknown key; allowed: 'api_key' (is that what was meant?)"),
+        ('"secrets/main"', '"secrets/empty"', "accounts[0].secret_file: found 'secrets/empty' (str); allowed: a file"),
+        ('"secrets/main"', r'"a\u0000b"', "accounts[0].secret_file"),
+        ('"0.5"', "0.5", 'accounts[0].balances.BTC: found 0.5 (float); allowed: an exact decimal as a text, like'),
+        ('"0.5"', "true", "accounts[0].balances.BTC: found True (bool)"),
+        ('"0.5"', '"0.123456789"', "of 8 places at most"),
+        ('"0.5"', '"-1"', "accounts[0].balances.BTC: found '-1'"),
+        ('"0.5"', '"1e5"', "accounts[0].balances.BTC: found '1e5'"),
+        ('"0.5"', "0x" + "f" * 9_000, "accounts[0].balances.BTC: found too much to show (int)"),
+        ('{ BTC = "0.5", USDT = "1000" }', "{}", "balances: found an empty table; allowed: a table of assets"),
+        ('{ BTC = "0.5", USDT = "1000" }', "5", "balances: found 5 (int); allowed: a table of assets"),
+        ("[[accounts]]", "[accounts]", "accounts: found a table; allowed: one or more tables [[accounts]]"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_says_what_was_found_and_what_is_allowed(folder, old, new, told):
+    (folder / "secrets" / "empty").write_text("\n")
+    with pytest.raises(BadSettingsError) as caught:
+        load(written(folder, GOOD.replace(old, new, 1)))
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (
+            "[limits]\norders_per_day = true",
+            "limits.orders_per_day: found True (bool); allowed: a whole number",
+        ),
+        ('[limits]\norders_per_day = "5"', "limits.orders_per_day: found '5' (str); allowed: a whole number above 0"),
+        (
+            "[delays]\nengine = [0, 10_000_001]",
+            "delays.engine: found [0, 10000001] (list); allowed: [low, high] in",
+        ),
+        ("[delays]\nengine = [true, true]", "delays.engine: found [True, True] (list)"),
+        ("[delays]\nengine = 5", "delays.engine: found 5 (int)"),
+        ("[[limits]]", "limits: found [{}] (list); allowed: a table"),
+    ],
+)
+def test_limits_and_delays_are_checked(folder, more, told):
+    with pytest.raises(BadSettingsError) as caught:
+        load(written(folder, f"{GOOD}{more}\n"))
+    assert str(caught.value).startswith(told)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_whole_number_is_an_exact_balance(folder):
+    (account,) = load(written(folder, GOOD.replace('"1000"', "1000"))).accounts
+    assert account.balances == {"BTC": Decimal("0.5"), "USDT": Decimal(1000)}
+
+
+def test_two_accounts_share_nothing(folder):
+    with pytest.raises(BadSettingsError) as caught:
+        load(written(folder, GOOD + GOOD[GOOD.index("[[") :]))
+    assert str(caught.value).splitlines() == [
+        "accounts: found the same name twice; allowed: every name another",
+        "accounts: found the same api_key twice; allowed: every api_key another",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "listen = ", "accounts = 5", "\x00", "listen = " + "9" * 9_000, "listen = " + "[" * 9_000]
+)
 def test_files_that_are_none(folder, text):
     with pytest.raises(BadSettingsError):
         load(written(folder, text))
