@@ -16,6 +16,7 @@ from chaos.checkers.intent_first import intent_first
 from chaos.checkers.one_send import one_send
 from chaos.checkers.one_trader import one_trader
 from chaos.checkers.orders_equal import orders_equal
+from chaos.checkers.positions import positions
 from chaos.checkers.state_equal import state_equal
 from chaos.checkers.verdict import Check
 
@@ -24,6 +25,7 @@ CHECKS: Final[tuple[Callable[[History], Check], ...]] = (
     intent_first,
     one_send,
     every_fill_once,
+    positions,
     state_equal,
     orders_equal,
     accounted,

@@ -19,14 +19,17 @@ from meltica.core.apply import apply_entry
 from meltica.core.state import State
 from meltica.core.values import Epoch, Index
 
-ORDER_CHANGING = frozenset(
+# Signed methods that change no order; whatever else is signed is looked at, so that nothing slips by unnamed.
+READS = frozenset(
     {
-        "order.place",
-        "order.cancel",
-        "openOrders.cancelAll",
-        "POST /api/v3/order",
-        "DELETE /api/v3/order",
-        "DELETE /api/v3/openOrders",
+        "order.status",
+        "openOrders.status",
+        "allOrders",
+        "myTrades",
+        "account.status",
+        "account.rateLimits.orders",
+        "userDataStream.subscribe.signature",
+        "userDataStream.unsubscribe",
     }
 )
 TERMINAL = frozenset({"FILLED", "CANCELED", "REJECTED", "EXPIRED", "EXPIRED_IN_MATCH"})
@@ -44,6 +47,12 @@ class Request:
     admitted_ns: int | None
     outcome: str
     code: int | None
+    symbol: str = ""
+    side: str = ""
+    order_type: str = ""
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    names: tuple[str, ...] = ()  # of a cancel: the order, by our id or by the venue's
 
     @property
     def is_cancel(self) -> bool:
@@ -138,6 +147,9 @@ class NodeHistory:
     commits: tuple[LocalCommit, ...]
     fills: tuple[VenueFill, ...]  # as this node's state holds them; order ids may be empty
     orders: tuple[NodeOrder, ...]
+    openings: tuple[tuple[str, Decimal], ...] = ()  # approved, by asset
+    holdings: tuple[tuple[str, Decimal], ...] = ()  # by asset
+    assets: tuple[tuple[str, str, str], ...] = ()  # symbol, base, quote
 
 
 @frozen
@@ -170,10 +182,25 @@ def requests_of(ledger: Iterable[Mapping[str, Any]], account: str) -> tuple[Requ
             admitted_ns=record.get("admitted_mono_ns"),
             outcome=record.get("outcome") or "",
             code=record.get("code"),
+            symbol=record.get("symbol") or "",
+            side=record.get("side") or "",
+            order_type=record.get("order_type") or "",
+            quantity=_amount(record.get("quantity")),
+            price=_amount(record.get("price")),
+            names=tuple(str(record[key]) for key in ("orig_client_order_id", "order_id") if record.get(key)),
         )
         for record in ledger
-        if record["type"] == "request" and record["method"] in ORDER_CHANGING and record.get("account") == account
+        if record["type"] == "request" and changes_orders(record["method"]) and record.get("account") == account
     )
+
+
+def changes_orders(method: str) -> bool:
+    """Whether a signed method is more than a read."""
+    return not method.startswith("GET ") and method not in READS
+
+
+def _amount(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
 
 
 def fills_of(ledger: Iterable[Mapping[str, Any]], account: str) -> tuple[VenueFill, ...]:

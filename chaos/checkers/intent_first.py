@@ -1,9 +1,11 @@
-"""Intent first (rule 2): what the venue received was committed before, in its own epoch.
+"""Intent first (rule 2): what the venue received was committed before, in its own epoch, as it was sent.
 
 Pure; needs the final log (any node's audit trail) and the sender's own record of when it had applied the entry.
 """
 
 from __future__ import annotations
+
+from decimal import Decimal
 
 from chaos.checkers.history import AuditRecord, History, Named, Request, named
 from chaos.checkers.verdict import Check
@@ -20,7 +22,8 @@ def intent_first(history: History) -> Check:
         for commit in node.commits
         for intent in commit.intents
     }
-    violations = []
+    placed_as = {(order.symbol, order.order_id): order.placed_as for order in history.orders}
+    violations: list[str] = []
     for request in history.requests:
         parts = named(request.client_order_id, history.cluster)
         if parts is None:
@@ -31,7 +34,9 @@ def intent_first(history: History) -> Check:
                     f"request {request.seq}: its mandate, epoch {parts.epoch} index {parts.index}, is not in the log"
                 )
         else:
-            violations.extend(_faults(request, parts, ordered.get(request.client_order_id), applied_at))
+            record = ordered.get(request.client_order_id)
+            violations.extend(_faults(request, parts, record, applied_at))
+            violations.extend(_altered(request, record, placed_as))
     return Check("intent_first", len(history.requests), tuple(violations))
 
 
@@ -56,3 +61,32 @@ def _faults(
             f"{name} was received {committed - request.received_ns} ns before its sender had applied its entry"
         )
     return faults
+
+
+def _altered(request: Request, record: AuditRecord | None, placed_as: dict[tuple[str, str], str]) -> list[str]:
+    """How the request differs from what was committed.
+
+    One that was refused before its parameters were read (a rate limit) shows none, and could change nothing.
+    """
+    if record is None or (request.admitted_ns is None and not (request.names if request.is_cancel else request.side)):
+        return []
+    name, command = f"request {request.seq} ({request.client_order_id})", record.command
+    if record.kind == "submit":
+        faults = [
+            f"{name} is {word} {sent}; committed was {command.get(word)}"
+            for word, sent in (("symbol", request.symbol), ("side", request.side))
+            if sent != command.get(word)
+        ]
+        amounts = (("quantity", request.quantity), ("price", request.price))
+        return faults + [
+            f"{name} is {word} {sent}; committed was {command.get(word)}"
+            for word, sent in amounts
+            if sent != (None if command.get(word) is None else Decimal(str(command[word])))
+        ]
+    if not request.is_cancel:
+        return [f"{name} is {request.method}; committed was a {record.kind}"]
+    if record.kind == "cancel":
+        named_orders = {placed_as.get((request.symbol, one), one) for one in request.names}
+        if command.get("order") not in named_orders:
+            return [f"{name} cancels {', '.join(request.names)}; committed was {command.get('order')}"]
+    return []

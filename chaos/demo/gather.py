@@ -28,13 +28,12 @@ from chaos.checkers.history import (
 from cluster.rocks import RocksReader, open_readonly
 from cluster.types import LogIndex
 from meltica.core.keys import FORMS, parts_of
-from meltica.core.orders import Asked, Order
+from meltica.core.orders import Order
 from meltica.core.records import FillRecord
 from meltica.core.state import State
 
 AUDIT_PAGE: Final = 100_000
 Replay = Callable[[list[dict[str, Any]], tuple[int, ...]], dict[int, str]]
-DOUBTS: Final = (Asked.SUBMIT_IN_DOUBT, Asked.CANCEL_IN_DOUBT, Asked.AMEND_IN_DOUBT)
 
 
 def json_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -112,6 +111,9 @@ def node_history(stored: Stored, common: int, commits: Iterable[LocalCommit], re
         commits=tuple(commits),
         fills=tuple(fills_held(stored.pairs)),
         orders=tuple(_order(order) for order in state.orders.values()),
+        openings=tuple(pair for opening in state.openings.values() for pair in sorted(opening.balances.items())),
+        holdings=tuple((asset, amount) for (_, _, asset), amount in sorted(state.holdings.items())),
+        assets=tuple((symbol, one.base, one.quote) for (_, symbol), one in sorted(state.instruments.items())),
     )
 
 
@@ -159,5 +161,5 @@ def _order(order: Order) -> NodeOrder:
         venue_order_id=order.venue_order_id,
         state=str(order.state),
         filled=order.filled,
-        in_doubt=order.asked in DOUBTS,
+        in_doubt=bool(order.unanswered),  # in flight or in doubt: at the end, both are a doubt
     )

@@ -34,8 +34,13 @@ SECOND = cid(2, 20)
 IN_MANDATE = str(ids.mandate_id(CLUSTER, Epoch(1), Index(5), 0))
 
 
-def request(seq: int, node: str, method: str, client_order_id: str, at: int) -> Request:
-    return Request(seq, node, method, client_order_id, at, at + 10, "accepted", None)
+def request(seq: int, node: str, method: str, client_order_id: str, at: int, **sent: Any) -> Request:
+    return evolve(Request(seq, node, method, client_order_id, at, at + 10, "accepted", None), **sent)
+
+
+ORDER: dict[str, Any] = {"symbol": "BTCUSDT", "side": "BUY", "quantity": Decimal("0.1"), "price": Decimal(60000)}
+SUBMITTED = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.1", "price": "60000"}
+GONE: dict[str, Any] = {"symbol": "BTCUSDT", "names": ("500",)}
 
 
 def record(index: int, term: int, kind: str, intents: tuple[str, ...] = (), **command: Any) -> AuditRecord:
@@ -45,18 +50,21 @@ def record(index: int, term: int, kind: str, intents: tuple[str, ...] = (), **co
 FILL = VenueFill("BTCUSDT", 7, "501", SECOND, "BUY", Decimal(60000), Decimal("0.1"), Decimal("0.0001"), "BTC")
 AUDIT = (
     record(5, 1, "authority_taken"),
-    record(10, 1, "submit", (PLACED,)),
+    record(10, 1, "submit", (PLACED,), **SUBMITTED),
     record(11, 1, "answered", intent=PLACED),
     record(12, 1, "cancel", (CANCEL,), order=PLACED),
     record(13, 1, "answered", intent=CANCEL),
     record(14, 1, "order_updated", order=PLACED),
-    record(20, 2, "submit", (SECOND,)),
+    record(20, 2, "submit", (SECOND,), **SUBMITTED),
     record(21, 2, "fill_seen", symbol="BTCUSDT", trade_id=7, order=SECOND),
 )
 ORDERS = (
     NodeOrder(PLACED, "BTCUSDT", "500", "cancelled", Decimal(0), in_doubt=False),
     NodeOrder(SECOND, "BTCUSDT", "501", "filled", Decimal("0.1"), in_doubt=False),
 )
+OPENING = (("BTC", Decimal(10)), ("USDT", Decimal(100_000)))
+HELD = (("BTC", Decimal("10.0999")), ("USDT", Decimal(94_000)))  # 0.1 bought at 60,000, the fee taken in BTC
+ASSETS = (("BTCUSDT", "BTC", "USDT"),)
 COMMITS = {
     "n1": (LocalCommit(10, 1, 90, (PLACED,)), LocalCommit(12, 1, 190, (CANCEL,))),
     "n2": (LocalCommit(20, 2, 290, (SECOND,)),),
@@ -69,9 +77,9 @@ def honest() -> History:
         account=ACCOUNT,
         cluster=CLUSTER,
         requests=(
-            request(1, "n1", "order.place", PLACED, 100),
-            request(2, "n1", "order.cancel", CANCEL, 200),
-            request(3, "n2", "order.place", SECOND, 300),
+            request(1, "n1", "order.place", PLACED, 100, **ORDER),
+            request(2, "n1", "order.cancel", CANCEL, 200, **GONE),
+            request(3, "n2", "order.place", SECOND, 300, **ORDER),
         ),
         fills=(FILL,),
         orders=(
@@ -79,7 +87,7 @@ def honest() -> History:
             VenueOrder("BTCUSDT", "501", SECOND, "FILLED", Decimal("0.1")),
         ),
         nodes=tuple(
-            NodeHistory(name, 21, "d1", "d1", "c1", AUDIT, COMMITS[name], (FILL,), ORDERS)
+            NodeHistory(name, 21, "d1", "d1", "c1", AUDIT, COMMITS[name], (FILL,), ORDERS, OPENING, HELD, ASSETS)
             for name in ("n1", "n2", "n3")
         ),
     )

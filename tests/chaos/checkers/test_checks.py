@@ -18,6 +18,7 @@ from chaos.checkers.intent_first import intent_first
 from chaos.checkers.one_send import one_send
 from chaos.checkers.one_trader import one_trader
 from chaos.checkers.orders_equal import orders_equal
+from chaos.checkers.positions import positions
 from chaos.checkers.state_equal import state_equal
 from chaos.checkers.verdict import Check, verdict
 
@@ -38,7 +39,7 @@ def test_all_hold_on_an_honest_history() -> None:
     checks = check_all(h.honest())
     assert [(c.name, c.violations) for c in checks if not c.held] == []
     assert verdict(checks) == "pass"
-    assert len(CHECKS) == 8
+    assert len(CHECKS) == 9
 
 
 def test_a_check_that_looked_at_nothing_has_not_held() -> None:
@@ -130,6 +131,36 @@ def test_a_mandate_that_no_authority_gave() -> None:
     only(intent_first(history), "its mandate")
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("side", "SELL"), ("symbol", "ETHUSDT"), ("quantity", Decimal("0.2")), ("price", Decimal(60001)), ("price", None)],
+)
+def test_an_order_sent_otherwise_than_it_was_committed(field: str, value: object) -> None:
+    altered = h.request(3, "n2", "order.place", h.SECOND, 300, **{**h.ORDER, field: value})
+    only(intent_first(h.with_request(h.honest(), altered)), f"is {field}")
+
+
+def test_an_order_sent_under_a_cancels_id() -> None:
+    altered = h.request(2, "n1", "order.place", h.CANCEL, 200, **h.ORDER)
+    only(intent_first(h.with_request(h.honest(), altered)), "committed was a cancel")
+
+
+def test_a_cancel_of_another_order_than_was_committed() -> None:
+    altered = h.request(2, "n1", "order.cancel", h.CANCEL, 200, symbol="BTCUSDT", names=("501",))
+    only(intent_first(h.with_request(h.honest(), altered)), "cancels 501")
+
+
+def test_a_cancel_may_name_the_order_by_our_id() -> None:
+    same = h.request(2, "n1", "order.cancel", h.CANCEL, 200, symbol="BTCUSDT", names=(h.PLACED,))
+    assert intent_first(h.with_request(h.honest(), same)).held
+
+
+def test_a_request_that_was_refused_unread_shows_nothing_to_compare() -> None:
+    unread = evolve(h.request(2, "n1", "order.cancel", h.CANCEL, 200), admitted_ns=None, outcome="rejected")
+    assert intent_first(h.with_request(h.honest(), unread)).held
+    assert not intent_first(h.with_request(h.honest(), evolve(unread, admitted_ns=210))).held
+
+
 # --- one send -----------------------------------------------------------------------------------------------
 
 
@@ -181,6 +212,21 @@ def test_a_fill_known_before_is_not_counted_again() -> None:
     again = h.record(22, 2, "fill_seen", symbol="BTCUSDT", trade_id=7, order=h.SECOND)
     twice = (*h.AUDIT, evolve(again, duplicate=True))
     assert every_fill_once(h.with_node(h.honest(), "n1", audit=twice)).held
+
+
+# --- positions ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("held", ["10.1", "10", "10.09990001"])
+def test_a_holding_that_fills_do_not_make(held: str) -> None:
+    wrong = (("BTC", Decimal(held)), h.HELD[1])
+    only(positions(h.with_node(h.honest(), "n2", holdings=wrong)), "n2 holds")
+
+
+def test_a_fill_that_no_holding_shows() -> None:
+    history = h.honest()
+    more = evolve(h.FILL, trade_id=8)
+    only(positions(evolve(history, fills=(*history.fills, more))), "opening and fills make 10.1998")
 
 
 # --- state equal --------------------------------------------------------------------------------------------

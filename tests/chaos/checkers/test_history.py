@@ -34,6 +34,12 @@ def test_cancels_are_known_by_their_method() -> None:
     assert all(r.is_cancel for r in requests_of([{**REQUEST, "method": m} for m in methods], "main"))
 
 
+def test_whatever_is_signed_and_no_known_read_is_looked_at() -> None:
+    methods = ("order.cancelReplace", "order.amend.keepPriority", "PUT /api/v3/order", "orderList.place.oco")
+    assert len(requests_of([{**REQUEST, "method": m} for m in methods], "main")) == 4
+    assert requests_of([{**REQUEST, "method": m} for m in ("GET /api/v3/order", "myTrades")], "main") == ()
+
+
 def test_an_order_keeps_the_name_it_was_placed_under() -> None:
     rows = [
         {
