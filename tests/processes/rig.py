@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -323,6 +322,3 @@ def python_processes_of(folder: Path) -> list[str]:
         if any(str(folder).encode() in word for word in words) and Path(words[0].decode()).name.startswith("python"):
             found.append(b" ".join(words).decode())
     return found
-
-
-PYTHON = sys.executable
