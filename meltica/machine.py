@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from cluster.types import ApplyOutcome, LogIndex, Term
-from meltica.core.apply import GARBAGE, apply_entry
+from meltica.core.apply import GARBAGE, CoreFault, apply_entry
 from meltica.core.effects import PlaceOrder
 from meltica.core.events import CommandResult
 from meltica.core.loading import BadState
@@ -33,14 +33,23 @@ class Machine:
         self.state = State()
 
     def load(self, applied: LogIndex, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        """Become the state that was stored with `applied`; raises BadState if the pairs are not that state."""
+        """Become the state that was stored with `applied`; raises BadState if the pairs are not that state.
+
+        Every entry is applied, no-ops included, and writes the index that it was applied at: a state of any other
+        index than `applied`, the empty one of an applied 0 excepted, was not stored in one batch with it.
+        """
         state = State.load(pairs)
-        if state.index > applied:
-            raise BadState(f"the state is of index {state.index}, the log says that {applied} was applied last")
+        if state.index != applied:
+            raise BadState(
+                f"the state is of index {state.index}, the log says that {applied} was applied last: do not trust this "
+                "disk; keep it as evidence and replace this node's data from a healthy node"
+            )
         self.state = state
 
     def apply(self, index: LogIndex, term: Term, commands: tuple[bytes, ...]) -> ApplyOutcome:
-        """Apply one entry; total as far as the commands go."""
+        """Apply one entry; total as far as the commands go.  Raises CoreFault if it is not the next one."""
+        if index != self.state.index + 1:
+            raise CoreFault(f"entry {index} after entry {self.state.index}: an entry was skipped or comes twice")
         results = apply_entry(self.state, Index(index), Epoch(term), commands)
         audit = tuple(
             [audit_record(result, term, raw, self.state.clock) for result, raw in zip(results, commands, strict=True)]

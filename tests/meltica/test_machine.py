@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster.types import LogIndex, StateMachine, Term
-from meltica.core.apply import chained
+from meltica.core.apply import CoreFault, chained
 from meltica.core.loading import BadState
 from meltica.core.values import Index, Side
 from meltica.machine import GARBAGE_KEPT, Machine
@@ -50,13 +50,42 @@ def test_it_applies_as_the_core_does_and_loads_what_it_wrote() -> None:
     machine, _, disk = run(hand)
     assert machine.state.digest() == hand.state.digest()
     again = Machine()
-    again.load(LogIndex(hand.state.index + 3), sorted(disk.items()))  # entries without commands move it on
+    again.load(LogIndex(hand.state.index), sorted(disk.items()))
     assert again.state.digest() == hand.state.digest()
-    with pytest.raises(BadState, match="applied"):
-        again.load(LogIndex(hand.state.index - 1), sorted(disk.items()))
     empty = Machine()
     empty.load(LogIndex(0), [])
     assert empty.state.index == 0
+
+
+@pytest.mark.parametrize("off", [-1, 1, 3])
+def test_a_state_of_another_index_than_was_applied_is_refused(off: int) -> None:
+    """Older: entries would be missing from it, without a word.  Newer: they would count twice."""
+    hand = history()
+    _, _, disk = run(hand)
+    machine = Machine()
+    with pytest.raises(BadState, match=r"was applied last.*replace this node's data from a healthy node"):
+        machine.load(LogIndex(hand.state.index + off), sorted(disk.items()))
+    assert machine.state.index == 0
+    with pytest.raises(BadState, match="of index 0, the log says that 7"):
+        machine.load(LogIndex(7), [])
+
+
+def test_a_noop_is_applied_and_stored_like_any_entry() -> None:
+    machine = Machine()
+    disk = stored(machine.apply(LogIndex(1), Term(1), ()).writes, {})
+    again = Machine()
+    again.load(LogIndex(1), sorted(disk.items()))
+    assert again.state.digest() == machine.state.digest()
+
+
+@pytest.mark.parametrize("index", [1, 2, 4])
+def test_an_entry_that_is_not_the_next_one_is_a_fault(index: int) -> None:
+    machine = Machine()
+    for before in (1, 2):
+        machine.apply(LogIndex(before), Term(1), ())
+    with pytest.raises(CoreFault, match="after entry 2"):
+        machine.apply(LogIndex(index), Term(1), ())
+    assert machine.state.index == 2
 
 
 def test_the_audit_trail_has_its_golden_form() -> None:
