@@ -7,6 +7,7 @@ what is allowed.  A null is as good as an absent field.
 
 from __future__ import annotations
 
+import abc
 import json
 from collections.abc import Mapping
 from decimal import Decimal
@@ -72,7 +73,7 @@ class BadBody(ValueError):
 
 
 @frozen(kw_only=True)
-class _Body:
+class _Body(abc.ABC):
     """What every body has."""
 
     request_id: Annotated[RequestId, Id]
@@ -81,8 +82,9 @@ class _Body:
     dry_run: bool = False
 
     @property
+    @abc.abstractmethod
     def wish(self) -> Wish:
-        raise NotImplementedError
+        """What is asked for."""
 
 
 @frozen(kw_only=True)
