@@ -10,6 +10,8 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from attrs import define, field, frozen
@@ -19,19 +21,32 @@ from chaos.checkers.history import History, fills_of, orders_of, replayed, reque
 from chaos.checkers.verdict import Check
 from chaos.demo.gather import Stored, node_history
 from chaos.sim.exchange import ACCOUNT
+from chaos.sim.link import SYMBOLS, VENUE
 from chaos.sim.network import MS, SECOND
 from chaos.sim.plan import NAMES, Fault, plan
 from chaos.sim.product import CLUSTER, Product
 from cluster.types import LogIndex, Peer
-from meltica.core.commands import By, Halt, Resume
-from meltica.core.values import Epoch, Nanos, NodeName, RequestId
+from meltica.core.commands import By, Halt, Resume, Submit
+from meltica.core.values import (
+    Account,
+    Epoch,
+    Nanos,
+    NodeName,
+    OrderType,
+    Price,
+    Quantity,
+    RequestId,
+    Side,
+    StrategyId,
+    TimeInForce,
+)
 from meltica.leader.ports import OperatorAction, Order, Promote
 
 STORM: Final = 8 * SECOND
-CALM: Final = 4 * SECOND  # after healing: time to trade again
+CALM: Final = 6 * SECOND  # liveness: at most so long after healing, trading goes on
+TRADE: Final = SECOND  # and is let go on for so long
 SETTLE: Final = 40 * SECOND  # at most, after the halt
 RESTART_AFTER: Final = 700 * MS
-RESUMES_WITHIN: Final = 3 * SECOND  # liveness: with everything healed, an order is admitted again
 
 
 @frozen
@@ -64,11 +79,11 @@ class _Run:
     def play(self) -> Outcome:
         for name in NAMES:
             self.product.start(Peer(name))
-        for fault in plan(self.seed, STORM):
+        faults = plan(self.seed, STORM)
+        for fault in faults:
             self._at(fault.at, fault)
-        self._until(STORM + 3 * SECOND)
+        self._until(max(fault.until for fault in faults) + 100 * MS)
         self._heal()
-        self._until(self.product.network.now + CALM)
         self._check_liveness()
         self._halt()
         self._fail_over_halted()
@@ -251,20 +266,30 @@ class _Run:
         self.healed_at = self.product.network.now
 
     def _check_liveness(self) -> None:
-        """Someone trades again; a storm of takeovers may halt, which is not a failure to resume."""
+        """With everything healed, and every halt lifted by hand, someone trades again, within `CALM`."""
+        if self._when(CALM, self._trades):
+            self._until(self.product.network.now + TRADE)
+            return
         active = self.product.active()
-        if active is None:
-            self.violations.append(f"liveness: nobody is active {CALM // SECOND} s after everything was healed")
-            return
-        if self.product.lives[active].machine.state.risk.trading != "running":
-            return
-        placed = [
-            record
-            for record in self.product.exchange.ledger.records
+        what = "an order was admitted" if active is not None else "anybody was active"
+        self.violations.append(f"liveness: {CALM // SECOND} s passed after everything was healed before {what}")
+
+    def _when(self, most: int, holds: Callable[[], bool]) -> bool:
+        """Let time pass until something holds; whether it does."""
+        end = self.product.network.now + most
+        while not holds() and self.product.network.now < end:
+            self._until(self.product.network.now + 100 * MS)
+        return holds()
+
+    def _trades(self) -> bool:
+        """Whether an order was admitted since everything was healed, and its node is active still."""
+        records = self.product.exchange.ledger.records
+        newest = (
+            record["admitted_mono_ns"] or 0
+            for record in reversed(records)
             if record["type"] == "request" and record["method"] == "order.place"
-        ]
-        if not any((record["admitted_mono_ns"] or 0) > self.healed_at for record in placed):
-            self.violations.append(f"liveness: no order was admitted in {CALM // SECOND} s after everything was healed")
+        )
+        return self.product.active() is not None and any(at > self.healed_at for at in newest)
 
     def _halt(self, tries: int = 50) -> None:
         """Halt, whoever is active, until it holds everywhere."""
@@ -275,14 +300,37 @@ class _Run:
             self.product.network.at(300 * MS, lambda: self._halt(tries - 1))
 
     def _fail_over_halted(self) -> None:
-        """Rule 6: whoever comes next is halted too."""
-        self._until(self.product.network.now + SECOND)
-        active = self.product.active()
-        if active is not None and self.seed % 2:
+        """Rule 6: whoever comes next is halted too, and an operator's order is refused."""
+        self._when(SECOND, lambda: all("end" in life.machine.state.risk.halts for life in self.product.lives.values()))
+        victim = self.product.active()
+        if victim is not None and self.seed % 2:
             self.counted["kill_halted"] += 1
-            self.product.kill(active, power=False)
-            self.product.network.at(RESTART_AFTER, lambda: self.product.start(active))
-            self._until(self.product.network.now + SECOND)
+            self.product.kill(victim, power=False)
+            self.product.network.at(RESTART_AFTER, partial(self.product.start, victim))
+            self._when(2 * SECOND, lambda: self.product.active() is not None)
+        active = self.product.active()
+        if active is not None:
+            self._act(active, Order(self._wish()))
+
+    def _wish(self) -> Submit:
+        """An operator's order, far from the market; its reference is filled in by the leader."""
+        return Submit(
+            Epoch(0),
+            Nanos(0),
+            StrategyId("operator"),
+            VENUE,
+            Account(ACCOUNT),
+            SYMBOLS[0],
+            Side.BUY,
+            OrderType.LIMIT,
+            Quantity(Decimal("0.01")),
+            Price(Decimal(59_500)),
+            TimeInForce.GTC,
+            post_only=True,
+            reference=Price(Decimal(1)),
+            book_age=Nanos(0),
+            by=self._by("wish"),
+        )
 
     def _settle(self) -> None:
         end = self.product.network.now + SETTLE
