@@ -40,7 +40,7 @@ from meltica.api.ports import (
 from meltica.core import commands
 from meltica.core.orders import Asked, Order
 from meltica.core.state import State
-from meltica.core.values import Account, Epoch, Nanos, NodeName, OrderType, Price, Quantity, Venue, text_of
+from meltica.core.values import Account, Epoch, Mode, Nanos, NodeName, OrderType, Price, Quantity, Venue, text_of
 from meltica.leader import ports as leader_ports
 from meltica.leader.leader import Leader
 from meltica.leader.status import LeaderStatus
@@ -357,6 +357,14 @@ class View:
             return ActionOutcome(OutcomeKind.REFUSED, f"{self.node} is active already")
         if wish.epoch is not None and wish.epoch != leader.epoch:
             return ActionOutcome(OutcomeKind.REFUSED, f"the epoch is {leader.epoch}, not {wish.epoch}")
+        if (
+            wish.epoch is None
+            and not leader.active
+            and self.state.mode is Mode.MANUAL
+            and wish.node in {None, self.node}
+        ):
+            text = f"in manual mode a promote names the epoch that you saw: {leader.epoch}"
+            return ActionOutcome(OutcomeKind.REFUSED, text, "look at `meltica status`, then give it with --epoch")
         row = rows.get(wish.node or "")
         if wish.node != self.node and row is not None and not row.get("promotable"):
             return ActionOutcome(

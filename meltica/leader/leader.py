@@ -14,7 +14,7 @@ from meltica.core.effects import CancelOrder, PlaceOrder
 from meltica.core.events import AuthorityEvent, CommandResult, FillEvent
 from meltica.core.records import EpochRecord
 from meltica.core.state import State
-from meltica.core.values import ClientOrderId, Epoch, Nanos, NodeName, Symbol, Venue
+from meltica.core.values import ClientOrderId, Epoch, Mode, Nanos, NodeName, Symbol, Venue
 from meltica.leader import authority
 from meltica.leader.desk import Desk
 from meltica.leader.dispatch import Dispatch, Landed
@@ -276,6 +276,11 @@ class Leader:
             return
         here = action.to is None or action.to == desk.node
         if here and self._takeover.phase is not Phase.ACTIVE:
+            if action.epoch is None and desk.state.mode is Mode.MANUAL:
+                on_result(
+                    Refused("epoch_needed", f"in manual mode a promote names the epoch that you saw: {desk.epoch}")
+                )
+                return
             self._takeover.promote()
             on_result(Done(f"{desk.node} takes over in epoch {desk.epoch}"))
             return

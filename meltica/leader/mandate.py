@@ -12,8 +12,9 @@ from meltica.core.effects import CancelOrder
 from meltica.core.ids import mandate_id
 from meltica.core.orders import Order
 from meltica.core.records import EpochRecord
-from meltica.core.values import ClientOrderId, Epoch, Gap, Index, Nanos, StrategyId
+from meltica.core.values import ClientOrderId, Epoch, Gap, Index, Nanos
 from meltica.leader.desk import Desk
+from meltica.leader.gaps import gap_of
 from meltica.venues.base import Accepted, Answer, NotSent, Refused
 
 AGAIN = 2_000_000_000  # an order whose cancel brought no answer is tried again after so long
@@ -94,17 +95,11 @@ class Mandate:
 
     def due_for(self, order: Order) -> Nanos | None:
         """When the mandate takes `order` from the market; None: it lets it be."""
-        gap, after = self._gap(order.strategy)
+        gap, after = gap_of(self._desk.state, order.strategy)
         policy = self._desk.state.venues.get(order.venue)
         if self._majority_at is None or gap is Gap.LEAVE or policy is None:
             return None
         return Nanos(self._majority_at + max(after, policy.mandate_after))
-
-    def _gap(self, strategy: StrategyId) -> tuple[Gap, Nanos]:
-        record = self._desk.state.strategies.get(strategy)
-        if record is None:
-            return Gap.CANCEL, Nanos(0)
-        return record.policy.gap, record.policy.gap_after
 
     def _cancel(self, order: Order, epoch: Epoch, taken: Index, now: Nanos) -> None:
         desk = self._desk

@@ -1,7 +1,8 @@
 """Upkeep: what an active node does over and over for orders that nobody speaks for.
 
 Only that may live here: orders that are to be gone are cancelled again until the venue shows them closed, and
-those of a strategy that is gone, or outside the price collar, become such.
+those of a strategy that is gone, or outside the price collar, become such.  While authority is for cancels alone no
+strategy runs: then the orders become such that their strategies' policies do not leave to the market (design.md 5).
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from meltica.core.commands import Cancel
 from meltica.core.ids import parse_id
 from meltica.core.orders import Order
 from meltica.core.turn import waiting
-from meltica.core.values import ClientOrderId, Epoch, Nanos, StrategyId
+from meltica.core.values import ClientOrderId, Epoch, Gap, Nanos, StrategyId
 from meltica.leader.context import Market
 from meltica.leader.desk import Desk
+from meltica.leader.gaps import gap_of
 
 LOOK_AFTER = 2  # cancels of one order without effect before the venue is asked what became of it
 OPERATOR = StrategyId("operator")  # its orders are its own to watch
@@ -37,15 +39,20 @@ class Upkeep:
         self._look = look
         self._known = known
         self._cancelled: dict[ClientOrderId, tuple[Nanos, int]] = {}  # when it was cancelled last, how often
+        self._begun = Nanos(0)  # when this epoch's authority was taken
+        self._unattended: dict[ClientOrderId, Nanos] = {}  # when one's cancel was proposed because nobody speaks for it
 
     def begin(self) -> None:
         """Authority was just taken: settle what older epochs owed, at once."""
         self._cancelled.clear()
+        self._unattended.clear()
+        self._begun = self._desk.mono()
         self._policies()
         self.work(self._desk.mono())
 
     def work(self, now: Nanos) -> None:
         """Cancel what is to be gone: at once where this epoch has not done so, and again after a while."""
+        self._gaps(now)
         doomed = [order for order in self._desk.state.live_orders() if order.to_be_gone]
         if not doomed and not self._cancelled:
             return
@@ -69,7 +76,35 @@ class Upkeep:
     def next_due(self) -> Nanos | None:
         """When `work` has something to do by itself."""
         first = min((at for at, _ in self._cancelled.values()), default=None)
-        return None if first is None else Nanos(first + self._desk.settings.recancel_every)
+        dues = [] if first is None else [Nanos(first + self._desk.settings.recancel_every)]
+        if self._cancels_only():
+            dues += [due for due in map(self._gap_due, self._desk.state.live_orders()) if due is not None]
+        return min(dues, default=None)
+
+    def _cancels_only(self) -> bool:
+        record = self._desk.state.epoch
+        return record is not None and record.epoch == self._desk.epoch and record.active and record.cancels_only
+
+    def _gaps(self, now: Nanos) -> None:
+        """Manual mode, before the promote: no strategy speaks for its quotes, but its policy does."""
+        if not self._cancels_only():
+            return
+        desk = self._desk
+        for order in desk.state.live_orders():
+            due = self._gap_due(order)
+            if due is not None and now >= due:
+                self._unattended[order.id] = now
+                desk.propose(Cancel(desk.epoch, desk.at, order.id, "nobody trades, and its policy is to be gone then"))
+
+    def _gap_due(self, order: Order) -> Nanos | None:
+        """When `order` is to be gone because nobody trades; None: it stays, or is to be gone already."""
+        if order.to_be_gone:
+            return None
+        gap, after = gap_of(self._desk.state, order.strategy)
+        if gap is Gap.LEAVE:
+            return None
+        asked = self._unattended.get(order.id)
+        return Nanos(self._begun + after if asked is None else asked + self._desk.settings.recancel_every)
 
     def _cancel(self, order: Order, now: Nanos) -> None:
         desk = self._desk

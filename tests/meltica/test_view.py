@@ -283,3 +283,13 @@ def test_who_is_active_by_its_own_word_or_by_the_others():
     found.board.heard("n2", {"epoch": 5, "nodes": [{"name": "n2", "active": True}]})
     assert found.status()["active"] == "n2"
     assert [row["name"] for row in found.status()["nodes"]] == ["n1", "n2", "n3"]
+
+
+async def test_in_manual_mode_a_promote_without_its_epoch_is_refused_before_it_is_tried():
+    found = view(leader=FakeLeader(evolve(LEADER, active=False), leader_ports.Done("done", None)))
+    found.state.settings = evolve(found.state.settings, mode=Mode.MANUAL)
+    answer = await outcome(api.Promote(), found)
+    assert answer.kind is OutcomeKind.REFUSED
+    assert "--epoch" in answer.next
+    assert not found.leader.acted
+    assert (await outcome(api.Promote(epoch=4), found)).kind is OutcomeKind.DONE
