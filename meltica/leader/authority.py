@@ -134,8 +134,13 @@ def drift_of(state: State) -> int:
 
 
 def widest_window(state: State) -> Nanos:
-    """The widest window that any policy in the log has; what an unknown older epoch is taken to have had."""
-    return Nanos(max((policy.window for policy in state.venues.values()), default=0))
+    """The widest window that any policy or epoch in the log has: what an unknown older epoch is taken to have had.
+
+    The policies alone would not do: a window that was lowered since says nothing of a send before.
+    """
+    policies = [policy.window for policy in state.venues.values()]
+    epochs = [window for record in state.epochs.values() for window in record.windows.values()]
+    return Nanos(max([*policies, *epochs], default=0))
 
 
 @define

@@ -10,6 +10,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meltica.core.commands import VenuePolicy
 from meltica.core.effects import CancelOrder, PlaceOrder
 from meltica.core.records import EpochRecord
 from meltica.core.state import State
@@ -168,3 +169,11 @@ def test_deadlines_that_nothing_asks_for_are_forgotten() -> None:
         sends.ordered(evolve(PLACE, intent=ClientOrderId(f"{number:032x}")), Epoch(1), Nanos(1), Nanos(2))
     sends.prune(State())
     assert not sends.limits
+
+
+def test_after_a_restart_an_unknown_send_had_the_widest_window_that_the_log_knows_not_todays() -> None:
+    state = State()
+    state.venues = {VENUE: VenuePolicy(VENUE, Account("main"), Nanos(W), Nanos(0), 100)}
+    wide = Nanos(1_000_000_000)
+    state.epochs = {Epoch(1): EpochRecord(Epoch(1), NodeName("n1"), "", "", Index(1), Nanos(0), {VENUE: wide})}
+    assert Sends(born=Nanos(0)).limit_of(ClientOrderId("x"), state) == stretched(wide, 100)
