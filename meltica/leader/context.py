@@ -17,6 +17,7 @@ from meltica.core.events import Rejection
 from meltica.core.exact import ZERO, mul, sub
 from meltica.core.orders import Order, OrderState
 from meltica.core.values import (
+    MAX_DIGITS,
     Account,
     Asset,
     ClientOrderId,
@@ -30,6 +31,7 @@ from meltica.core.values import (
     TimeInForce,
     Trading,
     Venue,
+    text_of,
 )
 from meltica.leader.desk import Desk, result_of
 from meltica.leader.ports import StrategySpec
@@ -62,6 +64,7 @@ class StrategyContext:
         self._rejected = rejected
         self._pending: list[Handle] = []
         self._cancelling: dict[ClientOrderId, Nanos] = {}
+        self._told = False  # operators heard of one wish that could not be written
         self.since = desk.mono()  # when it began to run here
         self.gap_ns = Nanos(0)
 
@@ -213,6 +216,9 @@ class StrategyContext:
             handle.state = HandleState.REJECTED
             handle.rejection = Rejection("not_quotable", reason)
             return handle
+        unwritable = self._unwritable(handle)
+        if unwritable:
+            return self._refused(handle, unwritable)
         desk = self._desk
         command = Submit(
             desk.epoch,
@@ -232,7 +238,33 @@ class StrategyContext:
             handle.tag,
         )
         self._pending.append(handle)
-        desk.propose(command, lambda outcome: self._outcome(handle, outcome))
+        try:
+            desk.propose(command, lambda outcome: self._outcome(handle, outcome))
+        except ValueError as fault:  # its tag, or a price of the market's
+            self._pending.remove(handle)
+            return self._refused(handle, str(fault)[:300])
+        return handle
+
+    def _unwritable(self, handle: Handle) -> str:
+        """Why no command can carry the wish's numbers, for its author; "" if one can.
+
+        Whether they are multiples of tick and step is decided in apply, of numbers that can be written.
+        """
+        rules = self.instrument(handle.symbol)
+        tick = f" (the tick is {text_of(rules.tick)})" if rules is not None else ""
+        step = f" (the step is {text_of(rules.step)})" if rules is not None else ""
+        why = _why_unwritable(handle.quantity)
+        if why:
+            return f"quantity: {why}: round it with floor_to{step}"
+        why = "" if handle.price is None else _why_unwritable(handle.price)
+        return f"price: {why}: round it with floor_to or ceil_to{tick}" if why else ""
+
+    def _refused(self, handle: Handle, text: str) -> Handle:
+        """A wish that is its author's mistake: said in the handle each time, and to operators once."""
+        handle.state, handle.rejection = HandleState.REJECTED, Rejection("bad_order", text)
+        if not self._told:
+            self._told = True
+            self._desk.observer.alert("BadOrder", f"{self.strategy}: {handle.symbol}: {text}")
         return handle
 
     def _outcome(self, handle: Handle, outcome: Outcome) -> None:
@@ -260,13 +292,28 @@ class StrategyContext:
         if asked is not None and desk.mono() - asked < CANCEL_AGAIN:
             return
         self._cancelling[order] = desk.mono()
-        desk.propose(Cancel(desk.epoch, desk.at, order, reason), lambda _outcome: _forget(self._cancelling, order))
+        try:
+            desk.propose(Cancel(desk.epoch, desk.at, order, reason), lambda _outcome: _forget(self._cancelling, order))
+        except ValueError:  # the reason is no text, or too long: the author's mistake
+            _forget(self._cancelling, order)
+            raise
 
     def cancel_all(self, symbol: Symbol | None = None, reason: str = "strategy") -> None:
         """See `Context`."""
         for name in self.symbols if symbol is None else (symbol,):
             for order in self.orders(name):
                 self.cancel(order.id, reason)
+
+
+def _why_unwritable(value: Decimal) -> str:
+    """Why `value` cannot stand in a command, or "".  Looks at its size first: plain digits may be many."""
+    if type(value) is not Decimal or not value.is_finite():
+        return f"expected a finite Decimal, found {value!r:.60}"
+    if value < 0 or value.adjusted() >= MAX_DIGITS:
+        return f"expected 0 to 1e{MAX_DIGITS}, found {value!s:.60}"
+    if value.adjusted() < -MAX_DIGITS or len(text_of(value).partition(".")[2]) > MAX_DIGITS:
+        return f"expected at most {MAX_DIGITS} digits behind the point, found {value!s:.60}"
+    return ""
 
 
 def _forget(names: dict[ClientOrderId, Nanos], name: ClientOrderId) -> None:

@@ -85,7 +85,12 @@ class Desk:
         return self.gate.leading is not None and self.started
 
     def propose(self, command: Command, on_outcome: OnOutcome | None = None) -> None:
-        """Propose once; `on_outcome` hears one outcome."""
+        """Propose once; `on_outcome` hears one outcome.
+
+        Raises:
+            ValueError: the command has no bytes (BadCommand) or fits into no entry.  It is surely not proposed: no
+                outcome will come, and none is waited for.
+        """
         if self.gate.leading is None:
             if on_outcome is not None:
                 on_outcome(NotLeader(None))
@@ -101,12 +106,17 @@ class Desk:
             if not self.outstanding:
                 self.on_quiet()
 
-        self.cluster.propose(command, done)
+        try:
+            self.cluster.propose(command, done)
+        except BaseException:
+            self._outstanding.pop(token, None)
+            raise
 
     def evidence(self, command: Command) -> None:
         """Propose what was learnt of a venue: again, if replication did not take it and this node still leads.
 
-        Unknown outcomes are left alone: either it is in the log of this term, or a newer leader reads anew.
+        Unknown outcomes are left alone: either it is in the log of this term, or a newer leader reads anew.  Never
+        raises for what it is given: what cannot be written (a venue may say anything) is dropped with an alert.
         """
         term = self.gate.leading
 
@@ -114,7 +124,10 @@ class Desk:
             if isinstance(outcome, NotLeader) and term is not None and self.gate.leading == term:
                 self._again.append(Again(command, Nanos(self.mono() + self.settings.retry_evidence)))
 
-        self.propose(command, done)
+        try:
+            self.propose(command, done)
+        except ValueError as fault:
+            self.observer.alert("EvidenceDropped", f"{type(command).__name__}: {_without_value(fault)}")
 
     def retry(self, now: Nanos) -> None:
         """Propose again what is due."""
@@ -160,6 +173,11 @@ def describe(outcome: Outcome) -> str:
     if result is not None and result.rejection is not None:
         return f"rejected: {result.rejection.text}"
     return "applied"
+
+
+def _without_value(fault: ValueError) -> str:
+    """Which field, and what was expected of it; not what stood in it, which may be anybody's text."""
+    return str(fault).partition(", found ")[0][:200]
 
 
 def _nothing() -> None:

@@ -64,7 +64,10 @@ class Intake:
         if isinstance(stamped, Refused):
             on_result(stamped)
             return
-        desk.propose(stamped, lambda outcome: on_result(answer(outcome)))
+        try:
+            desk.propose(stamped, lambda outcome: on_result(answer(outcome)))
+        except ValueError as fault:  # BadCommand is one
+            on_result(Refused("bad_command", str(fault)[:300]))
 
     def _submitted_before(self, command: Command) -> ActionResult | None:
         """What a Submit's request came to, if this is a retry of it.

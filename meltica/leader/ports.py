@@ -28,7 +28,8 @@ class ClusterPort(Protocol):
         """Encode and propose; *s* is taken inside, before the entry is appended.
 
         `on_outcome` hears exactly one outcome, perhaps before this returns (NotLeader), and never before the
-        `AppliedEntry` that it belongs to was given to `Leader.on_applied`.
+        `AppliedEntry` that it belongs to was given to `Leader.on_applied`.  Raises ValueError (BadCommand) for what
+        cannot be written or fits into no entry; then `on_outcome` hears nothing.
         """
 
     def transfer(self, to: NodeName) -> None:

@@ -1,0 +1,154 @@
+"""What a strategy hands over or a venue says never ends a leader: it is refused, dropped or queued, and said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from meltica.core import commands as c
+from meltica.core.values import Nanos, NodeName, Price, Quantity, Side, StrategyId
+from meltica.leader.ports import Order, Promote, Refused, StrategySpec
+from meltica.strategies.base import Context, Handle, HandleState, Strategy
+from meltica.venues.base import PublicTrade
+from tests.meltica.leader.world import (
+    CONFIGURED,
+    MS,
+    QUOTER,
+    SETTINGS,
+    SYMBOL,
+    VENUE,
+    Idle,
+    Node,
+    Quoter,
+    S,
+    World,
+    by,
+    submit,
+)
+
+OTHER = StrategyId("other")
+SIZE = Quantity(Decimal("0.01"))
+PRINT = PublicTrade(SYMBOL, Price(Decimal(1)), SIZE, buyer_is_maker=False, mono=Nanos(0))
+
+
+def beside(make: Callable[[], Strategy]) -> World:
+    """A world in which `make` runs beside a quoter."""
+    policies = (c.StrategyPolicy(QUOTER), c.StrategyPolicy(OTHER))
+    world = World(settings=evolve(SETTINGS, configuration=evolve(CONFIGURED, strategies=policies)))
+    for node in world.nodes.values():
+        node.specs = [*node.specs, StrategySpec(OTHER, VENUE, (SYMBOL,), make)]
+        node.leader = node.build()
+    return world
+
+
+def alerts(node: Node, name: str) -> list[str]:
+    return [text for alert, text in node.notes.alerts if alert == name]
+
+
+# --- wishes that cannot be written ------------------------------------------------------------------------
+
+
+class Asks(Strategy):
+    """Asks once for what it is told to ask for; `handles` are the answers."""
+
+    def __init__(self, ask: Callable[[Context], Handle]) -> None:
+        self.ask = ask
+        self.handles: list[Handle] = []
+
+    def on_ticker(self, context: Context, ticker: Any) -> None:
+        if not self.handles:
+            self.handles.append(self.ask(context))
+
+
+def limit(quantity: Any = SIZE, price: Any = "59990", tag: str = "") -> Callable[[Context], Handle]:
+    value = Price(Decimal(price)) if isinstance(price, str) else price
+    return lambda context: context.limit(SYMBOL, Side.BUY, quantity, value, tag=tag)
+
+
+WISHES = {
+    "a price of 28 digits": (limit(price=Decimal(179990) / 7), "price: expected at most 18 digits behind the point"),
+    "its rule is named": (limit(price=Decimal(179990) / 7), "the tick is 0.01"),
+    "a quantity of 28 digits": (limit(quantity=Decimal(1) / 7), "round it with floor_to (the step is 0.00001)"),
+    "a float": (limit(price=59990.5), "price: expected a finite Decimal, found 59990.5"),
+    "no number": (limit(quantity=Decimal("NaN")), "quantity: expected a finite Decimal"),
+    "below zero": (limit(price="-1"), "price: expected 0 to 1e18, found -1"),
+    "huge": (limit(quantity=Decimal("1E+999999999")), "quantity: expected 0 to 1e18"),
+    "tiny": (limit(price="1E-999999999"), "price: expected at most 18 digits"),
+    "a tag without end": (limit(tag="x" * 5000), "tag: expected text of at most"),
+}
+
+
+@pytest.mark.parametrize("wish", WISHES)
+def test_a_wish_that_cannot_be_written_is_refused_to_its_author_and_leaves_nothing_behind(wish: str) -> None:
+    ask, told = WISHES[wish]
+    made: list[Asks] = []
+
+    def make() -> Asks:
+        made.append(Asks(ask))
+        return made[-1]
+
+    world = beside(make)
+    node = world.start()
+    (handle,) = made[0].handles
+    assert handle.state is HandleState.REJECTED
+    assert handle.rejection is not None
+    assert handle.rejection.code == "bad_order"
+    assert told in handle.rejection.text
+    assert alerts(node, "BadOrder") == [f"other: {SYMBOL}: {handle.rejection.text}"]
+    for _ in range(30):
+        world.run(100 * MS)
+        world.tick()
+    assert not any(name == "mandate_cancel" for name, _ in node.notes.events), "a majority is there"
+    assert len(world.exchange.open()) == 2
+    assert all(each.running for each in node.leader.status().strategies)
+    world.act("n1", Promote(by("p"), NodeName("n2")))
+    world.run(1 * S)
+    assert world.nodes["n2"].leader.status().active, "the drain waits for nothing"
+    assert alerts(node, "HandoverFailed") == []
+
+
+def test_a_wish_off_the_grid_is_still_for_apply_to_refuse() -> None:
+    strategy = Asks(limit(price="59990.001"))
+    world = beside(lambda: strategy)
+    world.start()
+    assert strategy.handles[0].rejection is not None
+    assert strategy.handles[0].rejection.code == "filter"
+
+
+def test_a_cancel_whose_reason_cannot_be_written_stops_its_strategy_and_the_order_goes() -> None:
+    class Cancels(Quoter):
+        def on_trade(self, context: Context, trade: Any) -> None:
+            context.cancel(world.exchange.open()[0].placed_as, 7)  # type: ignore[arg-type] # the mistake
+
+    world = World(Cancels)
+    node = world.start()
+    node.leader._host.heard(VENUE, PRINT)
+    world.run(100 * MS)
+    assert "on_trade raised BadCommand" in node.state.strategies[QUOTER].stopped
+    assert node.leader._desk.outstanding == 0
+    assert world.exchange.open() == []
+
+
+def test_an_operators_order_that_cannot_be_written_is_refused_and_nothing_waits_for_it() -> None:
+    world = World(Idle)
+    node = world.start()
+    (result,) = world.act("n1", Order(evolve(submit(), price=Price(Decimal(1) / 7))))
+    assert isinstance(result, Refused)
+    assert result.code == "bad_command"
+    world.run(100 * MS)
+    assert node.leader._desk.outstanding == 0
+
+
+def test_evidence_that_cannot_be_written_is_dropped_with_an_alert_that_keeps_what_stood_in_it() -> None:
+    world = World(Idle)
+    node = world.start()
+    desk = node.leader._desk
+    desk.evidence(c.Checkpoint(desk.epoch, desk.at, StrategyId("a/b: secret"), ""))
+    assert alerts(node, "EvidenceDropped") == [
+        "Checkpoint: checkpoint: strategy: expected 1 to 64 printable characters without a slash"
+    ]
+    assert desk.outstanding == 0
