@@ -7,10 +7,11 @@ command, whose apply makes its orders go; the others run on.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from attrs import define
 
+from meltica.core.codec import encode_command
 from meltica.core.commands import Checkpoint, StrategyStopped
 from meltica.core.events import (
     BalanceEvent,
@@ -32,7 +33,8 @@ from meltica.venues.base import BookSnapshot, MarketEvent, PublicTrade, Ticker
 
 _Told = TypeVar("_Told")
 
-CHECKPOINT_LIMIT = 64 * 1024  # bytes
+CHECKPOINT_LIMIT: Final = 64 * 1024  # bytes
+FAULTS: Final = (Exception, SystemExit)  # a strategy's own, contained; one that calls exit() ends itself, not the node
 
 
 @define(eq=False)
@@ -81,8 +83,8 @@ class Host:
         context = StrategyContext(self._desk, spec, self.market, self._quoting, self._rejected)
         context.gap_ns = self._gap
         try:
-            strategy = spec.make()
-        except Exception as error:  # noqa: BLE001 - a strategy's own fault, contained
+            strategy = _made(spec)
+        except FAULTS as error:
             self._stop(spec.strategy, f"could not be made: {_text(error)}")
             return
         running = Running(spec, strategy, context, saved)
@@ -120,7 +122,7 @@ class Host:
         for each in running.values():
             try:
                 each.strategy.on_stop(reason)
-            except Exception as error:  # noqa: BLE001 - a strategy's own fault, contained
+            except FAULTS as error:
                 self._desk.observer.event("on_stop_failed", {"strategy": each.spec.strategy, "error": _text(error)})
 
     def halted_by_log(self, strategy: StrategyId) -> None:
@@ -131,7 +133,7 @@ class Host:
         if running is not None:
             try:
                 running.strategy.on_stop(self._stopped[strategy])
-            except Exception as error:  # noqa: BLE001 - a strategy's own fault, contained
+            except FAULTS as error:
                 self._desk.observer.event("on_stop_failed", {"strategy": strategy, "error": _text(error)})
 
     def _stop(self, strategy: StrategyId, reason: str) -> None:
@@ -150,7 +152,7 @@ class Host:
         before = self._desk.mono()
         try:
             call()
-        except Exception as error:  # noqa: BLE001 - a strategy's own fault, contained
+        except FAULTS as error:
             self._stop(running.spec.strategy, f"{what} raised {_text(error)}")
             return
         took = self._desk.mono() - before
@@ -259,17 +261,28 @@ class Host:
 
     def save(self) -> None:
         """Commit the checkpoints that changed."""
-        desk = self._desk
         for running in list(self._running.values()):
-            data: list[str] = []
-            self._call(running, "checkpoint", _appending(data, running.strategy.checkpoint))
-            if not data or data[0] == running.saved:
-                continue
-            if len(data[0].encode()) > CHECKPOINT_LIMIT:
-                self._stop(running.spec.strategy, f"its checkpoint is larger than {CHECKPOINT_LIMIT} bytes")
-                continue
-            running.saved = data[0]
-            desk.evidence(Checkpoint(desk.epoch, desk.at, running.spec.strategy, data[0]))
+            self._save(running)
+
+    def _save(self, running: Running) -> None:
+        made: list[Checkpoint] = []
+        self._call(running, "checkpoint", lambda: made.extend(self._checkpoint(running)))
+        for command in made:
+            running.saved = command.data
+            self._desk.evidence(command)
+
+    def _checkpoint(self, running: Running) -> list[Checkpoint]:
+        """What to commit of it, if anything; raises for what no log can carry, and so stops it."""
+        data = running.strategy.checkpoint()
+        if type(data) is not str:
+            raise TypeError(f"expected text, found {type(data).__name__}")
+        if data == running.saved:
+            return []
+        if len(data.encode()) > CHECKPOINT_LIMIT:
+            raise ValueError(f"larger than {CHECKPOINT_LIMIT} bytes")
+        command = Checkpoint(self._desk.epoch, self._desk.at, running.spec.strategy, data)
+        encode_command(command)
+        return [command]
 
     def states(self) -> tuple[StrategyState, ...]:
         """Every strategy that this node can run."""
@@ -285,13 +298,21 @@ class Host:
         return frozenset(spec.strategy for spec in self._specs)
 
 
+def _made(spec: StrategySpec) -> Strategy:
+    strategy = spec.make()
+    if not isinstance(strategy, Strategy):  # whatever its annotation says
+        raise TypeError(f"expected a Strategy, found {type(strategy).__name__}")
+    return strategy
+
+
 def _text(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:500]
+    """What `error` says, as text that can be written anywhere."""
+    try:
+        said = str(error)
+    except FAULTS:
+        said = "(its text cannot be made)"
+    return f"{type(error).__name__}: {said}"[:500].encode(errors="backslashreplace").decode()
 
 
 def _bound(call: Callable[[Context, _Told], None], context: Context, told: _Told) -> Callable[[], None]:
     return lambda: call(context, told)
-
-
-def _appending(data: list[str], make: Callable[[], str]) -> Callable[[], None]:
-    return lambda: data.append(make())

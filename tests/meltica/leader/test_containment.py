@@ -152,3 +152,75 @@ def test_evidence_that_cannot_be_written_is_dropped_with_an_alert_that_keeps_wha
         "Checkpoint: checkpoint: strategy: expected 1 to 64 printable characters without a slash"
     ]
     assert desk.outstanding == 0
+
+
+# --- what a strategy gives back ---------------------------------------------------------------------------
+
+
+class Keeps(Quoter):
+    """Its checkpoint is whatever a test puts there."""
+
+    data: Any = ""
+
+    def checkpoint(self) -> str:
+        return self.data  # type: ignore[no-any-return] # the mistake
+
+
+class Exits(Quoter):
+    def checkpoint(self) -> str:
+        raise SystemExit(1)
+
+
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Unsaid(Quoter):
+    def checkpoint(self) -> str:
+        raise Unsayable
+
+
+class Surrogate(Quoter):
+    def checkpoint(self) -> str:
+        raise ValueError("\udcff")
+
+
+CHECKPOINTS = {
+    "nothing": (None, "TypeError: expected text, found NoneType"),
+    "bytes": (b"x", "TypeError: expected text, found bytes"),
+    "a lone surrogate": ("\udcff", "UnicodeEncodeError"),
+    "too large": ("x" * (64 * 1024 + 1), "ValueError: larger than 65536 bytes"),
+    "too large when written": ("\x00" * (64 * 1024), "BadCommand: checkpoint:"),
+}
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_a_checkpoint_that_no_log_can_carry_stops_its_strategy_and_no_leader(kind: str) -> None:
+    Keeps.data, told = CHECKPOINTS[kind]
+    assert_stopped_alone(Keeps, f"checkpoint raised {told}")
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (Exits, "checkpoint raised SystemExit: 1"),
+        (Unsaid, "checkpoint raised Unsayable: (its text cannot be made)"),
+        (Surrogate, "checkpoint raised ValueError: \\udcff"),
+        (lambda: None, "could not be made: TypeError: expected a Strategy, found NoneType"),
+    ],
+)
+def test_a_strategy_ends_itself_and_not_the_node(make: Any, told: str) -> None:
+    assert_stopped_alone(make, told)
+
+
+def assert_stopped_alone(make: Any, told: str) -> None:
+    world = beside(make)
+    node = world.start()
+    world.run(3 * S)
+    assert told in node.state.strategies[OTHER].stopped
+    assert node.state.strategies[QUOTER].stopped == ""
+    assert len(world.exchange.open()) == 2, "its orders are gone, the quoter's rest"
+    world.act("n1", Promote(by("p"), NodeName("n2")))
+    world.run(3 * S)
+    assert world.nodes["n2"].leader.status().active
