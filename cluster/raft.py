@@ -13,7 +13,10 @@ to integers), 19 (forwarded commands go nowhere), 21 (batches are larger than an
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
+import queue
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from random import Random
 from types import ModuleType
 from typing import Any, Final, NoReturn, Protocol
@@ -65,6 +68,7 @@ class RaftCore:
         self._origin = clock() - 1_000_000_000  # so that its clock never shows 0, "at once" for its deadlines
         self._presented: MonoNs | None = None
         self._listener = listener
+        self._queue = _CoreQueue()
         self._shown: set[Peer] = set()  # membership only, never iterated
         nodes = _nodes(name, peers)
         self._nodes = {peer: nodes[peer] for peer in peers}
@@ -73,6 +77,7 @@ class RaftCore:
         module.random = random  # type: ignore[attr-defined] # the seam: it calls random.random()
         module.createJournal = lambda _file: journal  # type: ignore[attr-defined] # the seam
         module.createPoller = lambda _kind: _NoPoller()  # type: ignore[attr-defined] # the seam
+        module.FastQueue = lambda _size: self._queue  # type: ignore[attr-defined] # the seam: what waits can be seen
         module.pickle = _Unpicklable  # type: ignore[attr-defined] # the seam (hazard 10)
         module.PIPE_NOTIFIER_ENABLED = False  # type: ignore[attr-defined] # the seam: no pipe, no descriptor
         self._transport = _CoreTransport(self._sent)
@@ -104,17 +109,24 @@ class RaftCore:
 
     # What is done to it
 
+    @property
+    def queued(self) -> bool:
+        """Whether an entry that was proposed still waits to be appended or dropped: never so after a tick."""
+        return bool(self._queue.waiting)
+
     def tick(self) -> None:
-        """Let it look at the clock, commit, send and append."""
-        self._core.doTick(0)
+        """Let it look at the clock, commit, send and append, all in one instant.
+
+        Its clock stands still meanwhile: it empties its queue only for as long as a heartbeat lasts, and what a pause
+        of this process left in there would be appended by a later tick, whatever was said of it by then (8).
+        """
+        with self._stands_still():
+            self._core.doTick(0)
 
     def deliver(self, peer: Peer, message: Raw, *, at: MonoNs | None = None) -> None:
         """Hand it a message; `at`: the time that it sees meanwhile (an answer counts from what it answers)."""
-        self._presented = at
-        try:
+        with self._stands_still(at):
             self._transport.deliver(self._nodes[peer], message)
-        finally:
-            self._presented = None
 
     def show(self, peer: Peer) -> None:
         """Let it believe that it is connected to `peer`."""
@@ -135,8 +147,9 @@ class RaftCore:
     def stand(self) -> None:
         """Start an election now, in a term of its own, if it is shown a connection (a won pre-vote, a hand-over)."""
         leader = self._core._getLeader()  # noqa: SLF001 # the seam
-        self._transport.deliver(leader, {"type": "timeout_now", "term": self.term})
-        self._core.doTick(0)
+        with self._stands_still():
+            self._transport.deliver(leader, {"type": "timeout_now", "term": self.term})
+            self._core.doTick(0)
 
     def raise_term(self, term: int) -> None:
         """Go to a higher term as a follower: what a vote request that can't be granted does.
@@ -152,6 +165,16 @@ class RaftCore:
         self._core.transferLeadership(self._nodes[to])
 
     # What it calls
+
+    @contextmanager
+    def _stands_still(self, at: MonoNs | None = None) -> Iterator[None]:
+        """The core sees one time: `at`, or now; within itself, what it sees already."""
+        before = self._presented
+        self._presented = at if at is not None else self._clock() if before is None else before
+        try:
+            yield
+        finally:
+            self._presented = before
 
     def _seconds(self) -> float:
         now = self._clock() if self._presented is None else self._presented
@@ -241,6 +264,23 @@ class _CoreTransport(Transport):  # type: ignore[misc] # pysyncobj ships no type
     def hide(self, node: Any) -> None:
         """A connection is down."""
         self._onNodeDisconnected(node)
+
+
+class _CoreQueue:
+    """The core's queue of what is proposed, so that we see whether a tick left something in it."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[tuple[bytes, None]] = deque()
+
+    def put_nowait(self, value: tuple[bytes, None]) -> None:
+        """The core's proposals."""
+        self.waiting.append(value)
+
+    def get_nowait(self) -> tuple[bytes, None]:
+        """The oldest; raises what the core expects."""
+        if not self.waiting:
+            raise queue.Empty
+        return self.waiting.popleft()
 
 
 class _NoPoller:

@@ -44,8 +44,10 @@ from cluster.types import (
 from cluster.wire import Entry, WireError, decode, pack_commands, unpack_commands
 
 MAX_WAITING: Final = 4096  # proposals without an outcome; more are refused (Busy)
+MAX_WAITING_BYTES: Final = 8 * 1024 * 1024  # of their commands; the same
 MAX_COMMAND: Final = MAX_ENTRY - 16  # bytes: an entry has a type byte and two msgpack headers
 _COMMAND_HEADER: Final = 5  # bytes of msgpack's longest header of a byte string
+_HAND_OVER: Final = 16  # entries handed to the core in one step, before the driver may look elsewhere
 _APPLY_COMMANDS: Final = 512  # commands applied in one step, before the driver may look elsewhere
 _READ: Final = 64  # entries read at once for that
 _SOONEST: Final = 1_000_000  # ns: a wake-up that is overdue after a step is not asked for sooner than this
@@ -96,6 +98,7 @@ class _Own:
     term: int
     proposed: MonoNs
     tokens: tuple[Token, ...]
+    size: int  # bytes of the commands that these tokens wait for
 
 
 class Replica:
@@ -135,6 +138,7 @@ class Replica:
         self._own: dict[int, _Own] = {}  # by index
         self._led_in = -1  # the term that it led in at its last step
         self._waiting = 0  # tokens in _queue and _own
+        self._waiting_bytes = 0  # of their commands
         self._outcomes: list[tuple[Token, Outcome]] = []
         self._sends: list[tuple[Peer, bytes]] = []  # may leave
         self._held: deque[tuple[Ticket, Peer, bytes]] = deque()  # wait for a sync
@@ -190,16 +194,18 @@ class Replica:
 
         Raises:
             ValueError: the command does not fit into an entry (256 KiB).
-            Busy: too many commands wait; surely not done.
+            Busy: too many commands wait, or too many bytes of them; surely not done.
         """
         if len(command) > MAX_COMMAND:
             raise ValueError(f"a command has at most {MAX_COMMAND} bytes, not {len(command)}")
-        if self._waiting >= MAX_WAITING:
-            raise Busy(f"{self._waiting} proposals wait already: propose again when some have an outcome")
+        if self._waiting >= MAX_WAITING or self._waiting_bytes + len(command) > MAX_WAITING_BYTES:
+            held = f"{self._waiting} proposals of {self._waiting_bytes} bytes"
+            raise Busy(f"{held} wait already: propose again when some have an outcome")
         if self._fault is not None or self._guard.core.role is not Role.LEADER:
             self._outcomes.append((token, NotLeader(None if self._fault is not None else self._guard.core.leader)))
             return
         self._waiting += 1
+        self._waiting_bytes += len(command)
         self._queue.append(_Proposal(command, token, self._clock()))
 
     def synced(self, ticket: Ticket) -> None:
@@ -311,25 +317,33 @@ class Replica:
         handed = self._hand_over()
         last = self._journal.last
         self._guard.tick()
+        if self._guard.core.queued:
+            raise JournalFault("the core keeps a proposal that it neither appended nor dropped: a seam has moved")
         for entry, proposals in handed:
-            if self._journal.last > last and self._journal.entry(last + 1)[0] is entry:
+            if self._journal.last > last and self._journal.entry(last + 1)[0] == entry:
                 last += 1
                 term = self._journal.entry(last)[2]
-                self._own[last] = _Own(term, proposals[0].at, tuple(p.token for p in proposals))
+                self._own[last] = _Own(term, proposals[0].at, tuple(p.token for p in proposals), _size(proposals))
+            elif self._guard.core.role is Role.LEADER:
+                raise JournalFault("the core leads and has dropped a proposal: a seam has moved")
             else:  # a step-down came first: the core has dropped it (8)
                 self._refuse(proposals, self._guard.core.leader)
 
     def _hand_over(self) -> list[tuple[bytes, list[_Proposal]]]:
         """What waits, as entries: as many proposals in one as fit."""
         handed: list[tuple[bytes, list[_Proposal]]] = []
-        if self._guard.core.role is not Role.LEADER or self._guard.transferring or self._guard.stalled:
+        if not self._may_append():
             return handed
-        while self._queue:
+        while self._queue and len(handed) < _HAND_OVER:
             batch = self._take_batch()
             entry = pack_commands(tuple(p.command for p in batch))
             self._guard.propose(entry)
             handed.append((entry, batch))
         return handed
+
+    def _may_append(self) -> bool:
+        guard = self._guard
+        return guard.core.role is Role.LEADER and not guard.transferring and guard.stalled is None
 
     def _take_batch(self) -> list[_Proposal]:
         batch, size = [self._queue.popleft()], MAX_ENTRY - MAX_COMMAND
@@ -371,10 +385,11 @@ class Replica:
         self._applied = number
         own = self._own.pop(number, None)
         if own is not None and own.term != term:
-            self._unknown(own.tokens, "deposed")
+            self._unknown(own, "deposed")
             own = None
         if own is not None:
             self._waiting -= len(own.tokens)
+            self._waiting_bytes -= own.size
             for token, result in zip(own.tokens, outcome.results, strict=False):
                 self._outcomes.append((token, Applied(index, term, result)))
         at = self._journal.appended_at(number)
@@ -409,15 +424,17 @@ class Replica:
         """Give up waiting for entries of other terms than `term`.  They stay ours: they may still commit."""
         for own in self._own.values():
             if own.tokens and own.term != term:
-                self._unknown(own.tokens, reason)
-                own.tokens = ()
+                self._unknown(own, reason)
 
-    def _unknown(self, tokens: tuple[Token, ...], reason: str) -> None:
-        self._waiting -= len(tokens)
-        self._outcomes.extend((token, OutcomeUnknown(reason)) for token in tokens)
+    def _unknown(self, own: _Own, reason: str) -> None:
+        self._waiting -= len(own.tokens)
+        self._waiting_bytes -= own.size
+        self._outcomes.extend((token, OutcomeUnknown(reason)) for token in own.tokens)
+        own.tokens, own.size = (), 0
 
     def _refuse(self, proposals: Sequence[_Proposal], leader: Peer | None) -> None:
         self._waiting -= len(proposals)
+        self._waiting_bytes -= _size(proposals)
         leader = None if leader == self._name else leader
         self._outcomes.extend((p.token, NotLeader(leader)) for p in proposals)
 
@@ -439,7 +456,7 @@ class Replica:
 
     def _wake_at(self) -> MonoNs:
         now = self._clock()
-        if self._applied < self._guard.core.commit:
+        if self._applied < self._guard.core.commit or (self._queue and self._may_append()):
             return now
         wake = self._guard.wake_at()
         if self._unsynced and self._guard.stalled is None:
@@ -452,3 +469,7 @@ class Replica:
         roles, self._guard.roles = self._guard.roles, []
         wanted = self._promised if self._promised > self._durable and self._fault is None else None
         return Ready(tuple(sends), wanted, applied, tuple(outcomes), tuple(roles), wake_at)
+
+
+def _size(proposals: Sequence[_Proposal]) -> int:
+    return sum(len(proposal.command) for proposal in proposals)

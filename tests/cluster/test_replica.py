@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cluster.memory import MemoryDisk
-from cluster.replica import MAX_COMMAND, MAX_WAITING, ApplyFault, Busy
+from cluster.journal import JournalFault
+from cluster.replica import MAX_COMMAND, MAX_WAITING, MAX_WAITING_BYTES, ApplyFault, Busy
 from cluster.store import StoredEntry, StoreFault
 from cluster.types import (
     MAX_ENTRY,
     Applied,
     LogIndex,
+    MonoNs,
     NotLeader,
     OutcomeUnknown,
     Peer,
@@ -108,6 +110,62 @@ def test_in_the_tick_of_a_fallback_it_was_surely_not_appended(hand: type[Hand]) 
     assert node.outcomes == {1: NotLeader(None)}
 
 
+@pytest.mark.parametrize("pause", [30, 80])
+def test_a_pause_inside_the_core_s_tick_leaves_nothing_behind_that_was_called_not_done(
+    hand: type[Hand], monkeypatch: pytest.MonkeyPatch, pause: int
+) -> None:
+    """A process that the system stops for a while (SIGSTOP, preemption) while an entry is appended."""
+    node, term = leader(hand)
+    add = node.replica._journal.add
+
+    def slow(command: bytes, idx: int, number: int) -> None:
+        add(command, idx, number)
+        node.now += pause * MS
+
+    monkeypatch.setattr(node.replica._journal, "add", slow)
+    for token in range(4):
+        node.replica.propose(bytes([token]) * 200_000, Token(token))
+    node.step()
+    assert node.outcomes == {}
+    assert node.last == 6
+    commit(node, term)
+    assert {token: type(outcome) for token, outcome in node.outcomes.items()} == dict.fromkeys(range(4), Applied)
+
+
+@pytest.mark.parametrize("hop", [1, 7, 20, 60])
+def test_a_clock_that_moves_at_every_look_never_makes_refused_what_is_appended(hand: type[Hand], hop: int) -> None:
+    """Step-downs by fallback among it; what is refused lies nowhere in the log, then or later."""
+    node, term = leader(hand)
+
+    def moves() -> MonoNs:
+        node.now += hop * MS
+        return MonoNs(node.now)
+
+    guard = node.replica._guard
+    for part in (node.replica, node.replica._journal, guard, guard.core):
+        part._clock = moves
+    for token in range(20):
+        node.propose(b"c%d." % token, token)
+        commit(node, term)
+    log = b"".join(entry[0] for entry in node.replica._journal.read(1, 99))
+    assert any(isinstance(outcome, Applied) for outcome in node.outcomes.values()) or hop == 60
+    assert len(node.outcomes) == 20
+    for token, outcome in node.outcomes.items():
+        assert not (isinstance(outcome, NotLeader) and b"c%d." % token in log)
+
+
+def test_what_the_core_would_keep_in_its_queue_is_never_called_not_done(
+    hand: type[Hand], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A seam that has moved: the core neither appends nor drops."""
+    node, _ = leader(hand)
+    monkeypatch.setattr(node.replica._guard.core._core, "_checkCommandsToApply", lambda: None)
+    node.replica.propose(b"a", Token(1))
+    with pytest.raises(JournalFault, match="keeps a proposal"):
+        node.step()
+    assert node.replica.step().outcomes == ()
+
+
 def test_a_commit_seen_in_the_tick_of_a_fallback_is_an_outcome(hand: type[Hand]) -> None:
     node, term = leader(hand)
     sent = node.now
@@ -170,6 +228,23 @@ def test_too_many_waiting_proposals_are_refused_as_busy(hand: type[Hand]) -> Non
         node.step()
     assert len(node.outcomes) == MAX_WAITING
     node.propose(b"x", 99_999)
+
+
+def test_too_many_waiting_bytes_are_refused_as_busy_and_a_step_appends_a_bounded_number(hand: type[Hand]) -> None:
+    node, term = leader(hand)
+    token = 0
+    with pytest.raises(Busy, match="bytes"):
+        for token in range(MAX_WAITING):
+            node.replica.propose(bytes(MAX_COMMAND), Token(token))
+    assert token == MAX_WAITING_BYTES // MAX_COMMAND
+    ready = node.step()
+    assert node.last == 2 + 16
+    assert ready.wake_at <= node.now
+    for _ in range(20):
+        commit(node, term)
+    assert len(node.outcomes) == token
+    assert node.replica._waiting_bytes == node.replica._waiting == 0
+    node.propose(bytes(MAX_COMMAND), MAX_WAITING)
 
 
 def test_a_step_applies_a_bounded_number(hand: type[Hand]) -> None:

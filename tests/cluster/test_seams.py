@@ -120,7 +120,7 @@ def test_sources(name: str) -> None:
     assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == SOURCES[name]
 
 
-@pytest.mark.parametrize("name", ["monotonicTime", "random", "createJournal", "createPoller", "pickle"])
+@pytest.mark.parametrize("name", ["monotonicTime", "random", "createJournal", "createPoller", "pickle", "FastQueue"])
 def test_names_looked_up_at_call_time(name: str) -> None:
     """Each is a global of the module that its functions read when they run, so replacing it in a copy is enough."""
     tree = ast.parse(inspect.getsource(pysyncobj.syncobj))
