@@ -317,7 +317,7 @@ class _Run:
         return Submit(
             Epoch(0),
             Nanos(0),
-            StrategyId("operator"),
+            StrategyId("maker"),
             VENUE,
             Account(ACCOUNT),
             SYMBOLS[0],
