@@ -1,16 +1,21 @@
 """Reads: the questions to the venues that have no answer yet.
 
 Only asking, matching an answer to its question, and giving up on one may live here.  What an answer means is
-in `reconcile` and `lookups`.
+in `reconcile` and `lookups`.  However many questions there are, a venue has few of them before it at once: the
+others wait here, those about single orders behind the rest, because a takeover waits for the rest in any case.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import define, evolve, frozen
 
-from meltica.core.values import ClientOrderId, Nanos, Symbol, TradeId, Venue, VenueOrderId
+from meltica.core.values import ClientOrderId, Epoch, Nanos, Symbol, TradeId, Venue, VenueOrderId
 from meltica.leader.desk import Desk
 from meltica.venues.base import Read, ReadDone, ReadFailed, ReadKind
+
+IN_FLIGHT: Final = 32  # questions before one venue at once; far more than it answers side by side
 
 
 @frozen
@@ -39,20 +44,46 @@ class Reads:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._asked: dict[int, Asked] = {}
+        # By venue and by whether it is about one order; a dict keeps their order.
+        self._waiting: dict[tuple[Venue, bool], dict[Question, None]] = {}
+        self._epoch = Epoch(0)  # of what waits
         self._next = 1
 
     def ask(self, question: Question) -> None:
-        """Ask now, unless the very same question went out in this instant already."""
+        """Ask now or as soon as there is room, unless the very same question waits or went out in this instant."""
+        if question.venue not in self._desk.venues:
+            return
+        self._forget_older()
         now = self._desk.mono()
-        port = self._desk.venues.get(question.venue)
-        if port is None:
+        waiting = self._waiting.setdefault((question.venue, question.kind is ReadKind.ORDER), {})
+        if question in waiting or any(each.at == now and each.question == question for each in self._asked.values()):
             return
-        if any(each.question == question and each.at == now for each in self._asked.values()):
-            return
+        waiting[question] = None
+        self._fill(question.venue)
+
+    def _forget_older(self) -> None:
+        """What waited under another term teaches nobody any more."""
+        if self._epoch != self._desk.epoch:
+            self._epoch = self._desk.epoch
+            self._waiting.clear()
+
+    def _fill(self, venue: Venue) -> None:
+        """Write what there is room for."""
+        self._forget_older()
+        room = IN_FLIGHT - sum(1 for each in self._asked.values() if each.question.venue == venue)
+        for about_order in (False, True):
+            waiting = self._waiting.get((venue, about_order), {})
+            while waiting and room > 0:
+                question = next(iter(waiting))
+                del waiting[question]
+                self._write(question)
+                room -= 1
+
+    def _write(self, question: Question) -> None:
         query = self._next
         self._next += 1
-        self._asked[query] = Asked(question, now)
-        port.read(
+        self._asked[query] = Asked(question, self._desk.mono())
+        self._desk.venues[question.venue].read(
             Read(
                 query,
                 question.kind,
@@ -64,13 +95,17 @@ class Reads:
         )
 
     def pending(self, question: Question) -> bool:
-        """Whether it is on its way."""
-        return any(each.question == question for each in self._asked.values())
+        """Whether it is on its way, or waits to be."""
+        waits = any(question in waiting for waiting in self._waiting.values())
+        return waits or any(each.question == question for each in self._asked.values())
 
     def answered(self, result: ReadDone | ReadFailed) -> Question | None:
         """The question that `result` answers; None for one that was given up."""
         asked = self._asked.pop(result.read.query, None)
-        return None if asked is None else asked.question
+        if asked is None:
+            return None
+        self._fill(asked.question.venue)
+        return asked.question
 
     def overdue(self, now: Nanos) -> list[tuple[Question, ReadFailed]]:
         """Give up on questions without an answer for too long, as failed."""
@@ -80,6 +115,8 @@ class Reads:
             question = self._asked.pop(query).question
             read = Read(query, question.kind, question.symbol)
             failed.append((question, ReadFailed(read, "no answer in time")))
+        for venue in {question.venue for question, _ in failed}:
+            self._fill(venue)
         return failed
 
     def next_due(self) -> Nanos | None:

@@ -23,6 +23,7 @@ from meltica.venues.base import (
     MarketEvent,
     Read,
     ReadDone,
+    ReadFailed,
     ReadKind,
     Report,
     VenueListener,
@@ -38,7 +39,7 @@ from meltica.venues.rates import RateBudget
 
 TICK = 0.1  # seconds between looks at what waits too long
 STANDBY_QUERY = -1  # of the adapter's own reads, whose answers the listener does not hear
-READS_WAITING = 256  # a leader that asks for more than this at once is at fault
+READS_WAITING = 256  # reads at once; a further one fails, and may be asked again
 
 
 class BinanceSpot:
@@ -106,9 +107,10 @@ class BinanceSpot:
         self.orders.send(effect, send_by, may_send)
 
     def read(self, read: Read) -> None:
-        """Ask; see `VenuePort.read`."""
+        """Ask; see `VenuePort.read`.  Never raises: a read beyond the bound is a ReadFailed, later, like any other."""
         if self._reading >= READS_WAITING:
-            raise ValueError(f"{READS_WAITING} reads are waiting already")
+            self._nursery.start_soon(self._fail, read)
+            return
         self._reading += 1
         self._nursery.start_soon(self._read, read)
 
@@ -166,6 +168,10 @@ class BinanceSpot:
         finally:
             self._reading -= 1
         self._listener.on_read(self.venue, result)
+
+    async def _fail(self, read: Read) -> None:
+        await trio.lowlevel.checkpoint()
+        self._listener.on_read(self.venue, ReadFailed(read, f"{READS_WAITING} reads are waiting already"))
 
     async def tick(self) -> None:
         """Look about ten times a second at what waits too long; say the health every second."""

@@ -1,6 +1,6 @@
 """Orders: the lane on which sends go out, one warm connection, and what comes of each.
 
-The law of this file: a send is written at most once, and every send gets exactly one answer.  What surely was
+The law of this file: a send is written at most once, and every id that is sent gets exactly one answer.  What surely was
 not written is NotSent; from the first byte on it is Unknown until the venue says otherwise.  Between the check
 of the gate and the write lies no checkpoint (see `wire`).  A cancel never waits behind a submit.
 """
@@ -95,6 +95,7 @@ class OrderLane:
         self.refused: str | None = None  # why the venue refuses us
         self.late = 0  # answers that came after they were given up
         self.garbage = 0  # frames that could not be read
+        self.repeated = 0  # sends under an id that was still without an answer: never written
         self.why_not = "not connected yet"
 
     @property
@@ -105,9 +106,14 @@ class OrderLane:
     # --- sending ----------------------------------------------------------------------------------------------
 
     def send(self, effect: Effect, send_by: Nanos, may_send: Callable[[], bool]) -> None:
-        """Write `effect` now if the connection is free, else as soon as it is; never after `send_by`."""
-        if effect.intent in self._pending:
-            raise ValueError(f"{effect.intent} was sent already: one id, one send")
+        """Write `effect` now if the connection is free, else as soon as it is; never after `send_by`.
+
+        An id that has no answer yet is not written again, and brings no answer of its own: NotSent would say of
+        the first one what is not so.  It is counted in `repeated`.
+        """
+        if self._waits(effect.intent):
+            self.repeated += 1
+            return
         queue = self._cancels if isinstance(effect, CancelOrder) else self._submits
         if not self.connected:
             self._answer_later(effect.intent, NotSent(f"no order connection: {self.why_not}"))
@@ -116,6 +122,14 @@ class OrderLane:
         else:
             queue.append(_Send(effect, send_by, may_send))
             self._pump()
+
+    def _waits(self, intent: ClientOrderId) -> bool:
+        """Whether an answer to `intent` is still to come."""
+        return (
+            intent in self._pending
+            or any(send.intent == intent for queue in (self._cancels, self._submits) for send in queue)
+            or any(intent == due for due, _ in self._due)
+        )
 
     def _pump(self) -> None:
         """Write what can be written now, cancels first."""

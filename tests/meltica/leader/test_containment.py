@@ -10,10 +10,11 @@ import pytest
 from attrs import evolve
 
 from meltica.core import commands as c
-from meltica.core.values import Nanos, NodeName, Price, Quantity, Side, StrategyId
+from meltica.core.values import ClientOrderId, Epoch, Nanos, NodeName, Price, Quantity, Side, StrategyId
 from meltica.leader.ports import Order, Promote, Refused, StrategySpec
+from meltica.leader.reads import IN_FLIGHT, Question, Reads
 from meltica.strategies.base import Context, Handle, HandleState, Strategy
-from meltica.venues.base import PublicTrade
+from meltica.venues.base import PublicTrade, ReadFailed, ReadKind
 from tests.meltica.leader.world import (
     CONFIGURED,
     MS,
@@ -224,3 +225,95 @@ def assert_stopped_alone(make: Any, told: str) -> None:
     world.act("n1", Promote(by("p"), NodeName("n2")))
     world.run(3 * S)
     assert world.nodes["n2"].leader.status().active
+
+
+# --- more questions than a venue takes --------------------------------------------------------------------
+
+
+def counted(node: Node, most: list[int]) -> None:
+    """Note how many reads of `node` are before the venue, at every one."""
+    port, read, out = node.port, node.port.read, [0]
+
+    def ended() -> None:
+        out[0] -= 1
+
+    def counting(asked: Any) -> None:
+        out[0] += 1
+        most.append(out[0])
+        node.world.after(port.read_latency, ended)
+        read(asked)
+
+    port.read = counting  # type: ignore[method-assign] # a spy
+
+
+def doubtful(orders: int) -> World:
+    """A world whose active node has left `orders` orders with cancels in doubt."""
+    limits = evolve(CONFIGURED.limits, open_orders=1000, open_orders_symbol=1000, orders_second=1000)
+    world = World(Idle, evolve(SETTINGS, configuration=evolve(CONFIGURED, limits=limits)))
+    world.start()
+    for number in range(orders):
+        world.act("n1", Order(evolve(submit(request=f"x{number}"), quantity=Quantity(Decimal("0.001")))))
+        world.run(2 * MS)
+        world.tick()
+    world.run(500 * MS)
+    assert len(world.exchange.open()) == orders
+    world.exchange.answers = "lose"
+    world.act("n1", Order(c.Kill(Epoch(0), Nanos(0), "out", by("k"))))
+    world.run(10 * MS)
+    world.exchange.answers = "answer"
+    return world
+
+
+def test_many_doubtful_orders_are_asked_for_a_few_at_a_time() -> None:
+    world = doubtful(100)
+    most: list[int] = []
+    counted(world.nodes["n2"], most)
+    world.kill("n1")
+    world.elect("n2")
+    world.tick()
+    world.run(world.COMMIT)
+    asked = world.nodes["n2"].port.reads
+    assert max(most) == len(asked) == IN_FLIGHT
+    assert {read.kind for read in asked[:4]} == set(ReadKind) - {ReadKind.ORDER, ReadKind.ORDER_COUNTS}
+    world.run(2 * S)
+    assert max(most) == IN_FLIGHT
+    assert len({read.order_ids for read in asked if read.kind is ReadKind.ORDER}) == 100
+    assert world.nodes["n2"].leader.status().active
+    assert world.exchange.open() == []
+
+
+def test_what_waits_to_be_asked_outlives_neither_the_lead_nor_a_venue_that_is_silent() -> None:
+    world = doubtful(100)
+    node = world.nodes["n2"]
+    node.port.read_latency = Nanos(3600 * S)
+    world.kill("n1")
+    world.elect("n2")
+    world.run(1 * S)
+    assert len(node.port.reads) == IN_FLIGHT
+    world.run(10 * S)
+    assert len(node.port.reads) == 2 * IN_FLIGHT, "given up: the next"
+    world.elect("n3")
+    world.run(11 * S)
+    assert len(node.port.reads) == 2 * IN_FLIGHT
+    assert world.nodes["n3"].leader.status().active
+
+
+def test_a_question_that_waits_is_not_asked_twice_and_the_rest_goes_before_single_orders() -> None:
+    world = World(Idle)
+    node = world.start()
+    reads = Reads(node.leader._desk)
+    before = len(node.port.reads)
+    for number in range(IN_FLIGHT + 3):
+        name = ClientOrderId(f"{number:032x}")
+        reads.ask(Question(VENUE, ReadKind.ORDER, SYMBOL, None, (name,)))
+    balances = Question(VENUE, ReadKind.BALANCES)
+    reads.ask(balances)
+    world.now = Nanos(world.now + 1)
+    reads.ask(balances)
+    assert reads.pending(balances)
+    first = node.port.reads[before]
+    assert reads.answered(ReadFailed(first, "503")) is not None
+    assert node.port.reads[-1].kind is ReadKind.BALANCES
+    assert reads.answered(ReadFailed(node.port.reads[-1], "503")) == balances
+    assert not reads.pending(balances)
+    assert node.port.reads[-1].kind is ReadKind.ORDER

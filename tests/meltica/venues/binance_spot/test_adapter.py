@@ -22,6 +22,7 @@ from meltica.venues.base import (
     Ticker,
     Unknown,
 )
+from meltica.venues.binance_spot.adapter import READS_WAITING
 
 BTC = Symbol("BTCUSDT")
 MS = 1_000_000
@@ -102,6 +103,16 @@ async def test_reads(paper: Any) -> None:
         no_symbol = await bench.read(ReadKind.TRADES)
         assert isinstance(no_symbol, ReadFailed)
         assert bench.port.health().signed_read_at is not None
+
+
+async def test_a_read_beyond_the_bound_fails_and_raises_nothing(paper: Any) -> None:
+    async with paper.paper_bench() as bench:
+        bench.port._reading = READS_WAITING
+        failed = await bench.read(ReadKind.OPEN_ORDERS)
+        assert isinstance(failed, ReadFailed)
+        assert failed.reason == f"{READS_WAITING} reads are waiting already"
+        bench.port._reading = 0
+        assert isinstance(await bench.read(ReadKind.OPEN_ORDERS), ReadDone)
 
 
 async def test_the_market_is_heard_and_its_book_agrees(paper: Any) -> None:

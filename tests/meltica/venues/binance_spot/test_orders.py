@@ -7,7 +7,6 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-import pytest
 import trio.testing
 
 from meltica.core.effects import CancelOrder, PlaceOrder
@@ -226,10 +225,31 @@ def test_waiting_sends_are_bounded() -> None:
 
 
 def test_one_id_one_send() -> None:
+    """A repeated id ends no process, is not written, and its one answer is the venue's to the first."""
     bench = Bench()
     bench.send(place(1))
-    with pytest.raises(ValueError, match="one id, one send"):
-        bench.send(place(1))
+    bench.send(place(1))
+    assert bench.wire.ids == [1]
+    assert bench.settle() == []
+    bench.hear(1, **ACCEPTED)
+    assert len(bench.settle()) == 1
+    assert bench.lane.repeated == 1
+    bench.send(place(1))
+    assert bench.wire.ids == [1, 1], "answered: the leader's own books keep an id from being used again"
+
+
+def test_an_id_that_waits_for_the_socket_is_not_queued_twice() -> None:
+    bench = Bench()
+    bench.wire.room = False
+    bench.send(cancel(1))
+    bench.send(cancel(1))
+    bench.wire.room = True
+    bench.lane._pump()
+    assert bench.wire.ids == [1]
+    bench.lane._wire = None
+    bench.send(cancel(2))
+    bench.send(cancel(2))
+    assert [number for number, _ in bench.settle()] == [2]
 
 
 def test_answers() -> None:
