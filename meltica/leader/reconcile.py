@@ -7,7 +7,7 @@ look closer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from attrs import field, frozen
 
@@ -61,6 +61,11 @@ def owner(state: State, venue: Venue, shown: OrderShown) -> Order | None:
     return state.order_named(venue, shown.symbol, shown.venue_order_id, shown.placed_as, shown.shown_as)
 
 
+def named_by_us(state: State, shown: OrderShown) -> bool:
+    """Whether it goes by an id that this cluster may have made, known to the log or not."""
+    return any(name and is_ours(name, state.cluster) for name in (shown.placed_as, shown.shown_as))
+
+
 def news(order: Order, shown: OrderShown) -> bool:
     """Whether `shown` says anything of `order` that the log does not."""
     return (
@@ -91,7 +96,7 @@ def update(order: Order, shown: OrderShown, stamp: Stamp, source: str) -> OrderU
 
 def stray(state: State, shown: OrderShown, stamp: Stamp) -> Discrepancy:
     """An order that the log does not know: foreign, or, under an id of our own making, a fault."""
-    ours = any(name and is_ours(name, state.cluster) for name in (shown.placed_as, shown.shown_as))
+    ours = named_by_us(state, shown)
     kind = "unknown_order" if ours else "foreign_order"
     found = f"{shown.side} {shown.quantity} {shown.symbol} at {shown.price} as {shown.shown_as}"
     return Discrepancy(
@@ -247,13 +252,21 @@ def _rules(seen: InstrumentSeen) -> tuple[object, ...]:
     )
 
 
-def low_water(shown: Iterable[TradeShown], known: TradeId | None, confirmed_before: Nanos) -> TradeId | None:
+def low_water(
+    shown: Iterable[TradeShown],
+    known: TradeId | None,
+    confirmed_before: Nanos,
+    accounted: Callable[[TradeShown], bool],
+) -> TradeId | None:
     """The trade up to which all are confirmed: by a read later than `settle` after they happened.
 
     `confirmed_before` is the venue's time at which the read began, less `settle` and the clock's uncertainty.
+    `accounted`: the log has this trade, applied and not just proposed, or it is surely somebody else's.  What lies
+    below the mark counts as known for ever, so the first trade that is neither stops it.
     """
-    sure = [each.trade_id for each in shown if each.venue_at < confirmed_before]
-    best = max(sure, default=None)
-    if best is None or (known is not None and best <= known):
-        return None
-    return best
+    best = known
+    for each in sorted(shown, key=lambda each: each.trade_id):
+        if each.venue_at >= confirmed_before or not accounted(each):
+            break
+        best = each.trade_id if best is None else max(best, each.trade_id)
+    return None if best == known else best

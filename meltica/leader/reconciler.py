@@ -6,12 +6,12 @@ Only the passage from questions to commands may live here; what an answer means 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from meltica.core.commands import Discrepancy, NotFound, OpeningApproved, Reconciled, VenuePolicy
 from meltica.core.exact import add
 from meltica.core.orders import Order, OrderState
-from meltica.core.values import Account, ClientOrderId, Money, Nanos, Symbol, TradeId, Venue, VenueOrderId
+from meltica.core.values import Account, ClientOrderId, Money, Nanos, Symbol, TradeId, Venue
 from meltica.leader import lookups as lookups_room
 from meltica.leader import reconcile
 from meltica.leader.arrears import Arrears
@@ -20,10 +20,9 @@ from meltica.leader.desk import Desk
 from meltica.leader.lookups import Lookup, Lookups, Verdict
 from meltica.leader.reads import Question, Reads
 from meltica.leader.reconcile import Learnt, Stamp
+from meltica.leader.strangers import Name, Strangers
 from meltica.leader.survey import Need, Survey, needs_of
 from meltica.venues.base import BalanceReport, OrderShown, ReadDone, ReadFailed, ReadKind, Report, TradeShown
-
-Stranger = tuple[Venue, Symbol, VenueOrderId]
 
 
 class Reconciler:
@@ -39,8 +38,7 @@ class Reconciler:
         self.surveyed_at: dict[Venue, Nanos] = {}  # mono at which the last complete survey began
         self.watches: dict[Venue, BalanceWatch] = {}
         self._reported: set[tuple[str, str]] = set()
-        self._foreign: dict[Stranger, None] = {}
-        self._strangers: dict[Stranger, list[TradeShown]] = {}
+        self._strangers = Strangers()
         self._last: dict[tuple[Venue, Need], Nanos] = {}
         self._trades: dict[tuple[Venue, Symbol], tuple[Nanos, tuple[TradeShown, ...]]] = {}
         settings = desk.settings
@@ -126,6 +124,7 @@ class Reconciler:
         self._ask_lookups(now)
         for venue, symbol in self.arrears.work(desk.state, now):
             self._ask(venue, (ReadKind.TRADES, symbol))
+        self._ask_strangers(now)
         self.periodic(now)
         self._compare_balances(now)
 
@@ -152,6 +151,15 @@ class Reconciler:
             self.reads.ask(self._about(order))
             if lookup.full_since is not None:
                 self._ask_rest(lookup)
+
+    def _ask_strangers(self, now: Nanos) -> None:
+        for name in self._strangers.names():
+            venue, symbol, _ = name
+            stamp, trades = self.stamp(venue), self._strangers.trades_of(name)
+            if all(reconcile.has_fill(self._desk.state, stamp, symbol, each.trade_id) for each in trades):
+                self._strangers.settled(name, foreign=False)
+        for venue, symbol, order in self._strangers.due(now):
+            self.reads.ask(Question(venue, ReadKind.ORDER, symbol, None, (), order))
 
     def _about(self, order: Order) -> Question:
         names = (*reversed(order.cancels), order.id)
@@ -190,8 +198,7 @@ class Reconciler:
             if question.order_ids:
                 self.lookups.failed(question.order_ids[-1], now, desk.settings.read_retry, result.reason)
             elif question.symbol is not None and question.venue_order_id is not None:
-                # Asked again by the next read of trades that shows it.
-                self._strangers.pop((question.venue, question.symbol, question.venue_order_id), None)
+                self._unanswered((question.venue, question.symbol, question.venue_order_id))
             return
         survey = self.surveys.get(question.venue)
         if survey is not None:
@@ -275,7 +282,10 @@ class Reconciler:
         if question.symbol is None or question.venue_order_id is None:
             return
         stranger = (question.venue, question.symbol, question.venue_order_id)
-        trades = self._strangers.pop(stranger, [])
+        if not result.orders:
+            self._unanswered(stranger)
+            return
+        trades = self._strangers.trades_of(stranger)
         stamp = self.stamp(question.venue)
         for shown in result.orders:
             order = reconcile.owner(self._desk.state, question.venue, shown)
@@ -284,10 +294,29 @@ class Reconciler:
                 for trade in trades:
                     if not reconcile.has_fill(self._desk.state, stamp, trade.symbol, trade.trade_id):
                         self._desk.evidence(reconcile.fill(trade, order.id, stamp, "reconcile"))
+                self._strangers.settled(stranger, foreign=False)
                 return
             self._report_stray(question.venue, shown)
-        if result.orders:
-            self._foreign[stranger] = None
+        ours = any(reconcile.named_by_us(self._desk.state, shown) for shown in result.orders)
+        self._strangers.settled(stranger, foreign=not (ours and self._orphans(stamp, trades)))
+
+    def _orphans(self, stamp: Stamp, trades: Iterable[TradeShown]) -> bool:
+        """Trades of an order of ours that the log forgot or never knew: they count, with no order.  Whether any do.
+
+        Those from before the opening balance, of an earlier life of this account, are part of it.
+        """
+        opening = self._desk.state.openings[stamp.venue, stamp.account]
+        late = [each for each in trades if each.venue_at > opening.at]
+        for trade in late:
+            if not reconcile.has_fill(self._desk.state, stamp, trade.symbol, trade.trade_id):
+                self._desk.evidence(reconcile.fill(trade, None, stamp, "reconcile"))
+        return bool(late)
+
+    def _unanswered(self, stranger: Name) -> None:
+        desk = self._desk
+        if self._strangers.unanswered(stranger, desk.mono(), desk.settings.read_retry):
+            venue, symbol, order = stranger
+            desk.observer.alert("TradesUnclaimed", f"whose order {order} of {symbol} at {venue} is cannot be told")
 
     def _report_stray(self, venue: Venue, shown: OrderShown) -> None:
         command = reconcile.stray(self._desk.state, shown, self.stamp(venue))
@@ -299,14 +328,13 @@ class Reconciler:
         self._trades[(venue, symbol)] = (result.begun, result.trades)
         if not self._opened(venue):
             return  # what was traded before the opening balance was approved is part of it
-        foreign = [(each[1], each[2]) for each in self._foreign if each[0] == venue]
+        foreign = self._strangers.foreign_at(venue)
         learnt = reconcile.trades(self._desk.state, stamp, result.trades, foreign, "reconcile")
         self._commit(venue, learnt)
         for name in learnt.unknown:
-            stranger = (venue, *name)
-            if stranger not in self._strangers:
-                self._strangers[stranger] = [each for each in result.trades if each.venue_order_id == name[1]]
-                self.reads.ask(Question(venue, ReadKind.ORDER, name[0], None, (), name[1]))
+            named = [each for each in result.trades if each.venue_order_id == name[1]]
+            self._strangers.meet((venue, *name), named, self._desk.mono())
+        self._ask_strangers(self._desk.mono())
         survey = self.surveys.get(venue)
         if survey is not None and survey.closed:
             self._raise_mark(venue, symbol)
@@ -350,9 +378,14 @@ class Reconciler:
             return None if newest is None else TradeId(newest + 1)
         venue_then = desk.wall() - (desk.mono() - begun) + health.clock_offset
         sure = venue_then - port.capabilities.settle - port.capabilities.read_lag - (health.clock_uncertainty or 0)
-        if any((venue, each.symbol, each.venue_order_id) in self._strangers for each in shown):
-            return None
-        return reconcile.low_water(shown, known, Nanos(sure))
+        stamp = self.stamp(venue)
+
+        def accounted(trade: TradeShown) -> bool:
+            return reconcile.has_fill(desk.state, stamp, symbol, trade.trade_id) or self._strangers.is_foreign(
+                venue, trade
+            )
+
+        return reconcile.low_water(shown, known, Nanos(sure), accounted)
 
     def _opened(self, venue: Venue) -> bool:
         """Whether the opening balance was approved before the survey that is under way began."""
@@ -448,7 +481,7 @@ class Reconciler:
 
     def next_due(self, now: Nanos) -> Nanos | None:
         """When `work` has something to do."""
-        dues = [self.reads.next_due(), self.lookups.next_due(), self.arrears.next_due()]
+        dues = [self.reads.next_due(), self.lookups.next_due(), self.arrears.next_due(), self._strangers.next_due()]
         dues += [survey.next_due() for survey in self.surveys.values()]
         dues += [watch.due() for watch in self.watches.values()]
         dues += [Nanos(last + self._periods[need[0]]) for (_, need), last in self._last.items()]

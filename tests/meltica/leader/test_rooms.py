@@ -193,9 +193,20 @@ def trade(number: int, at: int) -> TradeShown:
 
 def test_the_low_water_mark_is_the_newest_trade_older_than_settle_and_never_goes_back() -> None:
     shown = [trade(5, 100), trade(6, 200), trade(7, 300)]
-    assert low_water(shown, None, Nanos(250)) == 6
-    assert low_water(shown, TradeId(6), Nanos(250)) is None
-    assert low_water(shown, None, Nanos(100)) is None
+    assert low_water(shown, None, Nanos(250), _all) == 6
+    assert low_water(shown, TradeId(6), Nanos(250), _all) is None
+    assert low_water(shown, TradeId(9), Nanos(350), _all) is None
+    assert low_water(shown, None, Nanos(100), _all) is None
+
+
+def test_the_low_water_mark_stops_below_the_first_trade_that_nobody_accounts_for() -> None:
+    shown = [trade(7, 300), trade(5, 100), trade(6, 200)]
+    assert low_water(shown, None, Nanos(900), lambda each: each.trade_id != 6) == 5
+    assert low_water(shown, TradeId(4), Nanos(900), lambda each: each.trade_id != 5) is None
+
+
+def _all(_trade: TradeShown) -> bool:
+    return True
 
 
 def test_prints_make_bars() -> None:

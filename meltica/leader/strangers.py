@@ -1,0 +1,88 @@
+"""Strangers: orders that trades name by the venue's id, and that no order in the log is known by.
+
+Only whose they are, as far as is known, and when to ask again may live here.  A failed or an empty answer says
+nothing: a stranger is asked about until an answer shows the order, or until the log has all of its trades.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import define
+
+from meltica.core.values import Nanos, Symbol, Venue, VenueOrderId
+from meltica.venues.base import TradeShown
+
+Name = tuple[Venue, Symbol, VenueOrderId]
+LONGEST = 30_000_000_000  # between two questions about the same stranger
+ODD_AFTER = 6  # questions without an answer that shows it, before somebody is told
+
+
+@define
+class Stranger:
+    """One such order, and the trades that name it."""
+
+    trades: tuple[TradeShown, ...]
+    due: Nanos | None = None  # when to ask; None: a question is on its way
+    tries: int = 0
+
+
+class Strangers:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self._asked: dict[Name, Stranger] = {}
+        self._foreign: dict[Name, None] = {}  # an answer showed an id that is not ours; true for ever
+
+    def clear(self) -> None:
+        """This node leads no more."""
+        self._asked.clear()
+
+    def meet(self, name: Name, trades: Iterable[TradeShown], now: Nanos) -> None:
+        """A read of trades named it; whether and when to ask about it stays as it is, if it was met before."""
+        stranger = self._asked.setdefault(name, Stranger((), now))
+        known = {each.trade_id for each in stranger.trades}
+        stranger.trades += tuple(each for each in trades if each.trade_id not in known)
+
+    def due(self, now: Nanos) -> list[Name]:
+        """Which to ask about now: the caller does."""
+        names = [name for name, each in self._asked.items() if each.due is not None and each.due <= now]
+        for name in names:
+            self._asked[name].due = None
+        return names
+
+    def unanswered(self, name: Name, now: Nanos, first: Nanos) -> bool:
+        """No answer, or one that shows nothing: ask again, later each time.  Whether to tell somebody, once."""
+        stranger = self._asked.get(name)
+        if stranger is None:
+            return False
+        stranger.due = Nanos(now + min(first << min(stranger.tries, 20), LONGEST))
+        stranger.tries += 1
+        return stranger.tries == ODD_AFTER
+
+    def trades_of(self, name: Name) -> tuple[TradeShown, ...]:
+        """Those that named it."""
+        stranger = self._asked.get(name)
+        return () if stranger is None else stranger.trades
+
+    def settled(self, name: Name, *, foreign: bool) -> None:
+        """It is known whose it is."""
+        self._asked.pop(name, None)
+        if foreign:
+            self._foreign[name] = None
+
+    def names(self) -> list[Name]:
+        """All that are asked about."""
+        return list(self._asked)
+
+    def is_foreign(self, venue: Venue, trade: TradeShown) -> bool:
+        """Whether the trade is known to be somebody else's."""
+        return (venue, trade.symbol, trade.venue_order_id) in self._foreign
+
+    def foreign_at(self, venue: Venue) -> list[tuple[Symbol, VenueOrderId]]:
+        """Somebody else's orders that traded there."""
+        return [(symbol, order) for where, symbol, order in self._foreign if where == venue]
+
+    def next_due(self) -> Nanos | None:
+        """When `due` has something."""
+        return min((each.due for each in self._asked.values() if each.due is not None), default=None)

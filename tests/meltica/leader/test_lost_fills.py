@@ -1,0 +1,165 @@
+"""Fills that a venue knows and the log lacks: whatever fails on the way, each enters once and none is forgotten."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from cluster.types import NotLeader, Outcome
+from meltica.core import commands as c
+from meltica.core.ids import make_id
+from meltica.core.values import Epoch, Index, Nanos, Trading, VenueOrderId
+from meltica.leader.ports import Order
+from meltica.leader.strangers import LONGEST, ODD_AFTER, Strangers
+from meltica.venues.base import Read, ReadKind
+from tests.meltica.leader.test_rooms import trade
+from tests.meltica.leader.world import ACCOUNT, MS, SYMBOL, VENUE, Idle, Node, S, World, submit
+
+
+def two_submitted(world: World) -> None:
+    """Two buy orders rest at the venue."""
+    for request, price in (("a", "59999"), ("b", "59998")):
+        world.act("n1", Order(submit(price=price, request=request)))
+        world.run(20 * MS)
+
+
+def filled_unheard(world: World) -> None:
+    """The two orders are filled, and no stream says so."""
+    world.exchange.report = False
+    for name in list(world.exchange.orders)[-2:]:
+        world.exchange.fill(name, tell=False)
+    world.exchange.report = True
+
+
+def assert_both_counted(node: Node) -> None:
+    assert [(str(each.filled), each.leaves) for each in node.state.orders.values()] == [("0.01", 0)] * 2
+    assert node.state.position_of((VENUE, ACCOUNT, SYMBOL)).traded == Decimal("0.02")
+    assert node.state.low_water[VENUE, ACCOUNT, SYMBOL] == 2, "it goes on once all is accounted for"
+    assert node.state.risk.trading is Trading.RUNNING
+
+
+@pytest.mark.parametrize("broken", [5, 200])
+def test_a_trade_whose_order_could_not_be_read_at_once_is_not_forgotten(broken: int) -> None:
+    world = World(make=Idle)
+    world.start()
+    world.exchange.answers, world.exchange.report = "drop", False  # so the log never hears the venue's ids
+    two_submitted(world)
+    world.kill("n1")
+    filled_unheard(world)
+    world.run(30 * S)
+    world.exchange.answers = "answer"
+    node = world.nodes["n2"]
+    node.port.failing = {ReadKind.ORDER, ReadKind.BALANCES}
+    world.elect("n2")
+    world.run(broken * MS)
+    node.port.failing = set()
+    world.run(200 * S)
+    assert_both_counted(node)
+
+
+def test_a_trade_whose_order_is_not_shown_yet_is_not_forgotten() -> None:
+    world = World(make=Idle)
+    world.start()
+    world.exchange.answers, world.exchange.report = "drop", False
+    two_submitted(world)
+    world.kill("n1")
+    filled_unheard(world)
+    world.run(30 * S)
+    world.exchange.answers = "answer"
+    node = world.nodes["n2"]
+    for each in world.exchange.orders.values():
+        each.visible_from = Nanos(world.now + 300 * MS)
+    world.elect("n2")
+    world.run(200 * S)
+    assert_both_counted(node)
+
+
+def test_a_fill_that_replication_refused_for_a_moment_holds_the_mark_down() -> None:
+    world = World(make=Idle)
+    world.start()
+    two_submitted(world)
+    world.run(500 * MS)
+    filled_unheard(world)
+    world.kill("n1")
+    world.run(30 * S)
+    node = world.nodes["n2"]
+    busy = _busy(node)
+    world.elect("n2")
+    world.run(1500_000)
+    busy.append(True)
+    world.run(6 * MS)
+    busy.clear()
+    world.run(200 * S)
+    assert_both_counted(node)
+
+
+def _busy(node: Node) -> list[bool]:
+    """While the list holds anything, replication takes nothing but the epoch; balances are read last."""
+    busy: list[bool] = []
+    propose, read = node.cluster.propose, node.port.read
+
+    def refuse(command: c.Command, on_outcome: Any) -> None:
+        if busy and not isinstance(command, c.EpochStarted):
+            outcome: Outcome = NotLeader(None)
+            if on_outcome is not None:
+                on_outcome(outcome)
+            return
+        propose(command, on_outcome)
+
+    def slow(asked: Read) -> None:
+        node.port.read_latency = Nanos(12 * MS if asked.kind is ReadKind.BALANCES else 2 * MS)
+        read(asked)
+
+    node.cluster.propose = refuse  # type: ignore[method-assign] # a full queue, for a moment
+    node.port.read = slow  # type: ignore[method-assign]
+    return busy
+
+
+def test_a_foreign_trade_does_not_hold_the_mark_down() -> None:
+    world = World(make=Idle)
+    node = world.start()
+    foreign = world.exchange.add_foreign()
+    world.exchange.fill(foreign.venue_order_id, "0.1", tell=False)
+    world.run(130 * S)
+    assert node.state.low_water[VENUE, ACCOUNT, SYMBOL] == 1
+    assert not node.state.trades.seen.get((VENUE, ACCOUNT, SYMBOL))
+
+
+def test_a_trade_of_an_order_of_ours_that_the_log_never_knew_counts_and_reduces() -> None:
+    world = World(make=Idle)
+    node = world.start()
+    strange = world.exchange.add_foreign()
+    name = make_id(node.state.cluster, Epoch(1), Index(7), 9)
+    world.exchange.orders[strange.venue_order_id].shown = evolve(strange, placed_as=name, shown_as=name)
+    world.exchange.fill(strange.venue_order_id, "0.1", tell=False)
+    world.run(130 * S)
+    assert node.state.position_of((VENUE, ACCOUNT, SYMBOL)).traded == Decimal("0.1")
+    assert node.state.low_water[VENUE, ACCOUNT, SYMBOL] == 1
+    assert node.state.risk.trading is Trading.REDUCING
+    assert [name for name, _ in node.notes.alerts] == ["unknown_order"], "and no drift besides"
+
+
+def test_a_stranger_is_asked_about_until_somebody_answers_ever_more_rarely() -> None:
+    strangers, name = Strangers(), (VENUE, SYMBOL, VenueOrderId("1"))
+    strangers.meet(name, [trade(5, 1)], Nanos(0))
+    strangers.meet(name, [trade(5, 1), trade(6, 2)], Nanos(0))
+    assert [each.trade_id for each in strangers.trades_of(name)] == [5, 6]
+    assert strangers.due(Nanos(0)) == [name]
+    assert strangers.due(Nanos(S)) == [], "a question is on its way"
+    now, told = Nanos(S), 0
+    for _ in range(12):
+        told += strangers.unanswered(name, now, Nanos(100 * MS))
+        due = strangers.next_due()
+        assert due is not None
+        assert strangers.due(due) == [name]
+        last, now = now, due
+    assert (now - last, told) == (LONGEST, 1)
+    assert ODD_AFTER < 12
+    strangers.settled(name, foreign=True)
+    assert strangers.is_foreign(VENUE, trade(7, 3))
+    assert strangers.names() == []
+    strangers.clear()
+    assert strangers.is_foreign(VENUE, trade(7, 3)), "whose it is never changes"
