@@ -1,8 +1,8 @@
 """Orders: the lane on which sends go out, one warm connection, and what comes of each.
 
-The law of this file: a send is written at most once, and every id that is sent gets exactly one answer.  What surely was
-not written is NotSent; from the first byte on it is Unknown until the venue says otherwise.  Between the check
-of the gate and the write lies no checkpoint (see `wire`).  A cancel never waits behind a submit.
+The law of this file: a send is written at most once, and every id that is sent gets exactly one answer.  What
+surely was not written is NotSent; from the first byte on it is Unknown until the venue says otherwise.  Between
+the check of the gate and the write lies no checkpoint (see `wire`).  A cancel never waits behind a submit.
 """
 
 from __future__ import annotations

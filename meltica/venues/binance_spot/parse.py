@@ -2,7 +2,8 @@
 
 Only pure functions may live here.  Whatever the bytes say, they return a value or raise ParseFault, which says
 where and what was found.  Numbers are exact decimals from their text; a time is taken as microseconds if it is
-too large to be milliseconds of this millennium.
+too large to be milliseconds of this millennium.  What is named or numbered here fits into the log: names are short
+and printable, whole numbers have 63 bits, and a fee always has an asset.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ from meltica.venues.rates import RateLimit
 
 MILLIS_END: Final = 10**14  # milliseconds stay below this until the year 5138
 MICROS_END: Final = 10**17
+LARGEST: Final = (1 << 63) - 1
+NAME: Final = 64
 
 STATUSES: Final = {
     "NEW": "open",
@@ -130,9 +133,29 @@ def text_at(data: Mapping[str, Any], key: str, *, empty: bool = False) -> str:
 def integer_at(data: Mapping[str, Any], key: str) -> int:
     """The whole number at `key`."""
     value = data.get(key)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ParseFault(f"{key}: expected a whole number, found {value!r:.80}")
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST:
+        raise ParseFault(f"{key}: expected a whole number of at most 63 bits, found {value!r:.80}")
     return value
+
+
+def name_at(data: Mapping[str, Any], key: str) -> str:
+    """The name at `key`, such as a symbol's: one that may be part of a key in the log."""
+    value = text_at(data, key)
+    if len(value) > NAME or not value.isprintable() or "/" in value:
+        raise ParseFault(f"{key}: expected at most {NAME} printable characters without a slash, found {value!r:.80}")
+    return value
+
+
+def _trade_id_at(data: Mapping[str, Any], key: str) -> TradeId:
+    value = integer_at(data, key)
+    if value < 0:
+        raise ParseFault(f"{key}: expected a trade id, found {value}")
+    return TradeId(value)
+
+
+def _fee_asset_at(data: Mapping[str, Any], key: str, fee: Decimal, symbol: Symbol) -> Asset:
+    """What a fee was taken in.  No fee may come without: then the symbol stands there, and nothing is booked in it."""
+    return Asset(name_at(data, key)) if fee or data.get(key) else Asset(symbol)
 
 
 def flag_at(data: Mapping[str, Any], key: str) -> bool:
@@ -290,7 +313,7 @@ def _reported_order(event: Mapping[str, Any]) -> OrderShown:
     shown_as = text_at(event, "c", empty=True)
     placed_as = event.get("C")
     return OrderShown(
-        symbol=Symbol(text_at(event, "s")),
+        symbol=Symbol(name_at(event, "s")),
         venue_order_id=VenueOrderId(str(integer_at(event, "i"))),
         shown_as=shown_as,
         placed_as=placed_as if isinstance(placed_as, str) and placed_as else shown_as,
@@ -309,21 +332,19 @@ def _reported_trade(event: Mapping[str, Any]) -> TradeShown | None:
     quantity = decimal_at(event, "l")
     if not quantity:
         return None  # nothing changed hands
-    trade_id = integer_at(event, "t")
-    if trade_id < 0:
-        raise ParseFault(f"t: expected a trade id, found {trade_id}")
+    symbol = Symbol(name_at(event, "s"))
     shown_as, placed_as = text_at(event, "c", empty=True), event.get("C")
     fee = decimal_at(event, "n")
     return TradeShown(
-        symbol=Symbol(text_at(event, "s")),
-        trade_id=TradeId(trade_id),
+        symbol=symbol,
+        trade_id=_trade_id_at(event, "t"),
         venue_order_id=VenueOrderId(str(integer_at(event, "i"))),
         order=placed_as if isinstance(placed_as, str) and placed_as else (shown_as or None),
         side=side_at(event, "S"),
         price=Price(decimal_at(event, "L")),
         quantity=Quantity(quantity),
         fee=Money(fee),
-        fee_asset=Asset(text_at(event, "N")) if fee else Asset(event.get("N") or ""),
+        fee_asset=_fee_asset_at(event, "N", fee, symbol),
         maker=flag_at(event, "m"),
         venue_at=time_of(integer_at(event, "T"), "T"),
     )
@@ -341,7 +362,7 @@ def order(value: object) -> OrderShown:
     data = mapping(value, "order")
     shown_as = text_at(data, "clientOrderId", empty=True)
     return OrderShown(
-        symbol=Symbol(text_at(data, "symbol")),
+        symbol=Symbol(name_at(data, "symbol")),
         venue_order_id=VenueOrderId(str(integer_at(data, "orderId"))),
         shown_as=shown_as,
         placed_as=shown_as,
@@ -365,16 +386,17 @@ def trades(value: object) -> tuple[TradeShown, ...]:
 
 
 def _trade(data: Mapping[str, Any]) -> TradeShown:
+    symbol, fee = Symbol(name_at(data, "symbol")), decimal_at(data, "commission")
     return TradeShown(
-        symbol=Symbol(text_at(data, "symbol")),
-        trade_id=TradeId(integer_at(data, "id")),
+        symbol=symbol,
+        trade_id=_trade_id_at(data, "id"),
         venue_order_id=VenueOrderId(str(integer_at(data, "orderId"))),
         order=None,
         side=Side.BUY if flag_at(data, "isBuyer") else Side.SELL,
         price=Price(decimal_at(data, "price")),
         quantity=Quantity(decimal_at(data, "qty")),
-        fee=Money(decimal_at(data, "commission")),
-        fee_asset=Asset(text_at(data, "commissionAsset")),
+        fee=Money(fee),
+        fee_asset=_fee_asset_at(data, "commissionAsset", fee, symbol),
         maker=flag_at(data, "isMaker"),
         venue_at=time_of(integer_at(data, "time"), "time"),
     )
@@ -399,7 +421,7 @@ def instruments(value: object) -> tuple[InstrumentShown, ...]:
 
 
 def _instrument(data: Mapping[str, Any]) -> InstrumentShown:
-    symbol = text_at(data, "symbol")
+    symbol = name_at(data, "symbol")
     filters = {
         text_at(item, "filterType"): item
         for item in (mapping(f, "filters") for f in sequence(data.get("filters"), "filters"))
@@ -410,8 +432,8 @@ def _instrument(data: Mapping[str, Any]) -> InstrumentShown:
         raise ParseFault(f"{symbol}: expected PRICE_FILTER, LOT_SIZE and NOTIONAL, found {sorted(filters)!r:.120}")
     shown = InstrumentShown(
         symbol=Symbol(symbol),
-        base=Asset(text_at(data, "baseAsset")),
-        quote=Asset(text_at(data, "quoteAsset")),
+        base=Asset(name_at(data, "baseAsset")),
+        quote=Asset(name_at(data, "quoteAsset")),
         tick=Price(_plain(decimal_at(price, "tickSize"))),
         step=Quantity(_plain(decimal_at(lot, "stepSize"))),
         min_quantity=Quantity(_plain(decimal_at(lot, "minQty"))),

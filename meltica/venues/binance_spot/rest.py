@@ -32,6 +32,7 @@ TRADES_PAGE = 1000
 LONGEST_WAIT = 60.0  # seconds that a read waits for the rate limit or the clock before it fails
 POLL = 0.02  # seconds between looks at a clock that is not known yet
 SLOW_DOWN = Nanos(5 * SECOND)  # the pause after a 429 or 418 that names none
+COUNTERS = {"X-MBX-USED-WEIGHT": "REQUEST_WEIGHT", "X-MBX-ORDER-COUNT": "ORDERS"}
 
 
 class ReadFault(Exception):
@@ -229,14 +230,18 @@ class Rest:
         wall = self._wall()
         for name, value in response.headers.items():
             kind, _, interval = name.upper().rpartition("-")
-            if value.isdigit() and kind == "X-MBX-USED-WEIGHT":
-                self._budget.note_used("REQUEST_WEIGHT", interval, int(value), wall)
-            elif value.isdigit() and kind == "X-MBX-ORDER-COUNT":
-                self._budget.note_used("ORDERS", interval, int(value), wall)
+            counter = COUNTERS.get(kind)
+            if counter is not None and _counts(value):
+                self._budget.note_used(counter, interval, int(value), wall)
         if response.status_code in (418, 429):
             after = response.headers.get("Retry-After", "")
-            pause = int(after) * SECOND if after.isdigit() and len(after) < 8 else SLOW_DOWN
+            pause = int(after) * SECOND if _counts(after) else SLOW_DOWN
             self._budget.slow_down(Nanos(wall + pause), banned=response.status_code == 418)
+
+
+def _counts(text: str) -> bool:
+    """Whether a header's text is a number that may be meant; other scripts' digits, or thousands of them, are not."""
+    return text.isascii() and text.isdigit() and len(text) < 8
 
 
 def _undated(read: Read, **found: Any) -> ReadDone:

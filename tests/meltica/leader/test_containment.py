@@ -10,11 +10,11 @@ import pytest
 from attrs import evolve
 
 from meltica.core import commands as c
-from meltica.core.values import ClientOrderId, Epoch, Nanos, NodeName, Price, Quantity, Side, StrategyId
+from meltica.core.values import Asset, ClientOrderId, Epoch, Nanos, NodeName, Price, Quantity, Side, StrategyId
 from meltica.leader.ports import Order, Promote, Refused, StrategySpec
 from meltica.leader.reads import IN_FLIGHT, Question, Reads
 from meltica.strategies.base import Context, Handle, HandleState, Strategy
-from meltica.venues.base import PublicTrade, ReadFailed, ReadKind
+from meltica.venues.base import PublicTrade, ReadFailed, ReadKind, Report
 from tests.meltica.leader.world import (
     CONFIGURED,
     MS,
@@ -317,3 +317,24 @@ def test_a_question_that_waits_is_not_asked_twice_and_the_rest_goes_before_singl
     assert reads.answered(ReadFailed(node.port.reads[-1], "503")) == balances
     assert not reads.pending(balances)
     assert node.port.reads[-1].kind is ReadKind.ORDER
+
+
+# --- what a venue says ------------------------------------------------------------------------------------
+
+
+def test_a_report_that_the_log_cannot_carry_is_dropped_with_an_alert_and_found_again_by_reads() -> None:
+    world = World(Idle)
+    node = world.start()
+    world.act("n1", Order(submit(price="59999")))
+    world.run(50 * MS)
+    world.exchange.report = False
+    (shown,) = world.exchange.open()
+    trade = world.exchange.fill(shown.venue_order_id, tell=False)
+    filled = world.exchange.orders[shown.venue_order_id].shown
+    node.leader.on_report(VENUE, Report(filled, evolve(trade, fee_asset=Asset("")), world.now))
+    (text,) = alerts(node, "EvidenceDropped")
+    assert text.startswith("FillSeen: fill_seen: fee_asset: expected 1 to 64")
+    world.run(5 * S)
+    (order,) = node.state.orders.values()
+    assert order.filled == order.quantity, "a read of trades brought it"
+    assert node.leader.status().active

@@ -13,7 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meltica.core.values import Nanos, Quantity, Side, VenueOrderId
+from meltica.core.codec import encode_command
+from meltica.core.commands import OrderUpdated
+from meltica.core.values import Account, Epoch, Nanos, Quantity, Side, Venue, VenueOrderId
+from meltica.leader.reconcile import Stamp, fill
 from meltica.venues.base import Accepted, BalanceReport, PublicTrade, Refused, Report, Unknown
 from meltica.venues.binance_spot import parse
 from meltica.venues.binance_spot.errors import ACCESS, REFUSED, UNKNOWN, outcome
@@ -51,6 +54,11 @@ REPORT: dict[str, Any] = {
     "i": 4293153, "l": "0.00000000", "z": "0.00000000", "L": "0.00000000", "n": "0", "N": None,
     "T": 1499405658657, "t": -1, "m": False,
 }  # fmt: skip
+TRADE: dict[str, Any] = {
+    "symbol": "ETHBTC", "id": 5, "orderId": 1, "price": "1", "qty": "1", "commission": "0.1",
+    "commissionAsset": "BNB", "time": 1499865549590, "isBuyer": True, "isMaker": False,
+}  # fmt: skip
+STAMP = Stamp(Epoch(1), Nanos(1), Venue("v"), Account("a"))
 
 
 def report(**changes: object) -> Report:
@@ -85,6 +93,18 @@ def test_a_fill_carries_its_trade() -> None:
 
 def test_a_trade_of_nothing_is_no_trade() -> None:
     assert report(x="TRADE", l="0.00000000", t=12).trade is None
+
+
+@pytest.mark.parametrize("missing", [None, ""])
+def test_no_fee_in_no_asset_is_a_trade_that_the_log_can_carry(missing: str | None) -> None:
+    found = report(x="TRADE", X="FILLED", l="1", z="1", L="1", n="0", N=missing, t=1).trade
+    assert found is not None
+    assert (found.fee, found.fee_asset) == (0, "ETHBTC")
+    assert encode_command(fill(found, None, STAMP, "stream"))
+    (read,) = parse.trades([{**TRADE, "commission": "0.0000", "commissionAsset": missing}])
+    assert encode_command(fill(read, None, STAMP, "read"))
+    with pytest.raises(ParseFault, match="commissionAsset"):
+        parse.trades([{**TRADE, "commission": "0.1", "commissionAsset": missing}])
 
 
 def test_microseconds_are_told_by_their_size() -> None:
@@ -299,6 +319,35 @@ def test_a_report_with_one_wrong_field_is_parsed_or_at_fault(key: str, value: ob
         parse.user_event(full, NOW)
     except ParseFault:
         return
+
+
+HOSTILE = JSON | st.integers(2**62, 2**65) | st.sampled_from(["/", "a/b", "x" * 65, "\n", "\udcff", "9" * 19, "1e5"])
+
+
+@given(key=st.sampled_from(sorted(REPORT)), value=HOSTILE)
+@settings(deadline=None, max_examples=300)
+def test_what_is_parsed_of_a_report_the_log_can_carry(key: str, value: object) -> None:
+    full = {**REPORT, "x": "TRADE", "l": "1", "t": 5, "L": "2", key: value}
+    try:
+        found = parse.user_event(full, NOW)
+    except ParseFault:
+        return
+    if isinstance(found, Report):
+        order = found.order
+        shown = (order.symbol, order.venue_order_id, None, order.shown_as[:4096], order.status, order.executed)
+        assert encode_command(OrderUpdated(Epoch(1), Nanos(1), Venue("v"), Account("a"), *shown))
+        if found.trade is not None:
+            assert encode_command(fill(found.trade, None, STAMP, "stream"))
+
+
+@given(key=st.sampled_from(sorted(TRADE)), value=HOSTILE)
+@settings(deadline=None, max_examples=200)
+def test_what_is_parsed_of_a_trade_the_log_can_carry(key: str, value: object) -> None:
+    try:
+        found = parse.trades([{**TRADE, key: value}])
+    except ParseFault:
+        return
+    assert encode_command(fill(found[0], None, STAMP, "read"))
 
 
 @given(key=st.sampled_from(["id", "status", "result", "error", "rateLimits"]), value=JSON)

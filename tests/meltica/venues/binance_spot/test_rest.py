@@ -74,6 +74,16 @@ async def test_no_failure_is_an_absence() -> None:
         assert isinstance(found, ReadFailed)
 
 
+async def test_headers_that_are_no_numbers_end_no_read() -> None:
+    for text in ("\u00b2", "9" * 5_000, "x", ""):
+        headers = {"X-MBX-USED-WEIGHT-1M": text, "X-MBX-ORDER-COUNT-10S": text, "Retry-After": text}
+        given = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        for status in (200, 429):
+            rest, _ = a_rest(lambda _, s=status, h=given: httpx.Response(s, headers=h, json=[]))  # type: ignore[misc] # bound now
+            found = await rest.read(Read(1, ReadKind.OPEN_ORDERS))
+            assert isinstance(found, ReadDone if status == 200 else ReadFailed)
+
+
 async def test_a_429_is_heeded() -> None:
     rest, budget = a_rest(lambda _: httpx.Response(429, headers={"Retry-After": "3"}, json={"code": -1003, "msg": "x"}))
     assert isinstance(await rest.read(Read(1, ReadKind.BALANCES)), ReadFailed)
