@@ -5,10 +5,11 @@ Only the way of a command to its room may live here: decoding, the epoch, the lo
 and the entry; what it cannot explain is a fault of the program and raises, and then the node stops.
 
 The log's clock.  A command's `at` moves it forward, never back.  It may not run more than `LEAP` ahead of the clock:
-a leader in the middle of its epoch is never silent for so long, so such a time is wrong, and would outlive its
-leader in the clock for ever.  `EpochStarted` and `AuthorityTaken` may pass a longer silence, `STANDSTILL`: a cluster
-that was switched off, or that waited for a promote, starts again.  Their times are a new leader's, who compares its
-wall clock with the venues' before it takes authority (design.md, section 4).
+a leader in the middle of its epoch is never silent for so long (with nothing else to say it tells the time, by
+`ClockTold`), so such a time is wrong, and would outlive its leader in the clock for ever.  `EpochStarted` alone may
+pass a longer silence, `STANDSTILL`: a cluster that was switched off starts again.  The core can't tell such a leap
+from a wrong clock; the leader can, and compares its wall clock with the venues' before it proposes that command
+(design.md, section 4; `meltica/leader/fitness.py`).
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ from meltica.core.state import State
 from meltica.core.turn import Turn
 from meltica.core.values import Epoch, Index, Nanos
 
-LEAP: Final = 24 * 3600 * 1_000_000_000
-STANDSTILL: Final = 366 * LEAP
-LATEST: Final = 8_000_000_000 * 1_000_000_000  # in the year 2223; times fit 63 bits
+SECOND: Final = 1_000_000_000
+LEAP: Final = 300 * SECOND
+STANDSTILL: Final = 366 * 24 * 3600 * SECOND
+LATEST: Final = 8_000_000_000 * SECOND  # in the year 2223; times fit 63 bits
 GARBAGE: Final = "garbage"
 
 Room = Callable[[Turn, Any], Rejection | None]
@@ -69,6 +71,7 @@ ROOMS: Final[dict[type, Room]] = {
     words.Checkpoint: apply_strategies.checkpoint,
     words.StrategyStopped: apply_strategies.strategy_stopped,
     words.StrategyStarted: apply_strategies.strategy_started,
+    words.ClockTold: apply_authority.clock_told,
 }
 
 
@@ -154,8 +157,7 @@ def _epoch_refused(turn: Turn, command: words.Command) -> Rejection | None:
 
 
 def _clock_refused(state: State, command: words.Command) -> Rejection | None:
-    far = isinstance(command, (words.EpochStarted, words.AuthorityTaken))
-    leap = STANDSTILL if far else LEAP
+    leap = STANDSTILL if isinstance(command, words.EpochStarted) else LEAP
     latest = LATEST if state.clock == 0 else min(LATEST, state.clock + leap)
     if command.at <= latest:
         return None

@@ -1,8 +1,8 @@
 """Authority: epochs start, authority is taken and released (design.md, section 5).
 
-Only the application of those three commands may live here.  Effects are ordered by the current epoch alone, in
-entries of its own term, after it was taken and before it is released; the windows of a venue are fixed for a whole
-epoch, so that a successor waits with the window that the older epoch had.
+Only the application of those three commands, and of a leader's bare time, may live here.  Effects are ordered by the
+current epoch alone, in entries of its own term, after it was taken and before it is released; the windows of a venue
+are fixed for a whole epoch, so that a successor waits with the window that the older epoch had.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import evolve
 
-from meltica.core.commands import AuthorityReleased, AuthorityTaken, EpochStarted
+from meltica.core.commands import AuthorityReleased, AuthorityTaken, ClockTold, EpochStarted
 from meltica.core.events import AuthorityEvent, OrderEventKind, Rejection
 from meltica.core.halting import add_halt
 from meltica.core.moves import tell
@@ -95,6 +95,11 @@ def authority_released(turn: Turn, command: AuthorityReleased) -> Rejection | No
     state.put_epoch(evolve(epoch, released_index=turn.index, released_to=command.to))
     turn.emit(AuthorityEvent("released", epoch.epoch, epoch.node, epoch.cancels_only))
     doubt_all(turn, "released without an answer")
+    return None
+
+
+def clock_told(turn: Turn, command: ClockTold) -> Rejection | None:  # noqa: ARG001 - the caller has moved the clock
+    """Nothing happened but time."""
     return None
 
 

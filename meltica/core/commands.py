@@ -403,6 +403,14 @@ class ModeSet:
     by: By
 
 
+@frozen
+class ClockTold:
+    """Nothing but the time: a leader with nothing else to say keeps the log's clock near its own."""
+
+    epoch: Epoch
+    at: Nanos
+
+
 # --- strategies -------------------------------------------------------------------------------------------
 
 
@@ -460,6 +468,7 @@ KINDS: Final[dict[str, type]] = {
     "resume": Resume,
     "kill": Kill,
     "mode_set": ModeSet,
+    "clock_told": ClockTold,
     "checkpoint": Checkpoint,
     "strategy_stopped": StrategyStopped,
     "strategy_started": StrategyStarted,
@@ -489,6 +498,7 @@ Command = (
     | Resume
     | Kill
     | ModeSet
+    | ClockTold
     | Checkpoint
     | StrategyStopped
     | StrategyStarted

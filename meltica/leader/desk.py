@@ -64,6 +64,7 @@ class Desk:
         self.gate = Gate()
         self.sends = Sends(born=mono())
         self.started = False  # EpochStarted of the term that this node leads in is applied
+        self._anchor: Nanos | None = None  # wall minus mono when this epoch began
         self._next = 0
         self._outstanding: dict[int, Outstanding] = {}
         self._again: list[Again] = []
@@ -76,8 +77,8 @@ class Desk:
 
     @property
     def at(self) -> Nanos:
-        """What a command proposed now carries as its time."""
-        return self.wall()
+        """What a command proposed now carries as its time: a wall clock that is set meanwhile does not move it."""
+        return self.wall() if self._anchor is None else Nanos(self._anchor + self.mono())
 
     @property
     def can_propose(self) -> bool:
@@ -136,8 +137,18 @@ class Desk:
         for each in due:
             self.evidence(each.command)
 
+    def lead(self, term: Epoch) -> None:
+        """This node leads in `term` from here on."""
+        self.gate.leading = term
+        self.take_time()
+
+    def take_time(self) -> None:
+        """Stamp by the wall clock as it is now, and by the monotonic clock from here on; for a new epoch only."""
+        self._anchor = Nanos(self.wall() - self.mono())
+
     def lost_lead(self) -> None:
         """This node leads no more: what it meant to propose again is for the successor to find out."""
+        self._anchor = None
         self._again.clear()
         self._outstanding.clear()
         self.started = False

@@ -1,13 +1,19 @@
 """Fitness: whether a node could take over, or should rather not trade on.
 
-Pure; only that judgement on a venue's health may live here.
+Only that judgement, on the venues' health and the clocks, may live here; it changes nothing.
 """
 
 from __future__ import annotations
 
+from attrs import frozen
+
+from meltica.core.apply import LEAP
 from meltica.core.values import Nanos
+from meltica.leader.desk import Desk
 from meltica.leader.settings import LeaderSettings
-from meltica.venues.base import Health
+from meltica.venues.base import Capabilities, Health
+
+MS = 1_000_000
 
 
 def why_unfit(health: Health, settings: LeaderSettings, now: Nanos) -> str:
@@ -18,10 +24,65 @@ def why_unfit(health: Health, settings: LeaderSettings, now: Nanos) -> str:
         return "no order connection"
     if not health.user_stream:
         return "no user stream"
-    if health.clock_at is None or health.clock_offset is None or now - health.clock_at > settings.clock_age:
+    if health.clock_offset is None or not _fresh(health, settings, now):
         return "no fresh estimate of its clock"
     if abs(health.clock_offset) > settings.wall_off:
-        return f"this node's wall clock is {health.clock_offset // 1_000_000} ms away from it"
+        return f"this node's wall clock is {health.clock_offset // MS} ms away from it"
     if health.signed_read_at is None or now - health.signed_read_at > settings.signed_read_age:
         return "no signed read succeeded lately"
     return ""
+
+
+def _fresh(health: Health, settings: LeaderSettings, now: Nanos) -> bool:
+    return health.clock_at is not None and now - health.clock_at <= settings.clock_age
+
+
+@frozen
+class TimeFault:
+    """Why what this node would stamp must not enter the log."""
+
+    why: str
+    contradicted: bool  # a venue's clock says so; else no venue's clock is known
+
+
+def time_fault(desk: Desk, now: Nanos) -> TimeFault | None:
+    """Whether the time that this node stamps can be trusted: the log's clock never goes back.
+
+    One venue that agrees is enough: then another one's clock is wrong, not this one.  Where no venue's clock is known
+    (all out of reach, or this process has just begun) a new epoch may go on from the log's clock, which a wrong
+    clock can move by `LEAP` only, but it may not leap.
+    """
+    ahead = desk.at - desk.wall()
+    healths = {venue: port.health() for venue, port in desk.venues.items()}
+    known = {
+        venue: health.clock_offset - ahead
+        for venue, health in healths.items()
+        if health.clock_offset is not None and _fresh(health, desk.settings, now)
+    }
+    if any(abs(off) <= desk.settings.wall_off for off in known.values()):
+        return None
+    if known:
+        venue, off = min(known.items(), key=lambda item: abs(item[1]))
+        return TimeFault(f"this node's clock is {abs(off) // MS} ms {_way(off)} of that of {venue}", contradicted=True)
+    if not (desk.venues or desk.settings.symbols):
+        return None
+    if desk.state.clock > 0 and desk.at - desk.state.clock <= LEAP:
+        return None
+    why = "no venue's clock is known yet, and this node's alone may not begin an epoch so far from the log's"
+    return TimeFault(why, contradicted=False)
+
+
+def _way(off: int) -> str:
+    return "behind" if off > 0 else "ahead"
+
+
+def window_fault(window: Nanos, capabilities: Capabilities, health: Health, settings: LeaderSettings) -> str:
+    """Why nothing sent within `window` would reach the venue in time, or "" (design.md 5)."""
+    if not capabilities.has_deadline:
+        return ""
+    if health.clock_uncertainty is None:
+        return "its clock is not known"
+    least = capabilities.deadline_floor + 2 * health.clock_uncertainty + settings.commit + settings.transit
+    if window > least:
+        return ""
+    return f"the window is too small: {window} ns, and its deadline, commit and transit need more than {least} ns"

@@ -19,7 +19,7 @@ from meltica.leader import authority
 from meltica.leader.desk import Desk
 from meltica.leader.dispatch import Dispatch, Landed
 from meltica.leader.dropcopy import DropCopy
-from meltica.leader.fitness import why_unfit
+from meltica.leader.fitness import why_unfit, window_fault
 from meltica.leader.handover import Handover, OnResult, Step
 from meltica.leader.host import Host
 from meltica.leader.intake import Intake
@@ -42,6 +42,7 @@ from meltica.leader.reconciler import Reconciler
 from meltica.leader.settings import LeaderSettings
 from meltica.leader.status import LeaderStatus, Phase
 from meltica.leader.takeover import Takeover
+from meltica.leader.tenure import Tenure
 from meltica.leader.upkeep import Upkeep
 from meltica.leader.watchdog import Watchdog
 from meltica.venues.base import (
@@ -92,6 +93,7 @@ class Leader:
         self._upkeep = Upkeep(desk, self._host.market, self._dispatch.has, self._recon.want, self._host.known())
         self._mandate = Mandate(desk)
         self._handover = Handover(desk, self._dispatch)
+        self._tenure = Tenure(desk, lambda to, why: self._hand_over(to, why, _unheard))
         desk.on_quiet = lambda: self._handover.work(desk.mono())
         self._intake = Intake(desk, self._host.market, self._why_no_submit)
         self._dropcopy = DropCopy(settings.drop_copy_after)
@@ -122,7 +124,7 @@ class Leader:
         if desk.gate.leading is not None and (not leads or desk.gate.leading != term):
             self._stepped_down()
         if leads and desk.gate.leading is None:
-            desk.gate.leading = term
+            desk.lead(term)
             self._takeover.elected(change.reason)
         elif not leads and self._leader is None:
             self._takeover.missed(desk.mono())
@@ -140,6 +142,7 @@ class Leader:
         self._host.stop("this node leads no more")
         self._start_due = False
         self._takeover.lost_lead()
+        self._tenure.lost_lead()
         self._recon.lost_lead()
         self._handover.lost_lead(self._leader)
         self._lost_since = None
@@ -341,6 +344,8 @@ class Leader:
         self._majority(now)
         self._mandate.work(now)
         self._lost_venue(now)
+        if desk.gate.leading is not None and not self._handover.running:
+            self._tenure.work(now, self._takeover.held_up)
         for venue, symbol, trade in self._dropcopy.unlogged(desk.state, now):
             desk.observer.alert("FillMissing", f"trade {trade} of {symbol} at {venue} is not in the log")
         self._watchdog.leave(desk.mono(), desk.venues.values())
@@ -468,7 +473,10 @@ class Leader:
         if stalled:
             return f"replication: {stalled}"
         for venue, port in desk.venues.items():
-            why = why_unfit(port.health(), desk.settings, desk.mono())
+            health, policy = port.health(), desk.state.venues.get(venue)
+            why = why_unfit(health, desk.settings, desk.mono())
+            if not why and policy is not None:
+                why = window_fault(policy.window, port.capabilities, health, desk.settings)
             if why:
                 return f"{venue}: {why}"
         return ""

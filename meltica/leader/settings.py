@@ -30,6 +30,13 @@ class LeaderSettings:
     clock_age: Nanos = Nanos(5 * S)  # an older estimate of the venue's clock sends nothing (design.md 5)
     wall_off: Nanos = Nanos(1 * S)  # a node whose wall clock is further from the venue's is not promotable
     signed_read_age: Nanos = Nanos(150 * S)
+    # What a window must have room for, beside the venue's shortest deadline and its clock's uncertainty (design.md 5).
+    commit: Nanos = Nanos(20 * MS)
+    transit: Nanos = Nanos(20 * MS)
+    # A leader that should not lead: its clock is wrong, or it is held up before authority.
+    unfit_after: Nanos = Nanos(3 * S)  # before it hands the lead on; a clock known to be wrong waits for nothing
+    unfit_again: Nanos = Nanos(2 * S)  # between two hand-overs to a standby that says it is ready
+    unfit_pause: Nanos = Nanos(30 * S)  # between two times that it steps down without one
     # Reconciliation (design.md 7).
     open_orders_every: Nanos = Nanos(10 * S)
     trades_every: Nanos = Nanos(60 * S)

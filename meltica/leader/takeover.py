@@ -14,6 +14,7 @@ from meltica.core.records import EpochRecord
 from meltica.core.values import Epoch, Mode, Nanos
 from meltica.leader import authority
 from meltica.leader.desk import Desk, describe, result_of
+from meltica.leader.fitness import time_fault, window_fault
 from meltica.leader.reconciler import Reconciler
 from meltica.leader.status import Phase
 
@@ -34,7 +35,8 @@ class Takeover:
         self._wait_over = Nanos(0)
         self._ready_marked = False
         self._worked_at = Nanos(0)
-        self.held_up = ""  # why authority is not asked for though all else is done
+        self._waits = ""  # why nothing is proposed though all else is done
+        self._rejected = ""  # why apply refused what was proposed
         self.promoted = False  # in manual mode: an operator let this epoch take over
 
     # --- inputs -------------------------------------------------------------------------------------------
@@ -54,6 +56,7 @@ class Takeover:
         self.marks = {"detected": self.marks.get("detected", now), "elected": now}
         self.phase = Phase.ELECTED
         self.promoted = False
+        self._waits = self._rejected = ""
         self._reason = reason
         self._start()
 
@@ -61,19 +64,31 @@ class Takeover:
         """Whatever was under way ends here."""
         self.phase = Phase.STANDBY
         self.marks = {}
-        self.held_up = ""
+        self._waits = self._rejected = ""
         self._retry_at = None
 
     def _start(self) -> None:
+        """Propose the epoch, unless this node's time must not enter the log: then a later pass tries again."""
         desk = self._desk
+        desk.take_time()
+        fault = time_fault(desk, desk.mono())
+        self._waits = "" if fault is None else fault.why
+        if fault is not None:
+            self._retry_at = None
+            return
         self._retry_at = Nanos(desk.mono() + RETRY)
-        desk.propose(EpochStarted(desk.epoch, desk.at, desk.node, self._reason, desk.settings.build))
+        epoch = desk.epoch
+        desk.propose(
+            EpochStarted(epoch, desk.at, desk.node, self._reason, desk.settings.build),
+            lambda outcome: self._outcome(epoch, "EpochRejected", outcome),
+        )
 
     def started(self) -> None:
         """EpochStarted is applied: every older entry is too, so all that older epochs ordered is known."""
         desk = self._desk
         self.phase = Phase.RECONCILING
         self._retry_at = None
+        self._waits = self._rejected = ""
         self._ready_marked = False
         self.marks["epoch_committed"] = desk.mono()
         desk.started = True
@@ -91,6 +106,7 @@ class Takeover:
     def taken(self, record: EpochRecord) -> None:
         """AuthorityTaken is applied, in this node's own term."""
         self._retry_at = None
+        self._waits = self._rejected = ""
         if record.cancels_only:
             self.phase = Phase.WAITING_PROMOTE
             return
@@ -110,6 +126,8 @@ class Takeover:
         self._worked_at = now
         if self._retry_at is not None and now >= self._retry_at:
             self._again(now)
+        elif self.phase is Phase.ELECTED and self._retry_at is None:
+            self._start()
         if self.phase is Phase.RECONCILING:
             self._reconciling(now)
         elif self.phase is Phase.WAITING_PROMOTE and (self.promoted or not self._manual()):
@@ -129,10 +147,10 @@ class Takeover:
             self.marks["reconciled"] = now
         if not ready or now < self._wait_over:
             return
-        unfit = self.unfit()
-        if unfit and not self.held_up:
+        unfit = self.unfit(now)
+        if unfit and not self._waits:
             self._desk.observer.alert("TakeoverHeldUp", unfit)
-        self.held_up = unfit
+        self._waits = unfit
         if unfit:
             return
         self._take(cancels_only=self._manual() and not self.promoted)
@@ -151,8 +169,12 @@ class Takeover:
         begun = self.marks.get("epoch_committed", Nanos(0))
         return Nanos(max(begun, self._wait_over) + self._desk.settings.takeover_patience)
 
-    def unfit(self) -> str:
-        """Why authority would be refused or useless: the epoch's windows must be in the log, and long enough."""
+    def unfit(self, now: Nanos) -> str:
+        """Why authority would be refused or useless: the epoch's windows must be in the log, and long enough.
+
+        A venue whose clock is not known by the end of the patience holds the others up no more: nothing can be sent
+        there without that clock.
+        """
         desk = self._desk
         record = desk.state.epoch
         if record is None or record.epoch != desk.epoch:
@@ -161,9 +183,10 @@ class Takeover:
             window = record.windows.get(venue)
             if window is None:
                 return f"the epoch has no window for {venue}"
-            floor = port.capabilities.deadline_floor + 2 * (port.health().clock_uncertainty or 0)
-            if port.capabilities.has_deadline and window <= floor:
-                return f"the window of {venue} is too small: {window} ns, and its deadline needs more than {floor} ns"
+            health = port.health()
+            fault = window_fault(window, port.capabilities, health, desk.settings)
+            if fault and (health.clock_uncertainty is not None or now < self._patience_ends()):
+                return f"{venue}: {fault}"
         return ""
 
     def _manual(self) -> bool:
@@ -174,14 +197,25 @@ class Takeover:
         epoch = desk.epoch
         self.phase = Phase.TAKING
         self._retry_at = Nanos(desk.mono() + RETRY)
-        desk.propose(AuthorityTaken(epoch, desk.at, cancels_only), lambda outcome: self._outcome(epoch, outcome))
+        desk.propose(
+            AuthorityTaken(epoch, desk.at, cancels_only),
+            lambda outcome: self._outcome(epoch, "AuthorityRejected", outcome),
+        )
 
-    def _outcome(self, epoch: Epoch, outcome: Outcome) -> None:
+    def _outcome(self, epoch: Epoch, alert: str, outcome: Outcome) -> None:
         result = result_of(outcome)
-        if result is not None and result.rejection is not None and self._desk.epoch == epoch:
-            self._desk.observer.alert("AuthorityRejected", describe(outcome))
+        if result is None or result.rejection is None or self._desk.epoch != epoch:
+            return
+        if not self._rejected:
+            self._desk.observer.alert(alert, describe(outcome))
+        self._rejected = describe(outcome)
 
     # --- views --------------------------------------------------------------------------------------------
+
+    @property
+    def held_up(self) -> str:
+        """Why the takeover does not go on though all else is done, or ""."""
+        return self._waits or self._rejected
 
     @property
     def wait_over(self) -> Nanos:

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import evolve
 
 from meltica.core import commands as c
-from meltica.core.apply import apply_entry
+from meltica.core.apply import LEAP, apply_entry
 from meltica.core.codec import encode_command
 from meltica.core.events import CommandResult
 from meltica.core.orders import Order
@@ -111,6 +111,14 @@ class Hand:
         assert (result.rejection.code, result.rejection.limit) == (code, limit), result.rejection
         assert result.effects == ()
         return result
+
+    def wait(self, duration: int) -> None:
+        """Time passes; the leader has nothing to say but the time."""
+        until = self.now + duration
+        while until - self.now > LEAP // 2:
+            self.now += LEAP // 2 - 1_000_000
+            self.ok(c.ClockTold(Epoch(0), Nanos(0)))
+        self.now = until
 
     def start(self, reason: str = "election", node: str = "n1") -> CommandResult:
         self.epoch = Epoch(self.epoch + 1)

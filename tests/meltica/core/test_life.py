@@ -88,7 +88,7 @@ def test_doubt_is_left_only_on_evidence() -> None:
     order = doubtful(hand)
     assert (order.state, order.asked) == (S.INTENT_ACCEPTED, Asked.SUBMIT_IN_DOUBT)
     hand.start()
-    hand.now += ORDERS_KEPT * 2
+    hand.wait(ORDERS_KEPT * 2)
     hand.take()
     assert hand.order(order).asked is Asked.SUBMIT_IN_DOUBT, "neither time nor a failover resolves it"
     hand.ok(updated(order, "open"))
@@ -385,7 +385,7 @@ def test_old_closed_orders_are_forgotten_but_not_while_a_fill_is_owed() -> None:
     plain, owed, resting = (hand.accept(hand.buy()) for _ in range(3))
     hand.ok(updated(plain, "cancelled"))
     hand.ok(updated(owed, "cancelled", "0.02"))
-    hand.now += ORDERS_KEPT + 1
+    hand.wait(ORDERS_KEPT + 1)
     hand.ok(c.Reduce(*ZERO, "tick"))
     assert sorted(hand.state.orders) == sorted([owed.id, resting.id])
     hand.fill(owed, "0.02")

@@ -164,7 +164,7 @@ class Day:
         self.tell(c.Resume(Epoch(0), Nanos(0), causes, index, by(f"r{self.state.index}")))
 
     def do_wait(self, move: Move) -> None:
-        self.hand.now += (move.size * move.size * SECOND // 10) * (400 if move.pick == 0 else 1)
+        self.hand.wait((move.size * move.size * SECOND // 10) * (400 if move.pick == 0 else 1))
         self.tell(c.ModeSet(Epoch(0), Nanos(0), self.state.mode, by(f"w{self.state.index}")))
 
     def do_limits(self, move: Move) -> None:

@@ -332,6 +332,7 @@ class Port:
         self.written_at_index: dict[ClientOrderId, int] = {}
         self.offset = Nanos(0)
         self.clock_at: Nanos | None = None
+        self.clock_known = True
 
     def send(self, effect: Effect, send_by: Nanos, may_send: Callable[[], bool]) -> None:
         def write() -> None:
@@ -363,7 +364,9 @@ class Port:
     def health(self) -> Health:
         now = self.world.now
         at = now if self.clock_at is None else self.clock_at
-        return Health(self.connected, self.connected, ((SYMBOL, now),), now, self.offset, Nanos(MS), at, now, None)
+        offset = Nanos(self.offset - self.node.wall_shift) if self.clock_known else None
+        unsure = Nanos(MS) if self.clock_known else None
+        return Health(self.connected, self.connected, ((SYMBOL, now),), now, offset, unsure, at, now, None)
 
     def answer(self, intent: ClientOrderId, answer: Any) -> None:
         self.node.call("on_answer", VENUE, intent, answer)
@@ -425,6 +428,7 @@ class Node:
         self.machine = Machine()
         self.notes = Notes()
         self.alive = True
+        self.wall_shift = 0  # of this node's wall clock alone: the venue's does not agree
         self.frozen = False
         self.cut = False
         self.queue: list[Callable[[], None]] = []
@@ -443,9 +447,12 @@ class Node:
             [self.port],
             self.specs,
             lambda: self.world.now,
-            self.world.wall,
+            self.wall,
             self.notes,
         )
+
+    def wall(self) -> Nanos:
+        return Nanos(self.world.wall() + self.wall_shift)
 
     @property
     def state(self) -> State:

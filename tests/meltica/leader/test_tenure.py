@@ -1,0 +1,237 @@
+"""Who should not lead: a wrong clock never enters the log, and a leader that is held up does not keep the lead."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from meltica.core import commands as c
+from meltica.core.apply import LEAP
+from meltica.core.values import Epoch, Nanos, NodeName
+from meltica.leader.ports import Done, Order
+from meltica.leader.status import Phase
+from meltica.venues.base import ReadKind
+from tests.meltica.leader.world import CONFIGURED, MS, POLICY, SETTINGS, VENUE, Idle, Node, S, World, by, submit
+
+DAY = 24 * 3600 * S
+
+
+def alerts(node: Node, name: str) -> list[str]:
+    return [text for alert, text in node.notes.alerts if alert == name]
+
+
+def epochs(world: World) -> int:
+    return world.proposed.count("EpochStarted")
+
+
+def live_on(world: World, duration: int) -> list[str]:
+    """Time passes; whoever steps down is followed by the next node.  Returns who led."""
+    led, names = [], list(world.nodes)
+    for _ in range(duration // (50 * MS)):
+        world.run(50 * MS)
+        if world.leader is None:
+            after = names[(names.index(led[-1]) + 1) % len(names)] if led else names[0]
+            led.append(after)
+            world.elect(after)
+    return led
+
+
+# --- wrong clocks -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shift", [300 * DAY, -300 * DAY, 2 * S])
+def test_a_winner_whose_clock_the_venue_contradicts_proposes_nothing_and_hands_the_lead_on(shift: int) -> None:
+    world = World()
+    world.start()
+    wrong, right = world.nodes["n2"], world.nodes["n3"]
+    wrong.wall_shift, wrong.cluster.ready = shift, NodeName("n3")
+    begun = epochs(world)
+    world.kill("n1")
+    world.elect("n2")
+    world.tick()
+    world.run(100 * MS)
+    assert world.leader is right
+    assert epochs(world) == begun + 1, "the one of n3"
+    assert right.state.epoch is not None
+    assert right.state.epoch.node == "n3"
+    assert abs(right.state.clock - world.wall()) < 1 * S
+    assert "clock" in alerts(wrong, "LeaderUnfit")[0]
+    world.run(1 * S)
+    assert right.leader.status().active
+
+
+def test_a_wrong_clock_without_a_ready_standby_steps_down_and_its_status_says_why() -> None:
+    world = World()
+    world.start()
+    wrong = world.nodes["n2"]
+    wrong.wall_shift = 300 * DAY
+    world.kill("n1")
+    world.elect("n2")
+    world.run(2 * S)
+    assert world.leader is wrong
+    assert wrong.leader.status().phase is Phase.ELECTED
+    assert "ahead" in wrong.leader.status().waiting
+    world.run(2 * S)
+    assert world.leader is None
+    assert len(wrong.cluster.stops) == 1
+
+
+def test_where_every_clock_is_wrong_alike_the_lead_does_not_go_round_for_ever() -> None:
+    world = World()
+    for node in world.nodes.values():
+        node.wall_shift = 300 * DAY
+    led = live_on(world, 120 * S)
+    assert len(led) <= 3 * 5, "each steps down once in thirty seconds"
+    assert epochs(world) == 0, "and all of them wait"
+    assert all(alerts(node, "LeaderUnfit") for node in world.nodes.values())
+
+
+def test_a_clock_that_is_set_right_lets_the_waiting_leader_go_on() -> None:
+    world = World(names=("n1",))
+    node = world.nodes["n1"]
+    node.wall_shift = 300 * DAY
+    world.elect("n1")
+    world.tick()
+    world.run(60 * S)
+    assert node.cluster.stops == [], "alone, there is nobody to step down for"
+    assert epochs(world) == 0
+    node.wall_shift = 0
+    world.run(1 * S)
+    world.tick()
+    world.run(1 * S)
+    assert node.leader.status().active
+
+
+def test_a_wall_clock_that_is_set_in_the_middle_of_an_epoch_does_not_move_the_logs_clock() -> None:
+    world = World()
+    node = world.start()
+    node.wall_shift = 300 * DAY
+    world.run(1 * S)
+    world.act("n1", Order(c.Reduce(Epoch(0), Nanos(0), "drill", by())))
+    world.run(1 * S)
+    assert "drill" in node.state.risk.reduces
+    assert abs(node.state.clock - world.wall()) < 3 * S
+
+
+def test_a_first_leader_waits_until_it_knows_a_venues_clock() -> None:
+    world = World()
+    for node in world.nodes.values():
+        node.port.clock_known = False
+    node = world.start()
+    world.run(1 * S)
+    assert epochs(world) == 0
+    node.port.clock_known = True
+    world.tick()
+    world.run(200 * MS)
+    assert node.leader.status().active
+
+
+def test_a_successor_that_hears_no_venue_goes_on_near_the_logs_clock_but_may_not_leap() -> None:
+    world = World()
+    world.start()
+    near, far = world.nodes["n2"], world.nodes["n3"]
+    near.port.clock_known = far.port.clock_known = False
+    world.kill("n1")
+    far.wall_shift = LEAP + 60 * S
+    world.elect("n3")
+    world.run(200 * MS)
+    assert epochs(world) == 1
+    world.elect("n2")
+    world.run(200 * MS)
+    assert epochs(world) == 2
+    assert near.state.epoch is not None
+    assert near.state.epoch.node == "n2"
+
+
+def test_a_leader_with_nothing_to_say_tells_the_time() -> None:
+    world = World(make=Idle)
+    node = world.start()
+    node.port.failing = set(ReadKind)
+    world.run(20 * 60 * S)
+    assert world.wall() - node.state.clock < LEAP // 2
+    assert world.leader is node
+    node.port.failing = set()
+    world.act("n1", Order(c.Reduce(Epoch(0), Nanos(0), "drill", by())))
+    world.run(100 * MS)
+    assert "drill" in node.state.risk.reduces
+
+
+def test_a_lone_node_that_stood_still_for_longer_than_a_leap_begins_a_new_epoch() -> None:
+    world = World(make=Idle, names=("n1",))
+    node = world.start()
+    world.now = Nanos(world.now + 2 * LEAP)
+    led = live_on(world, 2 * S)
+    assert led == ["n1"]
+    assert node.leader.status().active
+    assert world.wall() - node.state.clock < 5 * S
+    world.tick()
+    results = world.act("n1", Order(submit()))
+    world.run(10 * MS)
+    assert isinstance(results[0], Done)
+
+
+# --- held up ----------------------------------------------------------------------------------------
+
+
+def too_small(node: Node) -> None:
+    """This node measures a venue for which the window is too small."""
+    node.port.capabilities = evolve(node.port.capabilities, deadline_floor=Nanos(POLICY.window))
+
+
+def test_a_leader_that_is_held_up_hands_over_to_a_standby_that_is_fit() -> None:
+    world = World()
+    world.start()
+    held = world.nodes["n2"]
+    too_small(held)
+    held.cluster.ready = NodeName("n3")
+    world.kill("n1")
+    world.elect("n2")
+    world.run(2 * S)
+    assert world.leader is held
+    assert not held.leader.status().promotable
+    world.run(2 * S)
+    assert world.leader is world.nodes["n3"]
+    assert "window" in alerts(held, "LeaderUnfit")[0]
+    assert world.nodes["n3"].leader.status().active
+
+
+def test_where_all_are_held_up_alike_each_steps_down_once_in_a_while() -> None:
+    world = World()
+    for node in world.nodes.values():
+        too_small(node)
+    assert 3 <= len(live_on(world, 60 * S)) <= 9
+
+
+def test_an_epoch_that_apply_refuses_is_told_and_not_kept_for_ever() -> None:
+    world = World()
+    world.start()
+    world.wall_shift = 400 * DAY  # the venue's clock agrees: this is no node's fault
+    world.kill("n1")
+    world.elect("n2")
+    world.run(4 * S)
+    node = world.nodes["n2"]
+    assert "too far ahead" in alerts(node, "EpochRejected")[0]
+    assert len(node.cluster.stops) == 1
+
+
+@pytest.mark.parametrize(("window", "fit"), [(42, False), (43, True)])
+def test_a_window_has_room_for_the_clocks_uncertainty_the_commit_and_the_transit(window: int, *, fit: bool) -> None:
+    policy = evolve(POLICY, window=Nanos(window * MS))
+    world = World(settings=evolve(SETTINGS, configuration=evolve(CONFIGURED, venues=(policy,))))
+    node = world.start()
+    assert node.leader.status().active is fit
+    if not fit:
+        assert "42000000 ns" in node.leader.status().waiting
+
+
+def test_a_window_whose_clock_is_not_known_is_not_taken_for_long_enough() -> None:
+    world = World()
+    world.start()
+    node = world.nodes["n2"]
+    node.port.clock_known = False
+    world.kill("n1")
+    world.elect("n2")
+    world.run(500 * MS)
+    assert VENUE in node.leader.status().waiting
+    assert "clock is not known" in node.leader.status().waiting
+    assert not node.leader.status().active
