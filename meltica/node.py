@@ -111,14 +111,17 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
         raise
     board = PeerBoard(tuple(sorted(settings.others)))
     pump = Pump(
-        mono_now, wall_now, lambda reason: log.error("replication stopped: nothing more is sent", reason=reason)
+        mono_now,
+        wall_now,
+        lambda reason: log.error("replication stopped: nothing more is sent", reason=reason),
+        lambda where: log.critical("the leader failed: nothing more is sent", where=where),
     )
     cluster = ClusterNode(replica, store, transport, pump, clock=_mono, observer=reporter)
     leader = Leader(
         NodeName(name),
         leader_settings(settings),
         machine.state,
-        LeadersCluster(cluster, board),
+        LeadersCluster(cluster, board, pump),
         (),
         strategy_specs(settings),
         mono_now,

@@ -2,12 +2,18 @@
 
 Every input is handed on at once, on the same thread.  Nothing polls: between inputs one task sleeps until
 `Leader.next_wake()`.  That task also notices when the event loop stood still or the wall clock jumped.
+
+An exception that comes out of an input is a fault of this program: the leader's state is no longer to be trusted, so
+the gate is shut, one line says which input and where, and the exception ends the node.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 import trio
@@ -37,11 +43,13 @@ class LeadersCluster:
 
     node: ClusterNode
     board: PeerBoard
+    pump: Pump | None = None  # through which outcomes are heard, so that a fault in one is said like any other
 
     def propose(self, command: Command, on_outcome: Callable[[Outcome], None] | None) -> None:
         """Encode and propose."""
+        heard = on_outcome if on_outcome is None or self.pump is None else self.pump.hearing(on_outcome)
         try:
-            self.node.propose_nowait(encode_command(command), on_outcome)
+            self.node.propose_nowait(encode_command(command), heard)
         except Busy:
             if on_outcome is not None:
                 on_outcome(NotLeader(None))  # surely not appended: the leader asks again when it still wants it
@@ -73,7 +81,8 @@ class Pump:
 
     mono: Callable[[], Nanos]
     wall: Callable[[], Nanos]
-    on_fault: Callable[[str], None]
+    on_fault: Callable[[str], None]  # hears why replication ended
+    on_crash: Callable[[str], None] = lambda _where: None  # hears which input the leader failed in, and where
     watchers: list[Applied] = field(factory=list)
     role_watchers: list[Callable[[RoleChanged], None]] = field(factory=list)
     market_watchers: list[Callable[[Venue, MarketEvent], None]] = field(factory=list)
@@ -88,23 +97,50 @@ class Pump:
         """The leader that all this is for; before anything runs."""
         self._leader = leader
 
+    @contextmanager
+    def _input(self, name: str) -> Iterator[None]:
+        """Whatever is raised within ends this node's sending before anything else."""
+        try:
+            yield
+        except Exception as error:
+            self._crashed(name, error)
+            raise
+        self._rearm()
+
+    def _crashed(self, name: str, error: Exception) -> None:
+        leader, self._leader = self._leader, None
+        if leader is None:
+            return
+        with suppress(Exception):  # the gate is shut before anybody is told
+            leader.on_stall(Nanos(SECOND))  # no pass follows that would open it
+        self.on_crash(f"{name}: {type(error).__name__}: {error} at {_places(error)}"[:1000])
+
+    def hearing(self, tell: Callable[[Outcome], None]) -> Callable[[Outcome], None]:
+        """`tell`, as one of the leader's inputs."""
+
+        def heard(outcome: Outcome) -> None:
+            with self._input("an outcome"):
+                tell(outcome)
+
+        return heard
+
     # --- from replication -------------------------------------------------------------------------------------
 
     def on_role(self, change: RoleChanged) -> None:
         """See `NodeListener`."""
-        for watch in self.role_watchers:
-            watch(change)
-        if self._leader is not None:
-            self._leader.on_role(change)
-            self._pass()
+        with self._input("on_role"):
+            for watch in self.role_watchers:
+                watch(change)
+            if self._leader is not None:
+                self._leader.on_role(change)
 
     def on_applied(self, entry: AppliedEntry) -> None:
         """See `NodeListener`.  What is sent is on record before it is sent."""
-        for watch in self.watchers:
-            watch(entry)
-        if self._leader is not None:
-            self._leader.on_applied(entry)
-            self._pass()
+        with self._input("on_applied"):
+            for watch in self.watchers:
+                watch(entry)
+            if self._leader is not None:
+                self._leader.on_applied(entry)
 
     def on_stopped(self, reason: str) -> None:
         """Replication ended by a fault: the gate shuts for good (rule 9)."""
@@ -117,45 +153,45 @@ class Pump:
 
     def on_answer(self, venue: Venue, intent: ClientOrderId, answer: Answer) -> None:
         """See `VenueListener`."""
-        if self._leader is not None:
-            self._leader.on_answer(venue, intent, answer)
-            self._pass()
+        with self._input("on_answer"):
+            if self._leader is not None:
+                self._leader.on_answer(venue, intent, answer)
 
     def on_read(self, venue: Venue, result: ReadDone | ReadFailed) -> None:
         """See `VenueListener`."""
-        if self._leader is not None:
-            self._leader.on_read(venue, result)
-            self._pass()
+        with self._input("on_read"):
+            if self._leader is not None:
+                self._leader.on_read(venue, result)
 
     def on_report(self, venue: Venue, report: Report | BalanceReport) -> None:
         """See `VenueListener`."""
-        if self._leader is not None:
-            self._leader.on_report(venue, report)
-            self._pass()
+        with self._input("on_report"):
+            if self._leader is not None:
+                self._leader.on_report(venue, report)
 
     def on_market(self, venue: Venue, event: MarketEvent) -> None:
         """See `VenueListener`."""
-        for watch in self.market_watchers:
-            watch(venue, event)
-        if self._leader is not None:
-            self._leader.on_market(venue, event)
-            self._pass()
+        with self._input("on_market"):
+            for watch in self.market_watchers:
+                watch(venue, event)
+            if self._leader is not None:
+                self._leader.on_market(venue, event)
 
     def on_health(self, venue: Venue, health: Health) -> None:
         """See `VenueListener`."""
-        for watch in self.health_watchers:
-            watch(venue, health)
-        if self._leader is not None:
-            self._leader.on_health(venue, health)
-            self._pass()
+        with self._input("on_health"):
+            for watch in self.health_watchers:
+                watch(venue, health)
+            if self._leader is not None:
+                self._leader.on_health(venue, health)
 
     def on_stream_gap(self, venue: Venue, reason: str) -> None:
         """See `VenueListener`."""
-        for watch in self.gap_watchers:
-            watch(venue)
-        if self._leader is not None:
-            self._leader.on_stream_gap(venue, reason)
-            self._pass()
+        with self._input("on_stream_gap"):
+            for watch in self.gap_watchers:
+                watch(venue)
+            if self._leader is not None:
+                self._leader.on_stream_gap(venue, reason)
 
     # --- time -------------------------------------------------------------------------------------------------
 
@@ -167,13 +203,13 @@ class Pump:
             with trio.CancelScope(deadline=self._deadline()) as self._timer:
                 await trio.sleep_forever()
             now, wall = self.mono(), self.wall()
-            self._look(due, now, (wall - last_wall) - (now - last_mono))
+            with self._input("wake"):
+                self._look(due, now, (wall - last_wall) - (now - last_mono))
+                if self._leader is not None:
+                    self._leader.wake()
+                else:
+                    self._wake_at = Nanos(now + SECOND)
             last_mono, last_wall = now, wall
-            if self._leader is not None:
-                self._leader.wake()
-                self._rearm()
-            else:
-                self._wake_at = Nanos(now + SECOND)
 
     def _look(self, due: Nanos, now: Nanos, drift: int) -> None:
         """Did the loop stand still?  Did the wall clock jump?  Both shut the gate before anything else."""
@@ -187,10 +223,6 @@ class Pump:
         if abs(drift) > JUMP:
             self._leader.on_clock_jump(Nanos(drift))
 
-    def _pass(self) -> None:
-        if self._leader is not None:
-            self._rearm()
-
     def _rearm(self) -> None:
         """Only an earlier time moves the sleeping task."""
         if self._leader is None:
@@ -203,6 +235,12 @@ class Pump:
 
     def _deadline(self) -> float:
         return trio.current_time() + max(0, self._wake_at - self.mono()) / SECOND
+
+
+def _places(error: Exception) -> str:
+    """Where it was raised, and the two calls that led there."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    return " > ".join(f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in frames)
 
 
 def intents_of(entry: AppliedEntry) -> list[str]:

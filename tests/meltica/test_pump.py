@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 from attrs import define, field
 
 from cluster.replica import Busy
-from cluster.types import AppliedEntry, LogIndex, MonoNs, NotLeader, Term
+from cluster.types import AppliedEntry, LogIndex, MonoNs, NotLeader, Role, RoleChanged, Term
 from meltica.core.commands import Reduce
-from meltica.core.values import Epoch, Nanos, Venue
+from meltica.core.values import ClientOrderId, Epoch, Nanos, Venue
 from meltica.peers import PeerBoard
 from meltica.pump import JUMP, LATE, SECOND, LeadersCluster, Pump
+from meltica.venues.base import BalanceReport, Read, ReadFailed, ReadKind, Unknown
 
+VENUE = Venue("paper")
 ENTRY = AppliedEntry(LogIndex(1), Term(1), (), (), own=True, proposed=MonoNs(1), appended=MonoNs(1))
 
 
@@ -28,7 +31,7 @@ class Clock:
         return Nanos(self.mono() + self.bent)
 
 
-@define
+@define(slots=False)
 class FakeLeader:
     heard: list = field(factory=list)
     wake_at: int = 10 * SECOND
@@ -118,6 +121,68 @@ async def test_a_fault_of_replication_shuts_the_gate_for_good(autojump_clock):
         await trio.sleep(5)
         nursery.cancel_scope.cancel()
     assert not leader.woken
+
+
+INPUTS = {
+    "on_role": (RoleChanged(Role.FOLLOWER, Term(1), None, "election"),),
+    "on_applied": (ENTRY,),
+    "on_answer": (VENUE, ClientOrderId("a"), Unknown("gone")),
+    "on_read": (VENUE, ReadFailed(Read(1, ReadKind.BALANCES), "gone")),
+    "on_report": (VENUE, BalanceReport((), Nanos(1))),
+    "on_market": (VENUE, None),
+    "on_health": (VENUE, None),
+    "on_stream_gap": (VENUE, "gone"),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+async def test_a_fault_in_any_input_shuts_the_gate_then_says_where_then_ends_the_node(name, autojump_clock):
+    pump, leader, faults = made()
+    crashes = []
+    pump.on_crash = lambda where: crashes.append((where, list(leader.heard)))
+
+    def breaks(*_words):
+        raise KeyError("lost")
+
+    setattr(leader, name, breaks)
+    with pytest.raises(KeyError):
+        getattr(pump, name)(*INPUTS[name])
+    ((where, heard),) = crashes
+    assert where.startswith(f"{name}: KeyError: 'lost' at pump.py:")
+    assert " > test_pump.py:" in where
+    assert where.endswith(" in breaks")
+    assert heard == [("on_stall", SECOND)], "shut before it is said"
+    pump.on_stream_gap(VENUE, "later")
+    assert leader.heard == heard, "nothing reaches it any more"
+    pump.on_stopped("replication heard of it too")
+    assert len(crashes) == 1
+    assert faults == ["replication heard of it too"]
+
+
+async def test_a_fault_in_a_wake_is_said_and_ends_the_pump(autojump_clock):
+    pump, leader, _ = made()
+    crashes = []
+    pump.on_crash = crashes.append
+    leader.wake = lambda: 1 // 0
+    with pytest.raises(ZeroDivisionError):
+        await pump.run()
+    assert crashes[0].startswith("wake: ZeroDivisionError")
+    assert leader.heard == [("on_stall", SECOND)]
+
+
+def test_a_fault_in_an_outcome_is_said_too():
+    class Answers:
+        def propose_nowait(self, _raw, on_outcome):
+            on_outcome(NotLeader(None))
+
+    pump, leader, _ = made(Clock())
+    crashes = []
+    pump.on_crash = crashes.append
+    port = LeadersCluster(Answers(), PeerBoard(()), pump)
+    with pytest.raises(ZeroDivisionError):
+        port.propose(Reduce(Epoch(1), Nanos(1), "cause"), lambda _outcome: 1 // 0)
+    assert crashes[0].startswith("an outcome: ZeroDivisionError")
+    assert leader.heard == [("on_stall", SECOND)]
 
 
 def test_a_queue_that_is_full_is_surely_not_done():
