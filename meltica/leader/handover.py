@@ -160,7 +160,7 @@ class Handover:
         if running is None:
             return None
         if running.step is Step.DRAINING:
-            ends = Nanos(running.since + settings.drain_timeout)
+            ends = Nanos(running.since + settings.drain_timeout + 1)  # `_drain` gives up after it, not at it
             drained = self._dispatch.drained_at()
             return drained if self._worked_at < drained < ends else ends  # else an outcome or an answer goes on
         bound = settings.transfer_timeout if running.step is Step.TRANSFERRING else settings.drain_timeout

@@ -10,12 +10,13 @@ import pytest
 from attrs import evolve
 
 from meltica.core import commands as c
-from meltica.core.values import Asset, ClientOrderId, Epoch, Nanos, NodeName, Price, Quantity, Side, StrategyId
+from meltica.core.values import Asset, ClientOrderId, Epoch, Money, Nanos, NodeName, Price, Quantity, Side, StrategyId
 from meltica.leader.ports import Order, Promote, Refused, StrategySpec
 from meltica.leader.reads import IN_FLIGHT, Question, Reads
 from meltica.strategies.base import Context, Handle, HandleState, Strategy
 from meltica.venues.base import PublicTrade, ReadFailed, ReadKind, Report
 from tests.meltica.leader.world import (
+    ACCOUNT,
     CONFIGURED,
     MS,
     QUOTER,
@@ -33,6 +34,7 @@ from tests.meltica.leader.world import (
 
 OTHER = StrategyId("other")
 SIZE = Quantity(Decimal("0.01"))
+ZERO = Money(Decimal(0))
 PRINT = PublicTrade(SYMBOL, Price(Decimal(1)), SIZE, buyer_is_maker=False, mono=Nanos(0))
 
 
@@ -338,3 +340,25 @@ def test_a_report_that_the_log_cannot_carry_is_dropped_with_an_alert_and_found_a
     (order,) = node.state.orders.values()
     assert order.filled == order.quantity, "a read of trades brought it"
     assert node.leader.status().active
+
+
+# --- time -------------------------------------------------------------------------------------------------
+
+
+def test_a_drain_that_does_not_end_is_due_when_it_is_given_up_and_not_before() -> None:
+    world = World(Idle)
+    node = world.start()
+    node.leader._desk.propose(c.BalanceSeen(Epoch(1), Nanos(1), VENUE, ACCOUNT, Asset("BTC"), ZERO, ZERO))
+    world.majority = False
+    handover = node.leader._handover
+    begun = world.now
+    handover.begin(NodeName("n2"), "test", lambda _result: None, release=True)
+    due = handover.next_due()
+    assert due is not None
+    assert due > begun
+    handover.work(Nanos(due - 1))
+    assert handover.running
+    assert handover.next_due() == due, "never a time at which there is nothing to do"
+    handover.work(due)
+    assert not handover.running
+    assert alerts(node, "HandoverFailed") == ["the sends in flight did not end"]
