@@ -11,6 +11,11 @@ What RocksDB alone does not see is met here (pysyncobj.md, "RocksDB's side of it
   and RocksDB then drops all that follows, synced or not.  So each batch ends with a numbered marker, the raw files
   are searched for the newest one before anything is opened for writing, and a log that can't be read up to it is
   refused.
+- The marker tells nothing of a log that is not the newest: RocksDB drops what looks like a torn tail there too, and
+  goes on with the next file, over a hole.  So each older file must be readable to its end, or the next one must go on
+  where it stops (its torn tail was dropped at an earlier start, and the file not yet removed).
+- Both checks may refuse wrongly after a power cut, never after a crash of the process alone: where the disk kept
+  a later write that was not synced, and not an earlier one.  Nothing on the disk tells which of them was synced.
 - The check runs on a read-only opening: opening for writing would delete the damaged files, and the second start
   would find nothing wrong.
 - Values of `meta` and `entries` carry a CRC-32 over key and value beside RocksDB's own.
@@ -57,6 +62,7 @@ from cluster.stored import (
     encode_marker,
 )
 from cluster.types import LogIndex, Peer, Term
+from cluster.walfile import Walk, walk
 
 FAMILIES: Final = ("meta", "entries", "state", "audit")
 REPLACE: Final = "restore this node's folder from a copy, or replace the node, and do not delete it: it is evidence"
@@ -65,6 +71,7 @@ _RAFT: Final = b"raft"
 _IDENTITY: Final = b"identity"
 
 _MIB: Final = 1024 * 1024
+_CHECKED: Final = 20_000  # newest entries looked at when a folder is opened: about 20 ms
 
 
 # Options
@@ -143,6 +150,30 @@ class RocksReader:
         last = LogIndex(int.from_bytes(walk.key(), "big")) if walk.valid() else LogIndex(0)
         _check_walk(self.path, walk)
         return first, last
+
+    def check_newest(self) -> None:
+        """Raise StoreFault if an entry is missing among the newest, or if audit tells of what was not applied.
+
+        The newest are what a write-ahead log can have lost; older ones are read with the files' own checks, and a
+        hole among them is refused when it is read.
+        """
+        walk = self._families["entries"].iter()
+        walk.seek_to_last()
+        after: int | None = None
+        for _ in range(_CHECKED):
+            if not walk.valid():
+                break
+            index = int.from_bytes(walk.key(), "big")
+            if after is not None and index != after - 1:
+                self._damaged(f"log entry {after - 1}")
+            after = index
+            walk.prev()
+        _check_walk(self.path, walk)
+        walk = self._families["audit"].iter()
+        walk.seek_to_last()
+        if walk.valid() and decode_audit_key(walk.key())[0] > self.meta().applied_index:
+            self._damaged(f"the state of log entry {decode_audit_key(walk.key())[0]}, which is in the audit trail,")
+        _check_walk(self.path, walk)
 
     def entries(self, first: LogIndex, count: int) -> list[StoredEntry]:
         """Up to `count` entries from `first` on; raises StoreFault at a damaged or missing one."""
@@ -272,6 +303,24 @@ def _newest_in(raw: mmap.mmap) -> int:
     return 0
 
 
+def _hole(path: Path) -> str:
+    """Where the write-ahead logs have lost batches between two files, or empty.
+
+    A power cut between the change to a new file and the next sync may tear the older one and keep the newer: nothing
+    acknowledged is lost then, yet what is left has a hole, and is refused like any other.
+    """
+    before, stops = "", Walk(None, None, clean=True)
+    logs = [log for log in path.glob("*.log") if log.stem.isdecimal() and log.stat().st_size]
+    logs.sort(key=lambda log: int(log.stem))
+    for log in logs:
+        with log.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+            found = walk(raw, most=1 if log is logs[-1] else None)
+        if not stops.clean and found.begins is not None and found.begins != stops.goes_on:
+            return f"{before} can't be read to its end, and {log.name} goes on behind what is missing"
+        before, stops = log.name, found
+    return ""
+
+
 def _inspect(path: Path, lock: int, wanted: tuple[str, Peer]) -> None:
     """Refuse another's folder, and a write-ahead log that can't be read up to its newest marker."""
     if not (path / "CURRENT").exists():
@@ -280,6 +329,9 @@ def _inspect(path: Path, lock: int, wanted: tuple[str, Peer]) -> None:
     reader = RocksReader(path, _open(path, write=False), os.dup(lock))
     try:
         found, readable = reader.identity(), reader.marker().ticket
+        hole = _hole(path) if newest <= readable else ""
+        if found in {None, wanted} and newest <= readable and not hole:
+            reader.check_newest()
     finally:
         reader.close()
     if found not in {None, wanted}:
@@ -292,6 +344,8 @@ def _inspect(path: Path, lock: int, wanted: tuple[str, Peer]) -> None:
             f"{path}: the write-ahead log is damaged before its end (batch {newest} is in it, "
             f"but it can be read only up to batch {readable}): {REPLACE}"
         )
+    if hole:
+        raise StoreFault(f"{path}: the write-ahead log is damaged before its end ({hole}): {REPLACE}")
 
 
 class RocksStore:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -25,6 +26,7 @@ from cluster.stored import (
     encode_marker,
 )
 from cluster.types import LogIndex, Peer, Term
+from cluster.walfile import Walk, walk
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "cluster" / "store.json"
 N1 = Peer("n1")
@@ -111,6 +113,133 @@ def test_a_flipped_bit_in_a_record_s_length_is_refused_though_it_looks_like_a_to
     for _ in range(2):
         with pytest.raises(StoreFault, match=r"batch 21 is in it, but it can be read only up to batch"):
             RocksStore(image, "c", N1)
+
+
+LENGTH: Final = 5  # the place of its high byte in a record of the write-ahead log
+
+
+@pytest.fixture(scope="module")
+def two_logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As kill -9 leaves it after a flush: everything synced, in two write-ahead logs."""
+    folder = tmp_path_factory.mktemp("two")
+    store = RocksStore(folder / "live", "c", N1)
+    index = 0
+    while len(list((folder / "live").glob("*.log"))) < 2:
+        index += 1
+        store.put_state(b"big%d" % index, bytes(400_000))
+        write(store, index, index)
+        assert index < 200
+    write(store, index + 1, index + 5)
+    store.sync()
+    shutil.copytree(folder / "live", folder / "image")
+    store.close()
+    return folder / "image"
+
+
+def older(folder: Path) -> Path:
+    logs = sorted(folder.glob("*.log"))
+    assert len([log for log in logs if log.stat().st_size]) == 2
+    return logs[0]
+
+
+def test_two_write_ahead_logs_are_read_whole(two_logs: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(two_logs, tmp_path / "n")
+    assert walk(older(folder).read_bytes()).clean
+    store = RocksStore(folder, "c", N1)
+    first, last = store.bounds()
+    assert (first, store.meta().applied_index) == (1, last)
+    assert len(store.entries(first, last)) == last
+    store.close()
+
+
+@pytest.mark.parametrize("cut", [0, 1, 400_000], ids=["a flipped bit", "a byte lost", "a batch lost"])
+def test_a_torn_tail_of_any_log_but_the_newest_is_refused(two_logs: Path, tmp_path: Path, cut: int) -> None:
+    """RocksDB alone goes on with the newer log: one acknowledged entry is missing in the middle, without a word."""
+    folder = shutil.copytree(two_logs, tmp_path / "n")
+    log = older(folder)
+    raw = bytearray(log.read_bytes())
+    if cut:
+        del raw[-cut:]
+    else:
+        raw[len(raw) // 32768 * 32768 + LENGTH] ^= 0x80
+    log.write_bytes(raw)
+    for _ in range(2):
+        with pytest.raises(StoreFault, match=r"damaged before its end.*goes on behind.*replace the node"):
+            RocksStore(folder, "c", N1)
+    assert log.read_bytes() == raw  # the evidence is untouched
+
+
+def test_a_flipped_bit_anywhere_in_a_header_of_an_older_log_is_refused(two_logs: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(two_logs, tmp_path / "n")
+    log = older(folder)
+    whole = log.read_bytes()
+    begin = len(whole) // 32768 * 32768
+    for place in range(7):
+        raw = bytearray(whole)
+        raw[begin + place] ^= 0x80 >> place % 2
+        log.write_bytes(raw)
+        with pytest.raises(StoreFault, match="replace the node"):
+            RocksStore(folder, "c", N1)
+
+
+def test_an_older_log_s_tail_that_was_dropped_before_is_no_hole(two_logs: Path, tmp_path: Path) -> None:
+    """A torn log was read, a new one begun behind it, and the removal of the old one lost with the power."""
+    folder = shutil.copytree(two_logs, tmp_path / "n")
+    newest = sorted(folder.glob("*.log"))[1]
+    newest.write_bytes(newest.read_bytes()[:-5])
+    torn = (newest.name, newest.read_bytes())
+    store = RocksStore(folder, "c", N1)
+    last = store.bounds()[1]
+    write(store, last + 1, last + 3)
+    store.sync()
+    shutil.copytree(folder, tmp_path / "image")
+    store.close()
+    (tmp_path / "image" / torn[0]).write_bytes(torn[1])
+    store = RocksStore(tmp_path / "image", "c", N1)
+    assert store.bounds() == (1, last + 3)
+    store.close()
+
+
+def test_what_is_read_of_a_write_ahead_log_file() -> None:
+    """Records by hand: a batch in one, one over two with its head split, a filled-up block, recyclable headers."""
+
+    def record(kind: int, payload: bytes, number: bytes = b"") -> bytes:
+        return bytes(4) + len(payload).to_bytes(2, "little") + bytes([kind]) + number + payload
+
+    def head(sequence: int, changes: int) -> bytes:
+        return sequence.to_bytes(8, "little") + changes.to_bytes(4, "little")
+
+    one = record(1, head(5, 2) + b"x")
+    two = record(2, head(7, 3)[:4]) + record(4, head(7, 3)[4:] + b"y")
+    assert walk(b"") == Walk(None, None, clean=True)
+    assert walk(one) == Walk(5, 7, clean=True)
+    assert walk(one + two) == Walk(5, 10, clean=True)
+    assert walk(one + two, most=1) == Walk(5, 7, clean=False)
+    assert walk(record(5, head(5, 2), bytes(4))) == Walk(5, 7, clean=True)
+    assert walk(record(130, b"z") + one).clean
+    filled = record(1, head(5, 2) + bytes(32768 - 7 - 12 - 6)) + bytes(6) + record(1, head(7, 1))
+    assert walk(filled) == Walk(5, 8, clean=True)
+    for length in range(1, len(two)):
+        assert walk(one + two[:length]) == Walk(5, 7, clean=False)
+    for torn in (bytes(40), record(3, b"x"), record(4, b"x"), record(1, b"short"), two[:11] + one):
+        assert walk(one + torn) == Walk(5, 7, clean=False)
+
+
+def test_an_entry_missing_among_the_newest_is_refused_at_the_start(image: Path) -> None:
+    store = RocksStore(image, "c", N1)
+    del store._db.get_column_family("entries")[(15).to_bytes(8, "big")]
+    store.close()
+    with pytest.raises(StoreFault, match=r"log entry 15 is damaged or missing.*replace the node"):
+        RocksStore(image, "c", N1)
+
+
+def test_audit_of_an_entry_that_was_not_applied_is_refused_at_the_start(image: Path) -> None:
+    store = RocksStore(image, "c", N1)
+    store.put_audit(LogIndex(21), 0, b"a21")
+    store.commit()
+    store.close()
+    with pytest.raises(StoreFault, match="state of log entry 21, which is in the audit trail"):
+        RocksStore(image, "c", N1)
 
 
 def test_a_damaged_file_of_sorted_data_is_refused_when_read(tmp_path: Path) -> None:
