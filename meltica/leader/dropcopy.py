@@ -15,6 +15,7 @@ from meltica.core.values import Account, Nanos, Symbol, TradeId, Venue
 from meltica.venues.base import Report
 
 KEPT = 2000  # reports; older ones are found by the takeover's reads
+FRESH = 60_000_000_000  # reports older than that say nothing that those reads don't, and may be of forgotten orders
 
 FillKey = tuple[Venue, Symbol, TradeId]
 
@@ -27,10 +28,10 @@ class DropCopy:
     heard: deque[tuple[Nanos, Venue, Report]] = field(factory=lambda: deque(maxlen=KEPT))
     waiting: dict[FillKey, tuple[Nanos, Account]] = field(factory=dict)
 
-    def add(self, venue: Venue, account: Account, report: Report, now: Nanos) -> None:
-        """A report came."""
+    def add(self, venue: Venue, account: Account, report: Report, now: Nanos, *, ours: bool = True) -> None:
+        """A report came; for a trade of somebody else's order nobody waits."""
         self.heard.append((now, venue, report))
-        if report.trade is not None:
+        if report.trade is not None and ours:
             self.waiting[(venue, report.trade.symbol, report.trade.trade_id)] = (now, account)
         while len(self.waiting) > KEPT:
             del self.waiting[next(iter(self.waiting))]
@@ -45,9 +46,9 @@ class DropCopy:
             del self.waiting[key]
         return late
 
-    def take(self) -> list[tuple[Venue, Report]]:
-        """All that was heard lately, oldest first, for a new leader to compare with the log."""
-        taken = [(venue, report) for _, venue, report in self.heard]
+    def take(self, now: Nanos) -> list[tuple[Venue, Report]]:
+        """All that was heard in the last minute, oldest first, for a new leader to compare with the log."""
+        taken = [(venue, report) for at, venue, report in self.heard if now - at <= FRESH]
         self.heard.clear()
         return taken
 

@@ -15,7 +15,7 @@ from meltica.core.events import AuthorityEvent, CommandResult, FillEvent
 from meltica.core.records import EpochRecord
 from meltica.core.state import State
 from meltica.core.values import ClientOrderId, Epoch, Mode, Nanos, NodeName, Symbol, Venue
-from meltica.leader import authority
+from meltica.leader import authority, reconcile
 from meltica.leader.desk import Desk
 from meltica.leader.dispatch import Dispatch, Landed
 from meltica.leader.dropcopy import DropCopy
@@ -30,6 +30,8 @@ from meltica.leader.ports import (
     Done,
     Mono,
     NotActive,
+    Numbers,
+    NumbersInMemory,
     Observer,
     OperatorAction,
     Order,
@@ -72,6 +74,7 @@ class Leader:
         mono: Mono,
         wall: Wall,
         observer: Observer,
+        numbers: Numbers | None = None,
     ) -> None:
         self._desk = desk = Desk(
             node=node,
@@ -91,7 +94,7 @@ class Leader:
         self._takeover = Takeover(desk, self._recon)
         self._host = Host(desk, strategies, self._why_not_quotable)
         self._upkeep = Upkeep(desk, self._host.market, self._dispatch.has, self._recon.want, self._host.known())
-        self._mandate = Mandate(desk)
+        self._mandate = Mandate(desk, numbers if numbers is not None else NumbersInMemory())
         self._handover = Handover(desk, self._dispatch)
         self._tenure = Tenure(desk, lambda to, why: self._hand_over(to, why, _unheard))
         desk.on_quiet = lambda: self._handover.work(desk.mono())
@@ -179,7 +182,7 @@ class Leader:
         record = desk.state.epochs.get(term)
         if event.what == "started" and not desk.started:
             self._takeover.started()
-            for venue, report in self._dropcopy.take():
+            for venue, report in self._dropcopy.take(desk.mono()):
                 self._recon.report(venue, report)
         elif event.what == "taken" and record is not None:
             self._taken(record)
@@ -222,7 +225,8 @@ class Leader:
         if port is None:
             return
         if isinstance(report, Report):
-            self._dropcopy.add(venue, port.account, report, self._desk.mono())
+            ours = reconcile.is_of_ours(self._desk.state, venue, report.order)
+            self._dropcopy.add(venue, port.account, report, self._desk.mono(), ours=ours)
         self._recon.report(venue, report)
 
     def on_market(self, venue: Venue, event: MarketEvent) -> None:
@@ -259,12 +263,13 @@ class Leader:
         elif isinstance(action, Order):
             self._intake.order(action.command, self._leader, on_result)
         else:
-            why = self._mandate.by_hand()
-            if why:
-                on_result(Refused("nothing_to_cancel", why))
+            hand = self._mandate.by_hand()
+            if isinstance(hand, str):
+                on_result(Refused("nothing_to_cancel", hand))
                 return
+            told = str(hand)
             self._mandate.work(self._desk.mono())
-            on_result(Done("cancels are on their way from this node"))
+            on_result(Done(told))
 
     def _promote(self, action: Promote, on_result: OnResult) -> None:
         desk = self._desk
@@ -346,10 +351,19 @@ class Leader:
         self._lost_venue(now)
         if desk.gate.leading is not None and not self._handover.running:
             self._tenure.work(now, self._takeover.held_up)
-        for venue, symbol, trade in self._dropcopy.unlogged(desk.state, now):
-            desk.observer.alert("FillMissing", f"trade {trade} of {symbol} at {venue} is not in the log")
+        self._missing_fills(now)
         self._watchdog.leave(desk.mono(), desk.venues.values())
         self._gate_event()
+
+    def _missing_fills(self, now: Nanos) -> None:
+        """Fills that were heard and did not enter the log: an alert, and, on the leader, a full read."""
+        desk = self._desk
+        late = self._dropcopy.unlogged(desk.state, now)
+        for venue, symbol, trade in late:
+            desk.observer.alert("FillMissing", f"trade {trade} of {symbol} at {venue} is not in the log")
+        for venue in dict.fromkeys(venue for venue, _, _ in late):
+            if desk.can_propose and venue in desk.venues:
+                self._recon.survey(venue, "a fill is not in the log")
 
     def _run(self, now: Nanos) -> None:
         """What only a node with authority does."""

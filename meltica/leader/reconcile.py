@@ -20,7 +20,7 @@ from meltica.core.commands import (
     OrderUpdated,
 )
 from meltica.core.ids import is_ours
-from meltica.core.orders import Order
+from meltica.core.orders import CLOSED, SHOWN, Order, stepped
 from meltica.core.state import State
 from meltica.core.values import (
     Account,
@@ -66,14 +66,21 @@ def named_by_us(state: State, shown: OrderShown) -> bool:
     return any(name and is_ours(name, state.cluster) for name in (shown.placed_as, shown.shown_as))
 
 
+def is_of_ours(state: State, venue: Venue, shown: OrderShown) -> bool:
+    """Whether it is an order of this cluster, as far as its names tell."""
+    return owner(state, venue, shown) is not None or named_by_us(state, shown)
+
+
 def news(order: Order, shown: OrderShown) -> bool:
-    """Whether `shown` says anything of `order` that the log does not."""
+    """Whether `shown` says anything of `order` that the log does not; an older report says nothing of a later state."""
+    sign = SHOWN.get(shown.status)
+    later = sign is None or stepped(order, sign, Nanos(1)).state is not order.state
     return (
-        order.state.value != shown.status
+        later
         or order.venue_order_id != shown.venue_order_id
         or order.executed < shown.executed
         or bool(order.unanswered)
-        or (bool(shown.shown_as) and order.shown_as != shown.shown_as)
+        or (shown.status == order.state.value and bool(shown.shown_as) and order.shown_as != shown.shown_as)
     )
 
 
@@ -181,17 +188,25 @@ def has_fill(state: State, stamp: Stamp, symbol: Symbol, trade_id: TradeId) -> b
 
 
 def report(state: State, stamp: Stamp, heard: Report, reported: frozenset[tuple[str, str]]) -> Learnt:
-    """What one report of the user stream teaches: the fill first, then the order."""
+    """What one report of the user stream teaches: the fill first, then the order.
+
+    The end of an order of ours that the log does not know is no reason to tighten: the log forgets orders an hour
+    after they closed.  A trade of such an order is looked for by a read, which tells old ones from lost ones.
+    """
     order = owner(state, stamp.venue, heard.order)
+    trade = heard.trade
+    lacking = trade is not None and not has_fill(state, stamp, trade.symbol, trade.trade_id)
     if order is None:
+        behind = frozenset({heard.order.symbol} if lacking and named_by_us(state, heard.order) else ())
+        if heard.order.status in CLOSED and named_by_us(state, heard.order):
+            return Learnt(behind=behind)
         command = stray(state, heard.order, stamp)
         key = (command.kind, command.subject)
         if key in reported:
-            return Learnt()
-        return Learnt((command,), (), (), (key,))
+            return Learnt(behind=behind)
+        return Learnt((command,), (), (), (key,), behind)
     commands: list[Command] = []
-    trade = heard.trade
-    if trade is not None and not has_fill(state, stamp, trade.symbol, trade.trade_id):
+    if trade is not None and lacking:
         commands.append(fill(trade, order.id, stamp, "stream"))
     if news(order, heard.order):
         commands.append(update(order, heard.order, stamp, "stream"))

@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from cluster.types import NotLeader, Outcome
+from cluster.types import NotLeader, Outcome, OutcomeUnknown
 from meltica.core import commands as c
 from meltica.core.ids import make_id
 from meltica.core.values import Epoch, Index, Nanos, Trading, VenueOrderId
+from meltica.leader.dropcopy import DropCopy
 from meltica.leader.ports import Order
+from meltica.leader.reconcile import Learnt, Stamp, news, owner, report
 from meltica.leader.strangers import LONGEST, ODD_AFTER, Strangers
-from meltica.venues.base import Read, ReadKind
+from meltica.venues.base import Read, ReadKind, Report
 from tests.meltica.leader.test_rooms import trade
-from tests.meltica.leader.world import ACCOUNT, MS, SYMBOL, VENUE, Idle, Node, S, World, submit
+from tests.meltica.leader.world import ACCOUNT, MS, SYMBOL, VENUE, Idle, Node, S, World, by, submit
 
 
 def two_submitted(world: World) -> None:
@@ -163,3 +165,106 @@ def test_a_stranger_is_asked_about_until_somebody_answers_ever_more_rarely() -> 
     assert strangers.names() == []
     strangers.clear()
     assert strangers.is_foreign(VENUE, trade(7, 3)), "whose it is never changes"
+
+
+# --- the drop copy --------------------------------------------------------------------------------
+
+
+def test_a_failover_after_a_quiet_hour_does_not_mistake_what_was_forgotten_for_unknown() -> None:
+    world = World()
+    node = world.start()
+    order = next(iter(node.state.live_orders()))
+    world.act("n1", Order(c.Cancel(Epoch(0), Nanos(0), order.id, "by hand", by("c1"))))
+    world.run(S)
+    world.kill("n1")
+    world.now = Nanos(world.now + 3700 * S)
+    world.elect("n2")
+    world.tick()
+    world.run(2 * S)
+    successor = world.nodes["n2"]
+    assert order.id not in successor.state.orders, "closed for an hour"
+    assert successor.state.risk.trading is Trading.RUNNING
+    assert not successor.notes.alerts
+
+
+def test_the_drop_copy_gives_a_new_leader_only_what_it_heard_in_the_last_minute() -> None:
+    world = World(make=Idle)
+    world.start()
+    two_submitted(world)
+    heard = DropCopy(Nanos(5 * S))
+    old, new = (Report(each.shown, None, Nanos(0)) for each in list(world.exchange.orders.values())[-2:])
+    heard.add(VENUE, ACCOUNT, old, Nanos(S))
+    heard.add(VENUE, ACCOUNT, new, Nanos(30 * S))
+    assert heard.take(Nanos(75 * S)) == [(VENUE, new)]
+    assert heard.take(Nanos(75 * S)) == []
+
+
+def test_a_report_of_an_end_that_the_log_forgot_tightens_nothing_but_its_trade_is_looked_for() -> None:
+    world = World(make=Idle)
+    node = world.start()
+    stamp = Stamp(Epoch(1), Nanos(0), VENUE, ACCOUNT)
+    name = make_id(node.state.cluster, Epoch(1), Index(7), 9)
+    shown = evolve(world.exchange.add_foreign(), placed_as=name, shown_as=name)
+    gone = evolve(shown, status="cancelled")
+    assert report(node.state, stamp, Report(gone, None, Nanos(0)), frozenset()) == Learnt()
+    learnt = report(node.state, stamp, Report(gone, trade(5, 1), Nanos(0)), frozenset())
+    assert (learnt.commands, learnt.behind) == ((), {SYMBOL})
+    (command,) = report(node.state, stamp, Report(shown, None, Nanos(0)), frozenset()).commands
+    assert isinstance(command, c.Discrepancy)
+    assert command.tighten, "it rests at the venue, and nobody knows why"
+
+
+def test_what_an_older_report_says_is_no_news() -> None:
+    world = World(make=Idle)
+    node = world.start()
+    two_submitted(world)
+    shown = world.exchange.open()[0]
+    order = owner(node.state, VENUE, shown)
+    assert order is not None
+    world.act("n1", Order(c.Cancel(Epoch(0), Nanos(0), order.id, "by hand", by("c1"))))
+    world.run(S)
+    order = node.state.orders[order.id]
+    assert order.closed
+    assert not news(order, shown)
+    assert not news(order, world.exchange.orders[shown.venue_order_id].shown)
+    assert news(order, evolve(shown, executed=shown.quantity))
+    before = world.proposed.count("OrderUpdated")
+    world.kill("n1")
+    world.elect("n2")
+    world.run(S)
+    assert world.proposed.count("OrderUpdated") == before, "the log has all that the drop copy heard"
+
+
+def test_the_active_node_reads_everything_when_a_fill_that_it_heard_does_not_enter_the_log() -> None:
+    world = World(make=Idle)
+    node = world.start()
+    two_submitted(world)
+    world.run(S)
+    shown = world.exchange.open()[0]
+    propose = node.cluster.propose
+    lost: list[c.Command] = []
+
+    def lose(command: c.Command, on_outcome: Any) -> None:
+        if isinstance(command, c.FillSeen | c.OrderUpdated) and len(lost) < 2:
+            lost.append(command)
+            if on_outcome is not None:
+                on_outcome(OutcomeUnknown("lost"))
+            return
+        propose(command, on_outcome)
+
+    node.cluster.propose = lose  # type: ignore[method-assign] # proposals that are lost
+    world.exchange.fill(shown.venue_order_id)
+    world.run(5500 * MS)
+    assert [name for name, _ in node.notes.alerts] == ["FillMissing"]
+    assert len(lost) == 2
+    assert [e["reason"] for name, e in node.notes.events if name == "surveyed"][-1] == "a fill is not in the log"
+    assert node.state.position_of((VENUE, ACCOUNT, SYMBOL)).traded == Decimal("0.01")
+
+
+def test_nobody_waits_for_somebody_elses_fill() -> None:
+    world = World(make=Idle)
+    node = world.start()
+    world.exchange.fill(world.exchange.add_foreign().venue_order_id)
+    world.run(7 * S)
+    assert "FillMissing" not in [name for each in world.nodes.values() for name, _ in each.notes.alerts]
+    assert node.state.risk.trading is Trading.RUNNING
