@@ -46,6 +46,7 @@ from rocksdict import (
     WriteOptions,
 )
 
+from cluster import firststart
 from cluster.store import Meta, StoredEntry, StoreFault, Ticket, WrongFolder
 from cluster.stored import (
     MAGIC,
@@ -322,8 +323,9 @@ def _hole(path: Path) -> str:
 
 
 def _inspect(path: Path, lock: int, wanted: tuple[str, Peer]) -> None:
-    """Refuse another's folder, and a write-ahead log that can't be read up to its newest marker."""
+    """Refuse another's folder, an emptied one, and a write-ahead log that can't be read up to its newest marker."""
     if not (path / "CURRENT").exists():
+        firststart.check(path)
         return
     newest = newest_marker(path)
     reader = RocksReader(path, _open(path, write=False), os.dup(lock))
@@ -334,7 +336,9 @@ def _inspect(path: Path, lock: int, wanted: tuple[str, Peer]) -> None:
             reader.check_newest()
     finally:
         reader.close()
-    if found not in {None, wanted}:
+    if found is None:
+        firststart.check(path)
+    elif found != wanted:
         message = (
             f"{path}: this folder belongs to node {found[1]} of cluster {found[0]}, not to {wanted[1]} of {wanted[0]}"
         )
@@ -351,10 +355,11 @@ def _inspect(path: Path, lock: int, wanted: tuple[str, Peer]) -> None:
 class RocksStore:
     """One node's disk; see `cluster.store.Store` for the contract."""
 
-    def __init__(self, path: Path, cluster_id: str, node_name: Peer) -> None:
-        """Open or make the folder.
+    def __init__(self, path: Path, cluster_id: str, node_name: Peer, *, first_start: bool = False) -> None:
+        """Open the folder; make it only for a first start: if it is marked as new, or if `first_start` marks it.
 
         Raises:
+            EmptiedFolder: there is no node's data in it, and nothing says that there never was.
             WrongFolder: another node's or cluster's, or open in another process.
             StoreFault: damaged, or not writable.
         """
@@ -365,6 +370,8 @@ class RocksStore:
         self.path = path
         lock = _lock(path, shared=False)
         try:
+            if first_start and not (path / "CURRENT").exists():
+                firststart.mark(path)
             _inspect(path, lock, (cluster_id, node_name))
             self._db = _open(path, write=True)
         except BaseException:
@@ -389,6 +396,7 @@ class RocksStore:
             self.commit()
             self.sync()
             self._db.get_column_family("meta").flush()  # out of the log: no damage there makes it no one's folder
+        firststart.done(self.path)
 
     # Reading
 

@@ -10,6 +10,8 @@ from typing import Final
 
 from attrs import frozen
 
+from cluster import firststart
+
 HOST: Final = "127.0.0.1"
 API_OFFSET: Final = 10  # a node's API listens so many ports above its peer port
 ACCOUNT: Final = "trader"
@@ -52,7 +54,14 @@ class Plan:
 def texts(plan: Plan) -> Mapping[str, str]:
     """Every file that holds no secret, by its path in the folder."""
     found = {f"nodes/{name}/meltica.toml": node_toml(plan, name) for name in plan.names}
-    return {**found, "cluster.toml": cluster_toml(plan), "paper.toml": paper_toml(plan), "README.md": readme(plan)}
+    marks = {f"nodes/{name}/data/{firststart.MARK}": firststart.TEXT for name in plan.names}
+    return {
+        **found,
+        **marks,
+        "cluster.toml": cluster_toml(plan),
+        "paper.toml": paper_toml(plan),
+        "README.md": readme(plan),
+    }
 
 
 def node_toml(plan: Plan, name: str) -> str:
@@ -199,4 +208,7 @@ Then, in another:
     meltica --cluster . resume --all --reason "it works"
 
 Ctrl-C or SIGTERM drains and stops a node.  Each writes its log to stderr, one JSON object a line.
+
+A node starts empty once: `nodes/*/data/first-start` allows it, and goes then.  A node whose data is gone refuses to
+start, and stays stopped; the others go on without it.
 """

@@ -412,7 +412,7 @@ async def test_three_nodes_over_tls_and_rocksdb_lose_nothing_when_two_are_killed
         keys = pki.credentials(tmp_path / "pki", name)
         return TlsTransport(name, addresses[name], peers, keys, random=seeded())
 
-    cluster = Cluster(nursery, lambda name: RocksStore(tmp_path / name, "c", name), wire)
+    cluster = Cluster(nursery, lambda name: RocksStore(tmp_path / name, "c", name, first_start=True), wire)
     with trio.fail_after(30):
         for name in NAMES:
             await cluster.start(name)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster.memory import MemoryDisk
 from cluster.journal import JournalFault
+from cluster.memory import MemoryDisk
 from cluster.replica import MAX_COMMAND, MAX_WAITING, MAX_WAITING_BYTES, ApplyFault, Busy
 from cluster.store import StoredEntry, StoreFault
 from cluster.types import (

@@ -53,7 +53,7 @@ def run(program: str, folder: Path) -> str:
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     """The folder as kill -9 leaves it: twenty batches, all in the write-ahead log."""
-    store = RocksStore(tmp_path / "live", "c", N1)
+    store = RocksStore(tmp_path / "live", "c", N1, first_start=True)
     write(store, 1, 20)
     store.sync()
     shutil.copytree(tmp_path / "live", tmp_path / "image")
@@ -122,7 +122,7 @@ LENGTH: Final = 5  # the place of its high byte in a record of the write-ahead l
 def two_logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As kill -9 leaves it after a flush: everything synced, in two write-ahead logs."""
     folder = tmp_path_factory.mktemp("two")
-    store = RocksStore(folder / "live", "c", N1)
+    store = RocksStore(folder / "live", "c", N1, first_start=True)
     index = 0
     while len(list((folder / "live").glob("*.log"))) < 2:
         index += 1
@@ -195,7 +195,7 @@ def test_an_older_log_s_tail_that_was_dropped_before_is_no_hole(two_logs: Path, 
     shutil.copytree(folder, tmp_path / "image")
     store.close()
     (tmp_path / "image" / torn[0]).write_bytes(torn[1])
-    store = RocksStore(tmp_path / "image", "c", N1)
+    store = RocksStore(tmp_path / "image", "c", N1, first_start=True)
     assert store.bounds() == (1, last + 3)
     store.close()
 
@@ -243,7 +243,7 @@ def test_audit_of_an_entry_that_was_not_applied_is_refused_at_the_start(image: P
 
 
 def test_a_damaged_file_of_sorted_data_is_refused_when_read(tmp_path: Path) -> None:
-    store = RocksStore(tmp_path, "c", N1)
+    store = RocksStore(tmp_path, "c", N1, first_start=True)
     write(store, 1, 300)
     store.close()
     table = max(tmp_path.glob("*.sst"), key=lambda file: file.stat().st_size)
@@ -252,7 +252,7 @@ def test_a_damaged_file_of_sorted_data_is_refused_when_read(tmp_path: Path) -> N
     table.write_bytes(raw)
 
     def read_all() -> None:
-        opened = RocksStore(tmp_path, "c", N1)
+        opened = RocksStore(tmp_path, "c", N1, first_start=True)
         try:
             opened.entries(LogIndex(1), 300)
             list(opened.state())
@@ -276,7 +276,7 @@ import resource, sys
 from pathlib import Path
 from cluster.rocks import RocksStore
 from cluster.store import StoredEntry, StoreFault
-store = RocksStore(Path(sys.argv[1]), "c", "n1")
+store = RocksStore(Path(sys.argv[1]), "c", "n1", first_start=True)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 index = 0
 try:
@@ -304,7 +304,7 @@ except StoreFault as fault:
     assert "free space on its disk" in first
     assert second == third == first
 
-    store = RocksStore(tmp_path, "c", N1)
+    store = RocksStore(tmp_path, "c", N1, first_start=True)
     assert store.bounds() == (1, last)
     assert store.meta().applied_index == last
     assert dict(store.state()) == {b"newest": str(last).encode()}
@@ -324,7 +324,7 @@ def test_after_a_failed_sync_everything_is_refused(tmp_path: Path, monkeypatch: 
         def __getattr__(self, name: str) -> object:
             return getattr(self._db, name)
 
-    store = RocksStore(tmp_path, "c", N1)
+    store = RocksStore(tmp_path, "c", N1, first_start=True)
     write(store, 1, 2)
     monkeypatch.setattr(store, "_db", Broken(store._db))
     with pytest.raises(StoreFault, match=r"can't be synced.*Input/output error.*check its disk"):
@@ -338,14 +338,14 @@ def test_after_a_failed_sync_everything_is_refused(tmp_path: Path, monkeypatch: 
 
 
 def test_a_second_process_on_the_folder_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
-    store = RocksStore(tmp_path, "c", N1)
+    store = RocksStore(tmp_path, "c", N1, first_start=True)
     program = """
 import sys
 from pathlib import Path
 from cluster.rocks import RocksStore
 from cluster.store import WrongFolder
 try:
-    RocksStore(Path(sys.argv[1]), "c", "n1")
+    RocksStore(Path(sys.argv[1]), "c", "n1", first_start=True)
 except WrongFolder as fault:
     print(fault)
 """
@@ -378,13 +378,13 @@ def test_a_stopped_node_s_folder_is_read_without_changing_it(image: Path) -> Non
 
 
 def test_a_running_node_s_folder_is_not_opened_for_inspection(tmp_path: Path) -> None:
-    store = RocksStore(tmp_path, "c", N1)
+    store = RocksStore(tmp_path, "c", N1, first_start=True)
     with pytest.raises(WrongFolder, match="stop it first"):
         open_readonly(tmp_path)
     store.close()
     reader = open_readonly(tmp_path)
     with pytest.raises(WrongFolder, match="stop it first"):
-        RocksStore(tmp_path, "c", N1)
+        RocksStore(tmp_path, "c", N1, first_start=True)
     reader.close()
 
 
@@ -400,7 +400,7 @@ def test_a_folder_that_can_t_be_made_is_a_store_fault(tmp_path: Path) -> None:
 
 
 def test_entries_are_read_from_the_disk_and_from_the_batch_alike(tmp_path: Path) -> None:
-    store = RocksStore(tmp_path, "c", N1)
+    store = RocksStore(tmp_path, "c", N1, first_start=True)
     for index in range(1, 5001):
         store.append(StoredEntry(LogIndex(index), Term(1), b"%d" % index))
         if index == 900:

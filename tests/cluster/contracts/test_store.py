@@ -35,7 +35,7 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     def open_one(cluster: str = "c", node: str = "n1") -> Store:
         if request.param == "memory":
             return MemoryStore(cluster, Peer(node), disk)
-        return RocksStore(tmp_path / "data", cluster, Peer(node))
+        return RocksStore(tmp_path / "data", cluster, Peer(node), first_start=True)
 
     return open_one
 
@@ -237,7 +237,7 @@ def test_both_stores_do_the_same(operations: list[tuple[str, int]], tmp_path_fac
     path, disk = tmp_path_factory.mktemp("store"), MemoryDisk()
 
     def openers() -> tuple[Store, Store]:
-        return RocksStore(path, "c", N1), MemoryStore("c", N1, disk)
+        return RocksStore(path, "c", N1, first_start=True), MemoryStore("c", N1, disk)
 
     stores = openers()
     for name, value in operations:

@@ -16,8 +16,11 @@ from meltica.config import load
 LAYOUT = {
     "README.md",
     "cluster.toml",
+    "nodes/n1/data/first-start",
     "nodes/n1/meltica.toml",
+    "nodes/n2/data/first-start",
     "nodes/n2/meltica.toml",
+    "nodes/n3/data/first-start",
     "nodes/n3/meltica.toml",
     "paper.toml",
     "pki/ca.key",
