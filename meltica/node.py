@@ -40,6 +40,7 @@ from meltica.leader.ports import ActionResult, StrategySpec
 from meltica.leader.settings import LeaderSettings
 from meltica.machine import Machine
 from meltica.metered import MeteredPort
+from meltica.numbers import NumbersFile
 from meltica.peers import PeerBoard, keep_asking
 from meltica.pump import LeadersCluster, Pump, mono_now, wall_now
 from meltica.reporter import Reporter
@@ -106,6 +107,7 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
             random.Random(),  # noqa: S311 - jitter of timers, no secret
         )
         transport = _transport(settings, name, log)
+        numbers = NumbersFile(settings.node.data)
     except BaseException:
         store.close()
         raise
@@ -127,6 +129,7 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
         mono_now,
         wall_now,
         reporter,
+        numbers,
     )
     marks = Marks()
     pump.market_watchers.append(marks.on_market)

@@ -23,7 +23,7 @@ from meltica.core.codec import encode_command
 from meltica.core.commands import Command, Configured, Limits, StrategyPolicy, VenuePolicy
 from meltica.core.values import Account, Epoch, Money, Nanos, NodeName, StrategyId, Symbol
 from meltica.leader.leader import Leader
-from meltica.leader.ports import OperatorAction, Silent, StrategySpec
+from meltica.leader.ports import NumbersInMemory, OperatorAction, Silent, StrategySpec
 from meltica.leader.settings import LeaderSettings
 from meltica.machine import Machine
 from meltica.pump import intents_of
@@ -157,6 +157,7 @@ class Product:
     faults: list[tuple[Peer, Exception]] = field(factory=list)
     leaders: dict[int, str] = field(factory=dict)  # by term
     split: list[str] = field(factory=list)
+    numbers: dict[Peer, NumbersInMemory] = field(factory=dict)  # on each one's disk, so to say
     _making: dict[Peer, Machine] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -184,6 +185,7 @@ class Product:
             clock,
             lambda: Nanos(WALL_START + self.network.now),
             Silent(),
+            self.numbers.setdefault(process.name, NumbersInMemory()),
         )
         life.link = SimLink(
             process.name,

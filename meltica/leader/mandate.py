@@ -2,11 +2,19 @@
 
 Only these cancels may live here: the one exception to *intent first*.  Each names one order by the venue's id,
 under an id that checkers know by its place.  They stop as soon as a newer epoch is heard of.
+
+An operator's `kill --without-quorum` does the same by hand, from any node, for the orders that it knew at that moment
+and for no later ones: the active node may be healthy.
+
+One id is sent once (rule 3), and no log says here which were sent.  So each member has places of its own, and takes
+their numbers from a counter that a restart does not turn back.
 """
 
 from __future__ import annotations
 
-from attrs import define
+from collections.abc import Sequence
+
+from attrs import define, field
 
 from meltica.core.effects import CancelOrder
 from meltica.core.ids import mandate_id
@@ -15,58 +23,83 @@ from meltica.core.records import EpochRecord
 from meltica.core.values import ClientOrderId, Epoch, Gap, Index, Nanos
 from meltica.leader.desk import Desk
 from meltica.leader.gaps import gap_of
+from meltica.leader.ports import Numbers
 from meltica.venues.base import Accepted, Answer, NotSent, Refused
 
 AGAIN = 2_000_000_000  # an order whose cancel brought no answer is tried again after so long
-MOST = 0x1000  # the places that contracts.md gives
+BY_HAND_MOST = 5  # times that one command by hand tries one order
+MOST = 0x1000  # the places that contracts.md gives, to all members together
 
 
 @define
 class Tried:
-    """A cancel under the mandate."""
+    """The cancels of one order under the mandate: when the newest was handed over, and whether it was answered."""
 
     at: Nanos
     settled: bool = False
 
 
+@define
+class ByHand:
+    """One command of an operator's: how often each of its orders was tried."""
+
+    epoch: Epoch
+    tries: dict[ClientOrderId, int]
+    unnamed: int  # orders whose venue order id is not known here: they can't be cancelled from here
+    settled: int = 0
+    unsettled: list[ClientOrderId] = field(factory=list)
+
+    def __str__(self) -> str:
+        """What is being done."""
+        rest = f"; {self.unnamed} more have no venue order id here" if self.unnamed else ""
+        return f"cancels of {len(self.tries)} orders are on their way from this node{rest}"
+
+
 class Mandate:
     """See the module."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, numbers: Numbers) -> None:
         self._desk = desk
+        self._numbers = numbers
         self._majority_at: Nanos | None = None  # when this node, active, last had one; None: it is not the last
         self._epoch = Epoch(0)  # of the mandate
-        self._number = 0
         self._tried: dict[ClientOrderId, Tried] = {}
         self._mine: dict[ClientOrderId, ClientOrderId] = {}  # cancel -> order
-        self._by_hand = False
+        self._hand: ByHand | None = None
+        self._spent = False  # no place is left, and that was told
         self._stopped = Epoch(0)  # a newer epoch than this mandate's was heard of
 
     def has_majority(self, now: Nanos, epoch: EpochRecord) -> None:
         """This node is active and a majority answers."""
         self._majority_at = now
         if epoch.epoch != self._epoch:
-            self._epoch, self._number = epoch.epoch, 0
+            self._of(epoch.epoch)
+            self._hand = None
+
+    def _of(self, epoch: Epoch) -> None:
+        if epoch != self._epoch:
+            self._epoch, self._spent = epoch, False
             self._tried.clear()
-            self._by_hand = False
 
     def newer(self, epoch: Epoch) -> None:
         """Another leader, of `epoch`, was heard of: the orders are its to care for."""
         if epoch > self._epoch:
             self._majority_at = None
-            self._by_hand = False
+            self._hand = None
             self._stopped = max(self._stopped, epoch)
 
-    def by_hand(self) -> str:
-        """An operator cancels from this node; returns why that is impossible, or ""."""
+    def by_hand(self) -> ByHand | str:
+        """An operator cancels from this node what it knows to be open; or why that is impossible."""
         record = self._taken()
         if record is None:
             return "no epoch has taken authority: there is nothing of ours to cancel"
-        if record.epoch != self._epoch:
-            self._epoch, self._number = record.epoch, 0
-            self._tried.clear()
-        self._by_hand = True
-        return ""
+        self._of(record.epoch)
+        live = self._desk.state.live_orders()
+        named = [order.id for order in live if order.venue_order_id is not None]
+        for name in named:  # said again, it is done again
+            self._tried.pop(name, None)
+        self._hand = ByHand(record.epoch, dict.fromkeys(named, 0), len(live) - len(named))
+        return self._hand
 
     def _taken(self) -> EpochRecord | None:
         taken = [record for record in self._desk.state.epochs.values() if record.taken_index is not None]
@@ -74,21 +107,49 @@ class Mandate:
 
     def work(self, now: Nanos) -> None:
         """Cancel what the mandate names, if it is time."""
+        self._settle(now)
         record = self._desk.state.epochs.get(self._epoch)
         if record is None or record.taken_index is None:
             return
-        if not self._by_hand and (self._majority_at is None or record.released_index is not None):
+        if self._hand is None and (self._majority_at is None or record.released_index is not None):
             return
-        for order in self._desk.state.live_orders():
-            if order.venue_order_id is not None and self._named(order, now) and self._untried(order.id, now):
-                self._cancel(order, record.epoch, record.taken_index, now)
+        due = [
+            order
+            for order in self._desk.state.live_orders()
+            if order.venue_order_id is not None and self._named(order, now) and self._untried(order.id, now)
+        ]
+        if due:
+            self._cancel_all(due, record.epoch, record.taken_index, now)
+
+    def _settle(self, now: Nanos) -> None:
+        """A command by hand ends once each of its orders is settled, or was tried often enough; then say so."""
+        hand = self._hand
+        if hand is None:
+            return
+        for name in list(hand.tries):
+            order, tried = self._desk.state.orders.get(name), self._tried.get(name)
+            if order is None or not order.live or (tried is not None and tried.settled):
+                hand.settled += 1
+            elif hand.tries[name] >= BY_HAND_MOST and tried is not None and now - tried.at >= AGAIN:
+                hand.unsettled.append(name)
+            else:
+                continue
+            del hand.tries[name]
+        if hand.tries:
+            return
+        self._hand = None
+        observer = self._desk.observer
+        observer.event("mandate_done", {"settled": hand.settled, "unsettled": len(hand.unsettled)})
+        if hand.unsettled or hand.unnamed:
+            names = ", ".join(hand.unsettled) or "none"
+            observer.alert("MandateIncomplete", f"no answer to the cancels of: {names}; {hand.unnamed} had no venue id")
 
     def _untried(self, name: ClientOrderId, now: Nanos) -> bool:
         tried = self._tried.get(name)
         return tried is None or (not tried.settled and now - tried.at >= AGAIN)
 
     def _named(self, order: Order, now: Nanos) -> bool:
-        if self._by_hand:
+        if self._hand is not None and self._hand.tries.get(order.id, BY_HAND_MOST) < BY_HAND_MOST:
             return True
         due = self.due_for(order)
         return due is not None and now >= due
@@ -101,25 +162,50 @@ class Mandate:
             return None
         return Nanos(self._majority_at + max(after, policy.mandate_after))
 
-    def _cancel(self, order: Order, epoch: Epoch, taken: Index, now: Nanos) -> None:
+    def _cancel_all(self, due: Sequence[Order], epoch: Epoch, taken: Index, now: Nanos) -> None:
         desk = self._desk
-        port = desk.venues.get(order.venue)
-        if port is None or self._number >= MOST:
-            return
-        name = mandate_id(desk.state.cluster, epoch, taken, self._number)
-        self._number += 1
+        first, size = self._places()
+        due = [order for order in due if order.venue in desk.venues]
+        number = self._numbers(epoch, len(due)) if due and not self._spent else size
+        for order in due:
+            if number >= size:
+                self._out_of_places()
+                return
+            self._cancel(order, mandate_id(desk.state.cluster, epoch, taken, first + number), epoch, taken, now)
+            number += 1
+
+    def _places(self) -> tuple[int, int]:
+        """The first place of this member's own, and how many it has."""
+        desk = self._desk
+        members = sorted({str(desk.node), *(str(peer.name) for peer in desk.cluster.status().peers)})
+        size = MOST // len(members)
+        return members.index(str(desk.node)) * size, size
+
+    def _out_of_places(self) -> None:
+        if not self._spent:
+            self._spent = True
+            self._desk.observer.alert("MandateSpent", "this node has no id left for a cancel without a majority")
+        self._hand = None
+
+    def _cancel(self, order: Order, name: ClientOrderId, epoch: Epoch, taken: Index, now: Nanos) -> None:
+        desk = self._desk
+        by_hand = self._hand is not None and order.id in self._hand.tries
+        if self._hand is not None and by_hand:
+            self._hand.tries[order.id] += 1
         self._tried[order.id] = Tried(now)
         self._mine[name] = order.id
         effect = CancelOrder(
             name, epoch, taken, order.venue, order.account, order.symbol, order.id, order.venue_order_id
         )
-        desk.observer.event("mandate_cancel", {"order": order.id, "by_hand": self._by_hand})
+        desk.observer.event("mandate_cancel", {"order": order.id, "by_hand": by_hand})
         policy = desk.state.venues.get(order.venue)
         send_by = Nanos(now + (policy.window if policy is not None else desk.settings.transfer_timeout))
-        port.send(effect, send_by, lambda: self._may(epoch) and desk.mono() < send_by)
+        desk.venues[order.venue].send(effect, send_by, lambda: self._may(epoch) and desk.mono() < send_by)
 
     def _may(self, epoch: Epoch) -> bool:
-        return self._by_hand or (self._majority_at is not None and self._stopped <= epoch)
+        if self._hand is not None and self._hand.epoch == epoch:
+            return True
+        return self._majority_at is not None and self._stopped <= epoch
 
     def answered(self, intent: ClientOrderId, answer: Answer) -> bool:
         """Whether `intent` is one of these; then note what came of it."""

@@ -21,6 +21,29 @@ Mono = Callable[[], Nanos]  # this node's monotonic clock
 Wall = Callable[[], Nanos]  # Unix time
 
 
+# Takes so many numbers for the cancels of one epoch's mandate and returns the first.  A number is never given twice for
+# an epoch, not to an earlier life of this node either.
+Numbers = Callable[[Epoch, int], int]
+
+
+class NumbersInMemory:
+    """Numbers that last as long as this object: for one that outlives a node's process."""
+
+    def __init__(self) -> None:
+        self._epoch = Epoch(0)
+        self._next = 0
+
+    def __call__(self, epoch: Epoch, count: int) -> int:
+        """See `Numbers`; an older epoch than the newest served gets nothing more."""
+        if epoch < self._epoch:
+            return 1 << 16
+        if epoch != self._epoch:
+            self._epoch, self._next = epoch, 0
+        first = self._next
+        self._next += count
+        return first
+
+
 class ClusterPort(Protocol):
     """Replication, as the leader sees it.  Every method returns at once."""
 

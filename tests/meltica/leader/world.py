@@ -54,7 +54,7 @@ from meltica.core.values import (
     VenueOrderId,
 )
 from meltica.leader.leader import Leader
-from meltica.leader.ports import ActionResult, StrategySpec
+from meltica.leader.ports import ActionResult, NumbersInMemory, StrategySpec
 from meltica.leader.settings import LeaderSettings
 from meltica.machine import Machine
 from meltica.strategies.base import Context, Strategy
@@ -428,6 +428,7 @@ class Node:
         self.machine = Machine()
         self.notes = Notes()
         self.alive = True
+        self.numbers = NumbersInMemory()  # on its disk, so to say: a second build() has it still
         self.wall_shift = 0  # of this node's wall clock alone: the venue's does not agree
         self.frozen = False
         self.cut = False
@@ -449,6 +450,7 @@ class Node:
             lambda: self.world.now,
             self.wall,
             self.notes,
+            self.numbers,
         )
 
     def wall(self) -> Nanos:

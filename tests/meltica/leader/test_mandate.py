@@ -1,0 +1,93 @@
+"""The operator's cancel without a quorum: it ends, it says what it did, and no id is sent twice."""
+
+from __future__ import annotations
+
+from meltica.core.ids import parse_id
+from meltica.leader.mandate import BY_HAND_MOST, MOST
+from meltica.leader.ports import Done, WithoutQuorum
+from tests.meltica.leader.world import MS, Node, S, World, by
+
+
+def by_hand(world: World, name: str) -> str:
+    (result,) = world.act(name, WithoutQuorum(by(f"kill-{name}")))
+    assert isinstance(result, Done)
+    return result.message
+
+
+def sent(node: Node) -> int:
+    return [name for name, _ in node.notes.events].count("mandate_cancel")
+
+
+def places(world: World) -> list[int]:
+    parts = [parse_id(name) for name in world.exchange.written]
+    return [each.place - 0xF000 for each in parts if each is not None and each.mandate]
+
+
+def test_it_ends_with_the_orders_that_were_open_at_the_command() -> None:
+    world = World()
+    world.start()
+    assert "2 orders" in by_hand(world, "n2")
+    for _ in range(120):
+        world.run(1 * S)
+        world.tick()
+    assert sent(world.nodes["n2"]) == 2
+    done = [fields for name, fields in world.nodes["n2"].notes.events if name == "mandate_done"]
+    assert done == [{"settled": 2, "unsettled": 0}]
+    assert len(world.exchange.open()) == 2, "what the healthy active node quotes since then is its own"
+    assert world.nodes["n1"].leader.status().active
+
+
+def test_without_answers_it_gives_up_after_some_tries_and_says_so() -> None:
+    world = World()
+    world.start()
+    world.kill("n1")
+    world.exchange.answers = "lose"
+    by_hand(world, "n3")
+    world.run(60 * S)
+    assert sent(world.nodes["n3"]) == 2 * BY_HAND_MOST
+    names = [name for name, _ in world.nodes["n3"].notes.alerts]
+    assert names.count("MandateIncomplete") == 1
+
+
+def test_said_again_it_is_done_again() -> None:
+    world = World()
+    world.start()
+    world.kill("n1")
+    world.exchange.answers = "lose"
+    by_hand(world, "n3")
+    world.run(30 * S)
+    world.exchange.answers = "answer"
+    by_hand(world, "n3")
+    world.run(100 * MS)
+    assert world.exchange.open() == []
+
+
+def test_two_nodes_send_no_id_twice_and_a_restarted_one_neither() -> None:
+    world = World()
+    world.start()
+    world.kill("n1")
+    world.exchange.answers = "lose"
+    for name in ("n2", "n3"):
+        by_hand(world, name)
+    world.run(5 * S)
+    reborn = world.nodes["n3"]
+    reborn.leader = reborn.build()
+    by_hand(world, "n3")
+    world.run(5 * S)
+    written = [name for name in world.exchange.written if parse_id(name).mandate]  # type: ignore[union-attr]
+    assert len(written) > 10
+    assert len(set(written)) == len(written)
+    share = MOST // 3
+    assert {place // share for place in places(world)} == {1, 2}
+
+
+def test_a_node_without_a_place_left_says_so_and_sends_nothing() -> None:
+    world = World()
+    world.start()
+    epoch = world.nodes["n2"].state.epoch
+    assert epoch is not None
+    world.nodes["n2"].numbers(epoch.epoch, MOST // 3 - 1)
+    by_hand(world, "n2")
+    world.run(30 * S)
+    assert places(world) == [2 * (MOST // 3) - 1], "the last of its own"
+    assert [name for name, _ in world.nodes["n2"].notes.alerts].count("MandateSpent") == 1
