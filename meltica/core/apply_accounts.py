@@ -16,6 +16,7 @@ from meltica.core.commands import BalanceSeen, Discrepancy, OpeningApproved, Rec
 from meltica.core.events import BalanceEvent, DiscrepancyEvent, Rejection
 from meltica.core.exact import ZERO
 from meltica.core.records import BalanceRecord, LowWaterRecord, OpeningRecord
+from meltica.core.risk import short
 from meltica.core.turn import Turn
 from meltica.core.values import Account, Quantity, Symbol, Venue
 
@@ -46,7 +47,7 @@ def opening_approved(turn: Turn, command: OpeningApproved) -> Rejection | None:
     if len(set(assets)) != len(assets) or any(amount < 0 for _, amount in command.balances):
         return Rejection("bad_opening", "an opening balance names each asset once, and none below 0")
     balances = dict(sorted(command.balances))
-    actor = "" if command.by is None else command.by.actor
+    actor = "" if command.by is None else short(command.by.actor)
     state.put_opening(command.venue, command.account, OpeningRecord(balances, turn.index, state.clock, actor))
     for asset, amount in balances.items():
         state.put_holding((command.venue, command.account, asset), amount)

@@ -16,12 +16,13 @@ from meltica.core.events import AuthorityEvent, OrderEventKind, Rejection
 from meltica.core.halting import add_halt
 from meltica.core.moves import tell
 from meltica.core.records import EpochRecord, LossesRecord
-from meltica.core.risk import HaltRecord
+from meltica.core.risk import HaltRecord, short
 from meltica.core.state import State
 from meltica.core.turn import Turn, asked
 from meltica.core.values import Nanos
 
 STORM: Final = "takeover_storm"
+MAX_LOSSES: Final = 1000  # remembered
 
 
 def epoch_started(turn: Turn, command: EpochStarted) -> Rejection | None:
@@ -32,8 +33,8 @@ def epoch_started(turn: Turn, command: EpochStarted) -> Rejection | None:
         EpochRecord(
             epoch=command.epoch,
             node=command.node,
-            reason=command.reason,
-            build=command.build,
+            reason=short(command.reason),
+            build=short(command.build),
             started_index=turn.index,
             started_at=state.clock,
             windows={name: state.venues[name].window for name in sorted(state.venues)},
@@ -65,7 +66,7 @@ def _count_loss(turn: Turn) -> None:
     """
     state, settings = turn.state, turn.state.settings
     recent = [time for time in state.losses.times if time + settings.storm_window > state.clock]
-    times = (*recent, state.clock)[-max(settings.storm_takeovers, 1) :]
+    times = (*recent, state.clock)[-min(max(settings.storm_takeovers, 1), MAX_LOSSES) :]
     state.put_losses(LossesRecord(times))
     if 0 < settings.storm_takeovers <= len(times):
         reason = f"{len(times)} active leaders lost within {settings.storm_window} ns"

@@ -10,7 +10,7 @@ from typing import Final
 from attrs import evolve
 
 from meltica.core.apply_accounts import open_position
-from meltica.core.apply_authority import window_of_new_venues
+from meltica.core.apply_authority import MAX_LOSSES, window_of_new_venues
 from meltica.core.apply_strategies import stop_orders
 from meltica.core.commands import Configured, InstrumentSeen, Limits, ModeSet
 from meltica.core.events import Rejection
@@ -60,6 +60,8 @@ def _config_refused(state: State, command: Configured) -> Rejection | None:
         return Rejection("bad_config", "window: expected more than 0")
     if command.limits.collar_bps > MAX_COLLAR:
         return Rejection("bad_config", f"collar_bps: expected at most {MAX_COLLAR}")
+    if command.storm_takeovers > MAX_LOSSES:
+        return Rejection("bad_config", f"storm_takeovers: expected at most {MAX_LOSSES}")
     if any(value < 0 for value in _amounts(command.limits)):
         return Rejection("bad_config", "limits: expected none below 0")
     return None

@@ -16,6 +16,7 @@ from meltica.core.moves import bind, filled
 from meltica.core.orders import Order
 from meltica.core.positions import after_fill
 from meltica.core.records import FillRecord
+from meltica.core.risk import short
 from meltica.core.state import State
 from meltica.core.turn import Turn
 from meltica.core.values import Account, Asset, Money, Side, Venue, text_of
@@ -102,7 +103,7 @@ def _record(turn: Turn, command: FillSeen, order: Order | None) -> FillRecord:
         venue_at=command.venue_at,
         at=turn.state.clock,
         index=turn.index,
-        source=command.source,
+        source=short(command.source),
     )
 
 

@@ -9,6 +9,7 @@ from attrs import evolve
 
 from meltica.core.commands import Checkpoint, StrategyStarted, StrategyStopped
 from meltica.core.events import Rejection
+from meltica.core.risk import short
 from meltica.core.turn import Turn
 from meltica.core.values import StrategyId
 
@@ -27,7 +28,7 @@ def strategy_stopped(turn: Turn, command: StrategyStopped) -> Rejection | None:
     record = turn.state.strategies.get(command.strategy)
     if record is None:
         return _unknown(command.strategy)
-    turn.state.put_strategy(command.strategy, evolve(record, stopped=command.reason or "stopped"))
+    turn.state.put_strategy(command.strategy, evolve(record, stopped=short(command.reason) or "stopped"))
     stop_orders(turn, command.strategy, "strategy stopped")
     return None
 

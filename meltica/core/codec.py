@@ -15,10 +15,10 @@ from attrs import evolve
 
 from meltica.core.commands import KINDS, Command, Submit
 from meltica.core.values import BadValue, Epoch, Nanos, Price
-from meltica.core.wire import Form, Pair, parse, text_reader
+from meltica.core.wire import Form, Pair, bytes_reader, parse
 
-MAX_CHECKPOINT: Final = 64 * 1024  # characters
-_SPECIAL: Final[dict[str, dict[str, Pair]]] = {"checkpoint": {"data": (text_reader(MAX_CHECKPOINT), None)}}
+MAX_CHECKPOINT: Final = 64 * 1024  # bytes, as UTF-8
+_SPECIAL: Final[dict[str, dict[str, Pair]]] = {"checkpoint": {"data": (bytes_reader(MAX_CHECKPOINT), None)}}
 
 FORMS: Final[dict[str, Form[Any]]] = {
     kind: Form(cls, kind=kind, special=_SPECIAL.get(kind)) for kind, cls in KINDS.items()
@@ -35,7 +35,7 @@ def encode_command(command: Command) -> bytes:
     form = FORMS[KIND_OF[type(command)]]
     try:
         raw = form.write(command)
-        form.load(raw)
+        form.read(parse(raw))
     except (BadValue, TypeError, ValueError) as error:
         raise BadCommand(f"{form.kind}: {error}") from error
     return raw

@@ -14,7 +14,7 @@ from meltica.core.events import RiskEvent
 from meltica.core.exact import ZERO, mul, sub
 from meltica.core.indexes import SymbolKey
 from meltica.core.orders import Order
-from meltica.core.risk import ReduceRecord
+from meltica.core.risk import MAX_CAUSES, MORE, ReduceRecord, short
 from meltica.core.state import State
 from meltica.core.turn import Turn
 from meltica.core.values import Side
@@ -43,9 +43,12 @@ def closing_side(quantity: Decimal) -> Side | None:
 def add_cause(turn: Turn, cause: str, actor: str = "", reason: str = "") -> None:
     """From here on positions may only shrink, for this cause as well; what rests against that goes."""
     state = turn.state
-    if cause not in state.risk.reduces:
-        record = ReduceRecord(cause, turn.index, state.clock, actor, reason)
-        risk = evolve(state.risk, reduces={**state.risk.reduces, cause: record}, index=int(turn.index))
+    reduces, kept, why = state.risk.reduces, cause, short(reason)
+    if cause not in reduces and len(reduces) >= MAX_CAUSES:  # the rest share one
+        kept, why = MORE, short(f"{cause}: {reason}")
+    if kept not in reduces or (kept != cause and reduces[kept].reason != why):
+        record = ReduceRecord(kept, turn.index, state.clock, short(actor), why)
+        risk = evolve(state.risk, reduces={**reduces, kept: record}, index=int(turn.index))
         state.put_risk(risk)
         turn.emit(RiskEvent(risk.trading, cause, risk.index))
     for key in sorted(state.order_index.exposures):

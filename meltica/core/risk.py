@@ -8,10 +8,24 @@ index of the risk state that the operator saw takes one away.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from attrs import field, frozen
 
 from meltica.core.values import Index, Nanos, Trading
+
+MAX_CAUSES: Final = 256  # of halts, and of reduces; further ones share one cause, `MORE`
+MORE: Final = "more"
+SHORT: Final = 200  # characters of an actor and of a reason in a record
+_PLAIN: Final = dict.fromkeys((*range(0x20), 0x7F, *range(0xD800, 0xE000)), "?")
+
+
+def short(text: str) -> str:
+    """`text` as records keep it: cut, without control characters and without halves of characters.
+
+    By code points alone: what Unicode calls printable changes with the version of Python.
+    """
+    return text[:SHORT].translate(_PLAIN)
 
 
 @frozen

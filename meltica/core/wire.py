@@ -24,7 +24,7 @@ import attrs
 from meltica.core import values
 from meltica.core.values import BadValue, text_of
 
-MAX_BYTES: Final = 192 * 1024  # of one document: a 64 KiB checkpoint fits an entry with its escapes
+MAX_BYTES: Final = 200 * 1024  # of a command: a checkpoint of 64 KiB of letters fits with its escapes
 MAX_INT: Final = (1 << 63) - 1
 MAX_NAME: Final = 64
 MAX_STRING: Final = 4096
@@ -60,10 +60,10 @@ def _encoder() -> Callable[[Any], str]:
 encode: Final = _encoder()
 
 
-def parse(raw: bytes) -> dict[str, Any]:
+def parse(raw: bytes, limit: int | None = MAX_BYTES) -> dict[str, Any]:
     """The object that `raw` writes in canonical form, key order aside; raises BadValue on anything else."""
-    if len(raw) > MAX_BYTES:
-        raise BadValue(f"expected at most {MAX_BYTES} bytes, found {len(raw)}")
+    if limit is not None and len(raw) > limit:
+        raise BadValue(f"expected at most {limit} bytes, found {len(raw)}")
     try:
         text = raw.decode("ascii")
         found = _DECODE(text)
@@ -111,6 +111,24 @@ def text_reader(limit: int) -> Reader:
         raise BadValue(f"expected text of at most {limit} characters, found {_short(value)}")
 
     return read_text
+
+
+def read_any_text(value: object) -> str:
+    """Any text."""
+    if type(value) is str:
+        return value
+    raise BadValue(f"expected text, found {_short(value)}")
+
+
+def bytes_reader(limit: int) -> Reader:
+    """Reads any text of at most `limit` bytes as UTF-8."""
+
+    def read_bytes(value: object) -> str:
+        if type(value) is str and len(value) <= limit and len(value.encode("utf-8", "surrogatepass")) <= limit:
+            return value
+        raise BadValue(f"expected text of at most {limit} bytes as UTF-8, found {_short(value)}")
+
+    return read_bytes
 
 
 def read_decimal(value: object) -> Decimal:
@@ -175,7 +193,7 @@ SCALARS: Final[dict[Any, Pair]] = {
 WIDE_SCALARS: Final[dict[Any, Pair]] = {
     **SCALARS,
     **dict.fromkeys((values.Price, values.Quantity, values.Money), (read_wide, text_of)),
-    str: (text_reader(MAX_BYTES), None),
+    str: (read_any_text, None),
 }
 
 
@@ -240,8 +258,8 @@ class Form(Generic[T]):
         return encode(self.plain(value)).encode("ascii")
 
     def load(self, raw: bytes) -> T:
-        """The inverse of `write`; raises BadValue."""
-        return self.read(parse(raw))
+        """The inverse of `write`, whatever its size: what was once stored must load; raises BadValue."""
+        return self.read(parse(raw, None))
 
 
 def _fields(found: object) -> str:

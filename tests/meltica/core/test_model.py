@@ -14,7 +14,7 @@ from attrs import evolve
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from meltica.core import apply_fills, checks, indexes, loading, reducing
+from meltica.core import apply_fills, checks, indexes, keys, loading, reducing
 from meltica.core import commands as c
 from meltica.core.apply import apply_entry
 from meltica.core.codec import encode_command
@@ -127,7 +127,11 @@ class Day:
 
     def play(self, move: Move) -> None:
         getattr(self, f"do_{move.what}", self.on_order)(move)
-        self.disk = stored(self.state.take_changes(), self.disk)
+        changes = self.state.take_changes()
+        self.disk = stored(changes, self.disk)
+        check_writes(changes)
+        if move.pick % 8 == 0:
+            assert loaded(self.disk).digest() == self.state.digest()
         check_sums(self.state)
         check_model(self.state, self.model)
 
@@ -294,6 +298,14 @@ def check_orders(before: dict[Any, Order], state: State) -> None:
         if old.state in final:
             assert new.state is old.state or new.state is OrderState.FILLED
         assert not (old.to_be_gone and not new.to_be_gone)
+
+
+def check_writes(changes: tuple[tuple[bytes, bytes | None], ...]) -> None:
+    """Whatever apply writes, a node reads at its next start."""
+    for key, value in changes:
+        if value is not None:
+            form = keys.FORMS[keys.parts_of(key)[0]]
+            assert form.write(form.load(value)) == value
 
 
 def check_sums(state: State) -> None:

@@ -6,10 +6,26 @@ import pytest
 
 from meltica.core import commands as c
 from meltica.core import keys
+from meltica.core.codec import MAX_CHECKPOINT, BadCommand
 from meltica.core.loading import BadState
+from meltica.core.risk import MAX_CAUSES, MORE
 from meltica.core.state import State
-from meltica.core.values import Epoch, Nanos, Side
-from tests.meltica.core.harness import ACCOUNT, KEY, SECOND, SYMBOL, VENUE, Hand, by, d, loaded, stored, trading, wish
+from meltica.core.values import Epoch, Nanos, RequestId, Side
+from tests.meltica.core.harness import (
+    ACCOUNT,
+    KEY,
+    MM,
+    SECOND,
+    SYMBOL,
+    VENUE,
+    Hand,
+    by,
+    d,
+    loaded,
+    stored,
+    trading,
+    wish,
+)
 
 ZERO = (Epoch(0), Nanos(0))
 
@@ -107,3 +123,78 @@ def test_equal_states_have_equal_digests_by_whatever_path() -> None:
     one.ok(c.Resume(*ZERO, ("a",), one.state.risk.index, by("r")))
     assert one.state.meta().sum != other.state.meta().sum
     assert loaded(stored(one.state.take_changes(), {})).meta().sum == one.state.meta().sum
+
+
+# --- what apply writes loads again, however much of it there is -----------------------------------------------------
+
+
+def reloads(hand: Hand) -> State:
+    disk = stored(hand.state.take_changes(), {})
+    state = loaded(disk)
+    assert state.digest() == hand.state.digest()
+    assert state.risk == hand.state.risk
+    return state
+
+
+def test_hundreds_of_halts_of_long_reasons_load_again_and_none_is_refused() -> None:
+    hand = Hand()
+    hand.start()
+    reason = "\u00e4\ud800\x00" + "\u00dc" * 4_000
+    for number in range(300):
+        hand.ok(c.Halt(*ZERO, f"cause {number}", leave_quotes=True, by=c.By(RequestId(f"r{number}"), reason, reason)))
+        assert hand.state.risk.index == hand.state.index
+    halts = reloads(hand).risk.halts
+    assert len(halts) == MAX_CAUSES + 1
+    assert halts["cause 7"].reason == halts["cause 7"].actor == "\u00e4??" + "\u00dc" * 197
+    assert halts[MORE].reason.startswith("cause 299: ")
+    assert (halts[MORE].leave_quotes, halts[MORE].kill) == (True, False)
+
+
+def test_causes_beyond_the_bound_share_one_that_only_tightens() -> None:
+    hand = Hand()
+    hand.start()
+    for number in range(MAX_CAUSES + 1):
+        hand.ok(c.Halt(*ZERO, f"cause {number}", leave_quotes=True))
+    seen = hand.state.risk.index
+    hand.ok(c.Halt(*ZERO, f"cause {MAX_CAUSES}", leave_quotes=True))
+    assert hand.state.risk.index == seen, "the same again is nothing new"
+    hand.ok(c.Kill(*ZERO, "one more"))
+    hand.refused(c.Resume(*ZERO, (MORE,), seen, by()), "risk_moved", "risk_index")
+    hand.ok(c.Halt(*ZERO, "another", leave_quotes=True))
+    more = hand.state.risk.halts[MORE]
+    assert (more.kill, more.leave_quotes, more.index) == (True, False, hand.state.index)
+    hand.ok(c.Kill(*ZERO, "cause 3"))
+    assert hand.state.risk.halts["cause 3"].kill, "a known cause is still itself"
+    hand.ok(c.Resume(*ZERO, (MORE,), hand.state.risk.index, by("r2")))
+    assert MORE not in hand.state.risk.halts
+
+
+def test_thousands_of_discrepancies_load_again() -> None:
+    hand = Hand()
+    hand.start()
+    for number in range(2_000):
+        found = f"{number} at 60000.00 " + "\u00e9" * 300
+        hand.ok(c.Discrepancy(*ZERO, VENUE, ACCOUNT, "unknown_order", f"{number:020d}", "none", found, tighten=True))
+    state = reloads(hand)
+    assert len(state.risk.reduces) == MAX_CAUSES + 1
+    assert state.risk.reduces[MORE].reason.startswith("unknown_order:paper:00000000000000001999: expected none")
+    assert state.risk.reduces[MORE].index == state.risk.index == state.index
+
+
+def test_the_largest_checkpoint_and_the_longest_reason_load_again() -> None:
+    hand = trading()
+    hand.ok(c.Checkpoint(*ZERO, MM, "\u00e9" * (MAX_CHECKPOINT // 2)))
+    hand.ok(c.StrategyStopped(*ZERO, MM, "\u00e9" * 4_096))
+    state = reloads(hand)
+    assert state.strategies[MM].stopped == "\u00e9" * 200
+    assert len(state.strategies[MM].checkpoint) == MAX_CHECKPOINT // 2
+    with pytest.raises(BadCommand, match="at most 65536 bytes as UTF-8"):
+        hand.do(c.Checkpoint(*ZERO, MM, "\u00e9" * (MAX_CHECKPOINT // 2 + 1)))
+
+
+def test_a_storm_bound_beyond_what_is_remembered_is_refused() -> None:
+    hand = Hand()
+    hand.start()
+    hand.configure(storm_takeovers=1000)
+    with pytest.raises(AssertionError, match="storm_takeovers: expected at most 1000"):
+        hand.configure(storm_takeovers=1001)
