@@ -172,7 +172,10 @@ class ClusterNode:
 
     def stop_leading(self, reason: str) -> None:
         """As leader, step down now."""
-        self._replica.stop_leading(reason)
+        try:
+            self._replica.stop_leading(reason)
+        except Exception as fault:  # noqa: BLE001  # as in `_pump`
+            self._fail(fault)
         self._kick.set()
 
     def status(self) -> Status:
@@ -201,11 +204,15 @@ class ClusterNode:
                 try:
                     await self._ended.wait()
                 finally:
-                    self._stopping = True  # before the other tasks end: what they say then is not acted on
+                    # Before the other tasks end: what they say then is not acted on, and a sync that hangs, which is
+                    # waited for, keeps no caller waiting.
+                    self._stop()
                 nursery.cancel_scope.cancel()
         finally:
-            self._stop()
-            self._store.close()
+            try:
+                self._stop()
+            finally:
+                self._store.close()
         if self.fault is not None:
             raise self.fault
 
@@ -218,56 +225,73 @@ class ClusterNode:
 
     def _stop(self) -> None:
         """Stop intake; what waits stays unknown, as it may still be done by others."""
+        self._guarded(self._transport.sever)
+        self._settle()
+
+    def _settle(self) -> None:
         self._stopping = True
-        self._transport.sever()
         waiting, self._waiting = self._waiting, {}
         for one in waiting.values():
             if one.tell is not None:
-                one.tell(OutcomeUnknown(_STOPPING))
+                self._guarded(one.tell, OutcomeUnknown(_STOPPING))
 
     def _fail(self, fault: Exception) -> None:
-        """Silence first (rule 9), then say why."""
+        """Silence first (rule 9), then say why; whatever those told do, replication ends and nobody waits on."""
         if self.fault is None:
             self.fault = fault
-            self._transport.sever()
-            self._listener.on_stopped(str(fault))
+            self._guarded(self._transport.sever)
             self._ended.set()
+            self._guarded(self._listener.on_stopped, str(fault))
+            self._settle()
+
+    def _guarded(self, tell: Callable[..., object], *told: object) -> None:
+        """Call somebody who must not raise; if he does it is a fault of the program, and the others are still told."""
+        try:
+            tell(*told)
+        except Exception as fault:  # noqa: BLE001  # it is kept, and raised by `run`
+            fault.add_note("raised by whom replication told; the node stops")
+            self._fail(fault)
 
     # What the transport says
 
     def connected(self, peer: Peer) -> None:
         """Our link to `peer` is up."""
-        self._replica.connected(peer)
-        self._pump()
+        self._input(lambda: self._replica.connected(peer))
 
     def disconnected(self, peer: Peer) -> None:
         """Our link to `peer` ended."""
-        self._replica.disconnected(peer)
-        self._pump()
+        self._input(lambda: self._replica.disconnected(peer))
 
     def inbound_up(self, peer: Peer) -> None:
         """Its link to us is up."""
-        self._replica.inbound_up(peer)
-        self._pump()
+        self._input(lambda: self._replica.inbound_up(peer))
 
     def inbound_down(self, peer: Peer) -> None:
         """Its link to us ended."""
-        self._replica.inbound_down(peer)
-        self._pump()
+        self._input(lambda: self._replica.inbound_down(peer))
 
     def received(self, peer: Peer, frames: Sequence[bytes]) -> None:
         """Frames from `peer`."""
-        for frame in frames:
-            self._replica.received(peer, frame)
+
+        def take() -> None:
+            for frame in frames:
+                self._replica.received(peer, frame)
+
+        self._input(take)
+
+    def _input(self, take: Callable[[], None]) -> None:
+        """Every input of the replica, then a step: what it raises silences this node (rule 9), not its caller."""
+        if self.fault is not None:
+            return
+        try:
+            take()
+        except Exception as fault:  # noqa: BLE001  # as in `_pump`
+            self._fail(fault)
         self._pump()
 
     def _synced(self, ticket: Ticket, duration: int) -> None:
         self._observer.synced(duration)
-        try:
-            self._replica.synced(ticket)
-        except Exception as fault:  # noqa: BLE001  # as in `_pump`; Trio itself must not see it
-            self._fail(fault)
-        self._pump()
+        self._input(lambda: self._replica.synced(ticket))
 
     def _sync_failed(self, fault: Exception) -> None:
         self._fail(fault)
@@ -349,7 +373,7 @@ class ClusterNode:
         if waiting is not None:
             self._observer.outcome(time.perf_counter_ns() - waiting.since, outcome)
             if waiting.tell is not None:
-                waiting.tell(outcome)
+                self._guarded(waiting.tell, outcome)
 
     def _set_timer(self, wake_at: MonoNs) -> None:
         """Only an earlier time moves the sleeping task: a later one lets it wake once for nothing."""

@@ -119,9 +119,12 @@ class Replica:
         Raises:
             ValueError: no peers, or this node among them.
             JournalFault: the stored log and the stored state contradict each other.
+            StoreFault: the disk refuses to make durable what an earlier process has left on it.
         """
         if not peers or name in peers:
             raise ValueError(f"{name} needs peers, itself not among them: {list(peers)}")
+        # What a process wrote and did not sync outlives its kill, but not a power cut: durable before it is spoken of.
+        store.sync()
         self.bad_frames = 0
         self._name = name
         self._timers = timers
@@ -174,7 +177,10 @@ class Replica:
     def received(self, peer: Peer, frame: bytes) -> None:
         """A frame from `peer`; one that is not ours is dropped and counted in `bad_frames`.
 
-        Never raises; if the frame shows that two histories are committed, the next `step` raises JournalFault.
+        No frame makes it raise; if it shows that two histories are committed, the next `step` raises JournalFault.
+
+        Raises:
+            StoreFault: the disk, not the frame: nothing more is said; the process must stop.
         """
         if self._fault is not None:
             return
@@ -188,6 +194,9 @@ class Replica:
         except JournalFault as error:
             self.stop(str(error))
             self._raised = error
+        except Exception as error:
+            self.stop(str(error))
+            raise
 
     def propose(self, command: bytes, token: Token) -> None:
         """Queue a command; its outcome comes from a later `step`, under `token`.

@@ -23,6 +23,7 @@ PROFILES: Final = {
     "wilder": Weather(lose=0.2, duplicate=0.2, late=0.3, lateness=800 * MS, ordered=False, drift=1e-3),
     "slow": Weather(delay=(MS, 60 * MS), sync=(MS, 150 * MS), drift=1e-4),
     "power": Weather(delay=(MS // 10, MS), sync=(20 * MS, 120 * MS)),  # and the power fails, everywhere at once
+    "restarts": Weather(delay=(MS // 10, MS), sync=(20 * MS, 120 * MS)),  # and it fails just behind restarts
 }
 
 
@@ -40,7 +41,8 @@ class Storm:
         )
         self.random = Random(f"{seed} {profile}")
         self.faults: dict[str, int] = {}
-        self._power = profile == "power"
+        cuts: dict[str, Callable[[], None]] = {"power": self._power_cut, "restarts": self._restart_and_power_cut}
+        self._power_fault = cuts.get(profile)
         self._duration = duration
         self._token = 0
 
@@ -92,7 +94,7 @@ class Storm:
     def _strike(self) -> None:
         if self.network.now >= self._duration - SECOND // 2:
             return
-        fault = self._power_cut if self._power and self.random.random() < 0.6 else self.random.choice(
+        fault = self._power_fault if self._power_fault and self.random.random() < 0.6 else self.random.choice(
             (self._partition, self._partition, self._isolate, self._kill, self._kill, self._freeze, self._stall_disk,
              self._hand_over, self._resign, self._reset, self._kill_all)
         )  # fmt: skip
@@ -150,6 +152,20 @@ class Storm:
         for name in self.random.sample(self.network.names, self.random.choice((2, len(self.network.names)))):
             self.network.kill(name, keep=0)
             self.network.at(self.random.randint(1, 50) * MS, partial(self.network.start, name))
+
+    def _restart_and_power_cut(self) -> None:
+        """Two are killed and start at once, on what the system kept for them; a moment later both lose power."""
+        names = self.random.sample(self.network.names, 2)
+        for name in names:
+            self.network.kill(name, power=False)
+            self.network.start(name)
+
+        def cut() -> None:
+            for name in names:
+                self.network.kill(name, keep=0)
+                self.network.at(self.random.randint(1, 50) * MS, partial(self.network.start, name))
+
+        self.network.at(self.random.randint(1, 30) * MS, cut)
 
     def _freeze(self) -> None:
         self.network.freeze(self._someone(), self._length())

@@ -504,3 +504,62 @@ async def test_a_body_s_own_exception_is_raised_as_it_is(nursery: trio.Nursery) 
             random=seeded(),
         ):  # fmt: skip
             raise KeyError("mine")
+
+
+@pytest.mark.parametrize("word", ["connected", "disconnected", "inbound_up", "inbound_down", "received", "synced"])
+async def test_a_disk_that_fails_inside_any_input_silences_the_node(word: str, autojump_clock: object) -> None:
+    """Rule 9: its caller, the transport, hears nothing of it."""
+    bench = Bench()
+
+    def refuses(*_values: object) -> None:
+        raise StoreFault("log entry 5 is damaged")
+
+    with pytest.RaisesGroup(pytest.RaisesExc(StoreFault, match="entry 5")):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(bench.node.run)
+            await trio.testing.wait_all_tasks_blocked()
+            setattr(bench.replica, word, refuses)
+            if word == "synced":
+                bench.node._synced(Ticket(1), 1)
+            else:
+                getattr(bench.node, word)(N2, *([[b"x"]] if word == "received" else []))
+            assert bench.journal[:2] == ["sever", "stopped: log entry 5 is damaged"]
+
+
+async def test_a_node_that_fails_ends_and_settles_whatever_those_told_do(autojump_clock: object) -> None:
+    bench = Bench()
+    told: list[Outcome] = []
+
+    def raises(_told: object) -> None:
+        raise RuntimeError("a fault of the listener")
+
+    bench.ears.on_stopped = raises  # type: ignore[method-assign]
+    with pytest.RaisesGroup(pytest.RaisesExc(StoreFault, match="no space")):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(bench.node.run)
+            bench.node.propose_nowait(b"a", raises)
+            bench.node.propose_nowait(b"b", told.append)
+            await trio.testing.wait_all_tasks_blocked()
+            bench.replica.raises = StoreFault("no space left")
+            bench.node.received(N2, [b"x"])
+            assert told == [OutcomeUnknown("this node is stopping")]
+    MemoryStore("c", N1, bench.store.disk).close()  # type: ignore[attr-defined]  # the store was given back
+
+
+async def test_a_sync_that_hangs_keeps_no_caller_waiting_at_the_stop() -> None:
+    store = Slow()
+    bench = Bench(store)
+    told: list[Outcome] = []
+    async with trio.open_nursery() as nursery:
+        await nursery.start(bench.node.run)
+        store.append(StoredEntry(LogIndex(1), Term(1), b""))
+        bench.replica.ready.append(Ready((), store.commit(), (), (), (), FAR))
+        bench.node.received(N2, [b"x"])
+        await trio.to_thread.run_sync(store.begun.acquire)
+        bench.node.propose_nowait(b"a", told.append)
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            for _ in range(20):
+                await trio.lowlevel.checkpoint()
+            assert told == [OutcomeUnknown("this node is stopping")]
+            store.allowed.release()

@@ -232,11 +232,11 @@ def test_too_many_waiting_proposals_are_refused_as_busy(hand: type[Hand]) -> Non
 
 def test_too_many_waiting_bytes_are_refused_as_busy_and_a_step_appends_a_bounded_number(hand: type[Hand]) -> None:
     node, term = leader(hand)
-    token = 0
+    token = MAX_WAITING_BYTES // MAX_COMMAND
+    for number in range(token):
+        node.replica.propose(bytes(MAX_COMMAND), Token(number))
     with pytest.raises(Busy, match="bytes"):
-        for token in range(MAX_WAITING):
-            node.replica.propose(bytes(MAX_COMMAND), Token(token))
-    assert token == MAX_WAITING_BYTES // MAX_COMMAND
+        node.replica.propose(bytes(MAX_COMMAND), Token(token))
     ready = node.step()
     assert node.last == 2 + 16
     assert ready.wake_at <= node.now

@@ -29,7 +29,7 @@ def test_storms(profile: str, block: int) -> None:
         done = storm.run(seed, profile, duration=3 * SECOND)
         acknowledged += sum(isinstance(outcome, Applied) for outcome in done.history.outcomes.values())
         terms += len(done.history.leaders)
-    assert acknowledged > 100  # a check that looked at nothing has not held
+    assert acknowledged > 80  # a check that looked at nothing has not held
     assert terms > 5
 
 
