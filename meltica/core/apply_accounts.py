@@ -94,5 +94,5 @@ def discrepancy(turn: Turn, command: Discrepancy) -> Rejection | None:
     )
     if command.tighten:
         reason = f"expected {command.expected}, found {command.found}"[:200]
-        reducing.add_cause(turn, f"{command.kind}:{command.venue}:{command.subject}"[:200], reason=reason)
+        reducing.add_cause(turn, short(f"{command.kind}:{command.venue}:{command.subject}"), reason=reason)
     return None

@@ -6,6 +6,7 @@ lifts and the index of the risk state that the operator saw, and lifts nothing e
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from attrs import evolve
@@ -17,8 +18,10 @@ from meltica.core.records import LossesRecord
 from meltica.core.reducing import add_cause
 from meltica.core.risk import HaltRecord
 from meltica.core.turn import Turn
+from meltica.core.wire import TEXT
 
 MAX_CAUSE: Final = 200
+_CAUSE: Final = re.compile(TEXT.format(but="", most=MAX_CAUSE)).fullmatch
 
 
 def halt(turn: Turn, command: Halt) -> Rejection | None:
@@ -73,7 +76,7 @@ def resume(turn: Turn, command: Resume) -> Rejection | None:
 
 
 def _cause_refused(cause: str) -> Rejection | None:
-    if 0 < len(cause) <= MAX_CAUSE and cause.isprintable():
+    if _CAUSE(cause):
         return None
     return Rejection("bad_cause", f"a cause is 1 to {MAX_CAUSE} printable characters")
 

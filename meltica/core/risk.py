@@ -17,7 +17,7 @@ from meltica.core.values import Index, Nanos, Trading
 MAX_CAUSES: Final = 256  # of halts, and of reduces; further ones share one cause, `MORE`
 MORE: Final = "more"
 SHORT: Final = 200  # characters of an actor and of a reason in a record
-_PLAIN: Final = dict.fromkeys((*range(0x20), 0x7F, *range(0xD800, 0xE000)), "?")
+_PLAIN: Final = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000)), "?")
 
 
 def short(text: str) -> str:

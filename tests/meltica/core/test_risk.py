@@ -11,7 +11,7 @@ from meltica.core import commands as c
 from meltica.core.effects import CancelOrder
 from meltica.core.events import CommandResult, RiskEvent
 from meltica.core.orders import Order
-from meltica.core.values import Epoch, Nanos, OrderType, Side, Symbol, TimeInForce, Trading
+from meltica.core.values import Account, Asset, Epoch, Nanos, OrderType, Side, Symbol, TimeInForce, Trading
 from tests.meltica.core.harness import (
     KEY,
     LIMITS,
@@ -409,11 +409,27 @@ def test_resume_lifts_what_it_names_and_nothing_else() -> None:
     hand.buy()
 
 
-@pytest.mark.parametrize("cause", ["", "x" * 201, "a\nb"])
+@pytest.mark.parametrize("cause", ["", "x" * 201, "a\nb", "a\x7f", "a\x85", "\ud800"])
 def test_causes_are_names(cause: str) -> None:
     hand = trading()
     for command in (c.Halt(*ZERO, cause), c.Reduce(*ZERO, cause), c.Kill(*ZERO, cause)):
         hand.refused(command, "bad_cause")
+
+
+@pytest.mark.parametrize("name", ["\u0378", "\U000e1000", "\u5e01\u5b89", "a\u00a0b", "\u2028"])
+def test_names_and_causes_do_not_depend_on_python_s_unicode_tables(name: str) -> None:
+    """Not yet assigned, or no letter: another version of Python may call it printable, or no more."""
+    hand = trading()
+    hand.ok(c.Halt(*ZERO, name))
+    hand.ok(c.BalanceSeen(*ZERO, VENUE, Account("main"), Asset(name), d(1), d(0)))
+
+
+def test_a_cause_made_of_what_the_venue_said_is_one_too() -> None:
+    hand = trading()
+    hand.ok(c.Discrepancy(*ZERO, VENUE, Account("main"), "unknown_order", "a\n\ud800b", "", "", tighten=True))
+    (cause,) = hand.state.risk.reduces
+    assert cause == "unknown_order:paper:a??b"
+    hand.ok(c.Resume(*ZERO, (cause,), hand.state.risk.index, by()))
 
 
 def test_what_cannot_be_explained_tightens() -> None:
