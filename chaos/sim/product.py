@@ -32,6 +32,7 @@ from meltica.venues.base import VenuePort
 
 CLUSTER: Final = "51ed00"
 WINDOW: Final = 300 * MS
+MOST_PASSES: Final = 2000  # of a leader in 10 ms
 DRIFT: Final = 0.0004  # each node's clock is off by up to this; the policy below allows 0.001, the venue clock 0.0005
 LIMITS: Final = Limits(
     order_notional=Money(Decimal(20_000)),
@@ -90,6 +91,12 @@ class _Life:
     tokens: int = 0
     alarm: int = 0  # the number of the newest alarm
     wake_at: int = 1 << 62
+    passes: int = 0  # of the leader, since `counted_at`
+    counted_at: int = 0
+
+
+class Spin(Exception):
+    """A leader asks to be woken again and again: on a real node, a loop that does nothing else."""
 
 
 @define(eq=False)
@@ -282,7 +289,13 @@ class Product:
 
     def _wake(self, life: _Life) -> None:
         life.wake_at = 1 << 62
-        if life.leader is not None:
+        if self.network.now - life.counted_at > 10 * MS:
+            life.counted_at, life.passes = self.network.now, 0
+        life.passes += 1
+        if life.passes > MOST_PASSES:
+            self.faults.append((life.process.name, Spin(f"{life.passes} passes in 10 ms")))
+            self.kill(life.process.name, power=False)
+        elif life.leader is not None:
             life.leader.wake()
 
     # --- operators ----------------------------------------------------------------------------------------------
@@ -298,8 +311,11 @@ class Product:
         self.network.kill(name, power=power)
 
     def start(self, name: Peer) -> None:
-        """Start a node, on what its disk has kept."""
-        self.network.start(name)
+        """Start a node, on what its disk has kept; one that can't start is a fault of the product."""
+        try:
+            self.network.start(name)
+        except Exception as error:  # noqa: BLE001 # it is judged at the end
+            self.faults.append((name, error))
 
     def active(self) -> Peer | None:
         """Who says that it is active now."""

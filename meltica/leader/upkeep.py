@@ -64,7 +64,7 @@ class Upkeep:
 
     def _due(self, order: Order, now: Nanos) -> bool:
         """Not while a send for it is on its way: its answer says more than another cancel would."""
-        if waiting(order) or any(self._flying(intent) for intent, _ in order.unanswered):
+        if self._awaited(order):
             return False
         if order.id not in self._cancelled:
             if not any(_epoch_of(cancel) == self._desk.epoch for cancel in order.cancels):
@@ -73,10 +73,14 @@ class Upkeep:
         at, _ = self._cancelled[order.id]
         return now - at >= self._desk.settings.recancel_every
 
+    def _awaited(self, order: Order) -> bool:
+        return waiting(order) or any(self._flying(intent) for intent, _ in order.unanswered)
+
     def next_due(self) -> Nanos | None:
-        """When `work` has something to do by itself."""
-        first = min((at for at, _ in self._cancelled.values()), default=None)
-        dues = [] if first is None else [Nanos(first + self._desk.settings.recancel_every)]
+        """When `work` has something to do by itself; not while it waits for an answer, whose coming wakes it."""
+        orders = self._desk.state.orders
+        again = [at for name, (at, _) in self._cancelled.items() if name in orders and not self._awaited(orders[name])]
+        dues = [Nanos(min(again) + self._desk.settings.recancel_every)] if again else []
         if self._cancels_only():
             dues += [due for due in map(self._gap_due, self._desk.state.live_orders()) if due is not None]
         return min(dues, default=None)

@@ -12,6 +12,7 @@ import pytest
 from attrs import evolve, frozen
 
 from chaos.sim import link
+from chaos.sim.plan import SECOND, Fault
 from cluster.journal import Journal
 from cluster.raft import RaftCore
 from cluster.types import Role
@@ -36,13 +37,13 @@ W: Final = 300_000_000
 
 @frozen
 class Break:
-    """One rule broken: what is done, which checks may be the first to see it, and from which seed on to look."""
+    """One rule broken: how, which of the checks must see it, and the storm in which the rule is what saves us."""
 
     rule: int
     name: str
     patch: Callable[[Patch], None]
     seen_by: tuple[str, ...]
-    seed: int
+    storm: tuple[Fault, ...]
 
 
 # --- rule 1 ----------------------------------------------------------------------------------------------------
@@ -212,21 +213,40 @@ def a_takeover_resumes(patch: Patch) -> None:
     patch.setattr(Takeover, "taken", relaxed)
 
 
+# --- with what storm, and who sees it ------------------------------------------------------------------------------
+
+
+def storm(*faults: tuple[str, float, float, int]) -> tuple[Fault, ...]:
+    """Kind, from and until in seconds, and the pick."""
+    return tuple(Fault(int(at * SECOND), int(until * SECOND), kind, pick) for kind, at, until, pick in faults)
+
+
+QUIET: Final = storm(("bridge", 4, 4.5, 0))
+LATE_WORDS: Final = storm(("slow_active", 3, 5, 1), ("kill_active", 3.7, 3.7, 0))  # by 250 ms: within a window
+VERY_LATE_WORDS: Final = storm(("slow_active", 3, 5, 2), ("kill_active", 3.8, 3.8, 0))  # by 600 ms: past any window
+CUT_OFF: Final = storm(("isolate_active", 3, 5, 0), ("isolate_active", 6, 8, 0))
+NO_ANSWERS: Final = storm(("drop_answer", 2.5, 4, 2), ("drop_answer", 4, 6, 2), ("bridge", 14, 14.5, 0))
+DOUBLED: Final = storm(("duplicate_event", 2.5, 6, 0))
+LOST_REPORTS: Final = storm(*[("lose_event", 2.5 + place / 4, 8, 0) for place in range(16)])
+SILENT: Final = storm(("silence_active", 3, 4.5, 0), ("bridge", 8, 8.5, 0))
+STALLED: Final = storm(("engine_stall", 3, 8, 0), ("kill_active", 3.3, 3.3, 0))
+HALTED: Final = storm(("halt_resume", 3, 7, 0), ("kill_active", 4, 4, 0))
+
 BREAKS: Final = (
-    Break(1, "no wait", no_wait, ("one_trader",), 0),
-    Break(1, "no deadline", no_deadline, ("one_trader",), 0),
-    Break(1, "no wait and no deadline", no_wait_and_no_deadline, ("one_trader",), 0),
-    Break(1, "any release excuses", any_release_excuses, ("one_trader",), 0),
-    Break(2, "every node sends", every_node_sends, ("intent_first",), 0),
-    Break(2, "commits alone", commits_alone, ("intent_first",), 0),
-    Break(3, "an unknown outcome is sent again", sends_again, ("one_send",), 0),
-    Break(4, "a trade told twice counts twice", counts_again, ("every_fill_once",), 0),
-    Break(4, "trades are keyed by number alone", keyed_by_number, ("every_fill_once",), 0),
-    Break(4, "a closed order takes no fill", closed_takes_none, ("every_fill_once",), 0),
-    Break(4, "trades that a read shows are ignored", trades_ignored, ("every_fill_once",), 0),
-    Break(5, "silence is taken for failure", silence_is_failure, ("accounted",), 0),
-    Break(5, "absence is taken for death", absence_is_death, ("accounted",), 0),
-    Break(6, "a new epoch forgets the halts", a_new_epoch_forgets, ("halt_survives",), 0),
-    Break(6, "halts are not asked for", halts_are_not_asked, ("halt_survives",), 0),
-    Break(6, "a takeover resumes", a_takeover_resumes, ("halt_survives",), 0),
+    Break(1, "no wait", no_wait, ("one_trader",), LATE_WORDS),
+    Break(1, "no deadline", no_deadline, ("one_trader",), VERY_LATE_WORDS),
+    Break(1, "no wait and no deadline", no_wait_and_no_deadline, ("one_trader",), LATE_WORDS),
+    Break(1, "any release excuses", any_release_excuses, ("one_trader",), LATE_WORDS),
+    Break(2, "every node sends", every_node_sends, ("intent_first",), QUIET),
+    Break(2, "commits alone", commits_alone, ("intent_first",), CUT_OFF),
+    Break(3, "an unknown outcome is sent again", sends_again, ("one_send",), NO_ANSWERS),
+    Break(4, "a trade told twice counts twice", counts_again, ("every_fill_once",), DOUBLED),
+    Break(4, "trades are keyed by number alone", keyed_by_number, ("every_fill_once",), QUIET),
+    Break(4, "a closed order takes no fill", closed_takes_none, ("every_fill_once",), LOST_REPORTS),
+    Break(4, "trades that a read shows are ignored", trades_ignored, ("every_fill_once",), LOST_REPORTS),
+    Break(5, "silence is taken for failure", silence_is_failure, ("accounted",), SILENT),
+    Break(5, "absence is taken for death", absence_is_death, ("accounted",), STALLED),
+    Break(6, "a new epoch forgets the halts", a_new_epoch_forgets, ("halt_survives",), HALTED),
+    Break(6, "halts are not asked for", halts_are_not_asked, ("halt_survives",), QUIET),
+    Break(6, "a takeover resumes", a_takeover_resumes, ("halt_survives",), HALTED),
 )
