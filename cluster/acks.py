@@ -22,7 +22,18 @@ Delivery = tuple[dict[str, Any], MonoNs]  # a message for the core, and the time
 class _Follower:
     """One follower, in the current term."""
 
-    __slots__ = ("answered", "delivered", "flight", "flight_bytes", "matched", "next", "reset_at")
+    __slots__ = (
+        "answered",
+        "delivered",
+        "flight",
+        "flight_bytes",
+        "lost",
+        "matched",
+        "next",
+        "probe",
+        "reset_at",
+        "sent_at",
+    )
 
     def __init__(self, following: int, now: MonoNs) -> None:
         self.matched = 0  # it has the log up to here, synced
@@ -30,6 +41,9 @@ class _Follower:
         self.next = following  # the first entry not sent yet
         self.answered = now  # when the newest append that it answered was sent; the core starts with "now"
         self.reset_at = MonoNs(0)
+        self.lost = False  # it has shown that it lost what it acknowledged: it counts no more in this term
+        self.sent_at = MonoNs(-1)  # when the newest append left
+        self.probe = MonoNs(-1)  # when the newest left that it must accept: behind what it has acknowledged
         self.flight: deque[tuple[int, int]] = deque()  # (last index, bytes) of appends not answered
         self.flight_bytes = 0
 
@@ -75,6 +89,8 @@ class Acks:
         if ack.verified > last or ack.answers > now:
             return []
         follower = self._followers[peer]
+        if follower.lost or self._contradicts(follower, ack):
+            return []
         follower.answered = max(follower.answered, MonoNs(ack.answers))
         if ack.success:
             follower.matched = max(follower.matched, ack.verified)
@@ -84,6 +100,25 @@ class Acks:
         if ack.answers < follower.reset_at:  # it answers what left before the last reset: known already
             return [_told(follower, 2, reset=False, success=False)]
         return [self._go_on_at(follower, max(ack.verified, follower.matched) + 1, now)]
+
+    def _contradicts(self, follower: _Follower, ack: Ack) -> bool:
+        """Whether it refuses to go on behind what it has acknowledged: its disk has gone back.
+
+        What it said counts no more, nor what it says, until another term: else it is sent to at the network's pace
+        what it refuses, and a copy that it no longer has might commit an entry.
+        """
+        if not ack.success and ack.answers == follower.probe and ack.verified < follower.matched:
+            follower.lost = True
+            follower.matched = 0
+        return follower.lost
+
+    def lost(self, peer: Peer) -> bool:
+        """Whether this follower has shown that it lost what it acknowledged."""
+        return self._followers[peer].lost
+
+    def counted(self, peer: Peer) -> int:
+        """Up to where the core counts this follower's copy."""
+        return self._followers[peer].delivered
 
     def tell(self, peer: Peer, synced: int) -> list[Delivery]:
         """What of this follower's matches may count now that our own log is synced up to `synced`."""
@@ -103,9 +138,15 @@ class Acks:
         follower.forget_flight()
         return [self._go_on_at(follower, follower.matched + 1, now)] if follower.matched else []
 
-    def sending(self, peer: Peer, previous: int, entries: Sequence[Entry]) -> int:
+    def sending(self, peer: Peer, previous: int, entries: Sequence[Entry], now: MonoNs) -> int:
         """How many of these entries may leave now; counts them as in flight.  Fewer than all: see `rewind`."""
         follower = self._followers[peer]
+        if previous > follower.matched:
+            if now == follower.probe:
+                follower.probe = MonoNs(-1)  # its answer could be to either
+        elif now != follower.sent_at:
+            follower.probe = now
+        follower.sent_at = now
         count = min(len(entries), MAX_ENTRIES)
         size = sum(len(entry[0]) for entry in entries[:count])
         if follower.flight_bytes and follower.flight_bytes + size > WINDOW:

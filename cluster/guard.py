@@ -141,6 +141,10 @@ class Guard:
         """Up to where `peer` has our log, as far as we know as its leader."""
         return self._acks.matched(peer) if self._leads else 0
 
+    def lost(self, peer: Peer) -> bool:
+        """Whether `peer` has shown us, its leader, that it lost what it acknowledged."""
+        return self._leads and self._acks.lost(peer)
+
     # Messages in
 
     def received(self, peer: Peer, message: Message) -> None:
@@ -314,9 +318,12 @@ class Guard:
 
     def _ack(self, peer: Peer, ack: Ack) -> None:
         if self._leads and ack.term == self.core.term:  # else it is stale: it speaks of another leader's log (5)
-            now = self._clock()
+            now, was = self._clock(), self._acks.lost(peer)
             self._tell(peer, self._acks.answer(peer, ack, self._journal.last, self._journal.synced, now))
-            self._send_on(peer)
+            if not self._acks.lost(peer):
+                self._send_on(peer)
+            elif not was and self._acks.counted(peer) > self._journal.commit:
+                self.resign("a follower lost what it acknowledged")  # the core counts its copy for what may commit
 
     def _newer_term(self, message: NewerTerm) -> None:
         """Hazard 22: somebody's term is above ours and it hears us no more; be elected above it."""
@@ -334,7 +341,7 @@ class Guard:
     def _send_append(self, peer: Peer, message: Raw) -> None:
         now = self._clock()
         previous, entries = message["prevLogIdx"], message["entries"]
-        count = self._acks.sending(peer, previous, entries)
+        count = self._acks.sending(peer, previous, entries, now)
         self._beat = MonoNs(now + self._timers.heartbeat + _TICK)
         append = Append(
             message["term"], message["commit_index"], previous, message["prevLogTerm"], tuple(entries[:count]), now

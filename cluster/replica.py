@@ -292,7 +292,7 @@ class Replica:
         """This node's view, now."""
         core, journal, guard = self._guard.core, self._journal, self._guard
         peers = tuple(
-            PeerStatus(peer, guard.linked(peer), LogIndex(guard.matched(peer)), guard.heard(peer))
+            PeerStatus(peer, guard.linked(peer), LogIndex(guard.matched(peer)), guard.heard(peer), guard.lost(peer))
             for peer in guard.peers
         )
         leader = core.leader if self._fault is None else None

@@ -117,6 +117,7 @@ class PeerStatus:
     connected: bool
     match: LogIndex
     heard: MonoNs | None
+    lost: bool = False  # it refused what it had acknowledged in this term: its disk went back; it counts no more
 
 
 @frozen

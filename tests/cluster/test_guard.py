@@ -553,3 +553,28 @@ def test_noop_entries_apply_without_commands(hand: type[Hand]) -> None:
     node = hand()
     node.hears("n2", Append(3, 2, 1, 0, ((NO_OP, 2, 3),), 5))
     assert [(a.index, a.commands, a.own) for a in node.applied] == [(1, (), False), (2, (), False)]
+
+
+def test_a_follower_whose_disk_went_back_counts_no_more_and_is_not_flooded(hand: type[Hand]) -> None:
+    """It comes back empty within the leader's term: sent again and again at once, it would refuse for ever."""
+    node = hand()
+    term = node.lead()
+    node.sync()
+    node.hears("n2", Ack(term, node.last, True, node.now))
+    node.unlink("n2")
+    node.now += MS
+    node.said.clear()
+    node.link("n2")
+    node.propose(b"a", 1)
+    node.sync()
+    sent = node.take(Append, "n2")
+    assert len(sent) == 1
+    node.now += MS
+    node.hears("n2", Ack(term, 1, False, sent[0].sent))  # type: ignore[attr-defined]
+    assert node.take(Append, "n2") == []
+    peers = {peer.name: peer for peer in node.replica.status().peers}
+    assert (peers["n2"].lost, peers["n2"].match, peers["n3"].lost) == (True, 0, False)
+    node.hears("n2", Ack(term, node.last, True, sent[0].sent))  # type: ignore[attr-defined]
+    assert node.outcomes == {}
+    node.hears("n3", Ack(term, node.last, True, sent[0].sent))  # type: ignore[attr-defined]
+    assert isinstance(node.outcomes[1], Applied)
