@@ -11,7 +11,7 @@ that the order exists.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Final
@@ -37,7 +37,9 @@ from meltica.core.values import (
 )
 
 ZERO: Final = Quantity(Decimal(0))
-CANCELS_KEPT: Final = 32  # newest cancel ids of one order; the venue shows it under one of the last few
+CANCELS_KEPT: Final = 32  # cancel ids of one order; the venue shows it under the one that worked
+OLDEST_KEPT: Final = 8  # of those, the first ones: later cancels may all be refused because an early one worked
+UNANSWERED_KEPT: Final = 16  # and those that nobody knows the fate of; the rest are the newest
 
 
 class OrderState(enum.StrEnum):
@@ -122,7 +124,7 @@ def _life() -> dict[tuple[OrderState, Sign], OrderState]:
     for state in (_S.INTENT_ACCEPTED, *_SEEN, _S.ABSENT):
         life[state, _E.NOT_FOUND] = _S.ABSENT
         life[state, _E.NOT_FOUND_TWICE] = _S.DEAD
-    for state in (_S.INTENT_ACCEPTED, *_SEEN, _S.ABSENT, _S.DEAD, _S.LAPSED):
+    for state in (*_UNSEEN, *_SEEN):
         life[state, _E.FILL_PART] = _S.PARTIALLY_FILLED
     for state in _S:
         life[state, _E.FILL_REST] = _S.FILLED
@@ -159,7 +161,7 @@ class Order:
     shown_as: str = ""  # the client id that the venue shows now
     filled: Quantity = ZERO
     executed: Quantity = ZERO  # as the venue shows it; may run ahead of the fills
-    cancels: tuple[ClientOrderId, ...] = ()  # ids of the newest cancels ordered for it
+    cancels: tuple[ClientOrderId, ...] = ()  # ids of cancels ordered for it, oldest first; see `kept_cancels`
     unanswered: tuple[tuple[ClientOrderId, bool], ...] = ()  # its sends without an answer; True: in doubt
     final_reads: int = 0  # full, late reads in a row that did not show it
     reason: str = ""  # the venue's or the leader's last word on why
@@ -203,6 +205,19 @@ def changed(order: Order, **changes: Any) -> Order:
     for name, value in changes.items():
         values[_PLACE[name]] = value
     return Order(*values)
+
+
+def kept_cancels(cancels: tuple[ClientOrderId, ...], unanswered: Container[ClientOrderId]) -> tuple[ClientOrderId, ...]:
+    """Those of `cancels`, oldest first, that are remembered: the oldest, the unanswered, and the newest."""
+    if len(cancels) <= CANCELS_KEPT:
+        return cancels
+    doubtful = [name for name in cancels[OLDEST_KEPT:] if name in unanswered]
+    kept = {*cancels[:OLDEST_KEPT], *doubtful[:UNANSWERED_KEPT]}
+    for name in reversed(cancels):
+        if len(kept) == CANCELS_KEPT:
+            break
+        kept.add(name)
+    return tuple(name for name in cancels if name in kept)
 
 
 def stepped(order: Order, sign: Sign, clock: Nanos) -> Order:

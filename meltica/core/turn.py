@@ -9,7 +9,7 @@ from __future__ import annotations
 from meltica.core.effects import CancelOrder, Effect
 from meltica.core.events import Event
 from meltica.core.ids import MANDATE_PLACE, make_id
-from meltica.core.orders import CANCELS_KEPT, Asked, Order, changed
+from meltica.core.orders import CANCELS_KEPT, Asked, Order, changed, kept_cancels
 from meltica.core.state import State
 from meltica.core.values import ClientOrderId, Epoch, Index
 
@@ -67,7 +67,8 @@ class Turn:
             order = changed(order, to_be_gone=why[:200] or "unsaid")
         name = None if waiting(order) or not self.may_cancel else self.next_id()
         if name is not None:
-            order = changed(order, cancels=(*order.cancels, name)[-CANCELS_KEPT:])
+            unanswered = {name, *(each for each, _ in order.unanswered)}
+            order = changed(order, cancels=kept_cancels((*order.cancels, name), unanswered))
             order = asked(order, (*order.unanswered, (name, False)))
             self.effects.append(self._cancel(order, name))
         self.state.put_order(order)
@@ -93,7 +94,8 @@ def waiting(order: Order) -> bool:
 
 def asked(order: Order, unanswered: Unanswered) -> Order:
     """`order` with these sends unanswered; what is asked of it is the newest of them."""
-    unanswered = unanswered[-CANCELS_KEPT:] if len(unanswered) > CANCELS_KEPT else unanswered
+    if len(unanswered) > CANCELS_KEPT:  # the first is the submit's, if that is in doubt
+        unanswered = (unanswered[0], *unanswered[1 - CANCELS_KEPT :])
     if not unanswered:
         return changed(order, unanswered=(), asked=Asked.NOTHING)
     name, in_doubt = unanswered[-1]

@@ -10,7 +10,7 @@ from meltica.core.effects import CancelOrder, PlaceOrder
 from meltica.core.events import DiscrepancyEvent, FillEvent, OrderEvent
 from meltica.core.events import OrderEventKind as K
 from meltica.core.ids import MANDATE_PLACE, mandate_id, parse_id
-from meltica.core.orders import Asked, Order, OrderState
+from meltica.core.orders import CANCELS_KEPT, Asked, Order, OrderState
 from meltica.core.state import ORDERS_KEPT
 from meltica.core.values import Asset, ClientOrderId, Epoch, Nanos, Side, Trading, VenueOrderId
 from tests.meltica.core.harness import (
@@ -398,3 +398,37 @@ def test_events_of_fills_carry_what_they_were() -> None:
     event = hand.fill(order, "0.1", fee=d("0.0001"), fee_asset=Asset("BTC")).events[0]
     assert isinstance(event, FillEvent)
     assert (event.order, event.strategy, event.fee, event.fee_asset) == (order.id, MM, d("0.0001"), "BTC")
+
+
+def test_an_order_is_known_by_the_cancel_that_worked_however_many_were_refused_after_it() -> None:
+    hand = trading()
+    order = doubtful(hand)  # so the venue's id of it is not known either
+    hand.ok(c.Cancel(*ZERO, order.id, "gone"))
+    worked = hand.order(order).cancels[0]
+    hand.ok(c.InDoubt(*ZERO, worked, "no answer"))
+    for _ in range(40):
+        hand.ok(c.Cancel(*ZERO, order.id, "gone"))
+        newest = hand.order(order).cancels[-1]
+        hand.ok(c.Answered(*ZERO, newest, accepted=False, code="-2011", text="Unknown order sent."))
+    assert worked in hand.order(order).cancels
+    hand.ok(evolve(updated(order, "cancelled"), order=None, shown_as=worked))
+    assert hand.order(order).state is S.CANCELLED
+
+
+def test_the_doubt_about_a_submit_outlives_any_number_of_cancels_in_doubt() -> None:
+    hand = trading()
+    order = doubtful(hand)
+    for _ in range(40):
+        hand.ok(c.Cancel(*ZERO, order.id, "gone"))
+        hand.ok(c.InDoubt(*ZERO, hand.order(order).cancels[-1], "no answer"))
+    assert order.id in hand.state.intents
+    assert len(hand.order(order).unanswered) <= CANCELS_KEPT
+
+
+def test_a_fill_of_a_refused_order_brings_it_back() -> None:
+    hand = trading()
+    order = hand.buy()
+    hand.ok(c.Answered(*ZERO, order.id, accepted=False, code="-1006", text="unexpected"))
+    hand.fill(order, "0.04")
+    assert (hand.order(order).state, hand.order(order).leaves) == (S.PARTIALLY_FILLED, d("0.06"))
+    assert order.id in {each.id for each in hand.state.live_orders()}

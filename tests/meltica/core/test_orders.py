@@ -6,8 +6,21 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meltica.core.orders import CLOSED, ORDER_LIFE, SHOWN, Order, OrderState, Sign, changed, stepped
-from meltica.core.values import Nanos
+from meltica.core.orders import (
+    CANCELS_KEPT,
+    CLOSED,
+    OLDEST_KEPT,
+    ORDER_LIFE,
+    SHOWN,
+    UNANSWERED_KEPT,
+    Order,
+    OrderState,
+    Sign,
+    changed,
+    kept_cancels,
+    stepped,
+)
+from meltica.core.values import ClientOrderId, Nanos
 from tests.meltica.core.harness import d, trading
 
 S, E = OrderState, Sign
@@ -29,7 +42,7 @@ def test_fills_are_legal_from_every_state_and_reopen_no_final_one() -> None:
     for state in S:
         assert ORDER_LIFE[state, E.FILL_REST] is S.FILLED
         after = ORDER_LIFE[state, E.FILL_PART]
-        if state in BY_THE_VENUE | {S.REJECTED}:
+        if state in BY_THE_VENUE:
             assert after is state
         else:
             assert after is S.PARTIALLY_FILLED
@@ -43,8 +56,8 @@ def test_nothing_reopens_what_the_venue_called_final() -> None:
                 assert ORDER_LIFE[state, sign] is state
 
 
-def test_late_evidence_revives_what_was_only_inferred() -> None:
-    for state in INFERRED:
+def test_late_evidence_revives_what_was_only_inferred_or_refused() -> None:
+    for state in INFERRED | {S.REJECTED}:
         assert ORDER_LIFE[state, E.SHOWN_OPEN] is S.OPEN
         assert ORDER_LIFE[state, E.FILL_PART] is S.PARTIALLY_FILLED
         assert ORDER_LIFE[state, E.SHOWN_CANCELLED] is S.CANCELLED
@@ -84,6 +97,34 @@ def test_what_is_left_at_worst() -> None:
     assert evolve(closed, filled=d("0.4")).leaves == 0
     assert evolve(order, filled=d("1.5")).leaves == 0
     assert evolve(order, filled=d("1.5")).overfilled
+
+
+def test_a_fill_of_a_refused_order_brings_its_remainder_back_into_the_count() -> None:
+    order = stepped(evolve(ORDER, quantity=d("1"), filled=d("0.25"), state=S.REJECTED), E.FILL_PART, Nanos(9))
+    assert (order.state, order.leaves, order.closed_at) == (S.PARTIALLY_FILLED, d("0.75"), 0)
+
+
+def _names(first: int, count: int) -> tuple[ClientOrderId, ...]:
+    return tuple(ClientOrderId(f"c{number:04d}") for number in range(first, first + count))
+
+
+def test_few_cancels_are_all_kept() -> None:
+    assert kept_cancels(_names(0, CANCELS_KEPT), ()) == _names(0, CANCELS_KEPT)
+
+
+@given(st.integers(0, 200), st.data())
+def test_the_oldest_the_newest_and_the_unanswered_cancels_are_kept(count: int, data: st.DataObject) -> None:
+    cancels: tuple[ClientOrderId, ...] = ()
+    unanswered: tuple[ClientOrderId, ...] = ()
+    for name in _names(0, count):
+        in_doubt = len(unanswered) < UNANSWERED_KEPT and data.draw(st.booleans())
+        unanswered = (*unanswered, name) if in_doubt else unanswered
+        cancels = kept_cancels((*cancels, name), unanswered)
+        assert set(unanswered) <= set(cancels)
+    assert len(cancels) == min(count, CANCELS_KEPT)
+    assert list(cancels) == sorted(cancels)
+    assert set(_names(0, min(count, OLDEST_KEPT))) <= set(cancels)
+    assert set(_names(max(count - 8, 0), min(count, 8))) <= set(cancels)
 
 
 def test_changed_is_evolve() -> None:
