@@ -39,7 +39,7 @@ class Machine:
         index than `applied`, the empty one of an applied 0 excepted, was not stored in one batch with it.
         """
         state = State.load(pairs)
-        if state.index != applied:
+        if int(state.index) != int(applied):
             raise BadState(
                 f"the state is of index {state.index}, the log says that {applied} was applied last: do not trust this "
                 "disk; keep it as evidence and replace this node's data from a healthy node"
@@ -48,7 +48,7 @@ class Machine:
 
     def apply(self, index: LogIndex, term: Term, commands: tuple[bytes, ...]) -> ApplyOutcome:
         """Apply one entry; total as far as the commands go.  Raises CoreFault if it is not the next one."""
-        if index != self.state.index + 1:
+        if int(index) != self.state.index + 1:
             raise CoreFault(f"entry {index} after entry {self.state.index}: an entry was skipped or comes twice")
         results = apply_entry(self.state, Index(index), Epoch(term), commands)
         audit = tuple(
