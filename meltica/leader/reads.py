@@ -115,7 +115,7 @@ class Reads:
             question = self._asked.pop(query).question
             read = Read(query, question.kind, question.symbol)
             failed.append((question, ReadFailed(read, "no answer in time")))
-        for venue in {question.venue for question, _ in failed}:
+        for venue in sorted({question.venue for question, _ in failed}):
             self._fill(venue)
         return failed
 

@@ -533,7 +533,7 @@ async def test_a_node_that_fails_ends_and_settles_whatever_those_told_do(autojum
     def raises(_told: object) -> None:
         raise RuntimeError("a fault of the listener")
 
-    bench.ears.on_stopped = raises  # type: ignore[method-assign]
+    bench.ears.on_stopped = raises
     with pytest.RaisesGroup(pytest.RaisesExc(StoreFault, match="no space")):
         async with trio.open_nursery() as nursery:
             await nursery.start(bench.node.run)

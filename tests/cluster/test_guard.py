@@ -570,11 +570,11 @@ def test_a_follower_whose_disk_went_back_counts_no_more_and_is_not_flooded(hand:
     sent = node.take(Append, "n2")
     assert len(sent) == 1
     node.now += MS
-    node.hears("n2", Ack(term, 1, False, sent[0].sent))  # type: ignore[attr-defined]
+    node.hears("n2", Ack(term, 1, False, sent[0].sent))
     assert node.take(Append, "n2") == []
     peers = {peer.name: peer for peer in node.replica.status().peers}
     assert (peers["n2"].lost, peers["n2"].match, peers["n3"].lost) == (True, 0, False)
-    node.hears("n2", Ack(term, node.last, True, sent[0].sent))  # type: ignore[attr-defined]
+    node.hears("n2", Ack(term, node.last, True, sent[0].sent))
     assert node.outcomes == {}
-    node.hears("n3", Ack(term, node.last, True, sent[0].sent))  # type: ignore[attr-defined]
+    node.hears("n3", Ack(term, node.last, True, sent[0].sent))
     assert isinstance(node.outcomes[1], Applied)
