@@ -245,7 +245,7 @@ def counted(node: Node, most: list[int]) -> None:
         node.world.after(port.read_latency, ended)
         read(asked)
 
-    port.read = counting  # type: ignore[method-assign] # a spy
+    port.read = counting
 
 
 def doubtful(orders: int) -> World:

@@ -116,7 +116,7 @@ def _busy(node: Node) -> list[bool]:
         read(asked)
 
     node.cluster.propose = refuse  # type: ignore[method-assign] # a full queue, for a moment
-    node.port.read = slow  # type: ignore[method-assign]
+    node.port.read = slow
     return busy
 
 

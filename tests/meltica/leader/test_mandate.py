@@ -74,7 +74,7 @@ def test_two_nodes_send_no_id_twice_and_a_restarted_one_neither() -> None:
     reborn.leader = reborn.build()
     by_hand(world, "n3")
     world.run(5 * S)
-    written = [name for name in world.exchange.written if parse_id(name).mandate]  # type: ignore[union-attr]
+    written = [name for name in world.exchange.written if parse_id(name).mandate]
     assert len(written) > 10
     assert len(set(written)) == len(written)
     share = MOST // 3
