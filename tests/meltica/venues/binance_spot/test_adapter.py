@@ -51,6 +51,7 @@ async def test_place_report_and_cancel_with_its_rename(paper: Any) -> None:
         # the old id answers no more, the cancel's and the venue's do
         by_old = await bench.read(ReadKind.ORDER, symbol=BTC, order_ids=(order.intent,))
         assert isinstance(by_old, ReadDone)
+        await trio.sleep(0.03)  # each read lags behind the engine by a time of its own, up to 20 ms
         by_both = await bench.read(ReadKind.ORDER, symbol=BTC, order_ids=(order.intent, cancel.intent))
         assert isinstance(by_both, ReadDone)
         assert [o.venue_order_id for o in by_both.orders] == [placed.venue_order_id]
