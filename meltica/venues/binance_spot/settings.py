@@ -75,7 +75,7 @@ class Settings:
     health_every: Nanos = Nanos(SECOND)
     silence: Nanos = Nanos(10 * SECOND)  # a stream that says nothing for so long is asked whether it lives
     connect_within: Nanos = Nanos(10 * SECOND)
-    read_within: Nanos = Nanos(10 * SECOND)  # one HTTP request
+    read_within: Nanos = Nanos(3 * SECOND)  # one request; then it is asked again: after a takeover symbols wait
     backoff_first: Nanos = Nanos(100 * MILLISECOND)
     backoff_cap: Nanos = Nanos(10 * SECOND)
     weight_kept: float = 0.25  # the share of the request weight that only cancels and a takeover's reads may use

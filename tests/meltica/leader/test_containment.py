@@ -292,7 +292,7 @@ def test_what_waits_to_be_asked_outlives_neither_the_lead_nor_a_venue_that_is_si
     world.elect("n2")
     world.run(1 * S)
     assert len(node.port.reads) == IN_FLIGHT
-    world.run(10 * S)
+    world.run(4 * S)  # LeaderSettings.read_timeout
     assert len(node.port.reads) == 2 * IN_FLIGHT, "given up: the next"
     world.elect("n3")
     world.run(11 * S)
