@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster import firststart
 from tests.processes.rig import NODES, Cluster, EndedEarly, cli, end, make_cluster, wait_for
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
@@ -22,7 +23,9 @@ ROOM = 64 * 1024  # bytes that the log may still grow by, so that the node can s
 
 def private_disk(data: Path) -> list[str]:
     """Words before a command: it runs with a small disk of its own mounted at `data`, which ends with it."""
-    script = f'mount -t tmpfs -o size={SMALL} small "{data}" && exec "$@"'
+    mark = f'"{data}/{firststart.MARK}"'  # of a first start: it moves to the small disk
+    mount = f'mount -t tmpfs -o size={SMALL} small "{data}"'
+    script = f'mark=$(cat {mark}) && {mount} && printf %s "$mark" > {mark} && exec "$@"'
     return ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
 
 
@@ -39,7 +42,6 @@ def cluster(tmp_path_factory) -> Cluster:
     """Three nodes that trade; n3's data folder is a small disk of its own where that can be mounted."""
     found = make_cluster(tmp_path_factory.mktemp("disks") / "cluster")
     small = found.data("n3")
-    small.mkdir()
     try:
         found.start_venue()
         found.start_node("n3", private_disk(small) if may_mount(small) else ())
@@ -112,6 +114,13 @@ def test_the_folder_of_another_node_and_of_another_cluster(idle):
     file.write_text(text[:start] + "0a0b0c" + text[start + 6 :])
     other_cluster = refused(idle, "n1")
     assert "not to n1 of 0a0b0c" in other_cluster.log
+
+
+def test_a_folder_whose_data_is_gone(idle):
+    shutil.rmtree(idle.data("n2"))
+    error = refused(idle, "n2")
+    assert "its data is gone" in error.log
+    assert "do not start this node" in error.log
 
 
 @pytest.mark.parametrize("what", ["peer", "api"])
