@@ -92,6 +92,7 @@ class SimLink:
     samples: dict[str, Nanos] = field(factory=dict)
     asking: deque[_Asking] = field(factory=deque)
     numbered: int = 0
+    reads_life: int = 0  # counts the connections for reads
     meetings: Meetings = field(factory=lambda: Meetings(MEET_WITHIN))
 
     def __attrs_post_init__(self) -> None:
@@ -187,14 +188,20 @@ class SimLink:
             lambda _status, _body: None,
             lambda: self.on_node(self._lost),
         )
+        self._connect_reads()
+        self._subscribe()
+
+    def _connect_reads(self) -> None:
+        """A connection of their own for reads; what an older one still carries is nobody's answer."""
+        self.reads_life += 1
+        life = self.reads_life
         self.reads = self.exchange.connect(
             "rest",
-            agent,
+            self._agent(),
             lambda _text: None,
-            lambda status, body: self.on_node(lambda: self._reply(status, body)),
+            lambda status, body: self.on_node(lambda: self._reply(status, body) if self.reads_life == life else None),
             lambda: None,
         )
-        self._subscribe()
 
     def _subscribe(self) -> None:
         """The user stream needs a dated signature: as soon as the venue's time is known."""
@@ -327,6 +334,9 @@ class SimLink:
 
     def _read_timeout(self, asking: _Asking) -> None:
         if self.asking and self.asking[0] is asking:
+            if self.reads is not None:  # its answer may still come: not on the next one's connection
+                self.exchange.drop(self.reads)
+                self._connect_reads()
             self._read_failed("no answer")
 
     def _read_failed(self, reason: str) -> None:
