@@ -363,9 +363,9 @@ class SimLink:
             self._ask()
             return
         self.asking.popleft()
-        self.listener.on_read(VENUE, _done(asking, self.clock()))
         if self.asking:
-            self._ask()
+            self._ask()  # before the answer is heard: the listener may ask at once, and would ask this one again
+        self.listener.on_read(VENUE, _done(asking, self.clock()))
 
     def _note(self, asking: _Asking, document: object) -> None:
         """Keep what was found; a full page of trades asks for the next."""

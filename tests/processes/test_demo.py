@@ -80,7 +80,7 @@ def test_a_demo_on_a_recorded_market_passes(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     document = json.loads(done.stdout)
     check(document, ["kill"])
-    assert document["market"] == f"tape:{TAPE}"
+    assert document["market"] == f"tape:{TAPE.resolve()}"
 
 
 @pytest.mark.parametrize(
