@@ -32,9 +32,19 @@ class PeerBoard:
         else:
             self.answers[name] = status
 
-    def rows(self) -> dict[str, dict[str, object]]:
-        """Each other node's own line; `reachable` False and nothing else for one that does not answer."""
-        return {name: self._row(name) for name in self.names}
+    def rows(self, newest: int = 0) -> dict[str, dict[str, object]]:
+        """Each other node's own line; `reachable` False and nothing else for one that does not answer.
+
+        Who claims an epoch older than `newest` is not shown as active.
+        """
+        found = {name: self._row(name) for name in self.names}
+        for name, row in found.items():
+            if row.get("active") and self._epoch(name) < newest:
+                row["active"] = False
+        return found
+
+    def _epoch(self, name: str) -> int:
+        return int(self.answers.get(name, {}).get("epoch") or 0)
 
     def _row(self, name: str) -> dict[str, object]:
         for node in self.answers.get(name, {}).get("nodes", ()):
@@ -42,13 +52,12 @@ class PeerBoard:
                 return dict(node)
         return {"name": name, "reachable": False, "active": False, "promotable": False, "why_not": "unreachable"}
 
-    def active(self) -> str | None:
-        """A node that says of itself that it is active; the one in the newest epoch."""
-        claims = [
-            (int(status.get("epoch", 0)), name)
-            for name, status in self.answers.items()
-            if self._row(name).get("active") is True
-        ]
+    def active(self, newest: int = 0) -> str | None:
+        """A node that says of itself that it is active; the one in the newest epoch, and in none before `newest`.
+
+        An answer is up to two seconds old: whoever gave it may be dead, and a newer leader elected, meanwhile.
+        """
+        claims = [(self._epoch(name), name) for name, row in self.rows(newest).items() if row.get("active") is True]
         return max(claims)[1] if claims else None
 
     def standby_ready(self) -> str | None:

@@ -135,7 +135,12 @@ class View:
         """Who holds authority: this node by its own word, another by the log's and its own."""
         if leader.active:
             return self.node
-        return self.board.active()
+        return self.board.active(self._newest())
+
+    def _newest(self) -> int:
+        """The newest term or epoch that this node knows of: nobody trades in an older one any more."""
+        epoch = self.state.epoch
+        return max(int(self.cluster_status().term), int(epoch.epoch) if epoch else 0)
 
     def own_row(self) -> dict[str, object]:
         """This node's line in `nodes`."""
@@ -161,7 +166,7 @@ class View:
         }
 
     def _nodes(self, leader: LeaderStatus) -> list[dict[str, object]]:
-        rows = {**self.board.rows(), self.node: self._own(leader)}
+        rows = {**self.board.rows(self._newest()), self.node: self._own(leader)}
         return [rows[name] for name in sorted(rows)]
 
     def _venue(self, name: str, port: VenuePort) -> Row:

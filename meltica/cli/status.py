@@ -1,7 +1,8 @@
 """Status: `meltica status`, the whole cluster on one screen.
 
 Only asking every node, putting their answers together and showing them may live here.  Each node's own row
-comes from itself; the rest from the active node, or from whoever has applied most.
+comes from itself; the rest from the active node, else from a leader that waits for an operator, else from whoever has
+applied most.
 """
 
 from __future__ import annotations
@@ -55,13 +56,31 @@ def status(context: click.Context, output: str) -> None:
 def merged(answers: Mapping[str, Document | NoAnswer]) -> dict[str, Any]:
     """One document of all answers.  Raises CliError where there is none."""
     heard = {name: one for name, one in answers.items() if not isinstance(one, NoAnswer)}
-    actives = [one for name, one in heard.items() if (_row(one, name) or {}).get("active")]
-    base = max(actives, key=lambda one: int(one.get("epoch") or 0)) if actives else freshest_of(answers)
-    rows = []
-    for name in answers:
-        own = _row(heard[name], name) if name in heard else None
-        rows.append({"name": name, **(own or UNKNOWN_ROW), "reachable": name in heard})
-    return {**base, "nodes": rows}
+    own = {name: _row(one, name) or UNKNOWN_ROW for name, one in heard.items()}
+    leads = max((_number(row["term"]) for row in own.values() if row.get("role") == "leader"), default=0)
+    base = _base(heard, own, leads) or freshest_of(answers)
+    rows = [{"name": name, **own.get(name, UNKNOWN_ROW), "reachable": name in heard} for name in answers]
+    return {**base, "active": _active(base, own, leads), "nodes": rows}
+
+
+def _base(heard: Mapping[str, Document], own: Mapping[str, Document], leads: int) -> Document | None:
+    """Whom to believe on what is the cluster's: who trades, in the newest epoch, else the leader that waits."""
+    trades = [one for name, one in heard.items() if own[name].get("active") and _number(one.get("epoch")) >= leads]
+    if trades:
+        return max(trades, key=lambda one: _number(one.get("epoch")))
+    waits = [(_number(own[name]["term"]), name) for name, one in heard.items() if one.get("waiting")]
+    return heard[max(waits)[1]] if waits else None
+
+
+def _active(base: Document, own: Mapping[str, Document], leads: int) -> str | None:
+    """Who trades by `base`, unless that node says otherwise of itself, or a newer leader than that epoch's is there."""
+    named = str(base.get("active") or "")
+    denied = named in own and not own[named].get("active")
+    return None if not named or denied or _number(base.get("epoch")) < leads else named
+
+
+def _number(value: object) -> int:
+    return int(value) if isinstance(value, int) else 0
 
 
 def _row(document: Document, name: str) -> Mapping[str, Any] | None:

@@ -49,6 +49,15 @@ def test_of_two_that_say_they_are_active_the_newer_epoch_counts():
     assert board(n2=status("n2", active=True, epoch=4), n3=status("n3", active=True, epoch=5)).active() == "n3"
 
 
+def test_a_claim_of_an_epoch_older_than_what_this_node_knows_does_not_stand():
+    """The answer is up to two seconds old: that node may have been killed, and another elected, meanwhile."""
+    found = board(n2=status("n2", active=True, epoch=4))
+    assert (found.active(4), found.active(5)) == ("n2", None)
+    assert found.rows(4)["n2"]["active"] is True
+    assert found.rows(5)["n2"]["active"] is False
+    assert found.standby_ready() is None  # and it is no standby either, before it says so itself
+
+
 def test_the_best_standby_is_promotable_not_active_and_furthest_on():
     assert board().standby_ready() is None
     assert board(n2=status("n2", promotable=False), n3=status("n3", active=True)).standby_ready() is None

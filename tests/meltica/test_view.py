@@ -285,6 +285,16 @@ def test_who_is_active_by_its_own_word_or_by_the_others():
     assert [row["name"] for row in found.status()["nodes"]] == ["n1", "n2", "n3"]
 
 
+def test_a_leader_that_waits_does_not_name_the_one_that_it_has_replaced():
+    """Its board still holds what the killed one said in the epoch before."""
+    waiting = evolve(LEADER, active=False, epoch=Epoch(5), waiting="promote it")
+    found = view(leader=FakeLeader(waiting), cluster_status=lambda: evolve(status(), term=Term(5)))
+    found.board.heard("n2", {"epoch": 4, "nodes": [{"name": "n2", "active": True}]})
+    document = found.status()
+    assert (document["active"], document["waiting"]) == (None, "promote it")
+    assert not any(row["active"] for row in document["nodes"])
+
+
 async def test_in_manual_mode_a_promote_without_its_epoch_is_refused_before_it_is_tried():
     found = view(leader=FakeLeader(evolve(LEADER, active=False), leader_ports.Done("done", None)))
     found.state.settings = evolve(found.state.settings, mode=Mode.MANUAL)

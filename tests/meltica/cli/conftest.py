@@ -31,16 +31,19 @@ class FakeNode:
     acted: list = field(factory=list)
     digest: str = "abcdef0123456789"
     hang: bool = False
+    waiting: str = ""
+    takes_over: bool = False  # it leads, and has not taken authority yet
+    claimed: str | None = None  # who is active, by its word, where that is not the leader
 
     def stamp(self):
         return Stamp(wall_ns=1_700_000_000_000_000_000, index=self.index, age_ns=0)
 
     def status(self):
-        active = self.name == self.leader
+        active = self.name == self.leader and not self.takes_over
         row = {
             "name": self.name,
             "reachable": True,
-            "role": "leader" if active else "follower",
+            "role": "leader" if self.name == self.leader else "follower",
             "term": self.epoch,
             "last_index": self.index,
             "committed_index": self.index,
@@ -57,13 +60,14 @@ class FakeNode:
             "as_of": {"wall_ns": 5, "index": self.index},
             "trading": "halted" if self.halts else "running",
             "mode": "automatic",
-            "active": self.leader,
+            "active": self.claimed or (None if self.takes_over else self.leader),
             "epoch": self.epoch,
             "nodes": [row],
             "venues": [{"name": "paper", "connected": True, "stream_age_s": 0.1, "clock_offset_s": 0.0}],
             "orders": {"open": 2, "in_doubt": 1},
             "positions": [{"venue": "paper", "symbol": "BTCUSDT", "quantity": "10.5"}],
             "risk": {"index": 9, "killed": False, "halts": self.halts, "reduces": []},
+            **({"waiting": self.waiting} if self.waiting else {}),
         }
 
     def orders(self, *, closed):

@@ -64,6 +64,45 @@ def test_the_freshest_node_is_believed_where_nobody_is_active(cluster):
     assert json.loads(cluster.run("status", "-o", "json").stdout)["epoch"] == 8
 
 
+def test_a_leader_that_waits_is_shown_however_far_another_has_applied(cluster):
+    """Manual mode: the killed one is still active by what a standby heard of it a second ago."""
+    for node in cluster.nodes.values():
+        node.leader = None
+    cluster.nodes["n1"].waiting, cluster.nodes["n1"].epoch = "promote n1", 8
+    cluster.nodes["n2"].index, cluster.nodes["n2"].claimed = 99, "n3"
+    cluster.stop("n3")
+    done = cluster.run("status")
+    assert done.returncode == 6
+    assert "nobody trades: promote n1" in done.stdout
+    document = json.loads(cluster.run("status", "-o", "json").stdout)
+    assert (document["active"], document["waiting"], document["epoch"]) == (None, "promote n1", 8)
+
+
+def test_nobody_is_active_who_says_otherwise_of_itself(cluster):
+    for node in cluster.nodes.values():
+        node.leader = None
+    cluster.nodes["n2"].index, cluster.nodes["n2"].claimed = 99, "n3"
+    done = cluster.run("status")
+    assert done.returncode == 6
+    assert "active: nobody" in done.stdout
+
+
+def test_an_active_node_that_does_not_know_its_successor_is_not_believed(cluster):
+    """n1 was cut off and still claims epoch 7; n2 leads in term 8 and has not taken authority yet."""
+    cluster.nodes["n2"].leader = "n2"
+    cluster.nodes["n2"].epoch = 8
+    cluster.nodes["n2"].takes_over = True
+    cluster.nodes["n1"].index = 99
+    assert json.loads(cluster.run("status", "-o", "json").stdout)["active"] is None
+
+
+def test_an_unreachable_node_is_active_by_the_others_word(cluster):
+    for node in cluster.nodes.values():
+        node.leader = "n3"
+    cluster.stop("n3")
+    assert json.loads(cluster.run("status", "-o", "json").stdout)["active"] == "n3"
+
+
 @pytest.mark.parametrize("what", ["orders", "positions", "fills", "audit"])
 def test_reading_commands_have_both_outputs(cluster, what):
     document = json.loads(cluster.run(what, "-o", "json").stdout)
