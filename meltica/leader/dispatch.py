@@ -47,6 +47,7 @@ class Dispatch:
         self._desk = desk
         self._stalled = stalled
         self._flights: dict[ClientOrderId, Flight] = {}
+        self._unsure = Nanos(0)  # by then every send that ended Unknown is past its deadline
         self._lapsed: list[tuple[ClientOrderId, str]] = []
         self.on_landed: Callable[[Landed], None] = _nobody
 
@@ -114,6 +115,7 @@ class Dispatch:
         if isinstance(answer, NotSent):
             self._lapse(intent, answer.reason)
         elif isinstance(answer, Unknown):
+            self._unsure = max(self._unsure, flight.past)  # no answer of the venue's: it may still be admitted
             if not flight.doubted and desk.can_propose:
                 desk.evidence(InDoubt(desk.epoch, desk.at, intent, answer.reason))
         elif desk.can_propose:
@@ -180,8 +182,12 @@ class Dispatch:
         return frozenset(self._flights)
 
     def drained_at(self) -> Nanos:
-        """When the last send in flight is past its deadline, drift added; 0 if none is in flight."""
-        return Nanos(max((flight.past for flight in self._flights.values()), default=0))
+        """When the last send that the venue did not answer is past its deadline, drift added; 0 if there is none.
+
+        One that ended Unknown is among them: a connection that closed after the write says nothing of what is still
+        on its way (found by the specification, `UnknownIsAnswer`).
+        """
+        return max(self._unsure, *(flight.past for flight in self._flights.values()), Nanos(0))
 
     def doubt_rest(self) -> None:
         """The drain is over: what is past its deadline and unanswered goes into the log as in doubt."""

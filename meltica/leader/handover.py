@@ -65,8 +65,9 @@ class Handover:
     @property
     def ready(self) -> bool:
         """Whether the drain has nothing left to wait for."""
-        draining = self.step is Step.DRAINING
-        return draining and not self._dispatch.in_flight and not self._desk.outstanding
+        if self.step is not Step.DRAINING or self._dispatch.in_flight or self._desk.outstanding:
+            return False
+        return self._desk.mono() >= self._dispatch.drained_at()
 
     def begin(self, to: NodeName, reason: str, on_result: OnResult, *, release: bool) -> None:
         """Hand over to `to`.  Without `release` (authority was never taken) only the lead is transferred."""
@@ -95,10 +96,9 @@ class Handover:
         if now - running.since > self._desk.settings.drain_timeout:
             self._give_up(running, "the sends in flight did not end")
             return
-        if self._dispatch.in_flight:
-            if now < self._dispatch.drained_at():
-                return
-            self._dispatch.doubt_rest()
+        if now < self._dispatch.drained_at():
+            return
+        self._dispatch.doubt_rest()
         self._dispatch.flush()
         if self._desk.outstanding:
             return

@@ -17,7 +17,7 @@ from meltica.core.values import Asset, Epoch, Mode, Nanos, NodeName, Side, Tradi
 from meltica.leader.ports import Done, NotActive, Order, Promote, Refused, WithoutQuorum
 from meltica.leader.status import Phase
 from meltica.strategies.base import Strategy
-from meltica.venues.base import PublicTrade, ReadKind
+from meltica.venues.base import PublicTrade, ReadKind, Unknown
 from tests.meltica.leader.world import (
     CONFIGURED,
     MS,
@@ -354,6 +354,26 @@ def test_a_promote_with_a_lost_answer_waits_until_the_deadline_is_past_drift_inc
     (order,) = world.nodes["n2"].state.orders.values()
     assert world.nodes["n2"].leader.status().active
     assert order.state is OrderState.OPEN, "looked up by the successor"
+
+
+def test_a_promote_after_a_connection_closed_waits_for_what_is_still_on_its_way() -> None:
+    """Unknown is no answer of the venue's: the packet may arrive later, and pass the deadline check until s + W."""
+    world = World(Idle)
+    world.start()
+    world.exchange.transit = Nanos(W - 10 * MS)  # written, and slow
+    handle = world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
+    s = world.now
+    world.run(5 * MS)
+    port = world.nodes["n1"].port
+    port.answer(handle.order, Unknown("the connection closed after the write"))
+    world.act("n1", Promote(by(), NodeName("n2")))
+    world.run(s + W - world.now)
+    assert world.nodes["n1"].leader.status().phase is Phase.DRAINING
+    assert [each.node for each in world.exchange.admitted] == ["n1"]
+    world.run(200 * MS)
+    assert world.nodes["n2"].leader.status().active
+    assert world.nodes["n1"].state.epochs[Epoch(1)].released_index is not None
+    assert_one_trader(world)
 
 
 def test_what_commits_during_the_drain_lapses_before_the_release() -> None:
