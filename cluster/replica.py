@@ -5,8 +5,7 @@ and says which frames may leave.  No Trio, no clock but the one passed in, no I/
 
 The order of things (hazard 1 of pysyncobj.md): a step buffers all that it changes, commits it as one batch, and holds
 back every frame that promises something of that batch until `synced` says that it is durable.  Met here besides:
-8 (an outcome for every proposal), 9 and 20 (apply happens here, once an index), 18 (a disk that stalls), 21 (the size
-of an entry).
+8 (an outcome for every proposal), 18 (a disk that stalls), 21 (the size of an entry); 9 and 20 in `applying`.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from typing import Final
 
 from attrs import define, frozen
 
+from cluster.applying import ApplyFault as ApplyFault  # noqa: PLC0414 # its old address: drivers catch it here
+from cluster.applying import Applying, Passed
 from cluster.guard import Guard
 from cluster.journal import Journal, JournalFault
 from cluster.store import Store, Ticket
@@ -25,7 +26,7 @@ from cluster.types import (
     MAX_ENTRY,
     Applied,
     AppliedEntry,
-    ApplyOutcome,
+    ApplyStop,
     LogIndex,
     MonoNs,
     NotLeader,
@@ -33,6 +34,7 @@ from cluster.types import (
     OutcomeUnknown,
     Peer,
     PeerStatus,
+    Recorded,
     Role,
     RoleChanged,
     StateMachine,
@@ -41,28 +43,19 @@ from cluster.types import (
     Timers,
     Token,
 )
-from cluster.wire import Entry, WireError, decode, pack_commands, unpack_commands
+from cluster.vouching import Vouching
+from cluster.wire import Vouch, WireError, decode, encode, pack_commands
 
 MAX_WAITING: Final = 4096  # proposals without an outcome; more are refused (Busy)
 MAX_WAITING_BYTES: Final = 8 * 1024 * 1024  # of their commands; the same
 MAX_COMMAND: Final = MAX_ENTRY - 16  # bytes: an entry has a type byte and two msgpack headers
 _COMMAND_HEADER: Final = 5  # bytes of msgpack's longest header of a byte string
 _HAND_OVER: Final = 16  # entries handed to the core in one step, before the driver may look elsewhere
-_APPLY_COMMANDS: Final = 512  # commands applied in one step, before the driver may look elsewhere
-_READ: Final = 64  # entries read at once for that
 _SOONEST: Final = 1_000_000  # ns: a wake-up that is overdue after a step is not asked for sooner than this
 
 
 class Busy(Exception):
     """Too many proposals wait already: surely not done; propose again later (back-pressure)."""
-
-
-class ApplyFault(Exception):
-    """The state machine raised: a fault of the program.  The node must stop; `index` says at which entry."""
-
-    def __init__(self, index: LogIndex, why: str) -> None:
-        super().__init__(f"applying entry {index} failed ({why}): the node stops there; isolate that entry")
-        self.index = index
 
 
 @frozen
@@ -129,12 +122,12 @@ class Replica:
         self._name = name
         self._timers = timers
         self._store = store
-        self._machine = machine
         self._clock = clock
         self._journal = Journal(store, clock)
         self._guard = Guard(name, peers, timers, journal=self._journal, clock=clock, random=random)
-        self._applied = int(store.meta().applied_index)
-        machine.load(LogIndex(self._applied), store.state())
+        self._applying = Applying(machine, store, self._journal)
+        self._vouching = Vouching(name, peers, self._applying.about(), clock)
+        self._told: tuple[ApplyStop | None, int | None, int | None] = (None, None, None)
         self._fault: str | None = None
         self._raised: JournalFault | None = None  # by a frame, for the next step
         self._queue: deque[_Proposal] = deque()
@@ -155,6 +148,8 @@ class Replica:
         """Our own dialled connection to `peer` is up: frames to it can be sent."""
         if self._fault is None:
             self._guard.connected(peer)
+            if self._vouching.about:
+                self._vouching.tell(peer, self._applying.applied)
 
     def disconnected(self, peer: Peer) -> None:
         """Our own dialled connection to `peer` ended."""
@@ -189,6 +184,9 @@ class Replica:
         except WireError:
             self.bad_frames += 1
             return
+        if type(message) is Vouch:
+            self._vouching.heard(peer, message, self._applying.applied)
+            return
         try:
             self._guard.received(peer, message)
         except JournalFault as error:
@@ -198,8 +196,11 @@ class Replica:
             self.stop(str(error))
             raise
 
-    def propose(self, command: bytes, token: Token) -> None:
+    def propose(self, command: bytes, token: Token, *, past_stop: bool = False) -> None:
         """Queue a command; its outcome comes from a later `step`, under `token`.
+
+        While apply is stopped only a command that speaks of that is taken (`past_stop`): it is `Recorded` once it is
+        committed.  Any other is NotLeader: surely not done.
 
         Raises:
             ValueError: the command does not fit into an entry (256 KiB).
@@ -210,7 +211,8 @@ class Replica:
         if self._waiting >= MAX_WAITING or self._waiting_bytes + len(command) > MAX_WAITING_BYTES:
             held = f"{self._waiting} proposals of {self._waiting_bytes} bytes"
             raise Busy(f"{held} wait already: propose again when some have an outcome")
-        if self._fault is not None or self._guard.core.role is not Role.LEADER:
+        shut = self._fault is not None or (self._applying.stop is not None and not past_stop)
+        if shut or self._guard.core.role is not Role.LEADER:
             self._outcomes.append((token, NotLeader(None if self._fault is not None else self._guard.core.leader)))
             return
         self._waiting += 1
@@ -282,17 +284,32 @@ class Replica:
             self._advance()
             applied = self._apply()
             self._settle()
+            self._judge()
             self._commit()
+            self._recover()
+            self._notice()
         except Exception as error:
             self.stop(str(error))
             raise
-        return self._ready(tuple(applied), self._wake_at())
+        ready = self._ready(tuple(applied), self._wake_at())
+        if self._vouching.diverged is not None:  # after its followers were told that it resigns
+            self.stop(f"its state differs from the majority's at index {self._vouching.diverged}")
+        return ready
 
     def status(self) -> Status:
         """This node's view, now."""
         core, journal, guard = self._guard.core, self._journal, self._guard
+        vouching = self._vouching
         peers = tuple(
-            PeerStatus(peer, guard.linked(peer), LogIndex(guard.matched(peer)), guard.heard(peer), guard.lost(peer))
+            PeerStatus(
+                peer,
+                guard.linked(peer),
+                LogIndex(guard.matched(peer)),
+                guard.heard(peer),
+                guard.lost(peer),
+                vouching.abouts.get(peer, b""),
+                LogIndex(vouching.applied.get(peer, 0)),
+            )
             for peer in guard.peers
         )
         leader = core.leader if self._fault is None else None
@@ -304,9 +321,13 @@ class Replica:
             LogIndex(journal.last),
             LogIndex(journal.synced),
             LogIndex(core.commit),
-            LogIndex(self._applied),
+            LogIndex(self._applying.applied),
             peers,
             self._fault or guard.stalled,
+            self._applying.stop,
+            None if vouching.disputed is None else LogIndex(vouching.disputed),
+            None if vouching.diverged is None else LogIndex(vouching.diverged),
+            vouching.about,
         )
 
     # Inside: one step
@@ -365,34 +386,15 @@ class Replica:
         return batch
 
     def _apply(self) -> list[AppliedEntry]:
-        """Apply what is committed and not applied, each index once (9, 20), a bounded number a step."""
-        applied: list[AppliedEntry] = []
-        done = 0
-        commit = self._guard.core.commit
-        while self._applied < commit and done < _APPLY_COMMANDS:
-            entries = self._journal.read(self._applied + 1, min(_READ, commit - self._applied))
-            if not entries:
-                raise JournalFault(f"entry {self._applied + 1} is committed, but the log does not hold it")
-            for entry in entries:
-                applied.append(self._apply_one(entry))
-                done += 1 + len(applied[-1].commands)
-                if done >= _APPLY_COMMANDS:
-                    break
-        if applied:
-            self._store.set_applied(LogIndex(self._applied))
-            self._journal.metered = True
-        return applied
+        """Apply what is committed and not applied (9, 20), a bounded number a step."""
+        return [self._told_of(one) for one in self._applying.run(self._guard.core.commit, self._recorded)]
 
-    def _apply_one(self, entry: Entry) -> AppliedEntry:
-        payload, number, term_number = entry
-        index, term = LogIndex(number), Term(term_number)
-        commands, outcome = self._run_machine(index, term, payload)
-        for key, value in outcome.writes:
-            self._store.put_state(key, value)
-        for place, record in enumerate(outcome.audit):
-            self._store.put_audit(index, place, record)
-        self._applied = number
-        own = self._own.pop(number, None)
+    def _told_of(self, passed: Passed) -> AppliedEntry:
+        """An entry has passed: whoever waits for it hears the outcome."""
+        index, term, outcome = passed.index, passed.term, passed.outcome
+        if passed.digest is not None:
+            self._vouching.passed(index, passed.digest)
+        own = self._own.pop(index, None)
         if own is not None and own.term != term:
             self._unknown(own, "deposed")
             own = None
@@ -401,19 +403,48 @@ class Replica:
             self._waiting_bytes -= own.size
             for token, result in zip(own.tokens, outcome.results, strict=False):
                 self._outcomes.append((token, Applied(index, term, result)))
-        at = self._journal.appended_at(number)
+        at = self._journal.appended_at(index)
         proposed = None if own is None else own.proposed
-        return AppliedEntry(index, term, commands, outcome.results, own is not None, proposed, at)
+        return AppliedEntry(index, term, passed.commands, outcome.results, own is not None, proposed, at)
 
-    def _run_machine(self, index: LogIndex, term: Term, payload: bytes) -> tuple[tuple[bytes, ...], ApplyOutcome]:
-        try:
-            commands = unpack_commands(payload)
-            outcome = self._machine.apply(index, term, commands)
-        except Exception as error:
-            raise ApplyFault(index, f"{type(error).__name__}: {error}") from error
-        if len(outcome.results) != len(commands):
-            raise ApplyFault(index, f"{len(commands)} commands gave {len(outcome.results)} results")
-        return commands, outcome
+    def _recorded(self, index: int, term: int) -> None:
+        """What this node proposed past the stop is committed: that is all that can be said of it."""
+        own = self._own.get(index)
+        if own is not None and own.tokens and own.term == term:
+            self._waiting -= len(own.tokens)
+            self._waiting_bytes -= own.size
+            self._outcomes.extend((token, Recorded(LogIndex(index), Term(term))) for token in own.tokens)
+            own.tokens, own.size = (), 0
+
+    def _recover(self) -> None:
+        """If apply raised in this step, nobody is told of anything behind that entry: it may still be done."""
+        stop = self._applying.stop if self._applying.recover() else None
+        if stop is not None:
+            self._settle_queue(None)
+            self._settle_unknown(f"apply stopped at entry {stop.index}", -1)
+            self._vouching.ask_all(self._applying.applied)
+
+    # Inside: what the nodes' states say (vouching)
+
+    def _judge(self) -> None:
+        """A node that has diverged steps down; a leader that can't apply what a follower has applied hands over."""
+        vouching, guard, stop = self._vouching, self._guard, self._applying.stop
+        vouching.tick(self._applying.applied)
+        if vouching.diverged is not None:
+            guard.resign("diverged")
+        elif stop is not None and guard.core.role is Role.LEADER and not guard.transferring:
+            past = [peer for peer in guard.peers if vouching.applied.get(peer, 0) >= stop.index and guard.linked(peer)]
+            if past:
+                guard.transfer(past[0])
+
+    def _notice(self) -> None:
+        """Whoever listens hears of a stop, a dispute, a divergence, and of their end, as of a change of role."""
+        told = (self._applying.stop, self._vouching.disputed, self._vouching.diverged)
+        if told != self._told:
+            self._told = told
+            core = self._guard.core
+            role, leader = (core.role, core.leader) if told[2] is None else (Role.FOLLOWER, None)
+            self._guard.roles.append(RoleChanged(role, Term(core.term), leader, _reason(*told)))
 
     def _settle(self) -> None:
         """Outcomes of what this node can't see through any more (8)."""
@@ -456,6 +487,8 @@ class Replica:
             if promise:
                 self._promised = ticket
                 self._unsynced.append((ticket, self._clock()))
+        said, self._vouching.outbox = self._vouching.outbox, []
+        self._sends.extend((peer, encode(vouch)) for peer, vouch in said if self._guard.linked(peer))
         outbox, self._guard.outbox = self._guard.outbox, []
         for out in outbox:
             if out.promise and self._promised > self._durable:
@@ -465,9 +498,12 @@ class Replica:
 
     def _wake_at(self) -> MonoNs:
         now = self._clock()
-        if self._applied < self._guard.core.commit or (self._queue and self._may_append()):
+        if self._applying.behind(self._guard.core.commit) or (self._queue and self._may_append()):
             return now
         wake = self._guard.wake_at()
+        again = self._vouching.next_due()
+        if again is not None:
+            wake = min(wake, again)
         if self._unsynced and self._guard.stalled is None:
             wake = min(wake, MonoNs(self._unsynced[0][1] + self._timers.fallback))
         return wake if wake > now else MonoNs(now + _SOONEST)
@@ -478,6 +514,14 @@ class Replica:
         roles, self._guard.roles = self._guard.roles, []
         wanted = self._promised if self._promised > self._durable and self._fault is None else None
         return Ready(tuple(sends), wanted, applied, tuple(outcomes), tuple(roles), wake_at)
+
+
+def _reason(stop: ApplyStop | None, disputed: int | None, diverged: int | None) -> str:
+    if diverged is not None:
+        return f"this node's state differs from the majority's at index {diverged}"
+    if stop is not None:
+        return f"apply stopped at entry {stop.index}"
+    return "apply goes on" if disputed is None else f"the nodes' states differ at index {disputed}"
 
 
 def _size(proposals: Sequence[_Proposal]) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import Final, NewType, Protocol
+from typing import Final, NewType, Protocol, runtime_checkable
 
 from attrs import frozen
 
@@ -60,6 +60,34 @@ class StateMachine(Protocol):
         ...
 
 
+@runtime_checkable
+class Accountable(Protocol):
+    """A state machine that can answer for its state: replication compares it between nodes, and may stop it.
+
+    Together with `StateMachine`.  Where a machine is none of this, a raise of its `apply` ends the replica.
+    """
+
+    def about(self) -> bytes:
+        """What this node is, for its peers (a build, say): at most 1 KiB, opaque here; empty says nothing."""
+        ...
+
+    def vouch(self, index: LogIndex) -> bytes | None:
+        """The state's digest, if `index`, applied just now, is one at which nodes compare; else None."""
+        ...
+
+    def stopped(self, index: LogIndex, digest: str, error: Exception) -> str:
+        """Apply of that entry raised, and the state before it was loaded anew.  Returns why, for people."""
+        ...
+
+    def ahead(self, index: LogIndex, term: Term, commands: tuple[bytes, ...]) -> bool:
+        """One more committed entry behind the one that apply stopped at: is that one to be isolated now?"""
+        ...
+
+    def isolate(self, index: LogIndex, term: Term, commands: tuple[bytes, ...]) -> ApplyOutcome:
+        """Pass the entry that apply stopped at, without any effect but that it was passed."""
+        ...
+
+
 @frozen
 class AppliedEntry:
     """An entry that this node has applied just now."""
@@ -106,7 +134,25 @@ class OutcomeUnknown:
     reason: str
 
 
-Outcome = Applied | NotLeader | OutcomeUnknown
+@frozen
+class Recorded:
+    """Committed, and not applied: apply has stopped before it.  Only for a command proposed past the stop."""
+
+    index: LogIndex
+    term: Term
+
+
+Outcome = Applied | NotLeader | OutcomeUnknown | Recorded
+
+
+@frozen
+class ApplyStop:
+    """The entry whose apply raised on this node: nothing of it, and nothing behind it, is applied here."""
+
+    index: LogIndex
+    term: Term
+    digest: str  # BLAKE2b-256 of its bytes, in hex: what is isolated is named by it
+    why: str
 
 
 @frozen
@@ -118,6 +164,8 @@ class PeerStatus:
     match: LogIndex
     heard: MonoNs | None
     lost: bool = False  # it refused what it had acknowledged in this term: its disk went back; it counts no more
+    about: bytes = b""  # what it says that it is; empty before it has said so
+    applied: LogIndex = LogIndex(0)  # as it said last
 
 
 @frozen
@@ -134,3 +182,7 @@ class Status:
     applied_index: LogIndex
     peers: tuple[PeerStatus, ...]
     stalled: str | None = None  # why it does not take part, if it does not
+    stopped: ApplyStop | None = None  # apply has stopped here; replication goes on
+    disputed: LogIndex | None = None  # here the nodes' digests differ, and no majority says whose is right
+    diverged: LogIndex | None = None  # here this node's digest differs from a majority's: it takes no part any more
+    about: bytes = b""  # what this node says that it is

@@ -19,6 +19,7 @@ OURS: Final = b"\x10"  # the first byte of an entry of commands: a type that pys
 NO_OP: Final = b"\x01"  # pysyncobj's own: what a new leader appends first
 BATCH: Final = 1024 * 1024  # bytes of commands in one append, before its last entry
 MAX_ENTRIES: Final = 8192  # in one append: so that headers can't outgrow a frame
+MAX_TOLD: Final = 1024  # bytes of what a node says of itself
 _LIMIT: Final = 2**63
 
 Entry = tuple[bytes, int, int]  # command with its type byte, index, term: pysyncobj's order
@@ -109,7 +110,21 @@ class Resign:
     term: int
 
 
-Message = Append | Ack | AskVote | Vote | StandNow | AskPreVote | PreVote | NewerTerm | Resign
+@frozen
+class Vouch:
+    """What a node says of itself: `digest` of its state at `index` (0: none yet), how far it has applied, what it is.
+
+    `ask`: say yours at `index`.  It promises nothing: what it speaks of is committed, and apply is deterministic.
+    """
+
+    index: int
+    digest: bytes
+    applied: int
+    ask: bool
+    about: bytes
+
+
+Message = Append | Ack | AskVote | Vote | StandNow | AskPreVote | PreVote | NewerTerm | Resign | Vouch
 
 _SIMPLE: Final[dict[int, tuple[type, tuple[type, ...]]]] = {
     2: (Ack, (int, int, bool, int)),
@@ -120,6 +135,7 @@ _SIMPLE: Final[dict[int, tuple[type, tuple[type, ...]]]] = {
     7: (PreVote, (int, int, bool)),
     8: (NewerTerm, (int,)),
     9: (Resign, (int,)),
+    10: (Vouch, (int, bytes, int, bool, bytes)),
 }
 _APPEND: Final = 1
 _KINDS: Final = {kind: number for number, (kind, _) in _SIMPLE.items()}
@@ -200,6 +216,9 @@ def _simple(number: int, fields: tuple[object, ...]) -> Message:
     for value, wanted in zip(fields, types, strict=True):
         if wanted is int:
             _number(value)
+        elif wanted is bytes:
+            if type(value) is not bytes or len(value) > MAX_TOLD:
+                raise WireError(f"not a short byte string: {value!r:.40}")
         elif type(value) is not bool:
             raise WireError(f"not a boolean: {value!r:.40}")
     return kind(*fields)  # type: ignore[no-any-return] # one of Message, by the table above

@@ -27,6 +27,7 @@ from cluster.wire import (
     Resign,
     StandNow,
     Vote,
+    Vouch,
     WireError,
     decode,
     encode,
@@ -46,6 +47,7 @@ EXAMPLES: dict[str, Message] = {
     "pre_vote": PreVote(3, 7, False),
     "newer_term": NewerTerm(9),
     "resign": Resign(7),
+    "vouch": Vouch(1000, bytes(range(32)), 1007, False, b'{"build":"1"}'),
 }
 
 
@@ -85,6 +87,8 @@ BAD = {
     "an entry as text": msgpack.packb([1, 7, 3, 4, 6, [["\x01", 5, 7]], 1]),
     "an oversize entry": msgpack.packb([1, 7, 3, 4, 6, [[b"\x10" * (MAX_ENTRY + 1), 5, 7]], 1]),
     "too many entries": msgpack.packb([1, 7, 0, 1, 0, [[NO_OP, i + 2, 7] for i in range(MAX_ENTRIES + 1)], 1]),
+    "a vouch with text for a digest": msgpack.packb([10, 1, "x", 1, True, b""]),
+    "a vouch that says too much": msgpack.packb([10, 1, b"", 1, True, b"x" * 1025]),
     "trailing bytes": msgpack.packb([4, 1]) + b"\x00",
     "deep": b"\x91" * 5000,
 }

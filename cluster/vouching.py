@@ -1,0 +1,95 @@
+"""Vouching: what the nodes say of their states at the same indexes, and what follows from it (rule 7 of design.md).
+
+Pure.  A state is a function of the log: of two digests at one index that differ, one is wrong, and a majority says
+which.  Every node judges for itself, by what it has heard: one that differs from a majority has diverged; where
+digests differ and no majority is known, nobody can know who is wrong, and that is a dispute.  Each node's newest few
+digests are remembered, so a peer that is far behind, or says much, costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from cluster.types import MonoNs, Peer
+from cluster.wire import Vouch
+
+KEPT: Final = 8  # digests a node
+AGAIN: Final = 200_000_000  # ns: in a dispute, who has not spoken is asked again after so long
+
+
+class Vouching:
+    """One node's book of digests.  `outbox` is what it wants said."""
+
+    def __init__(self, name: Peer, peers: Sequence[Peer], about: bytes, clock: Callable[[], MonoNs]) -> None:
+        self.about = about
+        self.outbox: list[tuple[Peer, Vouch]] = []
+        self.diverged: int | None = None  # for good: of a state that differs nothing is to be trusted again
+        self.disputed: int | None = None
+        self.abouts: dict[Peer, bytes] = {}
+        self.applied: dict[Peer, int] = {}
+        self._name = name
+        self._peers = tuple(peers)
+        self._clock = clock
+        self._said: dict[Peer, dict[int, bytes]] = {node: {} for node in (name, *peers)}
+        self._asked_at = MonoNs(0)
+
+    def passed(self, index: int, digest: bytes) -> None:
+        """This node's state has that digest at `index`: everybody hears it."""
+        self._keep(self._name, index, digest)
+        for peer in self._peers:
+            self.tell(peer, index)
+        self._judge()
+
+    def heard(self, peer: Peer, said: Vouch, applied: int) -> None:
+        """A peer speaks; `applied` is how far this node has applied."""
+        self.abouts[peer] = said.about
+        self.applied[peer] = said.applied
+        if said.index:
+            self._keep(peer, said.index, said.digest)
+        if said.ask:
+            self.tell(peer, applied, at=said.index)
+        self._judge()
+
+    def tell(self, peer: Peer, applied: int, *, at: int = 0, ask: bool = False) -> None:
+        """Say this node's digest at `at`, or its newest one, and what it is."""
+        own = self._said[self._name]
+        index = at if at in own else max(own, default=0)
+        self.outbox.append((peer, Vouch(index, own.get(index, b""), applied, ask, self.about)))
+
+    def ask_all(self, applied: int) -> None:
+        """Ask every peer how far it is."""
+        self._asked_at = self._clock()
+        for peer in self._peers:
+            self.tell(peer, applied, at=self.disputed or 0, ask=True)
+
+    def tick(self, applied: int) -> None:
+        """In a dispute, ask again when it is time."""
+        due = self.next_due()
+        if due is not None and self._clock() >= due:
+            self.ask_all(applied)
+
+    def next_due(self) -> MonoNs | None:
+        """When `tick` has something to do."""
+        return None if self.disputed is None else MonoNs(self._asked_at + AGAIN)
+
+    def _keep(self, node: Peer, index: int, digest: bytes) -> None:
+        said = self._said[node]
+        said[index] = digest
+        while len(said) > KEPT:
+            del said[min(said)]
+
+    def _judge(self) -> None:
+        """The newest index of this node's own at which what was heard decides anything, decides."""
+        for index in sorted(self._said[self._name], reverse=True):
+            votes = Counter(said[index] for said in self._said.values() if index in said)
+            digest, count = votes.most_common(1)[0]
+            if count > len(self._said) // 2:
+                self.disputed = None
+                if self._said[self._name][index] != digest:
+                    self.diverged = index
+                return
+            if len(votes) > 1:
+                self.disputed = index
+                return
