@@ -15,10 +15,10 @@ from attrs import evolve
 
 from meltica.core.commands import KINDS, Command, Submit
 from meltica.core.values import BadValue, Epoch, Nanos, Price
-from meltica.core.wire import Form, Pair, bytes_reader, parse
+from meltica.core.wire import Form, Pair, bytes_reader, parse, write_text
 
 MAX_CHECKPOINT: Final = 64 * 1024  # bytes, as UTF-8
-_SPECIAL: Final[dict[str, dict[str, Pair]]] = {"checkpoint": {"data": (bytes_reader(MAX_CHECKPOINT), None)}}
+_SPECIAL: Final[dict[str, dict[str, Pair]]] = {"checkpoint": {"data": (bytes_reader(MAX_CHECKPOINT), write_text)}}
 
 FORMS: Final[dict[str, Form[Any]]] = {
     kind: Form(cls, kind=kind, special=_SPECIAL.get(kind)) for kind, cls in KINDS.items()

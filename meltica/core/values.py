@@ -99,7 +99,9 @@ def decimal_of(text: object) -> Decimal:
 
 def text_of(value: Decimal) -> str:
     """`value` in plain notation without trailing zeros: the one form that is stored and sent."""
-    text = format(value, "f")
+    text = str(value)
+    if "E" in text:  # the plain form takes three times as long to make: where the two are the same, not that way
+        text = format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text in ("-0", "") else text

@@ -39,8 +39,8 @@ _NARROW: Final = re.compile(_PLAIN.format(f=17, w=17), re.ASCII).fullmatch
 _WIDE: Final = re.compile(_PLAIN.format(f=399, w=399), re.ASCII).fullmatch
 
 Reader = Callable[[Any], Any]
-Writer = Callable[[Any], Any]
-Pair = tuple[Reader | None, Writer | None]
+Writer = Callable[[Any], str]  # a value in canonical JSON
+Pair = tuple[Reader | None, Writer]
 T = TypeVar("T")
 
 
@@ -48,7 +48,8 @@ def _no_float(text: str) -> NoReturn:
     raise BadValue(f"a number with a point, an exponent or no value: {text:.40}")
 
 
-_DECODE: Final = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float).decode
+_DECODER: Final = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float)
+_SCAN: Final[Callable[[str, int], tuple[Any, int]]] = _DECODER.scan_once  # type: ignore[attr-defined] # not in typeshed
 
 
 def _encoder() -> Callable[[Any], str]:
@@ -70,7 +71,7 @@ def parse(raw: bytes, limit: int | None = MAX_BYTES) -> dict[str, Any]:
         raise BadValue(f"expected at most {limit} bytes, found {len(raw)}")
     try:
         text = raw.decode("ascii")
-        found = _DECODE(text)
+        found = _decoded(text)
     except BadValue:
         raise
     except (ValueError, RecursionError):  # its text differs between versions of Python, so it is not repeated
@@ -80,6 +81,18 @@ def parse(raw: bytes, limit: int | None = MAX_BYTES) -> dict[str, Any]:
     if encode(found) != text:
         raise BadValue("not canonical JSON: white space, a repeated key, or an escape that is not needed")
     return found
+
+
+def _decoded(text: str) -> Any:
+    """The one value that `text` writes; ValueError if it writes none, or more.
+
+    What is canonical has no white space around it: `decode`, which skips that, is only asked about what is not.
+    """
+    try:
+        found, end = _SCAN(text, 0)
+    except StopIteration:
+        end = -1
+    return found if end == len(text) else _DECODER.decode(text)
 
 
 # --- readers and writers of scalars --------------------------------------------------------------------------
@@ -164,6 +177,31 @@ def write_decimal(value: Decimal) -> str:
     raise BadValue(f"expected a finite decimal of at most 18 digits a side, found {text:.60}")
 
 
+write_text: Final[Writer] = json.encoder.encode_basestring_ascii
+
+
+def write_int(value: object) -> str:
+    """A whole number; raises BadValue on anything else, as its text could be another value's."""
+    if type(value) is int:
+        return repr(value)
+    raise BadValue(f"expected a whole number, found {_short(value)}")
+
+
+def write_bool(value: object) -> str:
+    """True or false; raises BadValue on anything else."""
+    if type(value) is bool:
+        return "true" if value else "false"
+    raise BadValue(f"expected true or false, found {_short(value)}")
+
+
+def _write_narrow(value: Decimal) -> str:
+    return f'"{write_decimal(value)}"'
+
+
+def _write_wide(value: Decimal) -> str:
+    return f'"{text_of(value)}"'
+
+
 def _short(value: object) -> str:
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else "a list"
@@ -185,19 +223,19 @@ _INTS: Final = (values.TradeId, values.Epoch, values.Index, values.Nanos, int)
 _TEXT: Final = text_reader(MAX_STRING)
 
 SCALARS: Final[dict[Any, Pair]] = {
-    **dict.fromkeys(_NAMES, (read_name, None)),
-    **dict.fromkeys(_INTS, (read_int, None)),
-    values.Price: (read_amount, write_decimal),
-    values.Quantity: (read_amount, write_decimal),
-    values.Money: (read_decimal, write_decimal),
-    str: (_TEXT, None),
-    bool: (read_bool, None),
+    **dict.fromkeys(_NAMES, (read_name, write_text)),
+    **dict.fromkeys(_INTS, (read_int, write_int)),
+    values.Price: (read_amount, _write_narrow),
+    values.Quantity: (read_amount, _write_narrow),
+    values.Money: (read_decimal, _write_narrow),
+    str: (_TEXT, write_text),
+    bool: (read_bool, write_bool),
 }
 # What apply itself has computed and stored may be wider and of any sign.
 WIDE_SCALARS: Final[dict[Any, Pair]] = {
     **SCALARS,
-    **dict.fromkeys((values.Price, values.Quantity, values.Money), (read_wide, text_of)),
-    str: (read_any_text, None),
+    **dict.fromkeys((values.Price, values.Quantity, values.Money), (read_wide, _write_wide)),
+    str: (read_any_text, write_text),
 }
 
 
@@ -225,10 +263,11 @@ class Form(Generic[T]):
         self.keys = tuple(sorted([*written.values(), *([] if kind is None else ["kind"])]))
         places = {key: place for place, key in enumerate(self.keys)}
         read = {name: reader for name, (reader, _) in pairs.items() if reader is not None}
-        write = {name: writer for name, (_, writer) in pairs.items() if writer is not None}
         self._readers = [(places[written[name]], read[name]) for name in fields if name in read]
-        self._writers = [(place, write[name]) for place, name in enumerate(fields) if name in write]
-        self._kind_place = None if kind is None else places["kind"]
+        self._writers = [pairs[name][1] for name in fields]
+        # What is the same in every value, with a place for what is not.
+        said = [f'"kind":"{kind}"' if kind is not None and key == "kind" else f'"{key}":%s' for key in self.keys]
+        self._template = f"{{{','.join(said)}}}"
         self._get = attrgetter(*fields) if len(fields) > 1 else _single(attrgetter(*fields))
         order = [places[written[name]] for name in names]
         self._arguments = itemgetter(*order) if len(order) > 1 else _single(itemgetter(*order))
@@ -246,20 +285,14 @@ class Form(Generic[T]):
             raise BadValue(f"{self.keys[place]}: {error}") from None
         return self.cls(*self._arguments(plain))
 
-    def plain(self, value: T) -> dict[str, Any]:
-        """`value` as an object of plain values, keys in order."""
-        found = list(self._get(value))
-        for place, writer in self._writers:
-            item = found[place]
-            if item is not None:
-                found[place] = writer(item)
-        if self._kind_place is not None:
-            found.insert(self._kind_place, self.kind)
-        return dict(zip(self.keys, found, strict=True))
+    def text(self, value: T) -> str:
+        """`value` as an object in canonical JSON."""
+        found = zip(self._writers, self._get(value), strict=True)
+        return self._template % tuple([writer(item) for writer, item in found])
 
     def write(self, value: T) -> bytes:
         """`value` in canonical form."""
-        return encode(self.plain(value)).encode("ascii")
+        return self.text(value).encode("ascii")
 
     def load(self, raw: bytes) -> T:
         """The inverse of `write`, whatever its size: what was once stored must load; raises BadValue."""
@@ -275,7 +308,7 @@ def _single(get: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def pair_of(annotation: Any, scalars: Mapping[Any, Pair]) -> Pair:
-    """Reader and writer for a field of this type; a writer of None writes the value as it is."""
+    """Reader and writer for a field of this type."""
     if annotation in scalars:
         return scalars[annotation]
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
@@ -291,7 +324,7 @@ def pair_of(annotation: Any, scalars: Mapping[Any, Pair]) -> Pair:
     if isinstance(annotation, type) and issubclass(annotation, enum.StrEnum):
         return _words(annotation)
     form: Form[Any] = Form(annotation, scalars)
-    return form.read, form.plain
+    return form.read, form.text
 
 
 def _words(choices: type[enum.StrEnum]) -> Pair:
@@ -302,23 +335,23 @@ def _words(choices: type[enum.StrEnum]) -> Pair:
             return by_word[value]
         raise BadValue(f"expected one of {', '.join(by_word)}, found {_short(value)}")
 
-    return read, None
+    return read, write_text
 
 
-def _optional(reader: Reader | None, writer: Writer | None) -> Pair:
+def _optional(reader: Reader | None, writer: Writer) -> Pair:
     def read(value: object) -> Any:
         return value if value is None or reader is None else reader(value)
 
-    return read, writer  # Form.plain passes None by
+    return read, lambda value: "null" if value is None else writer(value)
 
 
-def _many(reader: Reader | None, writer: Writer | None) -> Pair:
+def _many(reader: Reader | None, writer: Writer) -> Pair:
     def read(value: object) -> tuple[Any, ...]:
         if type(value) is not list or len(value) > MAX_ITEMS:
             raise BadValue(f"expected a list of at most {MAX_ITEMS}, found {_short(value)}")
         return tuple(value) if reader is None else tuple([reader(item) for item in value])
 
-    return read, (list if writer is None else lambda value: [writer(item) for item in value])
+    return read, lambda value: f"[{','.join([writer(item) for item in value])}]"
 
 
 def _product(pairs: list[Pair]) -> Pair:
@@ -327,13 +360,13 @@ def _product(pairs: list[Pair]) -> Pair:
             raise BadValue(f"expected a list of {len(pairs)}, found {_short(value)}")
         return tuple([item if pair[0] is None else pair[0](item) for item, pair in zip(value, pairs, strict=True)])
 
-    def write(value: tuple[Any, ...]) -> list[Any]:
-        return [item if pair[1] is None else pair[1](item) for item, pair in zip(value, pairs, strict=True)]
+    def write(value: tuple[Any, ...]) -> str:
+        return f"[{','.join([pair[1](item) for item, pair in zip(value, pairs, strict=True)])}]"
 
     return read, write
 
 
-def _mapping(key_reader: Reader | None, reader: Reader | None, writer: Writer | None) -> Pair:
+def _mapping(key_reader: Reader | None, reader: Reader | None, writer: Writer) -> Pair:
     def read(value: object) -> dict[Any, Any]:
         if type(value) is not dict or list(value) != sorted(value):
             raise BadValue(f"expected an object with sorted keys, found {_short(value)}")
@@ -342,7 +375,7 @@ def _mapping(key_reader: Reader | None, reader: Reader | None, writer: Writer | 
             for key, item in value.items()
         }
 
-    def write(value: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value[key] if writer is None else writer(value[key]) for key in sorted(value)}
+    def write(value: Mapping[str, Any]) -> str:
+        return f"{{{','.join([f'{write_text(key)}:{writer(value[key])}' for key in sorted(value)])}}}"
 
     return read, write

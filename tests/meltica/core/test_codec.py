@@ -193,6 +193,18 @@ def test_floats_and_wrong_names_are_not_written() -> None:
         encode_command(evolve(wish(Side.BUY, "0.1", "60000"), symbol="A/B"))
 
 
+@pytest.mark.parametrize("wrong", ["5", True, 5.0, None, Decimal(5)])
+def test_a_number_of_another_type_is_not_written_as_one(wrong: Any) -> None:
+    with pytest.raises(BadCommand):
+        encode_command(evolve(wish(Side.BUY, "0.1", "60000"), at=wrong))
+
+
+@pytest.mark.parametrize("wrong", [1, "true", None])
+def test_a_truth_of_another_type_is_not_written_as_one(wrong: Any) -> None:
+    with pytest.raises(BadCommand):
+        encode_command(evolve(wish(Side.BUY, "0.1", "60000"), post_only=wrong))
+
+
 def test_a_checkpoint_may_be_64_kib_and_no_more() -> None:
     longest = c.Checkpoint(Epoch(1), Nanos(1), v.StrategyId("mm"), "x" * 65536)
     assert decode_command(encode_command(longest))[1] == longest
