@@ -3,7 +3,11 @@
 Only the fitting of `core` to `cluster.types.StateMachine` may live here, and the form of an audit record.  A record
 is one canonical JSON object for each command, `meltica.audit/1`.  Its `command` is the command's own bytes, which
 are canonical JSON: so the chain can be checked, and the state replayed, from the audit trail alone.  Garbage is kept
-as the hex of its first KiB, with its length and its BLAKE2b-256, over which the chain runs.
+as the hex of its first KiB, with its length and its BLAKE2b-256, over which the chain runs; an isolated entry's
+commands, which nobody may read, as the hex of all of them.
+
+The machine answers for its state as well (`cluster.types.Accountable`): its digest every `VOUCH_EVERY` entries, what
+this build is, and, where apply raised, which commands behind that entry ask for its isolation.
 """
 
 from __future__ import annotations
@@ -12,11 +16,18 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any, Final
 
+from attrs import evolve, field, frozen
+
 from cluster.types import ApplyOutcome, LogIndex, Term
-from meltica.core.apply import GARBAGE, CoreFault, apply_entry
+from meltica.core.apply import GARBAGE, ISOLATED, RULES, CoreFault, apply_entry, isolate_entry
+from meltica.core.apply_upgrades import ROLES
+from meltica.core.codec import BadCommand, decode_command
+from meltica.core.commands import NodeReport, SkipEntry
 from meltica.core.effects import PlaceOrder
 from meltica.core.events import CommandResult
 from meltica.core.loading import BadState
+from meltica.core.reports import written
+from meltica.core.rules import Rules, TooOld
 from meltica.core.state import State
 from meltica.core.values import Epoch, Index
 from meltica.core.wire import encode
@@ -24,37 +35,124 @@ from meltica.core.wire import encode
 AUDIT_SCHEMA: Final = "meltica.audit/1"
 GARBAGE_KEPT: Final = 1024  # bytes
 ACCEPTED: Final = '{"accepted":true}'
+VOUCH_EVERY: Final = 1000  # entries from one comparison of the nodes' digests to the next
+
+
+@frozen
+class Standing:
+    """The entry that apply stopped at on this node, and what was heard about it since."""
+
+    index: int
+    digest: str
+    why: str
+    needs_build: str = ""  # it raised because this build is too old: a newer one goes on, nothing is to be skipped
+    asked: tuple[str, ...] = field(default=())  # the roles that want it isolated
 
 
 class Machine:
-    """The replicated trading state behind replication's face.  `state` is public to be read."""
+    """The replicated trading state behind replication's face.  `state` and `standing` are public to be read."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, report: NodeReport | None = None, rules: Rules = RULES, *, vouch_every: int = VOUCH_EVERY
+    ) -> None:
+        """`report`: what this node is; None says nothing."""
         self.state = State()
+        self.standing: Standing | None = None
+        self._report = report
+        self._rules = rules
+        self._vouch_every = vouch_every
 
     def load(self, applied: LogIndex, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         """Become the state that was stored with `applied`; raises BadState if the pairs are not that state.
 
         Every entry is applied, no-ops included, and writes the index that it was applied at: a state of any other
-        index than `applied`, the empty one of an applied 0 excepted, was not stored in one batch with it.
+        index than `applied`, the empty one of an applied 0 excepted, was not stored in one batch with it.  Raises
+        TooOld if the log goes on by a version of apply that this build does not have.
         """
-        state = State.load(pairs)
-        if int(state.index) != int(applied):
-            raise BadState(
-                f"the state is of index {state.index}, the log says that {applied} was applied last: do not trust this "
-                "disk; keep it as evidence and replace this node's data from a healthy node"
-            )
-        self.state = state
+        state = self.state
+        try:
+            state.reload(pairs)
+            _check_loaded(state, int(applied), self._rules)
+        except (BadState, TooOld):
+            state.reload(())
+            raise
+        self.standing = None
 
     def apply(self, index: LogIndex, term: Term, commands: tuple[bytes, ...]) -> ApplyOutcome:
         """Apply one entry; total as far as the commands go.  Raises CoreFault if it is not the next one."""
         if int(index) != self.state.index + 1:
             raise CoreFault(f"entry {index} after entry {self.state.index}: an entry was skipped or comes twice")
-        results = apply_entry(self.state, Index(index), Epoch(term), commands)
-        audit = tuple(
-            [audit_record(result, term, raw, self.state.clock) for result, raw in zip(results, commands, strict=True)]
+        results = apply_entry(self.state, Index(index), Epoch(term), commands, self._rules)
+        return self._outcome(term, commands, results)
+
+    def _outcome(self, term: Term, commands: tuple[bytes, ...], results: tuple[CommandResult, ...]) -> ApplyOutcome:
+        at = self.state.clock
+        audit = [audit_record(result, term, raw, at) for result, raw in zip(results, commands, strict=True)]
+        return ApplyOutcome(results=results, writes=self.state.take_changes(), audit=tuple(audit))
+
+    # --- answering for the state (`cluster.types.Accountable`) ------------------------------------------------
+
+    def about(self) -> bytes:
+        """What this node is, for its peers."""
+        return b"" if self._report is None else written(self._report)
+
+    def vouch(self, index: LogIndex) -> bytes | None:
+        """The state's digest, once in a while."""
+        return bytes.fromhex(self.state.digest()) if int(index) % self._vouch_every == 0 else None
+
+    def stopped(self, index: LogIndex, digest: str, error: Exception) -> str:
+        """Apply of that entry raised, and the state before it was loaded anew.  Returns why, for people."""
+        old = isinstance(error, TooOld)
+        why = str(error) if old else f"{type(error).__name__}: {error}"[:300]
+        needed = (error.build or "a newer one") if isinstance(error, TooOld) else ""
+        self.standing = Standing(int(index), digest, why, needed)
+        return why
+
+    def ahead(self, index: LogIndex, term: Term, commands: tuple[bytes, ...]) -> bool:  # noqa: ARG002 # see the port
+        """One more committed entry behind the one that apply stopped at: do both roles ask for its isolation now?"""
+        standing = self.standing
+        if standing is None or standing.needs_build:
+            return False
+        asked = {*standing.asked}
+        for raw in commands:
+            skip = _skip_of(raw)
+            if skip is not None and int(skip.epoch) == int(term) and _names(skip, standing):
+                asked.add(skip.role)
+        self.standing = evolve(standing, asked=tuple(sorted(asked)))
+        return asked == {*ROLES}
+
+    def isolate(self, index: LogIndex, term: Term, commands: tuple[bytes, ...]) -> ApplyOutcome:
+        """Pass the entry that apply stopped at, without any effect but that it was passed."""
+        standing = self.standing
+        if standing is None or standing.index != int(index) or int(index) != self.state.index + 1:
+            raise CoreFault(f"entry {index} is not the one that apply stopped at")
+        digest, self.standing = standing.digest, None
+        results = isolate_entry(self.state, Index(index), Epoch(term), commands, digest=digest, rules=self._rules)
+        return self._outcome(term, commands, results)
+
+
+def _check_loaded(state: State, applied: int, rules: Rules) -> None:
+    if int(state.index) != applied:
+        raise BadState(
+            f"the state is of index {state.index}, the log says that {applied} was applied last: do not trust this "
+            "disk; keep it as evidence and replace this node's data from a healthy node"
         )
-        return ApplyOutcome(results=results, writes=self.state.take_changes(), audit=audit)
+    rules.of(state.version)
+
+
+def _names(skip: SkipEntry, standing: Standing) -> bool:
+    return (int(skip.index), skip.digest) == (standing.index, standing.digest) and skip.role in ROLES
+
+
+def _skip_of(raw: bytes) -> SkipEntry | None:
+    """The command, if it is one; whatever else the bytes say is not looked at before its turn."""
+    if b'"skip_entry"' not in raw:
+        return None
+    try:
+        _, command = decode_command(raw)
+    except BadCommand:
+        return None
+    return command if isinstance(command, SkipEntry) else None
 
 
 def audit_record(result: CommandResult, term: int, raw: bytes, at: int) -> bytes:
@@ -67,12 +165,16 @@ def audit_record(result: CommandResult, term: int, raw: bytes, at: int) -> bytes
         f',"index":{result.index},"kind":"{result.kind}","place":{result.place},"result":{said},'
         f'"schema":"{AUDIT_SCHEMA}","term":{term}}}'
     )
-    return b"%b%b%b" % (head.encode(), _garbage(raw) if result.kind == GARBAGE else raw, tail.encode())
+    if result.kind == GARBAGE:
+        raw = _garbage(raw, GARBAGE_KEPT)
+    elif result.kind == ISOLATED:
+        raw = _garbage(raw, len(raw))
+    return b"%b%b%b" % (head.encode(), raw, tail.encode())
 
 
-def _garbage(raw: bytes) -> bytes:
+def _garbage(raw: bytes, kept: int) -> bytes:
     digest = blake2b(raw, digest_size=32).hexdigest()
-    return encode({"blake2b": digest, "bytes": len(raw), "hex": raw[:GARBAGE_KEPT].hex()}).encode()
+    return encode({"blake2b": digest, "bytes": len(raw), "hex": raw[:kept].hex()}).encode()
 
 
 def _said(result: CommandResult) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 from attrs import field, frozen
 
 from meltica.core import ids
-from meltica.core.apply import apply_entry
+from meltica.core.apply import ISOLATED, apply_entry, isolate_entry
 from meltica.core.state import State
 from meltica.core.values import Epoch, Index
 
@@ -280,7 +280,11 @@ def replayed(records: Iterable[Mapping[str, Any]], stops: Iterable[int]) -> dict
         while left and left[-1] < index:
             digests[left.pop()] = state.digest()
         rows = list(entry)
-        apply_entry(state, Index(index), Epoch(int(rows[0]["term"])), [_raw(row) for row in rows])
+        term, raws = Epoch(int(rows[0]["term"])), [_raw(row) for row in rows]
+        if rows[0]["kind"] == ISOLATED:
+            isolate_entry(state, Index(index), term, raws, digest=str(rows[0]["result"]["value"]))
+        else:
+            apply_entry(state, Index(index), term, raws)
         state.take_changes()
     digests.update(dict.fromkeys(left, state.digest()))
     return digests
@@ -288,7 +292,7 @@ def replayed(records: Iterable[Mapping[str, Any]], stops: Iterable[int]) -> dict
 
 def _raw(record: Mapping[str, Any]) -> bytes:
     """A command's own bytes: canonical JSON, so that they can be written again."""
-    if record["kind"] == "garbage":
+    if record["kind"] in {"garbage", ISOLATED}:
         return bytes.fromhex(record["command"]["hex"])
     return json.dumps(record["command"], sort_keys=True, separators=(",", ":")).encode()
 

@@ -14,9 +14,9 @@ from a wrong clock; the leader can, and compares its wall clock with the venues'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Final
 
 from meltica.core import (
     apply_accounts,
@@ -26,6 +26,7 @@ from meltica.core import (
     apply_orders,
     apply_risk,
     apply_strategies,
+    apply_upgrades,
 )
 from meltica.core import (
     commands as words,
@@ -33,6 +34,7 @@ from meltica.core import (
 from meltica.core.codec import KIND_OF, BadCommand, content_of, decode_command
 from meltica.core.events import CommandResult, Rejection
 from meltica.core.records import RequestRecord
+from meltica.core.rules import Room, Rules
 from meltica.core.state import State
 from meltica.core.turn import Turn
 from meltica.core.values import Epoch, Index, Nanos
@@ -42,8 +44,8 @@ LEAP: Final = 300 * SECOND
 STANDSTILL: Final = 366 * 24 * 3600 * SECOND
 LATEST: Final = 8_000_000_000 * SECOND  # in the year 2223; times fit 63 bits
 GARBAGE: Final = "garbage"
+ISOLATED: Final = "isolated"
 
-Room = Callable[[Turn, Any], Rejection | None]
 ROOMS: Final[dict[type, Room]] = {
     words.EpochStarted: apply_authority.epoch_started,
     words.AuthorityTaken: apply_authority.authority_taken,
@@ -72,25 +74,55 @@ ROOMS: Final[dict[type, Room]] = {
     words.StrategyStopped: apply_strategies.strategy_stopped,
     words.StrategyStarted: apply_strategies.strategy_started,
     words.ClockTold: apply_authority.clock_told,
+    words.NodesReported: apply_upgrades.nodes_reported,
+    words.ActivateVersion: apply_upgrades.activate_version,
+    words.ApproveBuild: apply_upgrades.approve_build,
+    words.SkipEntry: apply_upgrades.skip_entry,
 }
+RULES: Final = Rules({1: ROOMS})  # what this build has
 
 
 class CoreFault(Exception):
     """An entry that a log cannot hold: the caller is broken, and the node must stop."""
 
 
-def apply_entry(state: State, index: Index, term: Epoch, commands: Sequence[bytes]) -> tuple[CommandResult, ...]:
+def apply_entry(
+    state: State, index: Index, term: Epoch, commands: Sequence[bytes], rules: Rules = RULES
+) -> tuple[CommandResult, ...]:
     """Apply one committed entry to `state`, in place, and say what each of its commands did.
 
-    Raises CoreFault if the index or the term goes back: that is no command's doing.
+    Raises CoreFault if the index or the term goes back: that is no command's doing.  Raises TooOld where the log goes
+    on by a version of apply that `rules` do not have.
     """
-    if index <= state.index or term < state.term:
-        raise CoreFault(f"entry {index} of term {term} after entry {state.index} of term {state.term}")
-    state.index, state.term = index, term
-    turn = Turn(state, index, term)
+    turn = _turn(state, index, term, rules)
     results = tuple([_apply(turn, place, raw) for place, raw in enumerate(commands)])
     state.forget()
     return results
+
+
+def isolate_entry(
+    state: State, index: Index, term: Epoch, commands: Sequence[bytes], *, digest: str, rules: Rules = RULES
+) -> tuple[CommandResult, ...]:
+    """Pass one committed entry, whose apply raises, without any effect but that this is on record.
+
+    Its commands count in the hash chain as any do; none of them is read.
+    """
+    turn = _turn(state, index, term, rules)
+    results = []
+    for place, raw in enumerate(commands):
+        state.chain_bytes = chained(state.chain_bytes, index, place, raw)
+        turn.begin()
+        results.append(_result(turn, place, ISOLATED, Rejection(ISOLATED, "passed without effect", value=digest)))
+    apply_upgrades.isolate(turn, digest, commands)
+    state.forget()
+    return tuple(results)
+
+
+def _turn(state: State, index: Index, term: Epoch, rules: Rules) -> Turn:
+    if index <= state.index or term < state.term:
+        raise CoreFault(f"entry {index} of term {term} after entry {state.index} of term {state.term}")
+    state.index, state.term = index, term
+    return Turn(state, index, term, rules)
 
 
 def chained(chain: bytes, index: Index, place: int, raw: bytes) -> bytes:
@@ -107,7 +139,10 @@ def _apply(turn: Turn, place: int, raw: bytes) -> CommandResult:
         kind, command = decode_command(raw)
     except BadCommand as error:
         return _result(turn, place, GARBAGE, Rejection(GARBAGE, str(error)))
-    return _result(turn, place, kind, _decide(turn, place, command))
+    room = turn.rules.of(state.version).get(type(command))
+    if room is None:
+        return _result(turn, place, GARBAGE, Rejection(GARBAGE, f"version {state.version} knows no {kind}"))
+    return _result(turn, place, kind, _decide(turn, place, command, room))
 
 
 def _result(turn: Turn, place: int, kind: str, rejection: Rejection | None) -> CommandResult:
@@ -124,21 +159,35 @@ def _result(turn: Turn, place: int, kind: str, rejection: Rejection | None) -> C
     )
 
 
-def _decide(turn: Turn, place: int, command: words.Command) -> Rejection | None:
+def _decide(turn: Turn, place: int, command: words.Command, room: Room) -> Rejection | None:
     state = turn.state
+    if isinstance(command, words.SkipEntry):
+        return _decide_skip(turn, place, command, room)
     refused = _epoch_refused(turn, command) or _clock_refused(state, command)
     if refused is not None:
         return refused
     state.clock = max(state.clock, command.at)
     by: words.By | None = getattr(command, "by", None)
     if by is None:
-        return ROOMS[type(command)](turn, command)
-    first = state.requests.get(by.request)
+        return room(turn, command)
+    return _asked(turn, place, command, room, by)
+
+
+def _asked(turn: Turn, place: int, command: words.Command, room: Room, by: words.By) -> Rejection | None:
+    """An operator's command: done once for each request."""
+    first = turn.state.requests.get(by.request)
     if first is not None:
         return _again(turn, first, command)
-    refused = ROOMS[type(command)](turn, command)
-    state.put_request(_remembered(turn, place, command, by, refused))
+    refused = room(turn, command)
+    turn.state.put_request(_remembered(turn, place, command, by, refused))
     return refused
+
+
+def _decide_skip(turn: Turn, place: int, command: words.SkipEntry, room: Room) -> Rejection | None:
+    """It is said by a leader that stands before an entry: its epoch has not started yet, and its time is far ahead."""
+    if command.epoch != turn.term:
+        return Rejection("not_own_term", f"epoch {command.epoch} in an entry of term {turn.term}")
+    return _asked(turn, place, command, room, command.by)
 
 
 def _epoch_refused(turn: Turn, command: words.Command) -> Rejection | None:

@@ -18,6 +18,7 @@ from meltica.core.values import (
     ClientOrderId,
     Epoch,
     Gap,
+    Index,
     Mode,
     Money,
     Nanos,
@@ -411,6 +412,70 @@ class ClockTold:
     at: Nanos
 
 
+# --- upgrades and faults (rule 7) -------------------------------------------------------------------------
+
+
+@frozen
+class NodeReport:
+    """What one node says that it is.  A node that was not heard has an empty build and applies no version."""
+
+    node: NodeName
+    build: str
+    config: str  # the digest of its configuration
+    oldest: int  # the versions of apply that it has
+    newest: int
+
+
+@frozen
+class NodesReported:
+    """Every node of the cluster, as the leader has heard it; whoever is not in it is no node any more."""
+
+    epoch: Epoch
+    at: Nanos
+    nodes: tuple[NodeReport, ...]
+
+
+@frozen
+class ActivateVersion:
+    """From the next command on apply decides by this version; `build` has it, and is what a node too old needs."""
+
+    epoch: Epoch
+    at: Nanos
+    version: int
+    build: str
+    by: By
+
+
+@frozen
+class ApproveBuild:
+    """A build and a configuration that may trade: beside those approved before, or with `only` alone.
+
+    Without `by` it is the first leader's own, at the first start.
+    """
+
+    epoch: Epoch
+    at: Nanos
+    build: str
+    config: str
+    only: bool = False
+    by: By | None = None
+
+
+@frozen
+class SkipEntry:
+    """One role's word that the entry at `index`, whose apply raised on every node, is to be passed without effect.
+
+    It counts while it is still ahead: the nodes stand at `index` and search the log behind it (apply_upgrades.py).
+    """
+
+    epoch: Epoch
+    at: Nanos
+    index: Index
+    digest: str  # of the entry's bytes
+    role: str  # operator or approver: both are needed
+    by: By
+
+
 # --- strategies -------------------------------------------------------------------------------------------
 
 
@@ -472,6 +537,10 @@ KINDS: Final[dict[str, type]] = {
     "checkpoint": Checkpoint,
     "strategy_stopped": StrategyStopped,
     "strategy_started": StrategyStarted,
+    "nodes_reported": NodesReported,
+    "activate_version": ActivateVersion,
+    "approve_build": ApproveBuild,
+    "skip_entry": SkipEntry,
 }
 
 Command = (
@@ -502,4 +571,8 @@ Command = (
     | Checkpoint
     | StrategyStopped
     | StrategyStarted
+    | NodesReported
+    | ActivateVersion
+    | ApproveBuild
+    | SkipEntry
 )

@@ -18,10 +18,13 @@ from meltica.core.wire import WIDE_SCALARS, Form
 
 META: Final = b"meta"
 SHAPES: Final[dict[str, type]] = {
+    "approved": records.ApprovedRecord,
     "balance": records.BalanceRecord,
+    "crew": records.CrewRecord,
     "epoch": records.EpochRecord,
     "holding": records.HoldingRecord,
     "instrument": InstrumentSeen,
+    "isolated": records.IsolatedRecord,
     "losses": records.LossesRecord,
     "low_water": records.LowWaterRecord,
     "meta": records.MetaRecord,

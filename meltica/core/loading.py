@@ -124,11 +124,18 @@ def _epoch(state: State, _: tuple[str, ...], record: Any) -> None:
         state.epoch = record
 
 
+def _isolated(state: State, _: tuple[str, ...], record: Any) -> None:
+    state.isolated[record.index] = record
+
+
 _PLACES: Final[dict[str, Callable[[State, tuple[str, ...], Any], None]]] = {
+    "approved": _single("approved"),
     "balance": _by_parts("balances"),
+    "crew": _single("crew"),
     "epoch": _epoch,
     "holding": _by_parts("holdings", "amount"),
     "instrument": _by_parts("instruments"),
+    "isolated": _isolated,
     "losses": _single("losses"),
     "low_water": _by_parts("low_water", "trade_id"),
     "opening": _by_parts("openings"),

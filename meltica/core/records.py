@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from meltica.core.commands import Limits, StrategyPolicy
+from meltica.core.commands import Limits, NodeReport, StrategyPolicy
 from meltica.core.values import (
     Account,
     Asset,
@@ -161,6 +161,44 @@ class LossesRecord:
     """The log's times at which active leaders were lost, newest last (the takeover storm)."""
 
     times: tuple[Nanos, ...] = ()
+
+
+@frozen
+class CrewRecord:
+    """The cluster's nodes, as its leader reported them last."""
+
+    nodes: tuple[NodeReport, ...] = ()
+
+
+@frozen
+class Approval:
+    """One build and one configuration that may trade."""
+
+    build: str
+    config: str
+    index: Index
+    actor: str = ""  # empty: the first leader's own
+
+
+@frozen
+class ApprovedRecord:
+    """What may trade, oldest approval first; empty before the first start: then anything may."""
+
+    approvals: tuple[Approval, ...] = ()
+
+    def covers(self, build: str, config: str) -> bool:
+        """Whether a node of this build and configuration may trade."""
+        return not self.approvals or any((one.build, one.config) == (build, config) for one in self.approvals)
+
+
+@frozen
+class IsolatedRecord:
+    """An entry that was passed without effect, because its apply raised and two roles said so."""
+
+    index: Index
+    digest: str
+    commands: int
+    at: Nanos  # the log's clock then
 
 
 @frozen

@@ -22,10 +22,13 @@ from meltica.core.keys import FORMS, META, hash_of, key_of
 from meltica.core.orders import Order
 from meltica.core.positions import Position
 from meltica.core.records import (
+    ApprovedRecord,
     BalanceRecord,
+    CrewRecord,
     EpochRecord,
     FillRecord,
     HoldingRecord,
+    IsolatedRecord,
     LossesRecord,
     LowWaterRecord,
     MetaRecord,
@@ -53,7 +56,7 @@ from meltica.core.values import (
     VenueOrderId,
 )
 
-APPLY_VERSION: Final = 1  # rule 7: a change of what apply decides is a new number
+FIRST_VERSION: Final = 1  # of apply: what a log begins with (rule 7; see `rules`)
 EPOCHS_KEPT: Final = 16  # a successor waits for older epochs with the windows that they had
 # A closed order owes nothing once its fills add up; late evidence of one that never was at the venue comes within
 # minutes.  An hour is far beyond both, and keeps the memory of a busy day small.  Its fills stay for ever.
@@ -66,7 +69,7 @@ class State:
     """Everything that apply reads and changes.  Fields are public to be read; only `apply` may change them."""
 
     def __init__(self) -> None:
-        self.version = APPLY_VERSION
+        self.version = FIRST_VERSION  # by which apply decides now
         self.index = Index(0)
         self.term = Epoch(0)
         self.clock = Nanos(0)  # the log's: the largest time that a command has carried
@@ -74,6 +77,9 @@ class State:
         self.settings = Settings()
         self.risk = RiskState()
         self.losses = LossesRecord()
+        self.crew = CrewRecord()
+        self.approved = ApprovedRecord()
+        self.isolated: dict[Index, IsolatedRecord] = {}
         self.epoch: EpochRecord | None = None
         self.epochs: dict[Epoch, EpochRecord] = {}
         self.venues: dict[Venue, VenuePolicy] = {}
@@ -252,6 +258,21 @@ class State:
         self.losses = losses
         self._note("losses", losses)
 
+    def put_crew(self, crew: CrewRecord) -> None:
+        """The cluster's nodes."""
+        self.crew = crew
+        self._note("crew", crew)
+
+    def put_approved(self, approved: ApprovedRecord) -> None:
+        """Which builds and configurations may trade."""
+        self.approved = approved
+        self._note("approved", approved)
+
+    def put_isolated(self, record: IsolatedRecord) -> None:
+        """An entry that was passed without effect."""
+        self.isolated[record.index] = record
+        self._note("isolated", record, f"{record.index:020d}")
+
     def put_epoch(self, epoch: EpochRecord) -> None:
         """The current epoch; the oldest beyond what is kept is forgotten."""
         self.epoch = epoch
@@ -294,6 +315,16 @@ class State:
         """What every entry changes, and the sum that the stored pairs add up to."""
         self._flush()
         return MetaRecord(self.version, self.index, self.term, self.clock, self.chain, f"{self._sum:064x}")
+
+    def reload(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Become the state that was stored as `pairs`, in this very object: others hold on to it.
+
+        Raises BadState, and is then not to be used.
+        """
+        from meltica.core.loading import load_state  # noqa: PLC0415 # it needs this class
+
+        State.__init__(self)
+        load_state(self, pairs)
 
     @classmethod
     def load(cls, pairs: Iterable[tuple[bytes, bytes]]) -> State:

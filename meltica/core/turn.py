@@ -6,6 +6,8 @@ order id, and what the current command has brought about so far.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from meltica.core.effects import CancelOrder, Effect
 from meltica.core.events import Event
 from meltica.core.ids import MANDATE_PLACE, make_id
@@ -13,14 +15,18 @@ from meltica.core.orders import CANCELS_KEPT, Asked, Order, changed, kept_cancel
 from meltica.core.state import State
 from meltica.core.values import ClientOrderId, Epoch, Index
 
+if TYPE_CHECKING:
+    from meltica.core.rules import Rules
+
 Unanswered = tuple[tuple[ClientOrderId, bool], ...]
 
 
 class Turn:
     """One entry's application.  `begin` is called before each of its commands."""
 
-    def __init__(self, state: State, index: Index, term: Epoch) -> None:
+    def __init__(self, state: State, index: Index, term: Epoch, rules: Rules) -> None:
         self.state = state
+        self.rules = rules
         self.index = index
         self.term = term
         self._intents = 0  # places taken in this entry
