@@ -21,10 +21,11 @@ help: ## this list
 demo: .venv/.ready ## three nodes trade, the leader is killed, another takes over, a verdict (ARGS="--duration 30")
 	$(BIN)/meltica demo $(ARGS)
 
-sim: .venv/.ready ## the whole product in simulated storms, a seed each (SEEDS=0:2000)
-	$(BIN)/python -m chaos.sim --seeds $(SEEDS) $(ARGS)
+sim: .venv/.ready ## the whole product in simulated storms, a seed each (SEEDS=0:20000 ARGS="--profile disks")
+	$(BIN)/meltica-chaos sim --seeds $(SEEDS) $(ARGS)
 
 test: .venv/.ready lint types ## all tests
+	@date -u +"simulation: fresh seeds of today, from %Y%m%d000"
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not processes" $(ARGS)
 	$(BIN)/python -m pytest -m processes $(ARGS) # alone: real nodes must not wait for a processor
 

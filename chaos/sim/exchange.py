@@ -107,6 +107,15 @@ class SimExchange:
         if node not in self.cut:
             self._towards(cable, ask, self.slow.get(node, 0))
 
+    def placed_since(self, at: int) -> bool:
+        """Whether an order was admitted later than that."""
+        newest = (
+            record["admitted_mono_ns"] or 0
+            for record in reversed(self.ledger.records)
+            if record["type"] == "request" and record["method"] == "order.place"
+        )
+        return any(each > at for each in newest)
+
     def begin_fault(self, asked: dict[str, Any]) -> int:
         """Start a fault of contracts.md section 5; its number."""
         number = self.venue.begin_fault(asked, self.now())

@@ -78,6 +78,7 @@ class SimLink:
     exchange: SimExchange
     listener: VenueListener
     clock: Callable[[], Nanos]
+    wall: Callable[[], Nanos]
     later: Later
     on_node: Callable[[Callable[[], None]], None]
     capabilities_: Capabilities = CAPABILITIES
@@ -157,9 +158,9 @@ class SimLink:
             user_stream=self.subscribed,
             market_data=tuple(sorted(self.market.items())),
             user_heard=self.user_heard,
-            clock_offset=Nanos(0) if estimate else None,
+            clock_offset=Nanos(now + estimate.middle - self.wall()) if estimate else None,
             clock_uncertainty=estimate.uncertainty if estimate else None,
-            clock_at=now if estimate else None,
+            clock_at=self.venue_clock.sampled_at,
             signed_read_at=self.signed_at,
             refused=None,
         )

@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 
 from cluster.memory import MemoryDisk, MemoryStore
 from cluster.replica import Ready, Replica
+from cluster.store import StoreFault
 from cluster.types import MonoNs, Peer, StateMachine, Timers
 
 MS: Final = 1_000_000  # nanoseconds
@@ -61,6 +62,7 @@ class _Link:
     waiting: list[bytes] = field(factory=list)
     life: int = 0  # counts connections: a frame of an older one never arrives
     ended_at: int = 0  # when both ends have heard that the last one ended
+    slow: tuple[int, int] = (0, 0)  # what it takes beyond the weather's delay, from and to
 
 
 @define(eq=False)
@@ -78,6 +80,7 @@ class Process:
     syncing: bool = False
     disk_stalled_until: int = 0
     wake: int = 0  # the number of the newest alarm
+    failing: bool = False  # its disk is going to refuse: that the process ends then is no fault of the product
 
 
 class Network:
@@ -99,6 +102,7 @@ class Network:
         self.weather = weather or Weather()
         self.now = 0
         self.steps = 0
+        self.disk_failed: Callable[[Peer], None] = lambda _name: None  # told before a process ends for its disk
         self._machine = machine
         self._watcher = watcher
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
@@ -139,7 +143,7 @@ class Network:
             return
         process.life += 1
         process.frozen_until = 0
-        process.syncing = False
+        process.syncing = process.failing = False
         process.store = MemoryStore("sim", name, process.disk)
         peers = [peer for peer in self.names if peer != name]
         process.replica = Replica(
@@ -183,6 +187,20 @@ class Network:
         """Syncs of this node take so long from now on."""
         self.processes[name].disk_stalled_until = self.now + duration
 
+    def fail_disk(self, name: Peer, *, full: bool) -> None:
+        """The next sync of this node fails, or (`full`) its next write."""
+        process = self.processes[name]
+        if process.store is not None:
+            process.failing = True
+            (process.store.fail_next_commit if full else process.store.fail_next_sync)()
+
+    def set_rate(self, name: Peer, rate: float) -> None:
+        """A node's clock runs at another rate from now on; it never goes back."""
+        process = self.processes[name]
+        now = self.clock_of(name)
+        process.rate = rate
+        process.offset = now - int(self.now * rate)
+
     def replica(self, name: Peer) -> Replica:
         """A living node's replica."""
         replica = self.processes[name].replica
@@ -221,8 +239,9 @@ class Network:
             self._send(a, b, frame)
 
     def heal_all(self) -> None:
-        """Everything works again."""
-        for a, b in self.links:
+        """Every link works again."""
+        for (a, b), link in self.links.items():
+            link.slow = (0, 0)
             self.heal(a, b)
 
     def reset(self, a: Peer, b: Peer) -> None:
@@ -253,6 +272,9 @@ class Network:
         self.steps += 1
         try:
             ready = replica.step()
+        except StoreFault as error:
+            self._disk_failed(process, error)
+            return
         except Exception as error:  # noqa: BLE001 # the watcher judges it
             self._watcher.fault(process, error)
             self.kill(process.name)
@@ -286,11 +308,25 @@ class Network:
         def done() -> None:
             if process.life != life or process.store is not store:
                 return
-            durable = store.finish_sync(ticket)
+            try:
+                durable = store.finish_sync(ticket)
+            except StoreFault as error:
+                self._disk_failed(process, error)
+                return
             process.syncing = False
             self._input(process, life, lambda replica: replica.synced(durable))
 
         self.at(took, done)
+
+    def _disk_failed(self, process: Process, error: StoreFault) -> None:
+        """As the driver: it is silenced, and the process ends; what was not synced may be lost then, from the end."""
+        if process.replica is not None:
+            process.replica.sync_failed(str(error))
+        if process.failing:
+            self.disk_failed(process.name)
+        else:
+            self._watcher.fault(process, error)
+        self.kill(process.name)
 
     def _dial(self, a: Peer, b: Peer) -> None:
         """`a` dials `b`, and again until both live and the link is not cut."""
@@ -340,6 +376,8 @@ class Network:
                 self._dial(a, b)
             return
         wait = random.randint(*weather.delay)
+        if link.slow[1]:
+            wait += random.randint(*link.slow)
         if weather.ordered:
             wait = max(wait, link.busy_until - self.now)
             link.busy_until = self.now + wait

@@ -1,49 +1,24 @@
-"""Plan: what is done to the simulated product in one run, from its seed.
+"""Plan: what is done to the simulated product in one run, and by what name it is written down.
 
-Pure: a plan of faults, each with its time and, where it lasts, its end.
+Pure: a plan of faults, each with its time and, where it lasts, its end; from a seed, or from a document (JSON) that a
+shrunk failure is kept in.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from attrs import frozen
+
+from chaos.sim.profiles import EVERYTHING, LEADER_CHANGES, OPERATORS, PROFILES, Profile
 
 SECOND: Final = 1_000_000_000
 MS: Final = 1_000_000
 NAMES: Final = ("n1", "n2", "n3")
 QUIET_START: Final = 2 * SECOND  # the first leader takes over and trades
-KINDS: Final = (
-    ("kill_active", 5),
-    ("kill", 3),
-    ("power_active", 2),
-    ("pause_active", 3),
-    ("pause", 1),
-    ("isolate_active", 3),
-    ("isolate", 2),
-    ("bridge", 1),
-    ("one_way_in", 2),
-    ("one_way_out", 2),
-    ("hold_active", 2),
-    ("disk_stall_active", 2),
-    ("disk_stall", 1),
-    ("slow_active", 4),
-    ("venue_cut_active", 2),
-    ("engine_stall", 1),
-    ("silence_active", 1),
-    ("drop_request", 1),
-    ("duplicate_event", 1),
-    ("reorder_events", 1),
-    ("rate_limit", 1),
-    ("drop_answer", 2),
-    ("delay_answer", 1),
-    ("lose_event", 2),
-    ("disconnect", 2),
-    ("stale_reads", 1),
-    ("promote", 3),
-    ("halt_resume", 2),
-)
+SCHEMA: Final = "meltica.plan/1"
 
 
 @frozen
@@ -56,13 +31,81 @@ class Fault:
     pick: int  # chooses among what there is then
 
 
-def plan(seed: int, length: int) -> tuple[Fault, ...]:
-    """Three to seven faults in `length` nanoseconds, in order; they may overlap."""
-    random = Random(f"storm-{seed}")
-    words = [kind for kind, weight in KINDS for _ in range(weight)]
-    faults = []
-    for _ in range(random.randint(3, 7)):
-        at = random.randint(QUIET_START, length)
-        lasts = random.choice((50 * MS, 200 * MS, 500 * MS, SECOND, 3 * SECOND))
-        faults.append(Fault(at, at + lasts, random.choice(words), random.randrange(1 << 16)))
-    return tuple(sorted(faults, key=lambda fault: fault.at))
+@frozen
+class Plan:
+    """A run: the seed of everything that is drawn in it, what is done to it, and how long that lasts at least."""
+
+    seed: int
+    faults: tuple[Fault, ...]
+    length: int = 0  # nanoseconds; longer if the last fault ends later
+    profile: str = EVERYTHING
+
+    @property
+    def ends(self) -> int:
+        """When the storm is over."""
+        return max([self.length, *(fault.until for fault in self.faults)])
+
+
+class BadPlan(ValueError):
+    """A plan's document can't be read; the text says what was found and what is allowed."""
+
+
+def plan(seed: int, profile: str = EVERYTHING) -> Plan:
+    """The plan of a seed: as many faults as its profile says, in order; they may overlap."""
+    habits = PROFILES[profile]
+    random = Random(f"storm-{profile}-{seed}")
+    faults = [_fault(random, habits, habits.kinds) for _ in range(random.randint(*habits.faults))]
+    if not any(fault.kind in LEADER_CHANGES for fault in faults):
+        faults.append(_fault(random, habits, dict.fromkeys(sorted(LEADER_CHANGES), 1)))
+    faults += [_fault(random, habits, OPERATORS) for _ in range(random.randint(*habits.acts))]
+    return Plan(seed, tuple(sorted(faults, key=lambda fault: fault.at)), habits.length, profile)
+
+
+def _fault(random: Random, habits: Profile, kinds: Mapping[str, int]) -> Fault:
+    at = random.randint(QUIET_START, habits.length)
+    kind = random.choices(list(kinds), list(kinds.values()))[0]
+    return Fault(at, at + random.choice(habits.lasts), kind, random.randrange(1 << 16))
+
+
+# --- written down --------------------------------------------------------------------------------------------------
+
+
+def document_of(plan: Plan) -> dict[str, Any]:
+    """As JSON; times in nanoseconds."""
+    faults = [{"at": f.at, "until": f.until, "kind": f.kind, "pick": f.pick} for f in plan.faults]
+    return {"schema": SCHEMA, "seed": plan.seed, "profile": plan.profile, "length": plan.length, "faults": faults}
+
+
+def plan_of(document: object) -> Plan:
+    """The plan that a document describes.  Raises BadPlan."""
+    if not isinstance(document, Mapping) or document.get("schema") != SCHEMA:
+        raise BadPlan(f"schema: allowed: an object with {SCHEMA!r}")
+    faults = document.get("faults")
+    if not isinstance(faults, list):
+        raise BadPlan("faults: allowed: a list")
+    profile = document.get("profile", EVERYTHING)
+    if profile not in PROFILES:
+        raise BadPlan(f"profile: found {profile!r}, allowed: {', '.join(PROFILES)}")
+    read = tuple(sorted((_fault_of(each, place) for place, each in enumerate(faults)), key=lambda fault: fault.at))
+    return Plan(_whole(document, "seed", ""), read, _whole(document, "length", ""), str(profile))
+
+
+def _fault_of(found: object, place: int) -> Fault:
+    where = f"faults[{place}]"
+    if not isinstance(found, Mapping):
+        raise BadPlan(f"{where}: allowed: an object")
+    kind = found.get("kind")
+    known = sorted({kind for habits in PROFILES.values() for kind in habits.kinds} | set(OPERATORS))
+    if kind not in known:
+        raise BadPlan(f"{where}.kind: found {kind!r}, allowed: {', '.join(known)}")
+    at, until, pick = (_whole(found, name, f"{where}.") for name in ("at", "until", "pick"))
+    if until < at:
+        raise BadPlan(f"{where}.until: found {until}, allowed: {at} or later")
+    return Fault(at, until, str(kind), pick)
+
+
+def _whole(document: Mapping[str, Any], name: str, where: str) -> int:
+    found = document.get(name)
+    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
+        raise BadPlan(f"{where}{name}: found {found!r}, allowed: a whole number, 0 or more")
+    return found

@@ -6,7 +6,7 @@ each node did that the checkers need is noted as it happens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Final, cast
@@ -18,7 +18,7 @@ from chaos.sim.exchange import ACCOUNT, WALL_START, SimExchange
 from chaos.sim.link import SYMBOLS, VENUE, SimLink
 from chaos.sim.network import MS, SECOND, Network, Process, Weather
 from cluster.replica import Busy, Ready, Replica
-from cluster.types import NotLeader, Outcome, Peer, StateMachine, Status, Token
+from cluster.types import NotLeader, Outcome, Peer, Role, StateMachine, Status, Token
 from meltica.core.codec import encode_command
 from meltica.core.commands import Command, Configured, Limits, StrategyPolicy, VenuePolicy
 from meltica.core.values import Account, Epoch, Money, Nanos, NodeName, StrategyId, Symbol
@@ -32,6 +32,7 @@ from meltica.venues.base import VenuePort
 
 CLUSTER: Final = "51ed00"
 WINDOW: Final = 300 * MS
+QUOTING: Final = {"requote_ms": 160, "tolerance_ticks": 0}  # about ten orders a second
 MOST_PASSES: Final = 2000  # of a leader in 10 ms
 DRIFT: Final = 0.0004  # each node's clock is off by up to this; the policy below allows 0.001, the venue clock 0.0005
 LIMITS: Final = Limits(
@@ -71,11 +72,11 @@ def configuration() -> Configured:
 
 def strategies() -> Sequence[StrategySpec]:
     """A market maker on both symbols, a taker on one."""
-    return [_spec("maker", "market_maker", SYMBOLS), _spec("taker", "momentum", SYMBOLS[:1])]
+    return [_spec("maker", "market_maker", SYMBOLS, QUOTING), _spec("taker", "momentum", SYMBOLS[:1], {})]
 
 
-def _spec(name: str, kind: str, symbols: tuple[Symbol, ...]) -> StrategySpec:
-    return StrategySpec(StrategyId(name), VENUE, symbols, partial(make_strategy, kind, {}), kind)
+def _spec(name: str, kind: str, symbols: tuple[Symbol, ...], parameters: Mapping[str, object]) -> StrategySpec:
+    return StrategySpec(StrategyId(name), VENUE, symbols, partial(make_strategy, kind, parameters), kind)
 
 
 @define(eq=False)
@@ -165,10 +166,14 @@ class Product:
     leaders: dict[int, str] = field(factory=dict)  # by term
     split: list[str] = field(factory=list)
     numbers: dict[Peer, NumbersInMemory] = field(factory=dict)  # on each one's disk, so to say
+    wall_off: dict[Peer, int] = field(factory=dict)  # how wrong a node's wall clock is now, nanoseconds
+    away: dict[Peer, str] = field(factory=dict)  # who can't start any more, and why
+    trace: list[tuple[object, ...]] = field(factory=list)  # what happened: time, word, and what belongs to it
     _making: dict[Peer, Machine] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.network = Network(self.seed, self._machine, self, weather=Weather(drift=DRIFT))
+        self.network.disk_failed = self._disk_failed
         self.exchange = SimExchange(self.network, self.seed)
 
     def _machine(self, name: Peer) -> StateMachine:
@@ -182,6 +187,7 @@ class Product:
         life = _Life(process, process.life, self._making.pop(process.name))
         self.lives[process.name] = life
         clock = cast("Callable[[], Nanos]", self.network.clock(process.name))
+        self.note("start", process.name, life.machine.state.index)
         leader = Leader(
             NodeName(process.name),
             LeaderSettings(configuration=configuration(), symbols=((VENUE, SYMBOLS),)),
@@ -190,7 +196,7 @@ class Product:
             (),
             strategies(),
             clock,
-            lambda: Nanos(WALL_START + self.network.now),
+            partial(self.wall, process.name),
             Silent(),
             self.numbers.setdefault(process.name, NumbersInMemory()),
         )
@@ -199,6 +205,7 @@ class Product:
             self.exchange,
             leader,
             clock,
+            partial(self.wall, process.name),
             lambda wait, action: self._later(life, wait, action),
             lambda action: self._on(life, action),
         )
@@ -215,8 +222,21 @@ class Product:
             life.link.close()
             life.leader = None
 
+    def wall(self, name: Peer) -> Nanos:
+        """A node's wall clock: as right as whoever set it."""
+        return Nanos(WALL_START + self.network.now + self.wall_off.get(name, 0))
+
+    def note(self, word: str, *what: object) -> None:
+        """Something for the trace."""
+        self.trace.append((self.network.now, word, *what))
+
+    def _disk_failed(self, name: Peer) -> None:
+        self.note("disk_failed", name)
+        self.ended(name)
+
     def fault(self, process: Process, error: Exception) -> None:
         """A replica raised."""
+        self.note("raised", process.name, repr(error))
         self.faults.append((process.name, error))
         self.ended(process.name)
 
@@ -228,9 +248,11 @@ class Product:
             return
         for change in ready.roles:
             self._note_role(process.name, change.role.value, int(change.term))
+            self.note("role", process.name, change.role.value, int(change.term), change.reason)
             leader.on_role(change)
         for entry in ready.applied:
             self.commands = max(self.commands, int(entry.index))
+            self.note("applied", process.name, int(entry.index), int(entry.term))
             intents = tuple(intents_of(entry))
             if entry.own and intents:
                 note = LocalCommit(int(entry.index), int(entry.term), self.network.now, intents)
@@ -307,15 +329,44 @@ class Product:
 
     def kill(self, name: Peer, *, power: bool) -> None:
         """SIGKILL, or the plug."""
+        self.note("kill", name, power)
         self.ended(name)
         self.network.kill(name, power=power)
 
     def start(self, name: Peer) -> None:
-        """Start a node, on what its disk has kept; one that can't start is a fault of the product."""
+        """Start a node, on what its disk has kept; one that can't start is a fault of the product.
+
+        Nothing happens if it lives, or if its disk is damaged: that node stays away.
+        """
+        if name in self.away:
+            self.note("away", name, self.away[name])
+            return
         try:
             self.network.start(name)
         except Exception as error:  # noqa: BLE001 # it is judged at the end
             self.faults.append((name, error))
+
+    def living(self) -> Iterator[_Life]:
+        """The nodes that run now, in order."""
+        return (life for _, life in sorted(self.lives.items()) if self._alive(life))
+
+    def lives_now(self, name: Peer) -> bool:
+        """Whether a node runs: one that is stopped does, and answers later."""
+        life = self.lives.get(name)
+        return life is not None and self._alive(life)
+
+    def here(self) -> dict[Peer, _Life]:
+        """The nodes that are, or come back."""
+        return {name: life for name, life in sorted(self.lives.items()) if name not in self.away}
+
+    def leading(self) -> Peer | None:
+        """Who leads now, in Raft's sense; of several the last."""
+        found: tuple[int, Peer] | None = None
+        for life in self.living():
+            status = life.process.replica.status() if life.process.replica is not None else None
+            if status is not None and status.role is Role.LEADER:
+                found = max(found or (0, life.process.name), (int(status.term), life.process.name))
+        return None if found is None else found[1]
 
     def active(self) -> Peer | None:
         """Who says that it is active now."""

@@ -1,0 +1,18 @@
+"""The command `meltica-chaos`: what breaks the product on purpose.
+
+Only the list of its subcommands may live here.
+"""
+
+from __future__ import annotations
+
+import click
+
+from chaos.sim.command import sim
+
+
+@click.group()
+def main() -> None:
+    """Break Meltica on purpose, and see that it holds."""
+
+
+main.add_command(sim)

@@ -1,0 +1,158 @@
+"""The command `meltica-chaos sim`: seeds of the whole product, one of them again, or a plan from a file.
+
+Only the command line may live here; what it prints is `document`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from functools import partial
+from multiprocessing import Pool
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from chaos.sim.document import Tally, failure
+from chaos.sim.plan import BadPlan, Plan, document_of, plan, plan_of
+from chaos.sim.profiles import EVERYTHING, PROFILES
+from chaos.sim.run import Outcome, play, run_plan
+from chaos.sim.shrink import smallest
+from chaos.sim.trace import write_trace
+
+SHRUNK_OF_A_RANGE: Final = 2  # failures of a range of seeds that are shrunk
+TRIES_OF_A_RANGE: Final = 40
+TRIES: Final = 120  # of a single one
+
+Played = tuple[Outcome, float]
+
+
+def played(profile: str, seed: int) -> Played:
+    """A seed's outcome, and the processor seconds that it took."""
+    began = time.process_time()
+    outcome = run_plan(plan(seed, profile))
+    return outcome, time.process_time() - began
+
+
+def outcomes(profile: str, first: int, end: int, processes: int) -> Iterator[Played]:
+    """Every seed's, in order, whoever played it."""
+    one = partial(played, profile)
+    if processes == 1:
+        yield from map(one, range(first, end))
+        return
+    with Pool(processes) as pool:
+        yield from pool.imap(one, range(first, end), chunksize=2)
+
+
+def told(found: Iterable[Played], total: int) -> Iterator[Played]:
+    """Progress on stderr, and each failure as it is met."""
+    failures = 0
+    for number, (outcome, cpu_s) in enumerate(found, 1):
+        failures += bool(outcome.violations)
+        for violation in outcome.violations:
+            print(f"\rseed {outcome.seed}: {violation}", file=sys.stderr, flush=True)
+        if sys.stderr.isatty() or number % 50 == 0:
+            print(f"\r{number} of {total} seeds, {failures} failed ", end="", file=sys.stderr, flush=True)
+        yield outcome, cpu_s
+    print(file=sys.stderr)
+
+
+def shrunk(outcome: Outcome, folder: Path, tries: int) -> dict[str, Any]:
+    """The smallest plan that fails like this one, kept as a file, and how to play it."""
+    print(f"seed {outcome.seed}: looking for a smaller plan, at most {tries} runs", file=sys.stderr, flush=True)
+    found = smallest(outcome.plan, outcome.failing, lambda candidate: run_plan(candidate).failing, tries)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{found.profile}-{found.seed}.json"
+    path.write_text(json.dumps(document_of(found), indent=1) + "\n")
+    return {"plan": document_of(found), "replay": f"meltica-chaos sim --plan {path}"}
+
+
+@click.command("sim")
+@click.option("--seeds", help="FIRST:END, the end not included.  [default: 0:100]")
+@click.option("--seed", type=click.IntRange(min=0), help="One seed again.")
+@click.option("--plan", "plan_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A kept plan.")
+@click.option("--profile", type=click.Choice(sorted(PROFILES)), default=EVERYTHING, show_default=True)
+@click.option("--processes", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default=True)
+@click.option("--trace", "trace_file", type=click.Path(dir_okay=False, path_type=Path), help="All that happens in it.")
+@click.option("--shrink/--no-shrink", default=True, show_default=True, help="Look for a smaller plan that fails too.")
+@click.option("--plans", type=click.Path(file_okay=False, path_type=Path), default=Path("sim-plans"), show_default=True)
+@click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def sim(
+    *,
+    seeds: str | None,
+    seed: int | None,
+    plan_file: Path | None,
+    profile: str,
+    processes: int,
+    trace_file: Path | None,
+    shrink: bool,
+    plans: Path,
+    output: str,
+) -> None:
+    """Three whole nodes and the paper venue in one process, on virtual time, in a storm a seed."""
+    if sum(each is not None for each in (seeds, seed, plan_file)) > 1:
+        raise click.UsageError("give one of --seeds, --seed and --plan")
+    if trace_file is not None and seed is None and plan_file is None:
+        raise click.UsageError("--trace is for one run: give --seed or --plan")
+    if seed is not None or plan_file is not None:
+        single = plan(seed, profile) if seed is not None else _read(plan_file)
+        document = _one(single, trace_file, plans if shrink else None)
+    else:
+        first, end = _range(seeds or "0:100")
+        document = _many(profile, first, end, processes, plans if shrink else None)
+    _print(document, output)
+    sys.exit(1 if document["failed"] else 0)
+
+
+def _one(single: Plan, trace_file: Path | None, plans: Path | None) -> dict[str, Any]:
+    began, cpu = time.monotonic(), time.process_time()
+    outcome, product = play(single)
+    tally = Tally(single.profile)
+    tally.add(outcome, time.process_time() - cpu)
+    for violation in outcome.violations:
+        print(f"seed {outcome.seed}: {violation}", file=sys.stderr)
+    if trace_file is not None:
+        write_trace(trace_file, outcome, product)
+    if plans is not None and outcome.violations:
+        tally.failed[0]["smallest"] = shrunk(outcome, plans, TRIES)
+    return tally.document(single.seed, single.seed + 1, time.monotonic() - began)
+
+
+def _many(profile: str, first: int, end: int, processes: int, plans: Path | None) -> dict[str, Any]:
+    began = time.monotonic()
+    tally, failing = Tally(profile), list[Outcome]()
+    for outcome, cpu_s in told(outcomes(profile, first, end, processes), end - first):
+        tally.add(outcome, cpu_s)
+        if outcome.violations:
+            failing.append(outcome)
+    wall_s = time.monotonic() - began
+    for place, outcome in enumerate(failing[:SHRUNK_OF_A_RANGE] if plans is not None else ()):
+        if plans is not None and tally.failed[place] == failure(outcome):
+            tally.failed[place]["smallest"] = shrunk(outcome, plans, TRIES_OF_A_RANGE)
+    return tally.document(first, end, wall_s)
+
+
+def _range(text: str) -> tuple[int, int]:
+    first, _, end = text.partition(":")
+    if not (first.isdecimal() and end.isdecimal() and int(first) < int(end)):
+        raise click.BadParameter(f"found {text!r}, allowed: FIRST:END, as 0:100", param_hint="--seeds")
+    return int(first), int(end)
+
+
+def _read(path: Path | None) -> Plan:
+    try:
+        return plan_of(json.loads(path.read_text() if path is not None else ""))
+    except (BadPlan, ValueError) as error:
+        raise click.BadParameter(f"{path}: {error}", param_hint="--plan") from error
+
+
+def _print(document: dict[str, Any], output: str) -> None:
+    if output == "json":
+        print(json.dumps(document, indent=1))
+        return
+    for key, value in document.items():
+        print(f"{key:20} {value}")

@@ -1,0 +1,295 @@
+"""Faults: what each kind of fault does to the simulated product, and how it ends.
+
+Only strikes may live here, one method a kind (`_active` taken off): when and how often is the plan's, the tables are
+in `profiles`.  A strike that finds nothing to strike is not counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import Any, Final, TypeVar
+
+from attrs import define, field
+
+from chaos.sim import rot
+from chaos.sim.exchange import ACCOUNT
+from chaos.sim.network import MS, SECOND
+from chaos.sim.plan import NAMES, Fault
+from chaos.sim.product import DRIFT, Product
+from cluster.types import Peer
+
+SOONEST: Final = 20 * MS  # a process is not back earlier
+UNPLUG_WITHIN: Final = SECOND  # so long is waited for a write to tear
+WORDS_LATE: Final = (60 * MS, 250 * MS, 600 * MS, 1500 * MS)
+WALL_JUMPS: Final = (-3600 * SECOND, -2 * SECOND, -300 * MS, -60 * MS, 60 * MS, 400 * MS, 3 * SECOND, 86_400 * SECOND)
+VENUE_OFFSETS: Final = (-2000, -300, -20, 20, 300, 2000)  # milliseconds
+LINK_DELAYS: Final = (5 * MS, 30 * MS, 80 * MS, 200 * MS)
+
+_K = TypeVar("_K")
+
+
+def _forget(values: dict[_K, int], key: _K) -> None:
+    values.pop(key, None)
+
+
+@define(eq=False)
+class Faults:
+    """Strikes a product, and keeps count."""
+
+    product: Product
+    counted: Counter[str] = field(factory=Counter)
+
+    def strike(self, fault: Fault) -> None:
+        """Do it; whom it meets is decided now."""
+        name = self._whom(fault)
+        if name is None:
+            return
+        struck: Callable[[Peer, Fault], bool | None] = getattr(self, f"_do_{fault.kind.removesuffix('_active')}")
+        if struck(name, fault) is not False:
+            self.counted[fault.kind] += 1
+            self.product.note("fault", fault.kind, name)
+
+    def heal(self) -> None:
+        """Everything works again, clocks excepted: what a rate is, it stays; and nobody comes back here."""
+        network, exchange = self.product.network, self.product.exchange
+        for process in network.processes.values():
+            process.disk_stalled_until = 0
+            process.frozen_until = min(process.frozen_until, network.now)
+        network.heal_all()
+        self.product.wall_off.clear()
+        exchange.cut.clear()
+        exchange.slow.clear()
+        exchange.heal(None)
+
+    def _whom(self, fault: Fault) -> Peer | None:
+        alive = [process.name for process in self.product.network.alive()]
+        if fault.kind.endswith("_active"):
+            found = self.product.active() or self.product.leading()
+            if found is not None:
+                return found
+        return alive[fault.pick % len(alive)] if alive else None
+
+    def _later(self, fault: Fault, action: Callable[[], None]) -> None:
+        self.product.network.at(fault.until - fault.at, action)
+
+    def _random(self, fault: Fault) -> Random:
+        return Random(f"{self.product.seed}-{fault.at}-{fault.pick}")
+
+    # --- processes ------------------------------------------------------------------------------------------------
+
+    def _end(self, name: Peer, after: int, *, power: bool) -> None:
+        self.product.kill(name, power=power)
+        self.product.network.at(max(SOONEST, after), lambda: self.product.start(name))
+
+    def _do_kill(self, name: Peer, fault: Fault) -> None:
+        self._end(name, fault.until - fault.at, power=False)
+
+    def _do_power(self, name: Peer, fault: Fault) -> None:
+        self._end(name, fault.until - fault.at, power=True)
+
+    def _do_torn(self, name: Peer, fault: Fault) -> None:
+        """Unplugged while something is written: a prefix of it survives, the torn end of it does not."""
+        process, network = self.product.network.processes[name], self.product.network
+        life, end = process.life, network.now + UNPLUG_WITHIN
+
+        def look() -> None:
+            if process.life != life or process.store is None:
+                return
+            if process.store.unsynced > 1 or network.now >= end:
+                self._end(name, fault.until - fault.at, power=True)
+            else:
+                network.at(MS // 5, look)
+
+        look()
+
+    def _do_kill_all(self, _name: Peer, fault: Fault) -> None:
+        self._end_all(fault, power=False)
+
+    def _do_power_all(self, _name: Peer, fault: Fault) -> None:
+        self._end_all(fault, power=True)
+
+    def _end_all(self, fault: Fault, *, power: bool) -> None:
+        """All in one instant; they come back one after the other, in an order of the seed's."""
+        random = self._random(fault)
+        for process in self.product.network.alive():
+            self._end(process.name, random.randint(0, 500) * MS, power=power)
+
+    def _do_restarts(self, name: Peer, fault: Fault) -> None:
+        random, network = self._random(fault), self.product.network
+        end = network.now + max(SECOND, fault.until - fault.at)
+
+        def again() -> None:
+            self.product.kill(name, power=random.random() < 0.5)
+            network.at(SOONEST, lambda: self.product.start(name))
+            if network.now < end:
+                network.at(SOONEST + random.choice((1, 30, 200, 600)) * MS, again)
+
+        again()
+
+    def _do_pause(self, name: Peer, fault: Fault) -> None:
+        self.product.network.freeze(name, fault.until - fault.at)
+
+    # --- clocks ---------------------------------------------------------------------------------------------------
+
+    def _do_clock_rate(self, name: Peer, fault: Fault) -> None:
+        self.product.network.set_rate(name, 1.0 + DRIFT * (1, -1, 0.5)[fault.pick % 3])
+
+    def _do_wall_jump(self, name: Peer, fault: Fault) -> None:
+        """Somebody sets the clock; later it is set right."""
+        off = self.product.wall_off
+        off[name] = WALL_JUMPS[fault.pick % len(WALL_JUMPS)]
+        self._later(fault, partial(_forget, off, name))
+
+    # --- network --------------------------------------------------------------------------------------------------
+
+    def _do_isolate(self, name: Peer, fault: Fault) -> None:
+        self._cut(fault, self._towards(name) + self._from(name))
+
+    def _do_one_way_in(self, name: Peer, fault: Fault) -> None:
+        self._cut(fault, self._towards(name))
+
+    def _do_one_way_out(self, name: Peer, fault: Fault) -> None:
+        self._cut(fault, self._from(name))
+
+    def _do_bridge(self, name: Peer, fault: Fault) -> None:
+        a, b = (Peer(p) for p in NAMES if p != name)
+        self._cut(fault, [(a, b), (b, a)])
+
+    def _do_hold(self, name: Peer, fault: Fault) -> None:
+        """As a cable that loses packets: what TCP carries comes late, and nothing breaks."""
+        self._cut(fault, self._from(name) + self._towards(name), hold=True)
+
+    def _do_reset(self, name: Peer, fault: Fault) -> None:
+        """One connection breaks and is made again: what it carried is lost."""
+        self.product.network.reset(*self._from(name)[fault.pick % 2])
+
+    def _do_slow_link(self, name: Peer, fault: Fault) -> None:
+        self._slow(fault, [self._from(name)[fault.pick % 2]])
+
+    def _do_slow_links(self, _name: Peer, fault: Fault) -> None:
+        self._slow(fault, list(self.product.network.links))
+
+    def _slow(self, fault: Fault, links: list[tuple[Peer, Peer]]) -> None:
+        network, random = self.product.network, self._random(fault)
+        for pair in links:
+            least = random.choice(LINK_DELAYS)
+            network.links[pair].slow = (least, 2 * least)
+
+        def heal() -> None:
+            for pair in links:
+                network.links[pair].slow = (0, 0)
+
+        self._later(fault, heal)
+
+    def _towards(self, name: Peer) -> list[tuple[Peer, Peer]]:
+        return [(Peer(p), name) for p in NAMES if p != name]
+
+    def _from(self, name: Peer) -> list[tuple[Peer, Peer]]:
+        return [(name, Peer(p)) for p in NAMES if p != name]
+
+    def _cut(self, fault: Fault, links: list[tuple[Peer, Peer]], *, hold: bool = False) -> None:
+        network = self.product.network
+        for a, b in links:
+            (network.hold if hold else network.cut)(a, b)
+
+        def heal() -> None:
+            for a, b in links:
+                network.heal(a, b)
+
+        self._later(fault, heal)
+
+    # --- disks ----------------------------------------------------------------------------------------------------
+
+    def _do_disk_stall(self, name: Peer, fault: Fault) -> None:
+        self.product.network.stall_disk(name, fault.until - fault.at)
+
+    def _do_sync_error(self, name: Peer, fault: Fault) -> None:
+        self._fail_disk(name, fault, full=False)
+
+    def _do_disk_full(self, name: Peer, fault: Fault) -> None:
+        self._fail_disk(name, fault, full=True)
+
+    def _fail_disk(self, name: Peer, fault: Fault, *, full: bool) -> None:
+        """Rule 8: the process ends, and the next one finds a disk that works."""
+        self.product.network.fail_disk(name, full=full)
+        wait = max(200 * MS, fault.until - fault.at)
+        self.product.network.at(wait, lambda: self.product.start(name))
+
+    def _do_bit_flip(self, name: Peer, fault: Fault) -> bool:
+        """It ends, and what it finds at its next start is damaged: it stays away, as one node may."""
+        product = self.product
+        if product.away:
+            return False
+        disk = product.network.processes[name].disk
+        self._end(name, fault.until - fault.at, power=False)
+        damage = rot.flip(disk, self._random(fault))
+        if damage:
+            product.away[name] = damage
+        return True
+
+    # --- venue ----------------------------------------------------------------------------------------------------
+
+    def _do_slow(self, name: Peer, fault: Fault) -> None:
+        """Its words to the venue are late: as a pause between the last check and the wire is, and a slow cable."""
+        exchange = self.product.exchange
+        exchange.slow[name] = WORDS_LATE[fault.pick % 4]
+        self._later(fault, partial(_forget, exchange.slow, str(name)))
+
+    def _do_venue_cut(self, name: Peer, fault: Fault) -> None:
+        self.product.exchange.cut.add(name)
+        self._later(fault, lambda: self.product.exchange.cut.discard(name))
+
+    def _venue(self, fault: Fault, kind: str, **more: Any) -> None:
+        exchange = self.product.exchange
+        number = exchange.begin_fault({"kind": kind, **more})
+        self._later(fault, lambda: exchange.heal(number))
+
+    def _do_drop_answer(self, _name: Peer, fault: Fault) -> None:
+        method = ("order.place", "order.cancel")[fault.pick // 4 % 2] if fault.pick & 8 else "order.place"
+        self._venue(fault, "drop_answer", target=method, count=1 + fault.pick % 3)
+
+    def _do_delay_answer(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, "delay_answer", target="order.place", count=2, delay_ms=700)
+
+    def _do_drop_request(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, "drop_request", count=1 + fault.pick % 3)
+
+    def _do_reject(self, _name: Peer, fault: Fault) -> None:
+        code = (-1000, -1003, -1007, -2010)[fault.pick // 4 % 4]
+        self._venue(fault, "reject", count=1 + fault.pick % 4, code=code)
+
+    def _do_duplicate_event(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, "duplicate_event", count=5)
+
+    def _do_reorder_events(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, "reorder_events", count=3)
+
+    def _do_silence(self, name: Peer, fault: Fault) -> None:
+        self._venue(fault, "silence", target=f"node:{name}")
+
+    def _do_disconnect(self, name: Peer, fault: Fault) -> None:
+        self._venue(fault, "disconnect", target=f"node:{name}", count=3)
+
+    def _do_rate_limit(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, "rate_limit", count=1 + fault.pick % 3)
+
+    def _do_maintenance(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, "maintenance")
+
+    def _do_clock_offset(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, "clock_offset", offset_ms=VENUE_OFFSETS[fault.pick % len(VENUE_OFFSETS)])
+
+    def _do_slow_venue(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, "slow", delay_ms=(50, 200, 500, 1200)[fault.pick % 4])
+
+    def _do_stale_reads(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, "stale_reads", lag_ms=(300, 800, 2000)[fault.pick % 3])
+
+    def _do_engine_stall(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, "engine_stall")
+
+    def _do_lose_event(self, _name: Peer, fault: Fault) -> None:
+        self._venue(fault, "lose_event", target=ACCOUNT, count=1 + fault.pick % 2)

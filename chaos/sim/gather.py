@@ -1,0 +1,75 @@
+"""Gathering: what a simulated run leaves behind, as a `History` for the checkers, and as one hash.
+
+Only reading may live here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from attrs import define, field
+
+from chaos.checkers.history import History, fills_of, orders_of, replayed, requests_of
+from chaos.demo.gather import Stored, node_history
+from chaos.sim.exchange import ACCOUNT
+from chaos.sim.product import CLUSTER, Product
+from cluster.types import LogIndex, Peer
+
+
+def trace_of(product: Product) -> str:
+    """A hash over all that the venue recorded, all that happened to the nodes, and what they came to."""
+    seen = hashlib.blake2b(json.dumps(product.exchange.ledger.records, sort_keys=True).encode(), digest_size=16)
+    seen.update(repr(product.trace).encode())
+    for name, life in product.here().items():
+        state = life.machine.state
+        seen.update(f"{name} {state.index} {state.chain} {state.digest()}".encode())
+    return seen.hexdigest()
+
+
+def history_of(product: Product) -> History:
+    """What the checkers read; of the nodes, those that are there at the end."""
+    ledger = product.exchange.ledger.records
+    here = product.here()
+    common = min(int(life.machine.state.index) for life in here.values())
+    reader = _Reader(product)
+    return History(
+        account=ACCOUNT,
+        cluster=CLUSTER,
+        requests=requests_of(ledger, ACCOUNT),
+        fills=fills_of(ledger, ACCOUNT),
+        orders=orders_of(ledger, ACCOUNT),
+        nodes=tuple(
+            node_history(reader.stored(name), common, product.commits.get(name, ()), reader.replay) for name in here
+        ),
+    )
+
+
+@define(eq=False)
+class _Reader:
+    """Reads the nodes' stores; what is the same on all three is parsed and replayed once."""
+
+    product: Product
+    rows: dict[bytes, dict[str, Any]] = field(factory=dict)
+    replays: list[tuple[list[dict[str, Any]], tuple[int, ...], dict[int, str]]] = field(factory=list)
+
+    def stored(self, name: Peer) -> Stored:
+        store = self.product.network.processes[name].store
+        pairs = list(store.state()) if store is not None else []
+        audit = store.audit(LogIndex(0), 1 << 30) if store is not None else []
+        return Stored(name, pairs, [self._row(raw) for _, _, raw in audit], self.product.lives[name].machine.state)
+
+    def _row(self, raw: bytes) -> dict[str, Any]:
+        row = self.rows.get(raw)
+        if row is None:
+            row = self.rows[raw] = json.loads(raw)
+        return row
+
+    def replay(self, audit: list[dict[str, Any]], stops: tuple[int, ...]) -> dict[int, str]:
+        for known, at, digests in self.replays:
+            if at == stops and len(known) == len(audit) and all(a is b for a, b in zip(known, audit, strict=True)):
+                return digests
+        digests = replayed(audit, stops)
+        self.replays.append((audit, stops, digests))
+        return digests

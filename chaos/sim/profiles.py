@@ -1,0 +1,119 @@
+"""Profiles: what each kind of storm stresses, and which faults there are.
+
+Only tables may live here: a fault's kind with its weight.  A kind that ends in `_active` strikes the active node (or
+who leads, or anybody); what each does is in `faults` and `operators`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import frozen
+
+MS: Final = 1_000_000
+SECOND: Final = 1000 * MS
+EVERYTHING: Final = "everything"
+
+LASTS: Final = (50 * MS, 200 * MS, 500 * MS, SECOND, SECOND, 3 * SECOND, 5 * SECOND)
+SHORT: Final = (30 * MS, 100 * MS, 200 * MS, 350 * MS, 500 * MS, 800 * MS, 1500 * MS)
+
+# Processes: killed (nothing is lost), unplugged (of what is not synced a prefix survives), stopped, and their clocks.
+PROCESSES: Final[Mapping[str, int]] = {
+    "kill_active": 5,
+    "kill": 2,
+    "power_active": 2,
+    "power": 1,
+    "torn_active": 2,  # unplugged in the middle of a write
+    "kill_all": 1,
+    "power_all": 1,
+    "restarts": 1,  # again and again, a moment after each start
+    "pause_active": 4,
+    "pause": 1,
+    "clock_rate": 1,
+    "wall_jump": 1,
+    "wall_jump_active": 1,
+}
+NETWORK: Final[Mapping[str, int]] = {
+    "isolate_active": 3,
+    "isolate": 2,
+    "bridge": 1,
+    "one_way_in": 1,
+    "one_way_in_active": 1,
+    "one_way_out": 1,
+    "one_way_out_active": 1,
+    "hold_active": 2,
+    "reset": 1,
+    "slow_link": 1,
+    "slow_links": 1,  # each of the six by something else: what one carries overtakes what another does
+}
+DISKS: Final[Mapping[str, int]] = {
+    "disk_stall_active": 2,
+    "disk_stall": 1,
+    "sync_error_active": 1,
+    "sync_error": 1,
+    "disk_full": 1,
+    "bit_flip": 1,
+}
+VENUE: Final[Mapping[str, int]] = {
+    "slow_active": 3,
+    "venue_cut_active": 2,
+    "drop_answer": 2,
+    "delay_answer": 1,
+    "drop_request": 1,
+    "reject": 1,
+    "duplicate_event": 1,
+    "reorder_events": 1,
+    "silence_active": 1,
+    "disconnect": 2,
+    "rate_limit": 1,
+    "maintenance": 1,
+    "clock_offset": 1,
+    "slow_venue": 1,
+    "stale_reads": 1,
+    "engine_stall": 1,
+    "lose_event": 2,
+}
+OPERATORS: Final[Mapping[str, int]] = {  # no faults, and told apart from them
+    "promote": 4,
+    "halt_resume": 2,
+    "risk_kill": 1,
+    "reduce": 1,
+    "manual": 1,
+    "hand_order": 3,
+    "cancel_all": 1,
+    "without_quorum": 1,
+}
+# What surely ends a lead, or nearly so: every plan has one.
+LEADER_CHANGES: Final = frozenset({"kill_active", "power_active", "torn_active", "kill_all", "power_all"})
+
+
+@frozen
+class Profile:
+    """One kind of storm; lengths in nanoseconds, from and to."""
+
+    kinds: Mapping[str, int]
+    faults: tuple[int, int]
+    acts: tuple[int, int] = (1, 4)  # of operators
+    length: int = 29 * SECOND
+    lasts: tuple[int, ...] = LASTS
+
+
+def _stressed(kinds: Mapping[str, int], others: int, *stressed: Mapping[str, int]) -> dict[str, int]:
+    """All kinds, those of `stressed` that many times as often."""
+    often = {kind for each in stressed for kind in each}
+    return {kind: weight * (others if kind in often else 1) for kind, weight in kinds.items()}
+
+
+ALL: Final[Mapping[str, int]] = {**PROCESSES, **NETWORK, **DISKS, **VENUE}
+ELECTIONS: Final = {**PROCESSES, **NETWORK, "disk_stall_active": 2, "slow_active": 3}
+UNPLUGGED: Final = {kind: PROCESSES[kind] for kind in ("power_active", "power", "torn_active", "power_all", "restarts")}
+POWER: Final = {**DISKS, **PROCESSES, "isolate_active": 2, "drop_answer": 2, "slow_active": 2}
+MARKET: Final = {**VENUE, "kill_active": 3, "pause_active": 2, "isolate_active": 2}
+PROFILES: Final[Mapping[str, Profile]] = {
+    EVERYTHING: Profile(ALL, faults=(6, 12)),
+    "elections": Profile(_stressed(ELECTIONS, 2, NETWORK), faults=(9, 16), lasts=(*SHORT, *LASTS)),
+    "disks": Profile(_stressed(POWER, 4, DISKS, UNPLUGGED), faults=(7, 13)),
+    "venue": Profile(_stressed(MARKET, 2, VENUE), faults=(7, 14), acts=(0, 3)),
+    "handovers": Profile(ALL, faults=(6, 10), acts=(6, 14), lasts=SHORT),
+}

@@ -1,0 +1,36 @@
+"""Rot: a flipped bit in what a node's disk has kept and nobody reads just now.
+
+Only that may live here.  The damaged bytes go through the product's own encoding, so that a product which does not
+notice would go on with what it then reads.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from cluster.memory import MemoryDisk
+from cluster.stored import Marker, decode_entry, decode_marker, encode_entry, encode_marker
+
+
+def flip(disk: MemoryDisk, random: Random) -> str:
+    """Flip one bit in an entry, or in the record of term, vote and indexes; what the next start finds, or ""."""
+    place = random.randrange(len(disk.entries) + 1)
+    if place == len(disk.entries):
+        marker = decode_marker(_flipped(encode_marker(Marker(disk.ticket, disk.meta)), random))
+        if marker is None:
+            return "the record of term, vote and indexes is damaged"
+        disk.meta = marker.meta
+        return ""
+    key, value = encode_entry(disk.entries[place])
+    entry = decode_entry(key, _flipped(value, random))
+    if entry is None:
+        return f"entry {disk.entries[place].index} is damaged"
+    disk.entries[place] = entry
+    return ""
+
+
+def _flipped(raw: bytes, random: Random) -> bytes:
+    place = random.randrange(len(raw) * 8)
+    changed = bytearray(raw)
+    changed[place // 8] ^= 1 << place % 8
+    return bytes(changed)
