@@ -9,15 +9,23 @@ from collections.abc import Callable
 from typing import Final
 
 from chaos.checkers.accounted import accounted
+from chaos.checkers.durability import durability
+from chaos.checkers.election_safety import election_safety
 from chaos.checkers.every_fill_once import every_fill_once
+from chaos.checkers.facts import Facts
 from chaos.checkers.halt_survives import halt_survives
 from chaos.checkers.history import History
 from chaos.checkers.intent_first import intent_first
+from chaos.checkers.leader_completeness import leader_completeness
+from chaos.checkers.linearizable import linearizable
+from chaos.checkers.log_matching import log_matching
 from chaos.checkers.one_send import one_send
 from chaos.checkers.one_trader import one_trader
 from chaos.checkers.orders_equal import orders_equal
+from chaos.checkers.outcomes import outcomes
 from chaos.checkers.positions import positions
 from chaos.checkers.state_equal import state_equal
+from chaos.checkers.state_machine_safety import state_machine_safety
 from chaos.checkers.verdict import Check
 
 CHECKS: Final[tuple[Callable[[History], Check], ...]] = (
@@ -32,7 +40,22 @@ CHECKS: Final[tuple[Callable[[History], Check], ...]] = (
     halt_survives,
 )
 
+REPLICATION: Final[tuple[Callable[[Facts], Check], ...]] = (
+    election_safety,
+    log_matching,
+    leader_completeness,
+    state_machine_safety,
+    durability,
+    outcomes,
+)
+REGISTERS: Final[tuple[Callable[[Facts], Check], ...]] = (linearizable,)  # where registers are what is proposed
+
 
 def check_all(history: History) -> tuple[Check, ...]:
     """Every check's result."""
     return tuple(check(history) for check in CHECKS)
+
+
+def check_replication(facts: Facts, *, registers: bool = False) -> tuple[Check, ...]:
+    """Every check's result on what the replicas did."""
+    return tuple(check(facts) for check in (*REPLICATION, *(REGISTERS if registers else ())))

@@ -1,4 +1,4 @@
-"""Storm: a seeded run of replication under faults, with the history checked all along and at the end.
+"""Storm: a seeded run of replication under faults, with what happened judged by the checkers at the end.
 
 `run(seed, profile)` is the whole face.  Profiles differ in what the network and the disks do; every one kills,
 freezes, partitions (both ways and one way, losing or holding), stalls disks, hands over and resigns.
@@ -11,10 +11,12 @@ from functools import partial
 from random import Random
 from typing import Final
 
+from chaos.checkers.facts import KILL, POWER
+from chaos.checkers.registers import Operation, encode
 from chaos.sim.history import History, Violation
 from chaos.sim.network import MS, SECOND, Network, Weather
 from cluster.replica import Busy, Replica
-from cluster.types import Applied, Peer, Role, Token
+from cluster.types import Applied, NotLeader, Peer, Role, Token
 
 PROFILES: Final = {
     "calm": Weather(),
@@ -25,6 +27,8 @@ PROFILES: Final = {
     "power": Weather(delay=(MS // 10, MS), sync=(20 * MS, 120 * MS)),  # and the power fails, everywhere at once
     "restarts": Weather(delay=(MS // 10, MS), sync=(20 * MS, 120 * MS)),  # and it fails just behind restarts
 }
+_KINDS: Final = ("write", "write", "read", "swap", "other")
+_REGISTERS: Final = 5
 
 
 class Storm:
@@ -39,6 +43,7 @@ class Storm:
             names=tuple(f"n{number + 1}" for number in range(nodes)),
             weather=PROFILES[profile],
         )
+        self.history.now = lambda: self.network.now
         self.random = Random(f"{seed} {profile}")
         self.faults: dict[str, int] = {}
         cuts: dict[str, Callable[[], None]] = {"power": self._power_cut, "restarts": self._restart_and_power_cut}
@@ -77,17 +82,26 @@ class Storm:
     def _propose_at(self, name: Peer) -> Token:
         self._token += 1
         token = Token(self._token)
-        command = b"c%d" % token * self.random.choice((1, 1, 1, 500))
-        self.history.proposed[token] = command
+        command = self._command(token)
 
         def propose(replica: Replica) -> None:
+            self.history.recorder.proposed(name, token, command)
             try:
                 replica.propose(command, token)
             except Busy:
-                self.history.proposed.pop(token)
+                self.history.recorder.answered(token, NotLeader(None))
 
         self.network.call(name, propose)
         return token
+
+    def _command(self, token: Token) -> bytes:
+        """An operation on one of some registers, sometimes much longer; or, rarely, something else."""
+        kind, key = self.random.choice(_KINDS), b"k%d" % self.random.randrange(_REGISTERS)
+        if kind == "other":
+            return b"c%d" % token * 500
+        value = None if kind == "read" else b"v%d" % token
+        expected = b"v%d" % self.random.randint(max(1, token - 20), token) if kind == "swap" else None
+        return encode(Operation(key, value, expected), token)
 
     # Faults
 
@@ -137,8 +151,13 @@ class Storm:
     def _kill(self) -> None:
         self._kill_one(self._someone())
 
+    def _end(self, name: Peer, *, power: bool, keep: int | None = None) -> None:
+        if self.network.processes[name].replica is not None:
+            self.history.recorder.ended(name, POWER if power else KILL)
+            self.network.kill(name, power=power, keep=keep)
+
     def _kill_one(self, name: Peer) -> None:
-        self.network.kill(name, power=self.random.random() < 0.7)
+        self._end(name, power=self.random.random() < 0.7)
         self.network.at(self._length(), lambda: self.network.start(name))
 
     def _kill_all(self) -> None:
@@ -150,19 +169,19 @@ class Storm:
     def _power_cut(self) -> None:
         """Two or all lose power in one moment, with all that is not synced, and come back soon."""
         for name in self.random.sample(self.network.names, self.random.choice((2, len(self.network.names)))):
-            self.network.kill(name, keep=0)
+            self._end(name, power=True, keep=0)
             self.network.at(self.random.randint(1, 50) * MS, partial(self.network.start, name))
 
     def _restart_and_power_cut(self) -> None:
         """Two are killed and start at once, on what the system kept for them; a moment later both lose power."""
         names = self.random.sample(self.network.names, 2)
         for name in names:
-            self.network.kill(name, power=False)
+            self._end(name, power=False)
             self.network.start(name)
 
         def cut() -> None:
             for name in names:
-                self.network.kill(name, keep=0)
+                self._end(name, power=True, keep=0)
                 self.network.at(self.random.randint(1, 50) * MS, partial(self.network.start, name))
 
         self.network.at(self.random.randint(1, 30) * MS, cut)
@@ -194,8 +213,11 @@ class Storm:
         self.network.heal_all()
         for name in self.network.names:
             self.network.start(name)
+        self.history.recorder.healed()
 
     def _finish(self) -> None:
+        if self.history.faults:
+            raise Violation(f"a replica failed: {self.history.faults}")
         self._wait(6 * SECOND, self._one_leader, "healed for 6 s, and nobody leads, or several do")
         token = self._propose_at(self._leaders()[0])
         self._wait(3 * SECOND, lambda: token in self.history.outcomes, "healed, and a command has no outcome")

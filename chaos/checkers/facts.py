@@ -1,0 +1,139 @@
+"""Facts: what nodes did as replicas, in the order in which it happened, as the checkers of Raft's promises read it.
+
+Only frozen records may live here.  They are named tuples: a simulated second makes a thousand of them, and a frozen
+class costs several times as much.  Times are one observer's clock (a simulation's own, or the monotonic clock of the
+machine that all nodes run on), so that they can be compared between nodes.  Contents are whatever bytes tell one entry
+from another: the entry itself where it is at hand, a digest where it is not.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from attrs import field, frozen
+
+KILL = "kill"  # the process ended: what it had written is there
+POWER = "power"  # its machine too: what was not synced may be lost, from the end
+FAULT = "fault"  # the replica stopped by itself
+
+APPLIED = "applied"  # done, at that index and term
+REFUSED = "refused"  # surely not done
+UNKNOWN = "unknown"  # it may still be done
+
+Item = tuple[int, bytes]  # an entry: its term and content
+
+
+class Started(NamedTuple):
+    """A process found this log, and the state of index `applied`."""
+
+    at: int
+    node: str
+    log: tuple[Item, ...]  # from index 1 on
+    applied: int
+    state: bytes  # tells one state from another; b"" if it is not known
+
+
+class Ended(NamedTuple):
+    """A process is gone: KILL, POWER or FAULT."""
+
+    at: int
+    node: str
+    how: str
+
+
+class Wrote(NamedTuple):
+    """The log is now what it was up to `behind`, and these; not synced yet."""
+
+    at: int
+    node: str
+    ticket: int
+    behind: int
+    entries: tuple[Item, ...]
+
+
+class Voted(NamedTuple):
+    """Term and vote are now these; not synced yet."""
+
+    at: int
+    node: str
+    ticket: int
+    term: int
+    candidate: str  # "" for nobody
+
+
+class Synced(NamedTuple):
+    """What was written up to `ticket` is durable."""
+
+    at: int
+    node: str
+    ticket: int
+
+
+class Led(NamedTuple):
+    """It leads from now on, in this term."""
+
+    at: int
+    node: str
+    term: int
+
+
+class Committed(NamedTuple):
+    """It holds everything up to index `place` for committed, in its term `term`."""
+
+    at: int
+    node: str
+    place: int
+    term: int
+
+
+class Done(NamedTuple):
+    """It has applied the entry of index `place`, which made this state."""
+
+    at: int
+    node: str
+    place: int
+    term: int
+    commands: tuple[bytes, ...]
+    state: bytes
+
+
+class Proposed(NamedTuple):
+    """A caller proposed a command to a node."""
+
+    at: int
+    node: str
+    token: int  # unique in the history
+    command: bytes
+
+
+class Answered(NamedTuple):
+    """The caller was told: APPLIED, REFUSED or UNKNOWN."""
+
+    at: int
+    token: int
+    how: str
+    place: int  # the index, of APPLIED; else 0
+    term: int
+    result: object  # the state machine's
+
+
+class Healed(NamedTuple):
+    """From now on nothing is broken."""
+
+    at: int
+
+
+Fact = Started | Ended | Wrote | Voted | Synced | Led | Committed | Done | Proposed | Answered | Healed
+
+
+@frozen
+class Facts:
+    """One run of one cluster."""
+
+    nodes: tuple[str, ...]
+    facts: tuple[Fact, ...] = field(repr=False)
+
+    @property
+    def majority(self) -> int:
+        """How many nodes make one."""
+        return len(self.nodes) // 2 + 1

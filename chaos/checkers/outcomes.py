@@ -1,0 +1,62 @@
+"""Outcomes: what a caller was told of a proposal is true, and the log keeps the order in which callers saw things.
+
+Pure.  `Refused` means nowhere, `applied` means there, once, and after everything that was acknowledged before it was
+proposed; that is linearizability of a log whose every answer tells its place.  Of a command that was proposed more than
+once, only the acknowledged places are judged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from chaos.checkers.facts import APPLIED, REFUSED, Answered, Done, Facts, Proposed
+from chaos.checkers.verdict import Check
+
+
+def outcomes(facts: Facts) -> Check:
+    """Looks at every proposal that has an outcome."""
+    asked = {fact.token: fact for fact in facts.facts if isinstance(fact, Proposed)}
+    times = Counter(fact.command for fact in asked.values())
+    places, violations = _places(facts, times)
+    told: dict[int, Answered] = {}
+    floors: dict[int, int] = {}  # the highest index acknowledged when it was proposed
+    highest = 0
+    for fact in facts.facts:
+        if isinstance(fact, Proposed):
+            floors[fact.token] = highest
+        elif isinstance(fact, Answered):
+            if fact.token in told or fact.token not in asked:
+                violations.append(f"proposal {fact.token} was answered {fact.how}, and is not one that waited")
+                continue
+            told[fact.token] = fact
+            command = asked[fact.token].command
+            violations += _untrue(fact, places.get(command) if times[command] == 1 else None, floors[fact.token])
+            highest = max(highest, fact.place)
+    for token, proposal in asked.items():
+        at = places.get(proposal.command) if times[proposal.command] == 1 else None
+        if at is not None and at <= floors[token]:
+            violations.append(f"proposal {token} was applied at {at}; {floors[token]} was acknowledged before it")
+    return Check("outcomes", len(told), tuple(violations))
+
+
+def _places(facts: Facts, times: Counter[bytes]) -> tuple[dict[bytes, int], list[str]]:
+    """Where each command was applied; those applied at two places."""
+    places: dict[bytes, int] = {}
+    violations = []
+    for fact in facts.facts:
+        if isinstance(fact, Done):
+            for command, number in Counter(fact.commands).items():
+                at = places.setdefault(command, fact.place)
+                if times[command] == 1 and (at != fact.place or number > 1):
+                    violations.append(f"{command[:40]!r} was applied at {at} and at {fact.place}")
+    return places, list(dict.fromkeys(violations))
+
+
+def _untrue(fact: Answered, at: int | None, floor: int) -> list[str]:
+    if fact.how == REFUSED and at is not None:
+        return [f"proposal {fact.token} was refused as not done, and applied at {at}"]
+    if fact.how == APPLIED and at is not None and at != fact.place:
+        return [f"proposal {fact.token} was acknowledged at {fact.place}, and applied at {at}"]
+    if fact.how == APPLIED and fact.place <= floor:
+        return [f"proposal {fact.token} was acknowledged at {fact.place}; {floor} was acknowledged before it"]
+    return []

@@ -1,0 +1,56 @@
+"""State-machine safety: no two nodes apply different entries at one index; each applies every index once, in order.
+
+Pure.  A restarted node goes on behind the state that it found, which must be the state that others had there.
+"""
+
+from __future__ import annotations
+
+from chaos.checkers.facts import Done, Ended, Facts, Started
+from chaos.checkers.verdict import Check
+
+_Entry = tuple[int, tuple[bytes, ...], bytes]  # term, commands, state after it
+
+
+def state_machine_safety(facts: Facts) -> Check:
+    """Looks at every entry that a second node applied, and every state that a restarted one found."""
+    known: dict[int, tuple[_Entry, str]] = {}
+    applied = dict.fromkeys(facts.nodes, 0)
+    violations: list[str] = []
+    looked_at = 0
+    for fact in facts.facts:
+        if isinstance(fact, Done):
+            if fact.place != applied[fact.node] + 1:
+                violations.append(f"{fact.node} applied index {fact.place} after {applied[fact.node]}")
+            applied[fact.node] = fact.place
+            entry = (fact.term, fact.commands, fact.state)
+            first, owner = known.setdefault(fact.place, (entry, fact.node))
+            looked_at += owner != fact.node
+            if not first[2]:
+                known[fact.place] = (entry, fact.node)
+            if differs := _differs(first, entry):
+                violations.append(f"{fact.node} and {owner} differ in {differs} at index {fact.place}")
+        elif isinstance(fact, Started):
+            applied[fact.node] = fact.applied
+            if fact.applied:
+                looked_at += 1
+                violations.extend(_found(fact, known))
+        elif isinstance(fact, Ended):
+            applied[fact.node] = 0
+    return Check("state_machine_safety", looked_at, tuple(violations))
+
+
+def _differs(one: _Entry, other: _Entry) -> str:
+    """In what; a state is compared where both are known."""
+    words = ["term", "commands", "state"] if one[2] and other[2] else ["term", "commands"]
+    return ", ".join(word for word, a, b in zip(words, one, other, strict=False) if a != b)
+
+
+def _found(fact: Started, known: dict[int, tuple[_Entry, str]]) -> list[str]:
+    if fact.applied not in known:
+        return [f"{fact.node} found a state of index {fact.applied}, which nobody had applied"]
+    state = known[fact.applied][0][2]
+    if fact.state and state and fact.state != state:
+        return [f"{fact.node} found at index {fact.applied} a state that nobody had there"]
+    if fact.applied > len(fact.log):
+        return [f"{fact.node} found a state of index {fact.applied}, and a log of {len(fact.log)}"]
+    return []

@@ -1,0 +1,148 @@
+"""Recorder: facts of a simulated run, read off the processes as they step.
+
+It only looks: at what a step answered, and at the twin of the disk behind it.  What the facts mean is judged elsewhere
+(`chaos.checkers`).  One look at a step that changed nothing costs a few comparisons.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from attrs import define, field
+
+from chaos.checkers.facts import (
+    APPLIED,
+    REFUSED,
+    UNKNOWN,
+    Answered,
+    Committed,
+    Done,
+    Ended,
+    Fact,
+    Facts,
+    Healed,
+    Led,
+    Proposed,
+    Started,
+    Synced,
+    Voted,
+    Wrote,
+)
+from chaos.sim.network import Process
+from cluster.memory import MemoryDisk
+from cluster.replica import Ready
+from cluster.store import StoredEntry
+from cluster.types import Applied, NotLeader, Outcome, Peer, Role
+
+
+def unknown_state(_name: Peer, _index: int) -> bytes:
+    """Where the state machine's state is compared elsewhere."""
+    return b""
+
+
+@define(eq=False)
+class _Seen:
+    """What was noted of one disk."""
+
+    entries: list[StoredEntry] = field(factory=list)
+    term: int = 0
+    vote: str | None = None
+    commit: int = 0
+    tickets: deque[int] = field(factory=deque)  # of what was noted and is not synced
+
+
+@define(eq=False)
+class Recorder:
+    """Facts of one run; `state` tells a node's state behind an index from others, b"" where that is not known."""
+
+    now: Callable[[], int]
+    state: Callable[[Peer, int], bytes] = unknown_state
+    facts: list[Fact] = field(factory=list)
+    _seen: dict[Peer, _Seen] = field(factory=dict)
+
+    def history(self) -> Facts:
+        """What was noted so far."""
+        return Facts(tuple(sorted(self._seen)), tuple(self.facts))
+
+    # What a watcher passes on
+
+    def started(self, process: Process) -> None:
+        """A process has started."""
+        disk, before = process.disk, self._seen.get(process.name)
+        found = list(disk.entries)
+        if len(found) == 1 and (before is None or not before.entries or before.entries[0] is not found[0]):
+            found = []  # the core has just made the first entry itself; it is not written yet
+        seen = self._seen[process.name] = _Seen(found, int(disk.meta.term), disk.meta.voted_for)
+        log = tuple((int(entry.term), entry.command) for entry in seen.entries)
+        applied = int(disk.meta.applied_index)
+        state = self.state(process.name, applied)
+        self.facts.append(Started(self.now(), process.name, log, applied, state))
+
+    def stepped(self, process: Process, ready: Ready) -> None:
+        """A step."""
+        self._wrote(process.name, process.disk)
+        if not (ready.roles or ready.applied or ready.outcomes):
+            return
+        at, name, facts = self.now(), process.name, self.facts
+        for change in ready.roles:
+            if change.role is Role.LEADER:
+                facts.append(Led(at, name, int(change.term)))
+        for entry in ready.applied:
+            state = self.state(name, entry.index)
+            facts.append(Done(at, name, int(entry.index), int(entry.term), entry.commands, state))
+        for token, outcome in ready.outcomes:
+            self.answered(int(token), outcome)
+
+    def ended(self, name: Peer, how: str) -> None:
+        """A living process is about to end, or has."""
+        self.facts.append(Ended(self.now(), name, how))
+
+    def proposed(self, name: Peer, token: int, command: bytes) -> None:
+        """A command is about to be proposed."""
+        self.facts.append(Proposed(self.now(), name, token, command))
+
+    def answered(self, token: int, outcome: Outcome) -> None:
+        """A caller has been told."""
+        if isinstance(outcome, Applied):
+            fact = Answered(self.now(), token, APPLIED, int(outcome.index), int(outcome.term), outcome.result)
+        else:
+            fact = Answered(self.now(), token, REFUSED if isinstance(outcome, NotLeader) else UNKNOWN, 0, 0, None)
+        self.facts.append(fact)
+
+    def healed(self) -> None:
+        """Nothing is broken any more."""
+        self.facts.append(Healed(self.now()))
+
+    # Inside
+
+    def _wrote(self, name: Peer, disk: MemoryDisk) -> None:
+        seen, entries, meta = self._seen[name], disk.entries, disk.meta
+        known = seen.entries
+        if seen.tickets:
+            durable = disk.unsynced[0][0] - 1 if disk.unsynced else disk.ticket
+            if seen.tickets[0] <= durable:
+                self.facts.append(Synced(self.now(), name, durable))
+                while seen.tickets and seen.tickets[0] <= durable:
+                    seen.tickets.popleft()
+        if len(entries) != len(known) or (known and entries[-1] is not known[-1]):
+            self._log_changed(name, disk, seen)
+        if meta.term != seen.term or meta.voted_for != seen.vote:
+            seen.term, seen.vote = int(meta.term), meta.voted_for
+            self.facts.append(Voted(self.now(), name, disk.ticket, seen.term, seen.vote or ""))
+            seen.tickets.append(disk.ticket)
+        if meta.commit_index != seen.commit:
+            seen.commit = int(meta.commit_index)
+            self.facts.append(Committed(self.now(), name, seen.commit, seen.term))
+
+    def _log_changed(self, name: Peer, disk: MemoryDisk, seen: _Seen) -> None:
+        """The same objects are the same entries: a log only ever loses its end and grows there."""
+        known, entries = seen.entries, disk.entries
+        behind = min(len(known), len(entries))
+        while behind and known[behind - 1] is not entries[behind - 1]:
+            behind -= 1
+        news = entries[behind:]
+        known[behind:] = news
+        items = tuple((int(entry.term), entry.command) for entry in news)
+        self.facts.append(Wrote(self.now(), name, disk.ticket, behind, items))
+        seen.tickets.append(disk.ticket)

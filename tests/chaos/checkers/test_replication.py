@@ -1,0 +1,327 @@
+"""Each check of replication holds on an honest run and fails on one doctored to break its promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from chaos.checkers.all import REPLICATION, check_replication
+from chaos.checkers.durability import durability
+from chaos.checkers.election_safety import election_safety
+from chaos.checkers.facts import (
+    APPLIED,
+    KILL,
+    POWER,
+    REFUSED,
+    UNKNOWN,
+    Answered,
+    Committed,
+    Done,
+    Ended,
+    Fact,
+    Facts,
+    Healed,
+    Led,
+    Proposed,
+    Started,
+    Synced,
+    Voted,
+    Wrote,
+)
+from chaos.checkers.leader_completeness import leader_completeness
+from chaos.checkers.liveness import liveness
+from chaos.checkers.log_matching import log_matching
+from chaos.checkers.outcomes import outcomes
+from chaos.checkers.state_machine_safety import state_machine_safety
+from chaos.checkers.verdict import Check
+
+NODES = ("n1", "n2", "n3")
+ROOT, NO_OP, X, Y = (0, b"root"), (1, b"no-op"), (1, b"x"), (2, b"y")
+
+
+def honest() -> list[Fact]:
+    """n1 leads in term 1, x is acknowledged; n1 loses power, n2 leads in term 2, y is acknowledged; n1 comes back."""
+    facts: list[Fact] = [Started(0, n, (), 0, b"") for n in NODES]
+    facts += [Wrote(1, n, 1, 0, (ROOT,)) for n in NODES] + [Synced(2, n, 1) for n in NODES]
+    facts += [Voted(3, n, 2, 1, "n1") for n in NODES] + [Synced(4, n, 2) for n in NODES]
+    facts += [Led(5, "n1", 1), Proposed(6, "n1", 1, b"x")]
+    facts += [Wrote(7, n, 3, 1, (NO_OP, X)) for n in NODES] + [Synced(8, n, 3) for n in NODES]
+    facts += [Committed(9, n, 3, 1) for n in NODES]
+    for n in NODES:
+        facts += [Done(9, n, 1, 0, (), b"s1"), Done(9, n, 2, 1, (), b"s2"), Done(9, n, 3, 1, (b"x",), b"s3")]
+    facts += [Answered(10, 1, APPLIED, 3, 1, b""), Ended(11, "n1", POWER)]
+    facts += [Voted(12, n, 4, 2, "n2") for n in NODES[1:]] + [Synced(13, n, 4) for n in NODES[1:]]
+    facts += [Led(14, "n2", 2), Proposed(15, "n2", 2, b"y"), Proposed(15, "n3", 3, b"z")]
+    facts += [Answered(15, 3, REFUSED, 0, 0, None)]
+    facts += [Wrote(16, n, 5, 3, (Y,)) for n in NODES[1:]] + [Synced(17, n, 5) for n in NODES[1:]]
+    facts += [Committed(18, n, 4, 2) for n in NODES[1:]] + [Done(18, n, 4, 2, (b"y",), b"s4") for n in NODES[1:]]
+    facts += [Answered(19, 2, APPLIED, 4, 2, b""), Started(20, "n1", (ROOT, NO_OP, X), 3, b"s3")]
+    facts += [Voted(21, "n1", 1, 2, ""), Wrote(21, "n1", 1, 3, (Y,)), Synced(22, "n1", 1)]
+    facts += [Committed(23, "n1", 4, 2), Done(23, "n1", 4, 2, (b"y",), b"s4")]
+    return facts
+
+
+def judged(check: Callable[[Facts], Check], facts: list[Fact]) -> Check:
+    return check(Facts(NODES, tuple(facts)))
+
+
+def swapped(old: Fact, *new: Fact) -> list[Fact]:
+    """The honest run with one fact replaced."""
+    facts = honest()
+    at = facts.index(old)
+    facts[at : at + 1] = list(new)
+    return facts
+
+
+def fails(check: Callable[[Facts], Check], facts: list[Fact], word: str) -> None:
+    found = judged(check, facts)
+    assert not found.held
+    assert any(word in violation for violation in found.violations), found.violations
+
+
+def test_all_hold_on_an_honest_run() -> None:
+    checks = check_replication(Facts(NODES, tuple(honest())))
+    assert [(check.name, check.violations, check.looked_at) for check in checks if not check.held] == []
+    assert len(checks) == 6
+
+
+def test_a_check_that_looked_at_nothing_has_not_held() -> None:
+    assert not any(check(Facts(NODES, ())).held for check in REPLICATION)
+
+
+# --- election safety ---------------------------------------------------------------------------------------------
+
+
+def test_two_leaders_of_one_term() -> None:
+    fails(election_safety, [*honest(), Led(30, "n3", 2)], "n3 leads in term 2, which n2 led already")
+
+
+def test_a_node_that_leads_its_term_again_after_a_restart() -> None:
+    fails(election_safety, [*honest(), Ended(30, "n2", POWER), Led(31, "n2", 2)], "n2 leads in term 2")
+
+
+def test_two_votes_in_one_term() -> None:
+    again = [Voted(30, "n3", 9, 2, "n1"), Synced(31, "n3", 9)]
+    fails(election_safety, [*honest(), *again], "n3 voted for n2 and for n1 in term 2")
+
+
+def test_a_vote_that_a_power_cut_took_binds_nobody() -> None:
+    again = [
+        Voted(30, "n3", 9, 3, "n1"),
+        Ended(31, "n3", POWER),
+        Started(32, "n3", (ROOT, NO_OP, X, Y), 4, b"s4"),
+        Voted(33, "n3", 10, 3, "n2"),
+        Synced(34, "n3", 10),
+    ]
+    assert judged(election_safety, [*honest(), *again]).held
+    again[1] = Ended(31, "n3", KILL)
+    fails(election_safety, [*honest(), *again], "n3 voted for n1 and for n2 in term 3")
+
+
+def test_a_vote_taken_back() -> None:
+    fails(election_safety, [*honest(), Voted(30, "n3", 9, 2, ""), Synced(31, "n3", 9)], "for nobody in term 2")
+
+
+def test_a_term_that_goes_back() -> None:
+    fails(election_safety, [*honest(), Voted(30, "n3", 9, 1, ""), Synced(31, "n3", 9)], "back from term 2 to 1")
+
+
+# --- log matching ------------------------------------------------------------------------------------------------
+
+
+def test_one_entry_with_two_contents() -> None:
+    facts = swapped(Wrote(7, "n3", 3, 1, (NO_OP, X)), Wrote(7, "n3", 3, 1, (NO_OP, (1, b"other"))))
+    fails(log_matching, facts, "n3 and n1 hold index 3 of term 1")
+
+
+def test_one_entry_behind_two_logs() -> None:
+    facts = swapped(Wrote(16, "n3", 5, 3, (Y,)), Wrote(16, "n3", 5, 2, ((2, b"no"), Y)))
+    fails(log_matching, facts, "n3 and n2 hold index 4 of term 2")
+
+
+def test_a_divergence_that_was_truncated_later() -> None:
+    more = [Wrote(30, "n3", 9, 2, ((1, b"other"),)), Wrote(31, "n3", 10, 2, (X, Y))]
+    fails(log_matching, [*honest(), *more], "index 3 of term 1")
+
+
+def test_a_log_found_at_a_start() -> None:
+    facts = swapped(
+        Started(20, "n1", (ROOT, NO_OP, X), 3, b"s3"), Started(20, "n1", (ROOT, NO_OP, (1, b"!")), 3, b"s3")
+    )
+    fails(log_matching, facts, "n1 and n1 hold index 3")
+
+
+# --- leader completeness -----------------------------------------------------------------------------------------
+
+
+def test_a_leader_without_what_was_committed() -> None:
+    facts = swapped(Led(14, "n2", 2), Wrote(14, "n2", 5, 2, ()), Led(14, "n2", 2))
+    fails(leader_completeness, facts, "n2, elected in term 2, lacks index 3, which n1 held for committed in term 1")
+
+
+def test_a_leader_with_another_entry_there() -> None:
+    facts = swapped(Led(14, "n2", 2), Wrote(14, "n2", 5, 2, ((1, b"other"),)), Led(14, "n2", 2))
+    fails(leader_completeness, facts, "lacks index 3")
+
+
+def test_a_commit_that_is_learnt_of_later_counts_too() -> None:
+    facts = [fact for fact in honest() if not isinstance(fact, Committed)]
+    facts = [Wrote(13, "n2", 5, 2, ()) if fact == Led(14, "n2", 2) else fact for fact in facts]
+    facts.insert(facts.index(Wrote(13, "n2", 5, 2, ())) + 1, Led(14, "n2", 2))
+    assert judged(leader_completeness, facts).violations == ()
+    fails(leader_completeness, [*facts, Committed(40, "n3", 3, 1)], "lacks index 3")
+
+
+def test_a_commit_index_beyond_the_log() -> None:
+    fails(leader_completeness, [*honest(), Committed(30, "n3", 9, 2)], "its log ends at 4")
+
+
+# --- state-machine safety ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        (Done(18, "n3", 4, 1, (b"y",), b"s4"), "term"),
+        (Done(18, "n3", 4, 2, (b"!",), b"s4"), "commands"),
+        (Done(18, "n3", 4, 2, (b"y",), b"!"), "state"),
+        (Done(18, "n3", 5, 2, (b"y",), b"s4"), "index 5 after 3"),
+        (Done(18, "n3", 3, 1, (b"x",), b"s3"), "index 3 after 3"),
+    ],
+)
+def test_an_entry_applied_otherwise(wrong: Done, word: str) -> None:
+    fails(state_machine_safety, swapped(Done(18, "n3", 4, 2, (b"y",), b"s4"), wrong), word)
+
+
+@pytest.mark.parametrize(
+    ("applied", "state", "word"),
+    [(3, b"!", "a state that nobody had there"), (9, b"s3", "which nobody had applied"), (4, b"s4", "a log of 3")],
+)
+def test_a_state_found_at_a_start(applied: int, state: bytes, word: str) -> None:
+    log = (ROOT, NO_OP, X)
+    facts = swapped(Started(20, "n1", log, 3, b"s3"), Started(20, "n1", log, applied, state))
+    fails(state_machine_safety, facts, word)
+
+
+def test_a_state_that_nobody_told_is_not_compared() -> None:
+    facts = swapped(Done(9, "n1", 3, 1, (b"x",), b"s3"), Done(9, "n1", 3, 1, (b"x",), b""))
+    assert judged(state_machine_safety, facts).held
+
+
+# --- durability --------------------------------------------------------------------------------------------------
+
+
+def test_an_acknowledgement_before_a_majority_has_synced() -> None:
+    facts = [fact for fact in honest() if fact not in {Synced(8, "n2", 3), Synced(8, "n3", 3)}]
+    fails(durability, facts, "proposal 1, acknowledged at index 3 of term 1, was synced on 1 of 3 then")
+
+
+def test_a_minority_that_has_not_synced_is_none() -> None:
+    facts = [fact for fact in honest() if fact != Synced(8, "n3", 3)]
+    assert judged(durability, facts).held
+
+
+def test_an_acknowledgement_of_what_is_in_no_log() -> None:
+    facts = swapped(Answered(10, 1, APPLIED, 3, 1, b""), Answered(10, 1, APPLIED, 4, 1, b""))
+    fails(durability, facts, "is in no log")
+
+
+@pytest.mark.parametrize("log", [(ROOT, NO_OP), (), (ROOT, NO_OP, X, Y), (ROOT, NO_OP, (1, b"!"))])
+def test_a_disk_that_comes_back_without_what_it_had_synced_or_with_more(log: tuple[tuple[int, bytes], ...]) -> None:
+    facts = swapped(Started(20, "n1", (ROOT, NO_OP, X), 3, b"s3"), Started(20, "n1", log, 0, b""))
+    fails(durability, facts, "n1 came back (power)")
+
+
+def test_a_power_cut_may_keep_any_prefix_of_what_was_not_synced_a_kill_keeps_all() -> None:
+    torn: list[Fact] = [Wrote(30, "n3", 6, 4, ((2, b"a"),)), Wrote(31, "n3", 7, 5, ((2, b"b"),))]
+    base = (ROOT, NO_OP, X, Y)
+    for kept in ((), ((2, b"a"),), ((2, b"a"), (2, b"b"))):
+        after = [Started(33, "n3", base + kept, 4, b"s4")]
+        assert judged(durability, [*honest(), *torn, Ended(32, "n3", POWER), *after]).held
+        killed = judged(durability, [*honest(), *torn, Ended(32, "n3", KILL), *after])
+        assert killed.held == (len(kept) == 2)
+    wrong = Started(33, "n3", (*base, (2, b"b")), 4, b"s4")
+    fails(durability, [*honest(), *torn, Ended(32, "n3", POWER), wrong], "none of what may be left")
+
+
+def test_a_later_leader_without_what_was_acknowledged() -> None:
+    facts = swapped(Led(14, "n2", 2), Wrote(14, "n2", 5, 2, ()), Led(14, "n2", 2))
+    fails(durability, facts, "lacks index 3, which was acknowledged before")
+
+
+def test_a_final_log_without_it() -> None:
+    fails(durability, [*honest(), Wrote(30, "n3", 9, 3, ())], "is not in the final log of n3")
+
+
+def test_a_final_state_without_it() -> None:
+    facts = [fact for fact in honest() if fact != Done(23, "n1", 4, 2, (b"y",), b"s4")]
+    fails(durability, facts, "is not in the final state of n1, which is of index 3")
+
+
+def test_a_node_that_is_gone_for_good_owes_nothing() -> None:
+    facts = [fact for fact in honest() if fact.at < 20 or getattr(fact, "node", "") != "n1"]
+    assert judged(durability, facts).held
+
+
+def test_an_acknowledged_command_that_nobody_applied() -> None:
+    facts = [
+        fact._replace(commands=(b"!",)) if isinstance(fact, Done) and fact.place == 4 else fact for fact in honest()
+    ]
+    fails(durability, facts, "was applied by nobody")
+
+
+# --- outcomes ----------------------------------------------------------------------------------------------------
+
+
+def test_a_refused_command_that_was_applied() -> None:
+    facts = [fact._replace(command=b"y") if fact == Proposed(15, "n3", 3, b"z") else fact for fact in honest()]
+    assert judged(outcomes, facts).held  # proposed twice, so the place may be the other's
+    facts = [fact for fact in facts if getattr(fact, "token", 0) != 2]
+    fails(outcomes, facts, "proposal 3 was refused as not done, and applied at 4")
+
+
+def test_an_acknowledgement_of_another_place() -> None:
+    facts = swapped(Answered(19, 2, APPLIED, 4, 2, b""), Answered(19, 2, APPLIED, 5, 2, b""))
+    fails(outcomes, facts, "acknowledged at 5, and applied at 4")
+
+
+def test_two_outcomes() -> None:
+    fails(outcomes, [*honest(), Answered(30, 2, UNKNOWN, 0, 0, None)], "proposal 2 was answered unknown")
+
+
+def test_an_outcome_of_nothing() -> None:
+    fails(outcomes, [*honest(), Answered(30, 9, REFUSED, 0, 0, None)], "proposal 9")
+
+
+def test_a_command_applied_twice() -> None:
+    again = [Done(30, node, 5, 2, (b"y",), b"s5") for node in NODES]
+    fails(outcomes, [*honest(), *again], "b'y' was applied at 4 and at 5")
+    facts = [
+        fact._replace(commands=(b"y", b"y")) if isinstance(fact, Done) and fact.place == 4 else fact
+        for fact in honest()
+    ]
+    fails(outcomes, facts, "b'y' was applied at 4 and at 4")
+
+
+def test_a_proposal_that_goes_behind_what_was_acknowledged_before_it() -> None:
+    late = [Proposed(30, "n2", 4, b"w"), Answered(31, 4, APPLIED, 3, 1, b"")]
+    fails(outcomes, [*honest(), *late], "4 was acknowledged before it")
+    lost = [Proposed(30, "n2", 4, b"w"), Done(31, "n2", 3, 1, (b"w",), b""), Answered(31, 4, UNKNOWN, 0, 0, None)]
+    fails(outcomes, [*honest(), *lost], "4 was acknowledged before it")
+
+
+# --- liveness ----------------------------------------------------------------------------------------------------
+
+SECOND = 1_000_000_000
+AFTER: list[Fact] = [Healed(100), Proposed(SECOND, "n2", 7, b"l"), Answered(2 * SECOND, 7, APPLIED, 5, 2, b"")]
+
+
+def test_liveness() -> None:
+    assert judged(liveness, [*honest(), *AFTER]).held
+    assert not judged(liveness, honest()).held  # nothing was healed: nothing was looked at
+    fails(liveness, [*honest(), *AFTER[:2]], "nothing that was proposed")
+    fails(liveness, [*honest(), *AFTER[:2], AFTER[2]._replace(at=9 * SECOND)], "the first acknowledgement came 9.0 s")
+    fails(liveness, [*honest(), *AFTER, Led(5 * SECOND, "n3", 3)], "n3 was elected in term 3, 5.0 s after")
+    fails(liveness, [*honest(), *AFTER, Ended(5 * SECOND, "n3", "fault")], "n3 ended (fault)")
+    fails(liveness, AFTER, "nobody was ever elected")
