@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from chaos.mutants.command import mutants
 from chaos.sim.command import sim
 
 
@@ -16,3 +17,4 @@ def main() -> None:
 
 
 main.add_command(sim)
+main.add_command(mutants)

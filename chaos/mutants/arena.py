@@ -1,0 +1,87 @@
+"""Arena: plays one scene with one seed and tells what the checks found.
+
+Only the way to the simulations may live here: the rest of this package knows nothing of how they are run.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable
+from typing import Final
+
+from attrs import frozen
+
+from chaos.checkers.all import check_replication
+from chaos.checkers.verdict import Check
+from chaos.mutants.mutant import Arena, Judge, Scene
+from chaos.mutants.patches import Patches
+from chaos.sim.history import Violation
+from chaos.sim.network import SECOND
+from chaos.sim.plan import Plan
+from chaos.sim.product import Product
+from chaos.sim.run import Run
+from chaos.sim.storm import Storm
+
+AT_ANY_MOMENT: Final = ("election_safety", "log_matching", "leader_completeness", "state_machine_safety")
+
+
+@frozen
+class Finding:
+    """A check that was violated, and its words."""
+
+    check: str
+    message: str
+
+
+def play(scene: Scene, seed: int) -> tuple[Finding, ...]:
+    """What the checks found, in the order in which they speak; nothing if the scene was survived."""
+    gc.collect()
+    gc.disable()  # as `chaos.sim.run` does: walking the whole heap over and over takes a tenth of the time
+    try:
+        with Patches() as patches:
+            scene.setting(patches)
+            return _cluster(scene, seed) if scene.arena is Arena.CLUSTER else _product(scene, seed)
+    finally:
+        gc.enable()
+
+
+def _product(scene: Scene, seed: int) -> tuple[Finding, ...]:
+    run = Run(Plan(seed, scene.faults), Product(seed))
+    judge = None if scene.script is None else scene.script(run)
+    told = [text.partition(": ") for text in run.play().violations]
+    return (*(Finding(check, message) for check, _, message in told), *_own(judge))
+
+
+def _own(judge: Judge | None) -> Iterable[Finding]:
+    return () if judge is None else _found([judge()])
+
+
+def _found(checks: Iterable[Check]) -> Iterable[Finding]:
+    for check in checks:
+        yield from (Finding(check.name, text) for text in check.violations)
+        if not check.looked_at:
+            yield Finding(check.name, "looked at nothing")
+
+
+def _cluster(scene: Scene, seed: int) -> tuple[Finding, ...]:
+    """What the storm itself said first; what its checks say of a run that was broken off, as far as they can tell."""
+    kind = Storm if scene.direct is None else _Directed
+    storm = kind(seed, scene.profile, duration=scene.seconds * SECOND)
+    judge = None if scene.direct is None else scene.direct(storm)
+    said: list[Finding] = []
+    try:
+        storm.run()
+    except Violation as error:
+        check, _, message = str(error).partition(": ")
+        said.append(Finding(check, message) if " " not in check else Finding("liveness", str(error)))
+        said += [Finding(type(fault).__name__, f"{name} raised {fault!r}") for name, fault in storm.history.faults]
+        checks = check_replication(storm.history.facts())
+        said += [found for found in _found(checks) if found.check in AT_ANY_MOMENT]
+    return (*said, *_own(judge))
+
+
+class _Directed(Storm):
+    """A storm without faults of its own choice."""
+
+    def _strike(self) -> None:
+        """None."""
