@@ -162,6 +162,7 @@ class History:
     fills: tuple[VenueFill, ...]
     orders: tuple[VenueOrder, ...]
     nodes: tuple[NodeHistory, ...] = field(factory=tuple)
+    gone: Mapping[str, tuple[LocalCommit, ...]] = field(factory=dict)  # of nodes that are not there any more
 
 
 def node_of(user_agent: str) -> str:

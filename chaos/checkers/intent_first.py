@@ -22,6 +22,12 @@ def intent_first(history: History) -> Check:
         for commit in node.commits
         for intent in commit.intents
     }
+    applied_at.update(
+        ((name, intent), commit.mono_ns)
+        for name, commits in history.gone.items()
+        for commit in commits
+        for intent in commit.intents
+    )
     placed_as = {(order.symbol, order.order_id): order.placed_as for order in history.orders}
     violations: list[str] = []
     for request in history.requests:
