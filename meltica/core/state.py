@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any, Final
 
 from meltica.core.commands import InstrumentSeen, Limits, VenuePolicy
@@ -63,6 +64,7 @@ EPOCHS_KEPT: Final = 16  # a successor waits for older epochs with the windows t
 ORDERS_KEPT: Final = 3600 * SECOND
 REQUESTS_KEPT: Final = 24 * 3600 * SECOND  # an operator's retry is recognised for a day
 _MODULUS: Final = (1 << 256) - 1
+_KEY: Final = itemgetter(0)
 
 
 class State:
@@ -308,8 +310,8 @@ class State:
         self._flush()
         changes = self._changes
         self._changes = {}
-        changes[META] = FORMS["meta"].write(self.meta())
-        return tuple(sorted(changes.items(), key=_key))
+        changes[META] = self._meta_bytes()
+        return tuple(sorted(changes.items(), key=_KEY))
 
     def meta(self) -> MetaRecord:
         """What every entry changes, and the sum that the stored pairs add up to."""
@@ -325,6 +327,13 @@ class State:
 
         State.__init__(self)
         load_state(self, pairs)
+
+    def _meta_bytes(self) -> bytes:
+        """What `FORMS["meta"]` makes of `meta()`: written with every entry, so at once, without the record."""
+        return (
+            f'{{"chain":"{self.chain}","clock":{self.clock},"index":{self.index},"sum":"{self._sum:064x}",'
+            f'"term":{self.term},"version":{self.version}}}'
+        ).encode("ascii")
 
     @classmethod
     def load(cls, pairs: Iterable[tuple[bytes, bytes]]) -> State:
@@ -369,7 +378,3 @@ def _replace(container: dict[Any, Any], name: str, record: object) -> None:
         container.pop(name, None)
     else:
         container[name] = record
-
-
-def _key(pair: tuple[bytes, bytes | None]) -> bytes:
-    return pair[0]

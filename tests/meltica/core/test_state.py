@@ -56,6 +56,12 @@ def test_what_was_stored_is_the_state() -> None:
     assert state.submits_second.at(state.clock) == hand.state.submits_second.at(hand.state.clock)
 
 
+def test_what_every_entry_writes_is_its_records_form() -> None:
+    hand, disk = busy()
+    assert disk[keys.META] == keys.FORMS["meta"].write(hand.state.meta())
+    assert stored(State().take_changes(), {})[keys.META] == keys.FORMS["meta"].write(State().meta())
+
+
 def test_only_what_changed_is_written() -> None:
     hand, _ = busy()
     hand.do(c.Cancel(*ZERO, "0" * 32, "x"))  # type: ignore[arg-type] # plain text
