@@ -75,7 +75,8 @@ def test_a_clock_that_changes_its_rate_never_goes_back() -> None:
 def test_operators_are_answered_and_retries_are_done_once() -> None:
     outcome, _ = struck(
         ("hand_order", 2500, 400, 3), ("halt_resume", 3000, 500, 1), ("kill_active", 3020, 100, 0),
-        ("reduce", 4500, 300, 2), ("risk_kill", 5000, 300, 2), ("cancel_all", 6000, 0, 1), ("without_quorum", 6200, 0, 1),
+        ("reduce", 4500, 300, 2), ("risk_kill", 5000, 300, 2),
+        ("cancel_all", 6000, 0, 1), ("without_quorum", 6200, 0, 1),
     )  # fmt: skip
     (judged,) = [check for check in outcome.checks if check.name == "operators"]
     assert judged.looked_at >= 9

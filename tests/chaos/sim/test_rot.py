@@ -12,6 +12,9 @@ from cluster.store import StoredEntry
 from cluster.types import LogIndex, Peer, Term
 
 
+RANDOM = Random(1)  # noqa: S311 # a simulated disk
+
+
 def disk(entries: int) -> MemoryDisk:
     store = MemoryStore("test", Peer("n1"))
     for index in range(1, entries + 1):
@@ -22,7 +25,7 @@ def disk(entries: int) -> MemoryDisk:
 
 
 def test_every_flipped_bit_is_noticed() -> None:
-    found = {rot.flip(disk(3), Random(seed)) for seed in range(500)}
+    found = {rot.flip(disk(3), Random(seed)) for seed in range(500)}  # noqa: S311 # a simulated disk
     assert found == {
         "entry 1 is damaged",
         "entry 2 is damaged",
@@ -32,7 +35,7 @@ def test_every_flipped_bit_is_noticed() -> None:
 
 
 def test_a_disk_without_entries_has_its_record() -> None:
-    assert rot.flip(disk(0), Random(1)) == "the record of term, vote and indexes is damaged"
+    assert rot.flip(disk(0), RANDOM) == "the record of term, vote and indexes is damaged"
 
 
 def test_a_node_whose_disk_is_damaged_stays_away_and_the_others_go_on() -> None:
