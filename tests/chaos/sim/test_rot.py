@@ -11,7 +11,6 @@ from cluster.memory import MemoryDisk, MemoryStore
 from cluster.store import StoredEntry
 from cluster.types import LogIndex, Peer, Term
 
-
 RANDOM = Random(1)  # noqa: S311 # a simulated disk
 
 
