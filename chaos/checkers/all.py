@@ -9,16 +9,19 @@ from collections.abc import Callable
 from typing import Final
 
 from chaos.checkers.accounted import accounted
+from chaos.checkers.conduct import Conduct
 from chaos.checkers.durability import durability
 from chaos.checkers.election_safety import election_safety
 from chaos.checkers.every_fill_once import every_fill_once
 from chaos.checkers.facts import Facts
+from chaos.checkers.fail_closed import fail_closed
 from chaos.checkers.halt_survives import halt_survives
 from chaos.checkers.history import History
 from chaos.checkers.intent_first import intent_first
 from chaos.checkers.leader_completeness import leader_completeness
 from chaos.checkers.linearizable import linearizable
 from chaos.checkers.log_matching import log_matching
+from chaos.checkers.mandate import mandate
 from chaos.checkers.one_send import one_send
 from chaos.checkers.one_trader import one_trader
 from chaos.checkers.orders_equal import orders_equal
@@ -27,6 +30,7 @@ from chaos.checkers.positions import positions
 from chaos.checkers.state_equal import state_equal
 from chaos.checkers.state_machine_safety import state_machine_safety
 from chaos.checkers.verdict import Check
+from chaos.checkers.within_window import within_window
 
 CHECKS: Final[tuple[Callable[[History], Check], ...]] = (
     one_trader,
@@ -59,3 +63,8 @@ def check_all(history: History) -> tuple[Check, ...]:
 def check_replication(facts: Facts, *, registers: bool = False) -> tuple[Check, ...]:
     """Every check's result on what the replicas did."""
     return tuple(check(facts) for check in (*REPLICATION, *(REGISTERS if registers else ())))
+
+
+def check_conduct(history: History, conduct: Conduct) -> tuple[Check, ...]:
+    """Every check's result on what the nodes did towards the venue."""
+    return (within_window(conduct), fail_closed(conduct), mandate(history, conduct))

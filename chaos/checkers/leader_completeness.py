@@ -11,7 +11,7 @@ from chaos.checkers.verdict import Check
 
 
 def leader_completeness(facts: Facts) -> Check:
-    """Looks at every election, against the longest log that was committed in each earlier term.
+    """Looks at every election, and at the longest log that was committed in each term before it.
 
     One number stands for an entry and all before it, so the longest is enough; that shorter ones lie on the same log is
     looked at as each commit is met.
@@ -30,7 +30,7 @@ def leader_completeness(facts: Facts) -> Check:
                 violations.append(f"{fact.node} holds {fact.place} for committed; its log ends at {len(seen)}")
             elif fact.place and fact.place > committed.get(fact.term, (0,))[0]:
                 committed[fact.term] = (fact.place, seen[fact.place - 1], fact.node)
-    looked_at = 0
+    looked_at = len(elected)
     for led, log in elected:
         for term, (index, number, who) in committed.items():
             if term < led.term:

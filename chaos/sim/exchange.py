@@ -49,6 +49,7 @@ class SimExchange:
     ledger: MemoryLedger = field(factory=MemoryLedger)
     cables: dict[ConnId, Cable] = field(factory=dict)
     cut: set[str] = field(factory=set)  # nodes that can't reach the venue now; nobody is told
+    sent: Callable[[str, str, int], None] = lambda _node, _intent, _clock: None  # told of each intent on its way
     slow: dict[str, int] = field(factory=dict)  # nodes whose words take so much longer to the venue, nanoseconds
     exchange: PaperExchange = field(init=False)
     venue: PaperVenue = field(init=False)
@@ -115,6 +116,10 @@ class SimExchange:
             if record["type"] == "request" and record["method"] == "order.place"
         )
         return any(each > at for each in newest)
+
+    def orders(self) -> int:
+        """How many orders were received."""
+        return sum(1 for record in self.ledger.records if record.get("method") == "order.place")
 
     def begin_fault(self, asked: dict[str, Any]) -> int:
         """Start a fault of contracts.md section 5; its number."""

@@ -11,10 +11,12 @@ from typing import Any
 
 from attrs import define, field
 
+from chaos.checkers.conduct import Conduct
+from chaos.checkers.facts import Facts
 from chaos.checkers.history import History, fills_of, orders_of, replayed, requests_of
 from chaos.demo.gather import Stored, node_history
 from chaos.sim.exchange import ACCOUNT
-from chaos.sim.product import CLUSTER, Product
+from chaos.sim.product import CLUSTER, DRIFT, WINDOW, Product, configuration
 from cluster.types import LogIndex, Peer
 
 
@@ -44,6 +46,14 @@ def history_of(product: Product) -> History:
             node_history(reader.stored(name), common, product.commits.get(name, ()), reader.replay) for name in here
         ),
         gone={name: tuple(product.commits.get(name, ())) for name in sorted(product.away)},
+    )
+
+
+def conduct_of(product: Product, facts: Facts) -> Conduct:
+    """What the nodes did towards the venue."""
+    policy = configuration().venues[0]
+    return product.conduct.conduct(
+        facts, cluster=CLUSTER, window=WINDOW, drift_ppm=int(DRIFT * 1e6), mandate_after=int(policy.mandate_after)
     )
 
 

@@ -135,6 +135,7 @@ class SimLink:
             return
         self.pending[effect.intent] = now
         self.meetings.sent(effect.intent)
+        self.exchange.sent(self.node, effect.intent, self.clock())
         self.exchange.frame(self.orders, self.node, text)
         self.later(ANSWER_WITHIN, lambda: self._give_up(effect.intent))
 

@@ -103,6 +103,8 @@ class Network:
         self.now = 0
         self.steps = 0
         self.disk_failed: Callable[[Peer], None] = lambda _name: None  # told before a process ends for its disk
+        self.changed: Callable[[], None] = lambda: None  # told when links or processes come and go
+        self.stalled: Callable[[Peer, int], None] = lambda _name, _duration: None  # told when a disk stalls, how long
         self._machine = machine
         self._watcher = watcher
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
@@ -156,6 +158,7 @@ class Network:
             Random(self.random.getrandbits(64)),
         )
         self._watcher.started(process)
+        self.changed()
         for peer in peers:
             self._dial(name, peer)
             self._dial(peer, name)
@@ -174,6 +177,7 @@ class Network:
         else:
             process.store.close()
         process.replica = process.store = None
+        self.changed()
         for peer in self.names:
             if peer != name:
                 self._end(name, peer)
@@ -182,10 +186,13 @@ class Network:
     def freeze(self, name: Peer, duration: int) -> None:
         """Stop a process for a while, as SIGSTOP does: what is meant for it waits."""
         self.processes[name].frozen_until = max(self.processes[name].frozen_until, self.now + duration)
+        self.changed()
+        self.at(duration, lambda: self.changed())  # noqa: PLW0108 # whoever is told then
 
     def stall_disk(self, name: Peer, duration: int) -> None:
         """Syncs of this node take so long from now on."""
         self.processes[name].disk_stalled_until = self.now + duration
+        self.stalled(name, duration)
 
     def fail_disk(self, name: Peer, *, full: bool) -> None:
         """The next sync of this node fails, or (`full`) its next write."""
@@ -222,15 +229,18 @@ class Network:
     def cut(self, a: Peer, b: Peer) -> None:
         """From now on frames from `a` to `b` are lost; nobody is told."""
         self.links[a, b].cut = True
+        self.changed()
 
     def hold(self, a: Peer, b: Peer) -> None:
         """From now on frames from `a` to `b` wait, as TCP's do while packets are lost."""
         self.links[a, b].held = True
+        self.changed()
 
     def heal(self, a: Peer, b: Peer) -> None:
         """The link from `a` to `b` works again: what was held arrives; what was lost broke the connection."""
         link = self.links[a, b]
         was_cut, link.cut, link.held = link.cut, False, False
+        self.changed()
         if was_cut:
             self._end(a, b)
             self._dial(a, b)

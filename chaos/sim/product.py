@@ -13,8 +13,11 @@ from typing import Final, cast
 
 from attrs import define, field
 
+from chaos.checkers.facts import FAULT, KILL, POWER
 from chaos.checkers.history import LocalCommit
+from chaos.sim.conduct import Watch
 from chaos.sim.exchange import ACCOUNT, WALL_START, SimExchange
+from chaos.sim.facts import Recorder
 from chaos.sim.link import SYMBOLS, VENUE, SimLink
 from chaos.sim.network import MS, SECOND, Network, Process, Weather
 from cluster.replica import Busy, Ready, Replica
@@ -23,7 +26,7 @@ from meltica.core.codec import encode_command
 from meltica.core.commands import Command, Configured, Limits, StrategyPolicy, VenuePolicy
 from meltica.core.values import Account, Epoch, Money, Nanos, NodeName, StrategyId, Symbol
 from meltica.leader.leader import Leader
-from meltica.leader.ports import NumbersInMemory, OperatorAction, Silent, StrategySpec
+from meltica.leader.ports import NumbersInMemory, OperatorAction, Silent, StrategySpec, WithoutQuorum
 from meltica.leader.settings import LeaderSettings
 from meltica.machine import Machine
 from meltica.pump import intents_of
@@ -109,17 +112,21 @@ class _Cluster:
 
     def propose(self, command: Command, on_outcome: Callable[[Outcome], None] | None) -> None:
         """Encode and propose; pumped as soon as the heap comes round."""
-        life, replica = self.life, self.life.process.replica
+        life, product = self.life, self.product
         life.tokens += 1
-        token = Token(life.number * 1_000_000_000 + life.tokens)
-        if not _proposed(replica, command, token):
+        place = product.network.names.index(life.process.name)
+        token = Token((place * 1_000_000 + life.number) * 1_000_000_000 + life.tokens)
+        raw = encode_command(command)
+        product.recorder.proposed(life.process.name, token, raw)
+        if not _proposed(life.process.replica, raw, token):
+            product.recorder.answered(token, NotLeader(None))
             if on_outcome is not None:
                 on_outcome(NotLeader(None))
             return
-        self.product.proposals += 1
+        product.proposals += 1
         if on_outcome is not None:
             life.callbacks[token] = on_outcome
-        self.product.poke(life)
+        product.poke(life)
 
     def transfer(self, to: NodeName) -> None:
         """Hand over leadership."""
@@ -158,6 +165,8 @@ class Product:
     seed: int
     network: Network = field(init=False)
     exchange: SimExchange = field(init=False)
+    recorder: Recorder = field(init=False)  # what the replicas did
+    conduct: Watch = field(init=False)  # what the nodes did towards the venue
     lives: dict[Peer, _Life] = field(factory=dict)
     commits: dict[str, list[LocalCommit]] = field(factory=dict)
     proposals: int = 0
@@ -175,6 +184,15 @@ class Product:
         self.network = Network(self.seed, self._machine, self, weather=Weather(drift=DRIFT))
         self.network.disk_failed = self._disk_failed
         self.exchange = SimExchange(self.network, self.seed)
+        self.recorder = Recorder(lambda: self.network.now, self._chain)
+        self.conduct = Watch(self.network)
+        self.network.changed, self.network.stalled = self.conduct.changed, self.conduct.stalled
+        self.exchange.sent = self.conduct.wrote
+
+    def _chain(self, name: Peer, index: int) -> bytes:
+        """What tells a node's state from others, where it is of that very index."""
+        state = self.lives[name].machine.state
+        return state.chain_bytes if state.index == index else b""
 
     def _machine(self, name: Peer) -> StateMachine:
         self._making[name] = Machine()
@@ -186,6 +204,7 @@ class Product:
         """A process has started: put the leader on its replica."""
         life = _Life(process, process.life, self._making.pop(process.name))
         self.lives[process.name] = life
+        self.recorder.started(process)
         clock = cast("Callable[[], Nanos]", self.network.clock(process.name))
         self.note("start", process.name, life.machine.state.index)
         leader = Leader(
@@ -232,16 +251,19 @@ class Product:
 
     def _disk_failed(self, name: Peer) -> None:
         self.note("disk_failed", name)
+        self.recorder.ended(name, FAULT)
         self.ended(name)
 
     def fault(self, process: Process, error: Exception) -> None:
         """A replica raised."""
         self.note("raised", process.name, repr(error))
         self.faults.append((process.name, error))
+        self.recorder.ended(process.name, FAULT)
         self.ended(process.name)
 
     def ready(self, process: Process, ready: Ready) -> None:
         """A replica has stepped."""
+        self.recorder.stepped(process, ready)
         life = self.lives[process.name]
         leader = life.leader
         if leader is None or life.number != process.life or not (ready.roles or ready.applied or ready.outcomes):
@@ -257,6 +279,7 @@ class Product:
             if entry.own and intents:
                 note = LocalCommit(int(entry.index), int(entry.term), self.network.now, intents)
                 self.commits.setdefault(process.name, []).append(note)
+                self.conduct.applied(process.name, entry, intents)
             leader.on_applied(entry)
         for token, outcome in ready.outcomes:
             told = life.callbacks.pop(token, None)
@@ -325,11 +348,15 @@ class Product:
     def act(self, name: Peer, action: OperatorAction, on_result: Callable[[object], None]) -> None:
         """An operator asks a node."""
         life = self.lives[name]
+        if isinstance(action, WithoutQuorum):
+            self.conduct.by_hand.append((self.network.now, name))
         self._on(life, lambda: life.leader.act(action, on_result) if life.leader is not None else None)
 
     def kill(self, name: Peer, *, power: bool) -> None:
         """SIGKILL, or the plug."""
         self.note("kill", name, power)
+        if self.network.processes[name].replica is not None:
+            self.recorder.ended(name, POWER if power else KILL)
         self.ended(name)
         self.network.kill(name, power=power)
 
@@ -376,12 +403,12 @@ class Product:
         return None
 
 
-def _proposed(replica: Replica | None, command: Command, token: Token) -> bool:
+def _proposed(replica: Replica | None, command: bytes, token: Token) -> bool:
     """Whether the replica took it; False is surely not done."""
     if replica is None:
         return False
     try:
-        replica.propose(encode_command(command), token)
+        replica.propose(command, token)
     except Busy:
         return False
     return True

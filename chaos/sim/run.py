@@ -16,10 +16,10 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from chaos.checkers.all import check_all
+from chaos.checkers.all import check_all, check_conduct, check_replication
 from chaos.checkers.verdict import Check
 from chaos.sim.faults import Faults
-from chaos.sim.gather import history_of, trace_of
+from chaos.sim.gather import conduct_of, history_of, trace_of
 from chaos.sim.network import MS, SECOND
 from chaos.sim.operators import Operators, Wish, order_by_hand
 from chaos.sim.plan import NAMES, Fault, Plan, plan
@@ -31,6 +31,7 @@ from meltica.core.values import Epoch, Mode, Nanos
 
 CALM: Final = 6 * SECOND  # liveness: at most so long after healing, trading goes on
 TRADE: Final = SECOND  # and is let go on for so long
+MORE: Final = 15 * SECOND  # at most, to have the orders without which a seed does not count
 SETTLE: Final = 40 * SECOND  # at most, after the halt
 RESTART_AFTER: Final = 700 * MS
 # A seed counts only with at least so much in it.
@@ -135,6 +136,8 @@ class Run:
         """With everything healed, and every halt lifted by hand, someone trades again, within `CALM`."""
         if self._when(CALM, self._trades):
             self._until(self.product.network.now + TRADE)
+            if self.plan.length:  # a seed's own storm: what it lacks of orders is traded in calm
+                self._when(MORE, lambda: self.product.exchange.orders() >= LEAST_ORDERS)
             return
         active = self.product.active()
         what = "an order was admitted" if active is not None else "anybody was active"
@@ -204,8 +207,13 @@ class Run:
 
     def _judge(self) -> Outcome:
         product = self.product
-        history = history_of(product)
-        checks = (*check_all(history), self.operators.judge(history))
+        history, facts = history_of(product), product.recorder.history()
+        checks = (
+            *check_all(history),
+            *check_replication(facts),
+            *check_conduct(history, conduct_of(product, facts)),
+            self.operators.judge(history),
+        )
         self.violations += [f"{check.name}: {text}" for check in checks for text in check.violations[:5]]
         self.violations += [f"{check.name}: looked at nothing" for check in checks if not check.looked_at]
         self.violations += [f"{type(error).__name__}: {name} raised {error!r}" for name, error in product.faults]
