@@ -20,6 +20,8 @@ from cluster.elections import Elections, Rank, Situation
 from cluster.following import Following
 from cluster.journal import Journal, JournalFault
 from cluster.raft import RaftCore, Raw
+from cluster.remembered import Remembered
+from cluster.store import Store
 from cluster.types import MonoNs, Peer, Role, RoleChanged, Term, Timers
 from cluster.wire import (
     BATCH,
@@ -27,6 +29,7 @@ from cluster.wire import (
     Append,
     AskPreVote,
     AskVote,
+    Known,
     Message,
     NewerTerm,
     PreVote,
@@ -77,6 +80,7 @@ class Guard:
         timers: Timers,
         *,
         journal: Journal,
+        store: Store,
         clock: Callable[[], MonoNs],
         random: Random,
     ) -> None:
@@ -91,6 +95,7 @@ class Guard:
         self._links = {peer: _Link() for peer in self.peers}
         self._acks = Acks(self.peers)
         self._following = Following(journal)
+        self._remembered = Remembered(journal, store)
         self._elections = Elections(name, len(peers) + 1, timers, random, now)
         self._votes: set[Peer] = set()
         self._answering = MonoNs(0)  # `sent` of the append that the core is answering
@@ -100,7 +105,9 @@ class Guard:
         self._lost: tuple[Peer, int] | None = None  # the leader whose connection ended, and its term
         self._transfer: _Transfer | None = None
         self._beat = now
+        self._keep_at = now  # when to write what followers have acknowledged
         self._standing = "election"  # why it stood last
+        self._ordered = False  # it stands because its leader told it to
         self._handed = False  # it leads no more because it handed over
         self._led = MonoNs(0)  # when the leader that it follows was heard
         self._leads = False
@@ -112,6 +119,7 @@ class Guard:
     def connected(self, peer: Peer) -> None:
         """Our connection to `peer` is up."""
         self._links[peer].outbound = True
+        self._say(peer, self._remembered.for_peer(peer))
         if self._leads:
             self.core.show(peer)
             self._tell(peer, self._acks.reconnected(peer, self._clock()))
@@ -170,6 +178,8 @@ class Guard:
                 self._newer_term(message)
             case Resign():
                 self._resigned(peer, message)
+            case Known():
+                self._remembered.told(message)
         self._note("higher term")
 
     # Time
@@ -188,6 +198,9 @@ class Guard:
             self._note("fallback")
             if self._leads and self._beat <= now:
                 self._beat = MonoNs(now + self._timers.heartbeat + _TICK)
+        if self._leads and now >= self._keep_at:
+            self._keep_at = MonoNs(now + self._timers.heartbeat)
+            self._remembered.keep()
 
     def wake_at(self) -> MonoNs:
         """When `tick` has something to do, at the latest."""
@@ -215,6 +228,11 @@ class Guard:
             self._transfer = _Transfer(to, MonoNs(self._clock() + self._timers.election_min))
 
     @property
+    def unfit(self) -> str | None:
+        """Why this node neither stands nor encourages nor (but for a stalled disk, whose votes wait) votes, or None."""
+        return self.stalled or self._remembered.bar()
+
+    @property
     def transferring(self) -> bool:
         """Whether a hand-over is under way: nothing is appended meanwhile."""
         return self._transfer is not None
@@ -237,7 +255,7 @@ class Guard:
             ack = Ack(self.core.term, self._following.verified, bool(message["success"]), self._answering)
             self._say(peer, ack, promise=True)
         elif kind == "request_vote":
-            ask = AskVote(message["term"], message["last_log_index"], message["last_log_term"])
+            ask = AskVote(message["term"], message["last_log_index"], message["last_log_term"], self._ordered)
             self._say(peer, ask, promise=True)
         elif kind == "response_vote":
             self._elections.arm(self._clock())
@@ -282,8 +300,17 @@ class Guard:
             "prevLogTerm": fitted.previous_term,
         }
         self.core.deliver(peer, message)
+        self._remembered.heard(append, self._following.verified)
 
     def _ask_vote(self, peer: Peer, ask: AskVote) -> None:
+        """A vote request counts if no healthy leader is heard (or it ordered this), and for a log that lacks nothing.
+
+        Who drops it also keeps its term: a candidate whose encouragement has grown old deposes nobody.
+        """
+        if not ask.handed and self._hears(peer, self._clock()):
+            return
+        if self._remembered.bar() is not None or (ask.last_term, ask.last) < self._remembered.known:
+            return
         message = {
             "type": "request_vote",
             "term": ask.term,
@@ -295,8 +322,12 @@ class Guard:
     def _stand_now(self, peer: Peer, order: StandNow) -> None:
         follows = self.core.role is Role.FOLLOWER and self.core.leader == peer
         linked = any(link.outbound for link in self._links.values())
-        if follows and linked and order.term == self.core.term and self.stalled is None:
-            self._stand("transfer")
+        if follows and linked and order.term == self.core.term and self.unfit is None:
+            self._ordered = True
+            try:
+                self._stand("transfer")
+            finally:
+                self._ordered = False
 
     def _resigned(self, peer: Peer, resign: Resign) -> None:
         if not self._leads and self.core.leader == peer and resign.term == self.core.term:
@@ -320,6 +351,7 @@ class Guard:
         if self._leads and ack.term == self.core.term:  # else it is stale: it speaks of another leader's log (5)
             now, was = self._clock(), self._acks.lost(peer)
             self._tell(peer, self._acks.answer(peer, ack, self._journal.last, self._journal.synced, now))
+            self._remembered.acknowledged(peer, self._acks.matched(peer))
             if not self._acks.lost(peer):
                 self._send_on(peer)
             elif not was and self._acks.counted(peer) > self._journal.commit:
@@ -344,7 +376,13 @@ class Guard:
         count = self._acks.sending(peer, previous, entries, now)
         self._beat = MonoNs(now + self._timers.heartbeat + _TICK)
         append = Append(
-            message["term"], message["commit_index"], previous, message["prevLogTerm"], tuple(entries[:count]), now
+            message["term"],
+            message["commit_index"],
+            previous,
+            message["prevLogTerm"],
+            tuple(entries[:count]),
+            now,
+            self._journal.term(message["commit_index"]) or 0,
         )
         self._say(peer, append)
         if count < len(entries) or self._acks.full(peer):
@@ -411,7 +449,7 @@ class Guard:
     def _ask(self, reason: str) -> None:
         """Ask everyone whether an election could be won."""
         now = self._clock()
-        if self.stalled is not None:
+        if self.unfit is not None or self._remembered.lacks():
             self._elections.arm(now)
             return
         linked = [peer for peer in self.peers if self._links[peer].outbound]
@@ -423,7 +461,8 @@ class Guard:
     def _ask_pre_vote(self, peer: Peer, question: AskPreVote) -> None:
         now, rank = self._clock(), self._rank()
         lost = self._lost is not None
-        mine = Situation(now, rank, self._hears(peer, now), lost, self.stalled is None)
+        able = self.unfit is None and (question.last_term, question.last) >= self._remembered.known
+        mine = Situation(now, rank, self._hears(peer, now), lost, able)
         granted = self._elections.judge(peer, question, mine)
         self._say(peer, PreVote(question.round, self.core.term, granted))
         behind = (question.last_term, question.last) < rank
@@ -465,8 +504,7 @@ class Guard:
         return now - self._led < self._timers.election_min
 
     def _rank(self) -> Rank:
-        _, last, term = self._journal[-1]
-        return term, last
+        return self._remembered.rank()
 
     # Inside, the rest
 

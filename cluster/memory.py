@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from cluster.store import Meta, StoredEntry, StoreFault, Ticket, WrongFolder
+from cluster.store import Memory, Meta, StoredEntry, StoreFault, Ticket, WrongFolder
 from cluster.types import LogIndex, Peer, Term
 
 NOTHING = Meta(Term(0), None, LogIndex(0), LogIndex(0))
@@ -25,12 +25,22 @@ class MemoryDisk:
         self.identity: tuple[str, Peer] | None = None
         self.opened = False
         self.meta = NOTHING
+        self.memory = Memory()
+        self.suspect = False  # a copy of a node's disk
         self.first = 1  # index of entries[0]
         self.entries: list[StoredEntry] = []
         self.state: dict[bytes, bytes] = {}
         self.audit: list[tuple[LogIndex, int, bytes]] = []
         self.ticket = 0
         self.unsynced: deque[tuple[int, list[_Undo]]] = deque()  # how to undo each batch that is not synced
+
+    def copy(self) -> MemoryDisk:
+        """A copy of what is on it now, as a backup of it: an older one, once this one has gone on."""
+        other = MemoryDisk()
+        other.identity, other.meta, other.memory = self.identity, self.meta, self.memory
+        other.first, other.entries = self.first, list(self.entries)
+        other.state, other.audit, other.ticket = dict(self.state), list(self.audit), self.ticket
+        return other
 
     def crash(self, keep: int = 0) -> int:
         """Lose power: what is synced survives, and the first `keep` unsynced batches; returns how many were lost."""
@@ -63,6 +73,15 @@ class MemoryStore:
     def meta(self) -> Meta:
         """As last committed or buffered."""
         return self.disk.meta
+
+    @property
+    def suspect(self) -> bool:
+        """Whether this disk is a copy, and `attest` was not called since."""
+        return self.disk.suspect
+
+    def memory(self) -> Memory:
+        """As last committed or buffered."""
+        return self.disk.memory
 
     def bounds(self) -> tuple[LogIndex, LogIndex]:
         """The first and the last index; (0, 0) of an empty log."""
@@ -119,6 +138,18 @@ class MemoryStore:
         """Buffer the applied index: in one batch with the state that it speaks of."""
         meta = self.disk.meta
         self._set_meta(Meta(meta.term, meta.voted_for, meta.commit_index, index))
+
+    def set_memory(self, memory: Memory) -> None:
+        """Buffer what is remembered beside the log."""
+        disk, old = self.disk, self.disk.memory
+        disk.memory = memory
+        self._undo.append(lambda: setattr(disk, "memory", old))
+
+    def attest(self) -> None:
+        """Buffer that this disk is no copy any more."""
+        disk, old = self.disk, self.disk.suspect
+        disk.suspect = False
+        self._undo.append(lambda: setattr(disk, "suspect", old))
 
     def put_state(self, key: bytes, value: bytes | None) -> None:
         """Buffer a changed key of the state machine; None deletes."""

@@ -124,7 +124,7 @@ class Replica:
         self._store = store
         self._clock = clock
         self._journal = Journal(store, clock)
-        self._guard = Guard(name, peers, timers, journal=self._journal, clock=clock, random=random)
+        self._guard = Guard(name, peers, timers, journal=self._journal, store=store, clock=clock, random=random)
         self._applying = Applying(machine, store, self._journal)
         self._vouching = Vouching(name, peers, self._applying.about(), clock)
         self._told: tuple[ApplyStop | None, int | None, int | None] = (None, None, None)
@@ -323,7 +323,7 @@ class Replica:
             LogIndex(core.commit),
             LogIndex(self._applying.applied),
             peers,
-            self._fault or guard.stalled,
+            self._fault or guard.unfit,
             self._applying.stop,
             None if vouching.disputed is None else LogIndex(vouching.disputed),
             None if vouching.diverged is None else LogIndex(vouching.diverged),

@@ -47,7 +47,7 @@ from rocksdict import (
 )
 
 from cluster import firststart
-from cluster.store import Meta, StoredEntry, StoreFault, Ticket, WrongFolder
+from cluster.store import Memory, Meta, StoredEntry, StoreFault, Ticket, WrongFolder
 from cluster.stored import (
     MAGIC,
     MARKER_LONGEST,
@@ -57,10 +57,13 @@ from cluster.stored import (
     decode_entry,
     decode_identity,
     decode_marker,
+    decode_memory,
     encode_audit_key,
     encode_entry,
+    encode_home,
     encode_identity,
     encode_marker,
+    encode_memory,
 )
 from cluster.types import LogIndex, Peer, Term
 from cluster.walfile import Walk, walk
@@ -70,6 +73,8 @@ REPLACE: Final = "restore this node's folder from a copy, or replace the node, a
 
 _RAFT: Final = b"raft"
 _IDENTITY: Final = b"identity"
+_MEMORY: Final = b"memory"
+_HOME: Final = b"home"  # which file the folder's mark of that name is: a copy of the folder has another
 
 _MIB: Final = 1024 * 1024
 _CHECKED: Final = 20_000  # newest entries looked at when a folder is opened: about 20 ms
@@ -141,6 +146,18 @@ class RocksReader:
     def meta(self) -> Meta:
         """Term, vote and indexes as last committed."""
         return self.marker().meta
+
+    def memory(self) -> Memory:
+        """What is remembered beside the log."""
+        raw = self._get(_MEMORY)
+        if raw is None:
+            return Memory()
+        found = decode_memory(raw)
+        return found if found is not None else self._damaged("the record of what peers have acknowledged")
+
+    def home(self) -> bytes | None:
+        """Which file the folder's mark was when it was last known to be no copy; None before there were marks."""
+        return self._get(_HOME)
 
     def bounds(self) -> tuple[LogIndex, LogIndex]:
         """The first and the last index; (0, 0) of an empty log."""
@@ -390,11 +407,18 @@ class RocksStore:
         self._batch: Any = None
         self._pending: dict[int, StoredEntry] = {}  # in the batch; the journal above keeps the newest in memory
         self._refuses: str | None = None
-        if self._disk.identity() is None:
-            self._batch = WriteBatch(raw_mode=True)
-            self._batch.put(_IDENTITY, encode_identity(cluster_id, node_name), self._handles["meta"])
+        self._memory = self._disk.memory()
+        home = self._disk.home()
+        self._suspect = home is not None and home != _home_of(self.path, make=False)
+        new = self._disk.identity() is None
+        if new:
+            self._writing().put(_IDENTITY, encode_identity(cluster_id, node_name), self._handles["meta"])
+        if home is None:
+            self.attest()
+        if new or home is None:
             self.commit()
             self.sync()
+        if new:
             self._db.get_column_family("meta").flush()  # out of the log: no damage there makes it no one's folder
         firststart.done(self.path)
 
@@ -403,6 +427,15 @@ class RocksStore:
     def meta(self) -> Meta:
         """As last committed or buffered."""
         return self._meta
+
+    @property
+    def suspect(self) -> bool:
+        """Whether this folder is a copy, and `attest` was not called since."""
+        return self._suspect
+
+    def memory(self) -> Memory:
+        """As last committed or buffered."""
+        return self._memory
 
     def bounds(self) -> tuple[LogIndex, LogIndex]:
         """The first and the last index, buffered ones included; (0, 0) of an empty log."""
@@ -464,6 +497,16 @@ class RocksStore:
     def set_applied(self, index: LogIndex) -> None:
         """Buffer the applied index: in one batch with the state that it speaks of."""
         self._meta = evolve(self._meta, applied_index=index)
+
+    def set_memory(self, memory: Memory) -> None:
+        """Buffer what is remembered beside the log."""
+        self._memory = memory
+        self._writing().put(_MEMORY, encode_memory(memory), self._handles["meta"])
+
+    def attest(self) -> None:
+        """Buffer that this folder is no copy any more."""
+        self._suspect = False
+        self._writing().put(_HOME, _home_of(self.path, make=True), self._handles["meta"])
 
     def put_state(self, key: bytes, value: bytes | None) -> None:
         """Buffer a changed key of the state machine; None deletes."""
@@ -556,6 +599,20 @@ class RocksStore:
         if len(found) != count or found[0].index != index:
             raise StoreFault(f"{self.path}: log entry {index} or one of the next {count} is missing: {REPLACE}")
         return found
+
+
+def _home_of(path: Path, *, make: bool) -> bytes:
+    """Which file this folder's mark is: whatever copies or restores a folder makes another file of it."""
+    mark = path / "home"
+    try:
+        if make:
+            mark.touch()
+        found = mark.stat()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise StoreFault(f"{path}: {error}: make the folder writable by this user") from error
+    return encode_home(found.st_ino, found.st_ctime_ns)
 
 
 _CLOSED: Final = "the store is closed"

@@ -35,6 +35,18 @@ class Meta:
     applied_index: LogIndex
 
 
+Rank = tuple[int, int]  # term and index of an entry: of two logs the one whose last entry ranks higher is better
+
+
+@frozen
+class Memory:
+    """What a node remembers beside its log (see `cluster.remembered`)."""
+
+    known: Rank = (0, 0)  # the newest entry heard to be committed that the log lacked then
+    owed: Rank = (0, 0)  # the newest that this node had acknowledged and lacked
+    peers: tuple[tuple[Peer, Rank], ...] = ()  # what each has acknowledged to this node, as its leader
+
+
 @frozen
 class StoredEntry:
     """One log entry as stored; `command` is opaque here."""
@@ -47,7 +59,16 @@ class StoredEntry:
 class Store(Protocol):
     """One node's disk.  Not thread-safe but for `sync`, which runs in a worker thread beside the rest."""
 
+    @property
+    def suspect(self) -> bool:
+        """Whether this disk was found to be a copy of a node's, and `attest` was not called since."""
+        ...
+
     def meta(self) -> Meta:
+        """As last committed (or buffered)."""
+        ...
+
+    def memory(self) -> Memory:
         """As last committed (or buffered)."""
         ...
 
@@ -73,6 +94,12 @@ class Store(Protocol):
 
     def set_applied(self, index: LogIndex) -> None:
         """Buffer the applied index: in one batch with the state that it speaks of."""
+
+    def set_memory(self, memory: Memory) -> None:
+        """Buffer what is remembered beside the log."""
+
+    def attest(self) -> None:
+        """Buffer that this disk is no copy any more: its log has caught up."""
 
     def put_state(self, key: bytes, value: bytes | None) -> None:
         """Buffer a changed key of the state machine; None deletes."""

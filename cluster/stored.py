@@ -12,7 +12,7 @@ from typing import Final
 
 from attrs import frozen
 
-from cluster.store import Meta, StoredEntry
+from cluster.store import Memory, Meta, StoredEntry
 from cluster.types import LogIndex, Peer, Term
 
 NOTHING: Final = Meta(Term(0), None, LogIndex(0), LogIndex(0))
@@ -22,6 +22,8 @@ _MARKER: Final = struct.Struct(">8sQQQQB")  # magic, ticket, term, commit, appli
 _ENTRY: Final = struct.Struct(">IQ")  # crc, term
 _AUDIT: Final = struct.Struct(">QI")  # index, place
 _CRC: Final = struct.Struct(">I")
+_MEMORY: Final = struct.Struct(">QQQQB")  # known, owed: term and index each; number of peers
+_PEER: Final = struct.Struct(">QQB")  # term, index, length of the peer's name
 
 MARKER_LONGEST: Final = _MARKER.size + 255 + _CRC.size  # bytes
 
@@ -85,6 +87,35 @@ def decode_identity(raw: bytes) -> tuple[str, Peer] | None:
         return None
     cluster, _, name = body.decode(errors="replace").partition("\n")
     return cluster, Peer(name)
+
+
+def encode_memory(memory: Memory) -> bytes:
+    """What is remembered beside the log, as stored; its CRC is over all of it."""
+    body = _MEMORY.pack(*memory.known, *memory.owed, len(memory.peers))
+    for peer, (term, index) in memory.peers:
+        name = peer.encode()
+        body += _PEER.pack(term, index, len(name)) + name
+    return _CRC.pack(zlib.crc32(body)) + body
+
+
+def decode_memory(raw: bytes) -> Memory | None:
+    """It, or None if damaged."""
+    body = raw[_CRC.size :]
+    if len(body) < _MEMORY.size or _CRC.unpack_from(raw)[0] != zlib.crc32(body):
+        return None
+    *ranks, count = _MEMORY.unpack_from(body)
+    at, peers = _MEMORY.size, []
+    for _ in range(count):
+        term, index, length = _PEER.unpack_from(body, at)
+        at += _PEER.size + length
+        peers.append((Peer(body[at - length : at].decode()), (term, index)))
+    return Memory((ranks[0], ranks[1]), (ranks[2], ranks[3]), tuple(peers))
+
+
+def encode_home(inode: int, changed_ns: int) -> bytes:
+    """Which file a folder's home mark was, as stored."""
+    body = b"%d %d" % (inode, changed_ns)
+    return _CRC.pack(zlib.crc32(body)) + body
 
 
 def encode_audit_key(index: LogIndex, place: int) -> bytes:

@@ -31,7 +31,11 @@ class WireError(Exception):
 
 @frozen
 class Append:
-    """A leader's entries behind `previous`, or none: then it is a heartbeat.  `sent`: the leader's clock."""
+    """A leader's entries behind `previous`, or none: then it is a heartbeat.
+
+    `sent`: the leader's clock.  `commit_term`: the term of the entry at `commit`, so that a follower that lacks that
+    entry can still say how good a log must be that holds it.
+    """
 
     term: int
     commit: int
@@ -39,6 +43,7 @@ class Append:
     previous_term: int
     entries: tuple[Entry, ...]
     sent: int
+    commit_term: int = 0
 
 
 @frozen
@@ -56,11 +61,15 @@ class Ack:
 
 @frozen
 class AskVote:
-    """A candidate asks for a vote in `term`; it speaks of state that is synced."""
+    """A candidate asks for a vote in `term`; it speaks of state that is synced.
+
+    `handed`: the leader of the term before told it to stand, so that who hears that leader votes nevertheless.
+    """
 
     term: int
     last: int
     last_term: int
+    handed: bool = False
 
 
 @frozen
@@ -124,11 +133,25 @@ class Vouch:
     about: bytes
 
 
-Message = Append | Ack | AskVote | Vote | StandNow | AskPreVote | PreVote | NewerTerm | Resign | Vouch
+@frozen
+class Known:
+    """What the sender remembers, told when its connection comes up.
+
+    `commit`, `commit_term`: the newest entry that it has heard was committed; `yours`, `yours_term`: the newest entry
+    that the receiver has acknowledged to it (0, 0: none that it knows of).
+    """
+
+    commit: int
+    commit_term: int
+    yours: int
+    yours_term: int
+
+
+Message = Append | Ack | AskVote | Vote | StandNow | AskPreVote | PreVote | NewerTerm | Resign | Vouch | Known
 
 _SIMPLE: Final[dict[int, tuple[type, tuple[type, ...]]]] = {
     2: (Ack, (int, int, bool, int)),
-    3: (AskVote, (int, int, int)),
+    3: (AskVote, (int, int, int, bool)),
     4: (Vote, (int,)),
     5: (StandNow, (int,)),
     6: (AskPreVote, (int, int, int, int)),
@@ -136,6 +159,7 @@ _SIMPLE: Final[dict[int, tuple[type, tuple[type, ...]]]] = {
     8: (NewerTerm, (int,)),
     9: (Resign, (int,)),
     10: (Vouch, (int, bytes, int, bool, bytes)),
+    11: (Known, (int, int, int, int)),
 }
 _APPEND: Final = 1
 _KINDS: Final = {kind: number for number, (kind, _) in _SIMPLE.items()}
@@ -147,7 +171,7 @@ def encode(message: Message) -> bytes:
     if type(message) is Append:
         fields: tuple[object, ...] = (
             _APPEND, message.term, message.commit, message.previous, message.previous_term, message.entries,
-            message.sent,
+            message.sent, message.commit_term,
         )  # fmt: skip
     else:
         kind = type(message)
@@ -225,19 +249,23 @@ def _simple(number: int, fields: tuple[object, ...]) -> Message:
 
 
 def _append(fields: tuple[object, ...]) -> Append:
-    if len(fields) != 6:
-        raise WireError(f"Append has 6 fields, not {len(fields)}")
-    term, commit, previous, previous_term, entries, sent = fields
+    if len(fields) != 7:
+        raise WireError(f"Append has 7 fields, not {len(fields)}")
+    term, commit, previous, previous_term, entries, sent, commit_term = fields
     if not isinstance(entries, tuple) or len(entries) > MAX_ENTRIES:
         raise WireError("entries are no array, or too many")
-    at, above = _number(previous), _number(previous_term)
+    at = at_first = _number(previous)
+    above = _number(previous_term)
     if at < 1:
         raise WireError("an append follows an entry, the first one has index 1")
     highest = _number(term)
     for entry in entries:
         at += 1
         above = _check_entry(entry, at, above, highest)
-    return Append(highest, _number(commit), _number(previous), _number(previous_term), entries, _number(sent))
+    committed = _number(commit_term)
+    if committed > highest:
+        raise WireError(f"a committed entry of term {committed}, above the leader's {highest}")
+    return Append(highest, _number(commit), at_first, _number(previous_term), entries, _number(sent), committed)
 
 
 def _check_entry(entry: object, index: int, above: int, highest: int) -> int:

@@ -1,15 +1,17 @@
-"""A replica whose peers, disk and clock are played by hand: for tests that say exactly what arrives when."""
+"""A replica whose peers, disk and clock are played by hand, and a watched cluster on the simulated network."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from random import Random
 
 import pytest
 
+from chaos.sim.network import Network, Process
 from cluster.memory import MemoryDisk, MemoryStore
 from cluster.replica import Ready, Replica
 from cluster.types import (
+    Applied,
     AppliedEntry,
     ApplyOutcome,
     LogIndex,
@@ -164,3 +166,102 @@ class Hand:
 @pytest.fixture
 def hand() -> type[Hand]:
     return Hand
+
+
+class Scene:
+    """Three (or more) real replicas on the simulated network, watched: one leader a term, one history, or it fails.
+
+    With `probe`, a command is proposed to whoever leads every 25 ms; `gap` is then the longest time without one
+    being acknowledged.
+    """
+
+    def __init__(self, seed: int, *, names: tuple[str, ...] = ("n1", "n2", "n3"), probe: bool = False) -> None:
+        self.leaders: dict[int, Peer] = {}  # by term
+        self.roles: list[tuple[int, Peer, RoleChanged]] = []  # when, who
+        self.log: dict[int, tuple[int, tuple[bytes, ...]]] = {}  # what was applied, by index
+        self.applied: list[tuple[int, Peer, AppliedEntry]] = []
+        self.acknowledged: dict[int, tuple[bytes, ...]] = {}  # by index
+        self.faults: list[tuple[Peer, Exception]] = []
+        self.answered_at = 0
+        self.gap = 0
+        self.tokens = 0
+        self.network = Network(seed, lambda _name: ListMachine(), self, names=names)
+        for name in self.network.names:
+            self.network.start(name)
+        self.network.run(2 * 1000 * MS)
+        if probe:
+            self._probe()
+
+    # As the network's watcher
+
+    def started(self, process: Process) -> None:
+        pass
+
+    def fault(self, process: Process, error: Exception) -> None:
+        self.faults.append((process.name, error))
+
+    def ready(self, process: Process, ready: Ready) -> None:
+        for change in ready.roles:
+            self.roles.append((self.network.now, process.name, change))
+            if change.role is Role.LEADER:
+                assert self.leaders.setdefault(change.term, process.name) == process.name, "two leaders of one term"
+        for entry in ready.applied:
+            self.applied.append((self.network.now, process.name, entry))
+            known = self.log.setdefault(entry.index, (entry.term, entry.commands))
+            assert known == (entry.term, entry.commands), f"{process.name} applied another entry {entry.index}"
+        for _, outcome in ready.outcomes:
+            if isinstance(outcome, Applied):
+                self.acknowledged[outcome.index] = self.log[outcome.index][1]
+                self.gap = max(self.gap, self.network.now - self.answered_at)
+                self.answered_at = self.network.now
+
+    # What a test does and asks
+
+    @property
+    def leading(self) -> list[Peer]:
+        """Who leads now."""
+        return [p.name for p in self.network.alive() if p.replica and p.replica.status().role is Role.LEADER]
+
+    @property
+    def leader(self) -> Peer:
+        """The one who leads now."""
+        (leader,) = self.leading
+        return leader
+
+    def others(self) -> tuple[Peer, ...]:
+        """Who does not."""
+        return tuple(name for name in self.network.names if name != self.leader)
+
+    def run(self, ms: int) -> int:
+        """Let time pass; returns the longest time in it without an acknowledged command, in ms (see `probe`)."""
+        self.answered_at, self.gap = self.network.now, 0
+        self.network.run(ms * MS)
+        return max(self.gap, self.network.now - self.answered_at) // MS
+
+    def propose(self, name: Peer, command: bytes) -> None:
+        self.tokens += 1
+        token = Token(self.tokens)
+        self.network.call(name, lambda replica: replica.propose(command, token))
+
+    def until(self, wanted: Callable[[], bool], limit_ms: int) -> int:
+        """Let time pass until it is so; returns how long, in ms."""
+        began = self.network.now
+        while not wanted():
+            self.network.run(MS)
+            assert self.network.now - began <= limit_ms * MS, f"not within {limit_ms} ms"
+        return (self.network.now - began) // MS
+
+    def cut_off(self, name: Peer, *, hold: bool = False) -> None:
+        for pair in self.network.links:
+            if name in pair:
+                (self.network.hold if hold else self.network.cut)(*pair)
+
+    def _probe(self) -> None:
+        for name in self.leading:
+            self.propose(name, b"p%d" % self.tokens)
+        self.network.at(25 * MS, self._probe)
+
+
+@pytest.fixture
+def scene() -> type[Scene]:
+    return Scene

@@ -495,7 +495,7 @@ def test_proposals_wait_during_a_transfer_and_are_refused_when_it_succeeds(hand:
     node.replica.transfer(Peer("n2"))
     node.propose(b"a", 1)
     assert (node.last, node.outcomes) == (2, {})
-    node.hears("n2", AskVote(term + 1, 2, term))
+    node.hears("n2", AskVote(term + 1, 2, term, handed=True))
     assert isinstance(node.outcomes[1], NotLeader)
     assert node.roles[-1].reason == "transfer"
 
@@ -520,7 +520,7 @@ def test_the_chosen_one_stands_without_asking(hand: type[Hand]) -> None:
     node.take(Ack)
     node.hears("n2", StandNow(3))
     node.sync()
-    assert node.take(AskVote, "n3") == [AskVote(4, 2, 3)]
+    assert node.take(AskVote, "n3") == [AskVote(4, 2, 3, handed=True)]
 
 
 @pytest.mark.parametrize(("peer", "term"), [("n3", 3), ("n2", 2)])

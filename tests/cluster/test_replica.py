@@ -78,7 +78,7 @@ def test_refused_without_a_leader(hand: type[Hand]) -> None:
 def test_deposed_with_it_appended_the_outcome_is_unknown(hand: type[Hand]) -> None:
     node, term = leader(hand)
     node.propose(b"a", 1)
-    node.hears("n2", AskVote(term + 1, 9, term))
+    node.hears("n2", AskVote(term + 1, 9, term, handed=True))
     assert isinstance(node.outcomes[1], OutcomeUnknown)
 
 
@@ -355,7 +355,7 @@ def test_a_failed_sync_ends_its_part(hand: type[Hand]) -> None:
     node.said.clear()
     node.replica.sync_failed("input/output error")
     node.hears("n2", Ack(term, 3, True, node.now))
-    node.hears("n2", AskVote(term + 1, 9, 9))
+    node.hears("n2", AskVote(term + 1, 9, 9, handed=True))
     node.wait(2000)
     assert (node.said, node.committed, node.role) == ([], 2, Role.FOLLOWER)
     assert isinstance(node.outcomes[1], OutcomeUnknown)

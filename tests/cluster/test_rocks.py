@@ -13,17 +13,20 @@ from typing import Final
 import pytest
 
 from cluster.rocks import RocksStore, newest_marker, open_readonly
-from cluster.store import Meta, StoredEntry, StoreFault, WrongFolder
+from cluster.store import Memory, Meta, StoredEntry, StoreFault, WrongFolder
 from cluster.stored import (
     Marker,
     decode_audit_key,
     decode_entry,
     decode_identity,
     decode_marker,
+    decode_memory,
     encode_audit_key,
     encode_entry,
+    encode_home,
     encode_identity,
     encode_marker,
+    encode_memory,
 )
 from cluster.types import LogIndex, Peer, Term
 from cluster.walfile import Walk, walk
@@ -417,6 +420,8 @@ SAMPLES = [
     ("marker", (b"raft", encode_marker(Marker(12, Meta(Term(7), Peer("n2"), LogIndex(258), LogIndex(257)))))),
     ("marker, no vote", (b"raft", encode_marker(Marker(1, Meta(Term(0), None, LogIndex(0), LogIndex(0)))))),
     ("identity", (b"identity", encode_identity("a1b2c3", Peer("n1")))),
+    ("memory", (b"memory", encode_memory(Memory((7, 258), (6, 90), ((Peer("n2"), (7, 258)), (Peer("n3"), (7, 250))))))),
+    ("home", (b"home", encode_home(1234, 1_700_000_000_123_456_789))),
     ("audit key", (encode_audit_key(LogIndex(258), 3), b"")),
 ]
 
@@ -433,7 +438,7 @@ def test_what_is_stored_is_read_back_and_any_damage_is_seen() -> None:
     assert decode_marker(marker) == Marker(12, Meta(Term(7), Peer("n2"), LogIndex(258), LogIndex(257)))
     identity = SAMPLES[4][1][1]
     assert decode_identity(identity) == ("a1b2c3", "n1")
-    assert decode_audit_key(SAMPLES[5][1][0]) == (258, 3)
+    assert decode_audit_key(SAMPLES[-1][1][0]) == (258, 3)
     for place in range(len(key)):
         assert decode_entry(_flip(key, place), value) is None
     for place in range(len(value)):
@@ -442,6 +447,11 @@ def test_what_is_stored_is_read_back_and_any_damage_is_seen() -> None:
         assert decode_marker(_flip(marker, place)) is None
     for place in range(len(identity)):
         assert decode_identity(_flip(identity, place)) is None
+    memory = SAMPLES[5][1][1]
+    assert decode_memory(memory) == Memory((7, 258), (6, 90), ((Peer("n2"), (7, 258)), (Peer("n3"), (7, 250))))
+    for place in range(len(memory)):
+        assert decode_memory(_flip(memory, place)) is None
+        assert decode_memory(memory[:place]) is None
     for length in range(len(marker)):
         assert decode_marker(marker[:length]) is None
 
