@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from attrs import define, frozen
 
 from cluster.types import Applied, NotLeader, Outcome, OutcomeUnknown
-from meltica.core.commands import Command
+from meltica.core.commands import Command, NodeReport
 from meltica.core.events import CommandResult
 from meltica.core.state import State
 from meltica.core.values import Epoch, Nanos, NodeName, Venue
@@ -63,6 +63,8 @@ class Desk:
         self.observer = observer
         self.gate = Gate()
         self.sends = Sends(born=mono())
+        self.report: NodeReport | None = None  # what this node is, where it says so
+        self.standing = False  # apply has stopped on this node: nothing is proposed, and nothing learnt is kept
         self.started = False  # EpochStarted of the term that this node leads in is applied
         self._anchor: Nanos | None = None  # wall minus mono when this epoch began
         self._next = 0
@@ -83,7 +85,7 @@ class Desk:
     @property
     def can_propose(self) -> bool:
         """Whether a command of this node would be of the current epoch."""
-        return self.gate.leading is not None and self.started
+        return self.gate.leading is not None and self.started and not self.standing
 
     def propose(self, command: Command, on_outcome: OnOutcome | None = None) -> None:
         """Propose once; `on_outcome` hears one outcome.
@@ -119,6 +121,8 @@ class Desk:
         Unknown outcomes are left alone: either it is in the log of this term, or a newer leader reads anew.  Never
         raises for what it is given: what cannot be written (a venue may say anything) is dropped with an alert.
         """
+        if self.standing:
+            return  # all venues are read anew when apply goes on
         term = self.gate.leading
 
         def done(outcome: Outcome) -> None:

@@ -37,6 +37,14 @@ def _fresh(health: Health, settings: LeaderSettings, now: Nanos) -> bool:
     return health.clock_at is not None and now - health.clock_at <= settings.clock_age
 
 
+def unapproved(desk: Desk) -> str:
+    """Why this node may not trade though all else is well, or "": its build or configuration is not approved."""
+    report = desk.report
+    if report is None or desk.state.approved.covers(report.build, report.config):
+        return ""
+    return f"build {report.build} with configuration {report.config[:12]} is not approved"
+
+
 @frozen
 class TimeFault:
     """Why what this node would stamp must not enter the log."""

@@ -36,6 +36,8 @@ ALLOWED: Final = (
     commands.StrategyStopped,
     commands.StrategyStarted,
     commands.Configured,
+    commands.ActivateVersion,
+    commands.ApproveBuild,
 )
 
 

@@ -16,10 +16,11 @@ from meltica.core.records import EpochRecord
 from meltica.core.state import State
 from meltica.core.values import ClientOrderId, Epoch, Mode, Nanos, NodeName, Symbol, Venue
 from meltica.leader import authority, reconcile
+from meltica.leader.crew import Crew
 from meltica.leader.desk import Desk
 from meltica.leader.dispatch import Dispatch, Landed
 from meltica.leader.dropcopy import DropCopy
-from meltica.leader.fitness import why_unfit, window_fault
+from meltica.leader.fitness import unapproved, why_unfit, window_fault
 from meltica.leader.handover import Handover, OnResult, Step
 from meltica.leader.host import Host
 from meltica.leader.intake import Intake
@@ -37,11 +38,14 @@ from meltica.leader.ports import (
     Order,
     Promote,
     Refused,
+    Skip,
     StrategySpec,
     Wall,
+    WithoutQuorum,
 )
 from meltica.leader.reconciler import Reconciler
 from meltica.leader.settings import LeaderSettings
+from meltica.leader.standstill import Standstill
 from meltica.leader.status import LeaderStatus, Phase
 from meltica.leader.takeover import Takeover
 from meltica.leader.tenure import Tenure
@@ -99,6 +103,8 @@ class Leader:
         self._tenure = Tenure(desk, lambda to, why: self._hand_over(to, why, _unheard))
         desk.on_quiet = lambda: self._handover.work(desk.mono())
         self._intake = Intake(desk, self._host.market, self._why_no_submit)
+        self._standstill = Standstill(desk, self._goes_on)
+        self._crew = Crew(desk)
         self._dropcopy = DropCopy(settings.drop_copy_after)
         self._results: list[CommandResult] = []
         self._leader: NodeName | None = None
@@ -136,6 +142,13 @@ class Leader:
             if self._leader != desk.node:
                 self._handover.new_leader(self._leader)
                 self._mandate.newer(term)
+        self._standstill.look()
+
+    def _goes_on(self) -> None:
+        """Apply has gone on: what was learnt while it stood was not proposed."""
+        if self._desk.can_propose:
+            for venue in self._desk.venues:
+                self._recon.survey(venue, "apply went on")
 
     def _stepped_down(self) -> None:
         """First the gate, then everything else."""
@@ -146,6 +159,7 @@ class Leader:
         self._start_due = False
         self._takeover.lost_lead()
         self._tenure.lost_lead()
+        self._crew.lost_lead()
         self._recon.lost_lead()
         self._handover.lost_lead(self._leader)
         self._lost_since = None
@@ -258,7 +272,12 @@ class Leader:
 
     def act(self, action: OperatorAction, on_result: OnResult) -> None:
         """Do an operator's wish; `on_result` hears exactly one result."""
-        if isinstance(action, Promote):
+        refused = None if isinstance(action, WithoutQuorum) else self._standstill.refused()
+        if isinstance(action, Skip):
+            self._standstill.skip(action, self._leader, on_result)
+        elif refused is not None:
+            on_result(refused)
+        elif isinstance(action, Promote):
             self._promote(action, on_result)
         elif isinstance(action, Order):
             self._intake.order(action.command, self._leader, on_result)
@@ -341,6 +360,8 @@ class Leader:
         self._watchdog.enter(now, desk.wall())
         self._dispatch.backstop(now)
         desk.retry(now)
+        self._standstill.work(now)
+        self._crew.work(now)
         self._recon.work(now)
         self._takeover.work(now)
         self._run(now)
@@ -394,7 +415,7 @@ class Leader:
     def _majority(self, now: Nanos) -> None:
         """Whether this node, active, still has a majority: it leads, and its commits come through."""
         record = self._desk.state.epoch
-        if record is None or not self._holds_authority():
+        if record is None or self._desk.standing or not self._holds_authority():
             return
         oldest = self._desk.oldest_outstanding()
         if oldest is None or now - oldest < self._desk.settings.commit_stall:
@@ -429,6 +450,7 @@ class Leader:
             Nanos(self._watchdog.last + every),
             desk.next_due(),
             self._takeover.next_due(),
+            self._standstill.next_due(),
             self._handover.next_due(),
             self._dropcopy.next_due(),
             self._recon.next_due(now) if desk.can_propose else None,
@@ -486,6 +508,9 @@ class Leader:
         stalled = desk.cluster.status().stalled
         if stalled:
             return f"replication: {stalled}"
+        why = self._standstill.why or unapproved(desk)
+        if why:
+            return why
         for venue, port in desk.venues.items():
             health, policy = port.health(), desk.state.venues.get(venue)
             why = why_unfit(health, desk.settings, desk.mono())
@@ -509,7 +534,7 @@ class Leader:
         why_not = self._why_not_promotable()
         waits = self._takeover.phase is Phase.WAITING_PROMOTE
         return LeaderStatus(
-            active=self._takeover.phase is Phase.ACTIVE and self._holds_authority(),
+            active=self._takeover.phase is Phase.ACTIVE and self._holds_authority() and not desk.standing,
             phase=self._phase(),
             gate_open=not reason,
             gate_reason=reason,

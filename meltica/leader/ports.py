@@ -133,7 +133,17 @@ class WithoutQuorum:
     by: By
 
 
-OperatorAction = Promote | Order | WithoutQuorum
+@frozen
+class Skip:
+    """One role's word that the entry which apply stopped at is to be isolated; `digest` "": whatever stands there."""
+
+    by: By
+    index: int
+    digest: str
+    role: str
+
+
+OperatorAction = Promote | Order | WithoutQuorum | Skip
 
 
 @frozen

@@ -60,6 +60,7 @@ class LeaderSettings:
     drain_timeout: Nanos = Nanos(5 * S)  # a drain that does not end steps down without a release
     venue_lost_after: Nanos = Nanos(3 * S)
     venue_lost_pause: Nanos = Nanos(30 * S)  # between two hand-overs for a lost venue
+    dispute_patience: Nanos = Nanos(1 * S)  # for a third node's word when two states differ; then trading halts
     commit_stall: Nanos = Nanos(500 * MS)  # an own proposal this old without an outcome: no majority
 
     def symbols_of(self, venue: Venue) -> tuple[Symbol, ...]:

@@ -16,7 +16,7 @@ from meltica.core.commands import ClockTold
 from meltica.core.values import Nanos, NodeName
 from meltica.leader import authority
 from meltica.leader.desk import Desk
-from meltica.leader.fitness import time_fault
+from meltica.leader.fitness import time_fault, unapproved
 
 TELL_AFTER = LEAP // 5  # of silence, by the log's clock: then the time is told
 
@@ -84,7 +84,8 @@ class Tenure:
         fault = time_fault(desk, now)
         if fault is not None and fault.contradicted:
             return Unfit(fault.why, patience if desk.started else Nanos(0))
-        return Unfit(held_up, patience) if held_up else None
+        why = held_up or unapproved(desk)
+        return Unfit(why, patience) if why else None
 
     def _leave(self, now: Nanos, unfit_for: int, why: str) -> None:
         desk = self._desk
