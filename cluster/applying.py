@@ -70,6 +70,10 @@ class Applying:
         """What this node says that it is."""
         return b"" if self.accountable is None else self.accountable.about()
 
+    def takes(self, command: bytes) -> bool:
+        """Whether it may be proposed: while apply is stopped, only what speaks of that."""
+        return self.stop is None or (self.accountable is not None and self.accountable.speaks_of_stop(command))
+
     def behind(self, commit: int) -> bool:
         """Whether `run` has something to do."""
         return (self.applied if self.stop is None else self._scanned) < commit

@@ -130,10 +130,8 @@ class ClusterNode:
 
     # For the rest of the node
 
-    def propose_nowait(self, command: bytes, on_outcome: OnOutcome | None = None, *, past_stop: bool = False) -> None:
+    def propose_nowait(self, command: bytes, on_outcome: OnOutcome | None = None) -> None:
         """Propose; the outcome is told later, never inside this call, once, without a checkpoint.
-
-        `past_stop`: it speaks of the entry that apply stopped at (see `Replica.propose`).
 
         Raises:
             ValueError: the command does not fit into an entry.
@@ -144,10 +142,7 @@ class ClusterNode:
                 trio.lowlevel.current_trio_token().run_sync_soon(on_outcome, NotLeader(None))
             return
         token = Token(next(self._tokens))
-        if past_stop:
-            self._replica.propose(command, token, past_stop=True)
-        else:
-            self._replica.propose(command, token)
+        self._replica.propose(command, token)
         self._waiting[token] = _Waiting(time.perf_counter_ns(), on_outcome)
         self._kick.set()
 

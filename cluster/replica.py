@@ -196,11 +196,11 @@ class Replica:
             self.stop(str(error))
             raise
 
-    def propose(self, command: bytes, token: Token, *, past_stop: bool = False) -> None:
+    def propose(self, command: bytes, token: Token) -> None:
         """Queue a command; its outcome comes from a later `step`, under `token`.
 
-        While apply is stopped only a command that speaks of that is taken (`past_stop`): it is `Recorded` once it is
-        committed.  Any other is NotLeader: surely not done.
+        While apply is stopped only a command that speaks of the stop is taken: it is `Recorded` once it is committed.
+        Any other is NotLeader: surely not done.
 
         Raises:
             ValueError: the command does not fit into an entry (256 KiB).
@@ -211,7 +211,7 @@ class Replica:
         if self._waiting >= MAX_WAITING or self._waiting_bytes + len(command) > MAX_WAITING_BYTES:
             held = f"{self._waiting} proposals of {self._waiting_bytes} bytes"
             raise Busy(f"{held} wait already: propose again when some have an outcome")
-        shut = self._fault is not None or (self._applying.stop is not None and not past_stop)
+        shut = self._fault is not None or not self._applying.takes(command)
         if shut or self._guard.core.role is not Role.LEADER:
             self._outcomes.append((token, NotLeader(None if self._fault is not None else self._guard.core.leader)))
             return

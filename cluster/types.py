@@ -83,6 +83,10 @@ class Accountable(Protocol):
         """One more committed entry behind the one that apply stopped at: is that one to be isolated now?"""
         ...
 
+    def speaks_of_stop(self, command: bytes) -> bool:
+        """Whether a command may be proposed though apply has stopped."""
+        ...
+
     def isolate(self, index: LogIndex, term: Term, commands: tuple[bytes, ...]) -> ApplyOutcome:
         """Pass the entry that apply stopped at, without any effect but that it was passed."""
         ...

@@ -121,6 +121,10 @@ class Machine:
         self.standing = evolve(standing, asked=tuple(sorted(asked)))
         return asked == {*ROLES}
 
+    def speaks_of_stop(self, command: bytes) -> bool:
+        """Whether a command may be proposed though apply has stopped: a role's word on that entry."""
+        return _skip_of(command) is not None
+
     def isolate(self, index: LogIndex, term: Term, commands: tuple[bytes, ...]) -> ApplyOutcome:
         """Pass the entry that apply stopped at, without any effect but that it was passed."""
         standing = self.standing

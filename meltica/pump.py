@@ -23,7 +23,7 @@ from cluster.driver import ClusterNode
 from cluster.replica import Busy
 from cluster.types import AppliedEntry, NotLeader, Outcome, Peer, RoleChanged, Status
 from meltica.core.codec import encode_command
-from meltica.core.commands import Command, SkipEntry
+from meltica.core.commands import Command
 from meltica.core.events import CommandResult
 from meltica.core.values import ClientOrderId, Nanos, NodeName, Venue
 from meltica.leader.leader import Leader
@@ -49,10 +49,7 @@ class LeadersCluster:
         """Encode and propose."""
         heard = on_outcome if on_outcome is None or self.pump is None else self.pump.hearing(on_outcome)
         try:
-            if isinstance(command, SkipEntry):
-                self.node.propose_nowait(encode_command(command), heard, past_stop=True)
-            else:
-                self.node.propose_nowait(encode_command(command), heard)
+            self.node.propose_nowait(encode_command(command), heard)
         except Busy:
             if on_outcome is not None:
                 on_outcome(NotLeader(None))  # surely not appended: the leader asks again when it still wants it
