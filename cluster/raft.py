@@ -15,8 +15,7 @@ from __future__ import annotations
 import importlib.util
 import queue
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from random import Random
 from types import ModuleType
 from typing import Any, Final, NoReturn, Protocol
@@ -120,13 +119,19 @@ class RaftCore:
         Its clock stands still meanwhile: it empties its queue only for as long as a heartbeat lasts, and what a pause
         of this process left in there would be appended by a later tick, whatever was said of it by then (8).
         """
-        with self._stands_still():
+        before = self._stand_still()
+        try:
             self._core.doTick(0)
+        finally:
+            self._presented = before
 
     def deliver(self, peer: Peer, message: Raw, *, at: MonoNs | None = None) -> None:
         """Hand it a message; `at`: the time that it sees meanwhile (an answer counts from what it answers)."""
-        with self._stands_still(at):
+        before = self._stand_still(at)
+        try:
             self._transport.deliver(self._nodes[peer], message)
+        finally:
+            self._presented = before
 
     def show(self, peer: Peer) -> None:
         """Let it believe that it is connected to `peer`."""
@@ -147,9 +152,12 @@ class RaftCore:
     def stand(self) -> None:
         """Start an election now, in a term of its own, if it is shown a connection (a won pre-vote, a hand-over)."""
         leader = self._core._getLeader()  # noqa: SLF001 # the seam
-        with self._stands_still():
+        before = self._stand_still()
+        try:
             self._transport.deliver(leader, {"type": "timeout_now", "term": self.term})
             self._core.doTick(0)
+        finally:
+            self._presented = before
 
     def raise_term(self, term: int) -> None:
         """Go to a higher term as a follower: what a vote request that can't be granted does.
@@ -166,15 +174,15 @@ class RaftCore:
 
     # What it calls
 
-    @contextmanager
-    def _stands_still(self, at: MonoNs | None = None) -> Iterator[None]:
-        """The core sees one time: `at`, or now; within itself, what it sees already."""
+    def _stand_still(self, at: MonoNs | None = None) -> MonoNs | None:
+        """From here on the core sees one time: `at`, or now; within itself, what it sees already.
+
+        Returns what it saw before, for the caller to put back.  A context manager would say it better, and takes as
+        long as the core does for a heartbeat.
+        """
         before = self._presented
         self._presented = at if at is not None else self._clock() if before is None else before
-        try:
-            yield
-        finally:
-            self._presented = before
+        return before
 
     def _seconds(self) -> float:
         now = self._clock() if self._presented is None else self._presented

@@ -46,6 +46,8 @@ LONGEST_CONNECTION = 24 * 3_600_000_000_000
 
 LARGEST_BODY = 100_000  # bytes of a REST body or query, and characters of a frame
 LOOPBACK = "127.0.0.1"
+# Numbers as they were written; made once, as json.loads would make one a call.
+_DECODE = json.JSONDecoder(parse_float=NumberText, parse_int=NumberText).decode
 
 
 class PaperVenue:
@@ -333,7 +335,7 @@ def _parse_frame(text: str) -> dict[str, Any] | None:
     if len(text) > LARGEST_BODY:
         return None
     try:
-        asked = json.loads(text, parse_float=NumberText, parse_int=NumberText)
+        asked = _DECODE(text)
     except (ValueError, RecursionError):
         return None
     return asked if isinstance(asked, dict) else None

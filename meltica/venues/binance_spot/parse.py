@@ -99,13 +99,18 @@ UserEvent = Report | BalanceReport | Notice
 def json_of(raw: str | bytes) -> object:
     """The JSON document in `raw`; floats stay exact."""
     try:
-        return cast("object", json.loads(raw, parse_float=Decimal, parse_constant=_no_constant))
+        text = raw if isinstance(raw, str) else raw.decode(json.detect_encoding(raw), "surrogatepass")
+        return cast("object", _DECODE(text))
     except (ValueError, RecursionError) as fault:
         raise ParseFault(f"not JSON ({type(fault).__name__}): {raw[:80]!r}") from None
 
 
 def _no_constant(word: str) -> object:
     raise ValueError(word)
+
+
+# Made once: json.loads would make one a call.
+_DECODE: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant).decode
 
 
 def mapping(value: object, where: str) -> Mapping[str, Any]:
