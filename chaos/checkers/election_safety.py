@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from chaos.checkers.facts import KILL, Ended, Facts, Led, Started, Synced, Voted
+from chaos.checkers.facts import COPY, KILL, Ended, Facts, Led, Started, Synced, Voted
 from chaos.checkers.verdict import Check
 
 _Vote = tuple[int, str]  # term, candidate
@@ -34,6 +34,7 @@ def election_safety(facts: Facts) -> Check:
                 violations.extend(votes[fact.node].synced(fact.ticket))
             case Ended() if fact.how != KILL:
                 votes[fact.node].doubtful = True
+                votes[fact.node].forgot |= fact.how == COPY
             case Started():
                 violations.extend(votes[fact.node].started())
             case _:
@@ -50,6 +51,7 @@ class _Votes:
         self.newest: _Vote = (0, "")
         self.bound = 0
         self.doubtful = False  # a power cut may have taken what is pending
+        self.forgot = False  # its disk is an older copy: it may go back to a term, and must not vote in it
 
     def synced(self, ticket: int) -> list[str]:
         found = []
@@ -66,6 +68,8 @@ class _Votes:
 
     def _bind(self, vote: _Vote) -> list[str]:
         term, candidate = self.newest
+        if self.forgot and vote[0] <= term and not vote[1]:
+            return []
         self.newest = max(self.newest, vote) if vote[0] <= term and not vote[1] else vote
         self.bound += 1
         if vote[0] < term:

@@ -15,6 +15,7 @@ from attrs import field, frozen
 KILL = "kill"  # the process ended: what it had written is there
 POWER = "power"  # its machine too: what was not synced may be lost, from the end
 FAULT = "fault"  # the replica stopped by itself
+COPY = "copy"  # the process ended, and its disk was replaced by an older copy of itself
 
 APPLIED = "applied"  # done, at that index and term
 REFUSED = "refused"  # surely not done
@@ -34,7 +35,7 @@ class Started(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A process is gone: KILL, POWER or FAULT."""
+    """A process is gone: KILL, POWER, FAULT or COPY."""
 
     at: int
     node: str

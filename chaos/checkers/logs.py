@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from attrs import define, field
 
-from chaos.checkers.facts import KILL, Ended, Fact, Facts, Item, Started, Synced, Wrote
+from chaos.checkers.facts import COPY, KILL, Ended, Fact, Facts, Item, Started, Synced, Wrote
 
 
 @define(eq=False)
@@ -78,11 +78,14 @@ class Logs:
             log.durable[behind:] = numbers
 
     def _started(self, fact: Started) -> None:
-        """A kill keeps everything; a power cut what was synced, and a prefix of what was written after."""
+        """A kill keeps everything; a power cut what was synced, and a prefix of what was written after.
+
+        An older copy of a disk may have lost anything: what was acknowledged must be with the others then.
+        """
         log = self.by_node[fact.node]
         found = self._numbered(0, fact.log)
         may_be = [log.seen] if log.ended == KILL else list(_prefixes(log))
-        if found not in may_be:
+        if found not in may_be and log.ended != COPY:
             self.broken.append(
                 f"{fact.node} came back ({log.ended or 'first start'}) with {len(found)} entries; "
                 f"synced were {len(log.durable)}, written {len(log.seen)}, and it is none of what may be left of them"

@@ -221,13 +221,29 @@ class Faults:
     def _do_bit_flip(self, name: Peer, fault: Fault) -> bool:
         """It ends, and what it finds at its next start is damaged: it stays away, as one node may."""
         product = self.product
-        if product.away:
+        if product.away or product.copied:
             return False
         disk = product.network.processes[name].disk
         self._end(name, fault.until - fault.at, power=False)
         damage = rot.flip(disk, self._random(fault))
         if damage:
             product.away[name] = damage
+        return True
+
+    def _do_old_copy(self, name: Peer, fault: Fault) -> bool:
+        """Somebody keeps a copy of its disk, and later puts that in the place of the disk: one node's, as one may."""
+        product = self.product
+        if product.away or product.copied:
+            return False
+        product.copied = name
+        copy = product.network.processes[name].disk.copy()
+        copy.suspect = True  # as the store on a real disk finds by itself: tests/cluster/test_went_back.py
+
+        def put() -> None:
+            product.replace_disk(name, copy)
+            product.network.at(SOONEST, lambda: product.start(name))
+
+        self._later(fault, put)
         return True
 
     # --- venue ----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import define, field
 
 from chaos.checkers.conduct import Conduct
-from chaos.checkers.facts import Facts
+from chaos.checkers.facts import Answered, Ended, Facts, Led, Synced, Voted
 from chaos.checkers.history import History, fills_of, orders_of, replayed, requests_of
 from chaos.demo.gather import Stored, node_history
 from chaos.sim.exchange import ACCOUNT
@@ -24,6 +24,8 @@ def trace_of(product: Product) -> str:
     """A hash over all that the venue recorded, all that happened to the nodes, and what they came to."""
     seen = hashlib.blake2b(json.dumps(product.exchange.ledger.records, sort_keys=True).encode(), digest_size=16)
     seen.update(repr(product.trace).encode())
+    told = [fact for fact in product.recorder.facts if isinstance(fact, Answered | Ended | Led | Synced | Voted)]
+    seen.update(repr(told).encode())
     for name, life in product.here().items():
         state = life.machine.state
         seen.update(f"{name} {state.index} {state.chain} {state.digest()}".encode())

@@ -13,13 +13,14 @@ from typing import Final, cast
 
 from attrs import define, field
 
-from chaos.checkers.facts import FAULT, KILL, POWER
+from chaos.checkers.facts import COPY, FAULT, KILL, POWER
 from chaos.checkers.history import LocalCommit
 from chaos.sim.conduct import Watch
 from chaos.sim.exchange import ACCOUNT, WALL_START, SimExchange
 from chaos.sim.facts import Recorder
 from chaos.sim.link import SYMBOLS, VENUE, SimLink
 from chaos.sim.network import MS, SECOND, Network, Process, Weather
+from cluster.memory import MemoryDisk
 from cluster.replica import Busy, Ready, Replica
 from cluster.types import NotLeader, Outcome, Peer, Role, StateMachine, Status, Token
 from meltica.core.codec import encode_command
@@ -177,6 +178,7 @@ class Product:
     numbers: dict[Peer, NumbersInMemory] = field(factory=dict)  # on each one's disk, so to say
     wall_off: dict[Peer, int] = field(factory=dict)  # how wrong a node's wall clock is now, nanoseconds
     away: dict[Peer, str] = field(factory=dict)  # who can't start any more, and why
+    copied: Peer | None = None  # whose disk is to be replaced by an older copy, or was
     trace: list[tuple[object, ...]] = field(factory=list)  # what happened: time, word, and what belongs to it
     _making: dict[Peer, Machine] = field(factory=dict)
 
@@ -359,6 +361,13 @@ class Product:
             self.recorder.ended(name, POWER if power else KILL)
         self.ended(name)
         self.network.kill(name, power=power)
+
+    def replace_disk(self, name: Peer, disk: MemoryDisk) -> None:
+        """The process ends, and finds another disk at its next start."""
+        self.kill(name, power=False)
+        self.note("replaced", name, len(disk.entries))
+        self.recorder.ended(name, COPY)
+        self.network.processes[name].disk = disk
 
     def start(self, name: Peer) -> None:
         """Start a node, on what its disk has kept; one that can't start is a fault of the product.

@@ -54,6 +54,7 @@ DISKS: Final[Mapping[str, int]] = {
     "sync_error": 1,
     "disk_full": 1,
     "bit_flip": 1,
+    "old_copy": 1,  # a disk comes back as it was some time ago
 }
 VENUE: Final[Mapping[str, int]] = {
     "slow_active": 3,

@@ -47,6 +47,13 @@ def test_a_loop_of_restarts() -> None:
     assert len(words(product, "kill")) > 3
 
 
+def test_a_disk_that_is_an_older_copy_of_itself_costs_nothing() -> None:
+    _, product = struck(("old_copy_active", 3000, 1500, 0), ("kill_active", 4520, 300, 0))
+    ((_, _, name, entries),) = words(product, "replaced")
+    assert product.copied == name
+    assert len(product.network.processes[Peer(str(name))].disk.entries) > int(str(entries))
+
+
 def test_unplugged_while_something_is_written() -> None:
     _, product = struck(("torn_active", 3000, 300, 0))
     assert [event[3] for event in words(product, "kill")] == [True]
