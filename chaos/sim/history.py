@@ -78,6 +78,7 @@ class History:
     machines: dict[Peer, RegisterMachine] = field(factory=dict)
     outcomes: dict[Token, Outcome] = field(factory=dict)
     leaders: dict[int, Peer] = field(factory=dict)  # by term
+    leading: dict[Peer, bool] = field(factory=dict)  # whether it leads now
     roles: list[tuple[Peer, RoleChanged]] = field(factory=list)
     faults: list[tuple[Peer, Exception]] = field(factory=list)
     checks: tuple[Check, ...] = ()
@@ -96,6 +97,7 @@ class History:
 
     def started(self, process: Process) -> None:
         """It loaded the state of an index."""
+        self.leading[process.name] = False
         self.recorder.started(process)
 
     def fault(self, process: Process, error: Exception) -> None:
@@ -110,6 +112,7 @@ class History:
         self.recorder.stepped(process, ready)
         for change in ready.roles:
             self.roles.append((process.name, change))
+            self.leading[process.name] = change.role is Role.LEADER
             if change.role is Role.LEADER:
                 self.leaders.setdefault(change.term, process.name)
         self.outcomes.update(ready.outcomes)

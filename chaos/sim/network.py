@@ -80,6 +80,8 @@ class Process:
     syncing: bool = False
     disk_stalled_until: int = 0
     wake: int = 0  # the number of the newest alarm
+    wake_due: int = 0  # when it wants to be woken
+    rings_at: int = 0  # when that alarm rings, or one before it
     failing: bool = False  # its disk is going to refuse: that the process ends then is no fault of the product
 
 
@@ -144,7 +146,7 @@ class Network:
         if process.replica is not None:
             return
         process.life += 1
-        process.frozen_until = 0
+        process.frozen_until = process.rings_at = 0
         process.syncing = process.failing = False
         process.store = MemoryStore("sim", name, process.disk)
         peers = [peer for peer in self.names if peer != name]
@@ -297,15 +299,24 @@ class Network:
         self._alarm(process, ready.wake_at)
 
     def _alarm(self, process: Process, wake_at: MonoNs) -> None:
+        """One alarm is enough: one that rings too early is set again then."""
+        process.wake_due = due = self.now + max(0, int((wake_at - self.clock_of(process.name)) / process.rate) + 1)
+        if self.now < process.rings_at <= due:
+            return
+        process.rings_at = due
         process.wake += 1
         number, life = process.wake, process.life
-        wait = int((wake_at - self.clock_of(process.name)) / process.rate) + 1
 
         def ring() -> None:
-            if process.wake == number and process.life == life:
+            if process.wake != number or process.life != life:
+                return
+            if self.now < process.wake_due:
+                process.rings_at = process.wake_due
+                self.at(process.wake_due - self.now, ring)
+            else:
                 self._input(process, life, lambda _replica: None)
 
-        self.at(wait, ring)
+        self.at(due - self.now, ring)
 
     def _sync(self, process: Process) -> None:
         store, life = process.store, process.life

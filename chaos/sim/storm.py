@@ -1,22 +1,25 @@
 """Storm: a seeded run of replication under faults, with what happened judged by the checkers at the end.
 
 `run(seed, profile)` is the whole face.  Profiles differ in what the network and the disks do; every one kills,
-freezes, partitions (both ways and one way, losing or holding), stalls disks, hands over and resigns.
+unplugs one or all, freezes, partitions (both ways and one way, losing or holding), slows links, stalls and fails disks,
+flips bits in what a disk keeps, changes the clocks' rates, hands over and resigns.
 """
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Final
 
-from chaos.checkers.facts import KILL, POWER
+from chaos.checkers.facts import FAULT, KILL, POWER
 from chaos.checkers.registers import Operation, encode
+from chaos.sim import rot
 from chaos.sim.history import History, Violation
 from chaos.sim.network import MS, SECOND, Network, Weather
 from cluster.replica import Busy, Replica
-from cluster.types import Applied, NotLeader, Peer, Role, Token
+from cluster.types import Applied, NotLeader, Peer, Token
 
 PROFILES: Final = {
     "calm": Weather(),
@@ -27,6 +30,8 @@ PROFILES: Final = {
     "power": Weather(delay=(MS // 10, MS), sync=(20 * MS, 120 * MS)),  # and the power fails, everywhere at once
     "restarts": Weather(delay=(MS // 10, MS), sync=(20 * MS, 120 * MS)),  # and it fails just behind restarts
 }
+PACE: Final = 15 * MS
+SLOW: Final = (5 * MS, 30 * MS, 80 * MS, 200 * MS)  # what a slow link takes at least
 _KINDS: Final = ("write", "write", "read", "swap", "other")
 _REGISTERS: Final = 5
 
@@ -34,7 +39,10 @@ _REGISTERS: Final = 5
 class Storm:
     """One run."""
 
-    def __init__(self, seed: int, profile: str = "tcp", *, duration: int = 6 * SECOND, nodes: int = 3) -> None:
+    def __init__(
+        self, seed: int, profile: str = "tcp", *, duration: int = 6 * SECOND, nodes: int = 3, pace: int = PACE
+    ) -> None:
+        """`pace`: nanoseconds from one proposal (or a few at once) to the next, on average."""
         self.history = History()
         self.network = Network(
             seed,
@@ -44,12 +52,16 @@ class Storm:
             weather=PROFILES[profile],
         )
         self.history.now = lambda: self.network.now
+        self.network.disk_failed = lambda name: self.history.recorder.ended(name, FAULT)
         self.random = Random(f"{seed} {profile}")
         self.faults: dict[str, int] = {}
         cuts: dict[str, Callable[[], None]] = {"power": self._power_cut, "restarts": self._restart_and_power_cut}
         self._power_fault = cuts.get(profile)
+        self._drift = PROFILES[profile].drift
         self._duration = duration
+        self._pace = pace
         self._token = 0
+        self.away: dict[Peer, str] = {}  # whose disk is damaged for good
 
     def run(self) -> History:
         """Start, storm, heal, and see that everything is well.
@@ -77,7 +89,7 @@ class Storm:
         for _ in range(self.random.choice((1, 1, 1, 2, 5))):
             self._propose_at(name)
         if self.network.now < self._duration:
-            self.network.at(self.random.randint(0, 30 * MS), self._propose)
+            self.network.at(self.random.randint(0, 2 * self._pace), self._propose)
 
     def _propose_at(self, name: Peer) -> Token:
         self._token += 1
@@ -110,7 +122,8 @@ class Storm:
             return
         fault = self._power_fault if self._power_fault and self.random.random() < 0.6 else self.random.choice(
             (self._partition, self._partition, self._isolate, self._kill, self._kill, self._freeze, self._stall_disk,
-             self._hand_over, self._resign, self._reset, self._kill_all)
+             self._hand_over, self._resign, self._reset, self._kill_all, self._power_all, self._slow_link,
+             self._fail_disk, self._flip_bit, self._change_rate)
         )  # fmt: skip
         name = fault.__name__.strip("_")
         self.faults[name] = self.faults.get(name, 0) + 1
@@ -158,7 +171,14 @@ class Storm:
 
     def _kill_one(self, name: Peer) -> None:
         self._end(name, power=self.random.random() < 0.7)
-        self.network.at(self._length(), lambda: self.network.start(name))
+        self._start_later(name, self._length())
+
+    def _start_later(self, name: Peer, wait: int) -> None:
+        self.network.at(wait, partial(self._start, name))
+
+    def _start(self, name: Peer) -> None:
+        if name not in self.away:
+            self.network.start(name)
 
     def _kill_all(self) -> None:
         """A power cut of everything, sometimes."""
@@ -166,23 +186,29 @@ class Storm:
             for name in self.network.names:
                 self._kill_one(name)
 
+    def _power_all(self) -> None:
+        """The power fails everywhere in one moment; each disk keeps some prefix of what it had not synced."""
+        for name in self.network.names:
+            self._end(name, power=True)
+            self._start_later(name, self.random.randint(1, 500) * MS)
+
     def _power_cut(self) -> None:
         """Two or all lose power in one moment, with all that is not synced, and come back soon."""
         for name in self.random.sample(self.network.names, self.random.choice((2, len(self.network.names)))):
             self._end(name, power=True, keep=0)
-            self.network.at(self.random.randint(1, 50) * MS, partial(self.network.start, name))
+            self._start_later(name, self.random.randint(1, 50) * MS)
 
     def _restart_and_power_cut(self) -> None:
         """Two are killed and start at once, on what the system kept for them; a moment later both lose power."""
         names = self.random.sample(self.network.names, 2)
         for name in names:
             self._end(name, power=False)
-            self.network.start(name)
+            self._start(name)
 
         def cut() -> None:
             for name in names:
                 self._end(name, power=True, keep=0)
-                self.network.at(self.random.randint(1, 50) * MS, partial(self.network.start, name))
+                self._start_later(name, self.random.randint(1, 50) * MS)
 
         self.network.at(self.random.randint(1, 30) * MS, cut)
 
@@ -191,6 +217,36 @@ class Storm:
 
     def _stall_disk(self) -> None:
         self.network.stall_disk(self._someone(), self._length())
+
+    def _fail_disk(self) -> None:
+        """Its next sync fails, or its next write; the process ends then, and the next one finds a disk that works."""
+        name = self._someone()
+        self.network.fail_disk(name, full=self.random.random() < 0.5)
+        self._start_later(name, self._length())
+
+    def _flip_bit(self) -> None:
+        """A node ends, and a bit of what its disk keeps is another: it is seen at the next start, and it stays away."""
+        name = self._someone()
+        if self.away or len(self.network.alive()) < len(self.network.names):
+            return
+        self._end(name, power=False)
+        damage = rot.flip(self.network.processes[name].disk, self.random)
+        if damage:
+            self.away[name] = damage
+        self._start_later(name, self._length())
+
+    def _change_rate(self) -> None:
+        self.network.set_rate(self._someone(), 1.0 + self.random.uniform(-self._drift, self._drift))
+
+    def _slow_link(self) -> None:
+        link = self.network.links[self.random.choice(sorted(self.network.links))]
+        least = self.random.choice(SLOW)
+        link.slow = (least, 2 * least)
+
+        def heal() -> None:
+            link.slow = (0, 0)
+
+        self.network.at(self._length(), heal)
 
     def _hand_over(self) -> None:
         name = self._someone()
@@ -210,9 +266,11 @@ class Storm:
         self.network.weather = PROFILES["calm"]
         for process in self.network.processes.values():
             process.disk_stalled_until = 0
+            if process.failing:  # a disk that is still to fail: it is replaced, with what it has
+                self._end(process.name, power=True)
         self.network.heal_all()
         for name in self.network.names:
-            self.network.start(name)
+            self._start(name)
         self.history.recorder.healed()
 
     def _finish(self) -> None:
@@ -240,7 +298,7 @@ class Storm:
                     raise Violation(otherwise)
 
     def _leaders(self) -> list[Peer]:
-        return [p.name for p in self.network.alive() if p.replica and p.replica.status().role is Role.LEADER]
+        return [process.name for process in self.network.alive() if self.history.leading[process.name]]
 
     def _one_leader(self) -> bool:
         return len(self._leaders()) == 1 and all(p.frozen_until <= self.network.now for p in self.network.alive())
@@ -249,8 +307,20 @@ class Storm:
         return len({p.replica.status().applied_index for p in self.network.alive() if p.replica}) == 1
 
 
-def run(seed: int, profile: str = "tcp", *, duration: int = 6 * SECOND, nodes: int = 3) -> Storm:
-    """One run; raises Violation."""
-    storm = Storm(seed, profile, duration=duration, nodes=nodes)
+def run(seed: int, profile: str = "tcp", *, duration: int = 6 * SECOND, nodes: int = 3, pace: int = PACE) -> Storm:
+    """One run; raises Violation.
+
+    The garbage collector waits until then: walking the whole heap over and over takes a tenth of the time.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        return _run(seed, profile, duration=duration, nodes=nodes, pace=pace)
+    finally:
+        gc.enable()
+
+
+def _run(seed: int, profile: str, *, duration: int, nodes: int, pace: int) -> Storm:
+    storm = Storm(seed, profile, duration=duration, nodes=nodes, pace=pace)
     storm.run()
     return storm
