@@ -1,12 +1,14 @@
-"""What tests of several folders share: a real cluster, for the pages whose commands are executed."""
+"""What tests of several folders share: a real cluster, the limit, and what a failed test leaves to look at."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from tests.processes.rig import running
+from tests.processes.limits import limited
+from tests.processes.rig import Cluster, running
 
 
 @pytest.fixture(scope="module")
@@ -14,3 +16,36 @@ def running_cluster(tmp_path_factory) -> Path:
     """The folder of a cluster that runs and trades."""
     with running(tmp_path_factory.mktemp("running") / "cluster") as cluster:
         yield cluster.folder
+
+
+def _limit(item, phase):
+    """Tests of real processes may hang where another's would fail; the simulations set their own pace."""
+    return limited(f"{phase} of {item.nodeid}") if item.get_closest_marker("processes") else nullcontext()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    with _limit(item, "setup"):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    with _limit(item, "call"):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item):
+    with _limit(item, "teardown"):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """What the processes of a failed test's cluster logged last: by the time that somebody looks, it is gone."""
+    report = yield
+    cluster = getattr(item, "funcargs", {}).get("cluster")
+    if report.failed and isinstance(cluster, Cluster):
+        report.sections.extend((f"last of {name}'s log", text) for name, text in cluster.last_logged().items())
+    return report

@@ -155,15 +155,23 @@ class _Conductor:
         self.scene.down.discard(name)
 
     async def _promote(self) -> None:
-        name, epoch = await self._active()
-        to = await self._promotable(name)
-        struck = time.monotonic_ns()
-        self.strikes.append(Strike("promote", name, epoch, struck))
-        self.scene.say(f"promoting {to} by hand; {name} hands over")
-        try:
-            await self.watcher.act(name, "promote", {"node": to}, "demo: a hand-over")
-        except ActRefused as error:
-            raise DemoFault(str(error)) from error
+        """Ask until it is done: an election, or a standby that falls behind, may come between look and act."""
+        refused = "nobody was asked"
+        with trio.move_on_after(TRADING_WITHIN):
+            while True:
+                name, epoch = await self._active()
+                to = await self._promotable(name)
+                struck = time.monotonic_ns()
+                try:
+                    await self.watcher.act(name, "promote", {"node": to, "epoch": epoch}, "demo: a hand-over")
+                except ActRefused as error:
+                    refused = str(error)
+                    await trio.sleep(0.1)
+                    continue
+                self.strikes.append(Strike("promote", name, epoch, struck))
+                self.scene.say(f"promoted {to} by hand; {name} handed over")
+                return
+        raise DemoFault(f"no hand-over within {TRADING_WITHIN:g} s: {refused}")
 
     async def _promotable(self, active: str) -> str:
         """A standby that is caught up; the lowest name."""
@@ -178,9 +186,8 @@ class _Conductor:
 
     async def _settle(self) -> None:
         """Halt, and wait until every order is closed and all nodes agree."""
-        name, _ = await self._active()
         self.scene.say("halting: every quote is cancelled, nothing new is sent")
-        await self.watcher.act(name, "halt", {"cause": "demo_end"}, "demo: the end")
+        await self._halt()
         with trio.move_on_after(SETTLED_WITHIN):
             while not settled(await self.watcher.statuses()):  # noqa: ASYNC110 - other processes are asked, by polling
                 await trio.sleep(0.1)
@@ -188,6 +195,20 @@ class _Conductor:
         raise DemoFault(
             f"the cluster did not settle within {SETTLED_WITHIN:g} s of the halt: see {self.wish.folder / 'logs'}"
         )
+
+    async def _halt(self) -> None:
+        refused = "nobody was asked"
+        with trio.move_on_after(TRADING_WITHIN):
+            while True:
+                name, _ = await self._active()
+                try:
+                    await self.watcher.act(name, "halt", {"cause": "demo_end"}, "demo: the end")
+                except ActRefused as error:  # whoever leads by now is asked again: a second halt changes nothing
+                    refused = str(error)
+                    await trio.sleep(0.1)
+                    continue
+                return
+        raise DemoFault(f"no halt within {TRADING_WITHIN:g} s: {refused}")
 
 
 def settled(statuses: dict[str, dict[str, Any]]) -> bool:

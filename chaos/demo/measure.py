@@ -1,4 +1,4 @@
-"""Measuring failovers: `python -m chaos.demo.measure kill|idle|promote|stop --rounds 20 [-o json]`.
+"""Measuring failovers: `python -m chaos.demo.measure kill|idle|promote|stop|heal|freeze --rounds 20 [-o json]`.
 
 Only striking, waiting and counting may live here; the rig and the watcher are the demo's.  A gap is from the strike to
 the venue's admission of the first order of a newer epoch.
@@ -8,6 +8,11 @@ the venue's admission of the first order of a newer epoch.
   standbys, and the first that the venue admits ends the gap.
 - `promote`: a hand-over while the market maker quotes.
 - `stop`: SIGSTOP of the active node while the market maker quotes.
+
+Two more are judged by the shared checkers, and have modules of their own; the exit code is 1 where one fails:
+
+- `heal`: a standby cut off for a while and healed (`chaos.demo.heal`).
+- `freeze`: SIGSTOP of the active node for a while, then SIGCONT (`chaos.demo.freeze`).
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import json
 import math
 import shutil
 import signal
+import sys
 import tempfile
 import time
 import tomllib
@@ -29,8 +35,11 @@ import trio
 from attrs import define, field
 
 from chaos.checkers.history import requests_of
+from chaos.demo.freeze import freeze
 from chaos.demo.gather import json_lines
+from chaos.demo.heal import Healing
 from chaos.demo.rig import NODES, Rig, open_rig
+from chaos.demo.steps import active, cluster_of, promotable, resumed
 from chaos.demo.timeline import Strike, failovers, marks_of
 from chaos.demo.watch import ActRefused, Watcher, open_watcher
 
@@ -66,7 +75,7 @@ class Round:
         self.found = _documents(folder, struck)
 
     async def _strike(self, rig: Rig, watcher: Watcher) -> Strike:
-        name, epoch = await _active(watcher)
+        name, epoch = await active(watcher)
         await trio.sleep(TRADE_BEFORE)
         if self.kind == "idle":
             await _order(watcher, name)
@@ -74,8 +83,7 @@ class Round:
         struck = Strike(self.kind, name, epoch, time.monotonic_ns())
         with trio.fail_after(RESUMED_WITHIN):
             await self._do(rig, watcher, name)
-            while not _resumed(watcher, rig, epoch):  # noqa: ASYNC110 - another process's file is read, by polling
-                await trio.sleep(0.05)
+            await resumed(watcher, cluster_of(rig.folder), epoch)
         if self.kind in ("kill", "idle"):
             await rig.children[name].process.wait()
             await rig.start_node(name)
@@ -87,7 +95,7 @@ class Round:
     async def _do(self, rig: Rig, watcher: Watcher, name: str) -> None:
         others = [one for one in NODES if one != name]
         if self.kind == "promote":
-            await watcher.act(name, "promote", {"node": await _promotable(watcher, name)}, "measuring")
+            await watcher.act(name, "promote", {"node": await promotable(watcher, name)}, "measuring")
             return
         if self.kind == "stop":
             rig.children[name].process.send_signal(signal.SIGSTOP)
@@ -95,25 +103,6 @@ class Round:
         rig.kill(name)
         if self.kind == "idle":
             await _order_somewhere(watcher, others)
-
-
-async def _active(watcher: Watcher) -> tuple[str, int]:
-    with trio.fail_after(RESUMED_WITHIN):
-        while True:
-            for name, status in (await watcher.statuses()).items():
-                if status["active"] == name:
-                    return name, int(status["epoch"])
-            await trio.sleep(0.05)
-
-
-async def _promotable(watcher: Watcher, active: str) -> str:
-    with trio.fail_after(RESUMED_WITHIN):
-        while True:
-            status = await watcher.status(active)
-            for node in (status or {}).get("nodes", ()):
-                if node["name"] != active and node.get("promotable"):
-                    return str(node["name"])
-            await trio.sleep(0.1)
 
 
 async def _order(watcher: Watcher, node: str) -> bool:
@@ -137,20 +126,6 @@ async def _order_somewhere(watcher: Watcher, nodes: Sequence[str]) -> None:
             nursery.start_soon(ask, node)
 
 
-def _resumed(watcher: Watcher, rig: Rig, epoch: int) -> bool:
-    cluster = _cluster(rig.folder)
-    for record in watcher.new_records():
-        if record["type"] == "request" and record["method"] == "order.place" and record["admitted_mono_ns"]:
-            name = record["client_order_id"]
-            if name.startswith(cluster) and int(name[6:14], 16) > epoch:
-                return True
-    return False
-
-
-def _cluster(folder: Path) -> str:
-    return str(tomllib.loads((folder / "nodes" / "n1" / "meltica.toml").read_text())["node"]["cluster"])
-
-
 def _without_strategies(folder: Path) -> None:
     """Nobody sends but operators."""
     for name in NODES:
@@ -163,7 +138,7 @@ def _documents(folder: Path, struck: Sequence[Strike]) -> list[dict[str, Any]]:
     account = tomllib.loads((folder / "paper.toml").read_text())["accounts"][0]["name"]
     requests = requests_of(json_lines(folder / "ledger.jsonl"), account)
     marks = [m for name in NODES for m in marks_of(name, json_lines(folder / "logs" / f"{name}.jsonl"))]
-    return failovers(struck, requests, marks, _cluster(folder))
+    return failovers(struck, requests, marks, cluster_of(folder))
 
 
 def summary(kind: str, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -207,19 +182,41 @@ async def measure(kind: str, rounds: int, market: str) -> list[dict[str, Any]]:
     return found
 
 
+async def heal(rounds: int, market: str, seconds: float) -> dict[str, Any]:
+    """Cut and heal so often, on one cluster."""
+    folder = Path(tempfile.mkdtemp(prefix="meltica-measure-"))
+    try:
+        return await Healing(market, rounds, seconds).run(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _found(kind: str, rounds: int, market: str, seconds: float | None) -> dict[str, Any]:
+    if kind in JUDGED:
+        measured, usual = JUDGED[kind]
+        return trio.run(measured, rounds, market, usual if seconds is None else seconds)
+    return summary(kind, trio.run(measure, kind, rounds, market))
+
+
+JUDGED: Final = {"heal": (heal, 10.0), "freeze": (freeze, 2.0)}  # and how long each lasts, seconds
+
+
 @click.command()
-@click.argument("kind", type=click.Choice(sorted(BUDGETS_MS)))
+@click.argument("kind", type=click.Choice(sorted((*BUDGETS_MS, *JUDGED))))
 @click.option("--rounds", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--market", default="synthetic", show_default=True)
+@click.option("--seconds", type=click.FloatRange(0.5, 600), help="How long a cut (10) or a freeze (2) lasts.")
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def main(kind: str, rounds: int, market: str, output: str) -> None:
-    """Measure the gap in trading over some failovers of one kind."""
-    found = summary(kind, trio.run(measure, kind, rounds, market))
+def main(*, kind: str, rounds: int, market: str, seconds: float | None, output: str) -> None:
+    """Measure the gap in trading over some failovers of one kind, or over cuts and freezes that must cause none."""
+    found = _found(kind, rounds, market, seconds)
     if output == "json":
         click.echo(json.dumps(found, indent=1))
     else:
         for key, value in found.items():
             click.echo(f"{key:16} {value}")
+    if found.get("verdict") == "fail":
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,11 +50,22 @@ class Child:
         return self.process.poll() is None
 
 
-def free_base_port(first: int = 7400, tries: int = 50) -> int:
-    """A base from which the cluster's ports (and the venue's, 80 above) are free now."""
+@contextmanager
+def claimed_ports(first: int = 7400, tries: int = 50) -> Iterator[int]:
+    """A base from which the cluster's ports (and the venue's, 80 above) are free, and ours until the block ends.
+
+    The last port of the stride is held, and never listened at: whoever else asks here meanwhile gets another stride,
+    so that two rigs beside each other do not race for what both of them have seen to be free.
+    """
     for base in range(first, first + tries * PORT_STRIDE, PORT_STRIDE):
-        if all(_free(port) for port in (*range(base, base + 20), base + 80)):
-            return base
+        with socket.socket() as claim:
+            try:
+                claim.bind(("127.0.0.1", base + PORT_STRIDE - 1))  # without SO_REUSEADDR, so that one alone can
+            except OSError:
+                continue
+            if all(_free(port) for port in (*range(base, base + 20), base + 80)):
+                yield base
+                return
     raise RigFault(f"no free ports between {first} and {first + tries * PORT_STRIDE}: end what uses them")
 
 
@@ -81,6 +92,7 @@ class Rig:
     market: str
     seed: int
     nursery: trio.Nursery
+    base_port: int
     symbols: tuple[str, ...] = ()  # what the market has; by default what `cluster create` chooses
     children: dict[str, Child] = field(factory=dict)
 
@@ -91,7 +103,7 @@ class Rig:
 
     async def create(self) -> None:
         """Make the cluster's folder."""
-        base = free_base_port()
+        base = self.base_port
         command = meltica(
             "cluster",
             "create",
@@ -198,8 +210,15 @@ def _environment() -> dict[str, str]:
 @asynccontextmanager
 async def open_rig(folder: Path, market: str, seed: int, symbols: tuple[str, ...] = ()) -> AsyncIterator[Rig]:
     """A rig whose processes all end with the block, whatever happens in it."""
+    with claimed_ports() as base:
+        async with _rig_at(base, folder, market, seed, symbols) as rig:
+            yield rig
+
+
+@asynccontextmanager
+async def _rig_at(base: int, folder: Path, market: str, seed: int, symbols: tuple[str, ...]) -> AsyncIterator[Rig]:
     async with trio.open_nursery() as nursery:
-        rig = Rig(folder, market, seed, nursery, symbols)
+        rig = Rig(folder, market, seed, nursery, base, symbols)
         try:
             yield rig
         finally:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cluster import firststart
-from tests.processes.rig import NODES, Cluster, EndedEarly, cli, end, make_cluster, wait_for
+from tests.processes.rig import NODES, Cluster, EndedEarly, cli, eventually, made_cluster, trades, wait_for
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 
@@ -41,24 +41,20 @@ def may_mount(folder: Path) -> bool:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory) -> Cluster:
     """Three nodes that trade; n3's data folder is a small disk of its own where that can be mounted."""
-    found = make_cluster(tmp_path_factory.mktemp("disks") / "cluster")
-    small = found.data("n3")
-    try:
+    with made_cluster(tmp_path_factory.mktemp("disks") / "cluster") as found:
+        small = found.data("n3")
         found.start_venue()
         found.start_node("n3", private_disk(small) if may_mount(small) else ())
         found.start_nodes(("n1", "n2"))
         found.until_trading()
         yield found
-    finally:
-        end(found.children)
 
 
 @pytest.fixture
 def idle(tmp_path) -> Cluster:
     """A folder from which nothing runs; whatever a test starts ends with it."""
-    found = make_cluster(tmp_path / "cluster")
-    yield found
-    end(found.children)
+    with made_cluster(tmp_path / "cluster") as found:
+        yield found
 
 
 def refused(cluster: Cluster, name: str) -> EndedEarly:
@@ -78,7 +74,7 @@ def test_every_error_of_broken_settings_is_told_at_once(idle):
     file = idle.config("n1")
     text = file.read_text()
     for found, wrong in (
-        ("window_ms = 300", "window_ms = -1"),
+        ("window_ms = 1000", "window_ms = -1"),
         ('mode = "automatic"', 'mode = "sometimes"'),
         ('level = "info"', 'level = "info"\nsurprise = 1'),
         ("collar_bps = 500", 'collar_bps = "wide"'),
@@ -99,7 +95,7 @@ def test_a_second_node_on_the_same_folder(cluster):
     error = refused(Cluster(cluster.folder), "n1")  # the running one keeps its place in the fixture
     assert f"pid {cluster.children['n1'].process.pid}" in error.log
     assert "stop it first" in error.log
-    assert cluster.own("n1")["reachable"]
+    wait_for("the first one serves", lambda: cluster.own("n1").get("reachable"))
 
 
 def test_the_folder_of_another_node_and_of_another_cluster(idle):
@@ -141,23 +137,25 @@ def write_ahead_log(data: Path) -> Path:
     return max(data.glob("*.log"), key=lambda path: int(path.stem))
 
 
-def standby_with_a_disk_that_stays(cluster: Cluster) -> str:
-    """n1 or n2, and not the active one."""
-    return next(name for name in ("n1", "n2") if name != cluster.active())
+def killed_standby(cluster: Cluster) -> tuple[str, Path]:
+    """n1 or n2, not the active one, whose disk stays; and its log, with several writes in it."""
+    cluster.settle()
+    active = cluster.active()
+    name = next(name for name in ("n1", "n2") if name != active)
+    wait_for("several writes", lambda: write_ahead_log(cluster.data(name)).stat().st_size > 16 * 1024)
+    cluster.children[name].kill()
+    return name, write_ahead_log(cluster.data(name))
 
 
 def caught_up(cluster: Cluster, name: str) -> None:
     """It has applied what the active node had when it was started."""
-    target = cluster.own(cluster.active())["applied_index"]
-    wait_for(f"{name} has caught up", lambda: cluster.own(name).get("applied_index", 0) >= target, 40)
+    target = max(row["applied_index"] for row in map(cluster.own, NODES) if row)
+    wait_for(f"{name} has caught up", lambda: cluster.own(name).get("applied_index", 0) >= target)
 
 
 def test_a_torn_last_write_is_dropped_and_caught_up(cluster):
-    name = standby_with_a_disk_that_stays(cluster)
-    cluster.children[name].kill()
-    log = write_ahead_log(cluster.data(name))
+    name, log = killed_standby(cluster)
     size = log.stat().st_size
-    assert size > 4096
     with log.open("r+b") as file:
         file.truncate(size - 7)
     cluster.start_node(name)
@@ -165,9 +163,7 @@ def test_a_torn_last_write_is_dropped_and_caught_up(cluster):
 
 
 def test_a_flipped_bit_in_the_write_ahead_log_is_refused(cluster):
-    name = standby_with_a_disk_that_stays(cluster)
-    cluster.children[name].kill()
-    log = write_ahead_log(cluster.data(name))
+    name, log = killed_standby(cluster)
     whole = log.read_bytes()
     place = len(whole) // 2
     log.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
@@ -182,6 +178,7 @@ def test_a_flipped_bit_in_the_write_ahead_log_is_refused(cluster):
 
 def test_a_file_that_may_not_grow_silences_the_node_and_loses_nothing(cluster):
     """RLIMIT_FSIZE, set on the running process: the next write to its write-ahead log fails in the kernel."""
+    cluster.settle()
     name = active_among(cluster, ("n1", "n2"))
     child = cluster.children[name]
     told = cluster.act("halt", "--cause", "before", "-o", "json")
@@ -207,9 +204,7 @@ def test_a_full_disk_silences_the_node_and_loses_nothing(cluster):
         if os.environ.get("CI") == "true":
             pytest.fail("no file system can be mounted here, so a full disk was not tried")
         pytest.skip("no file system can be mounted here: only RLIMIT_FSIZE was tried")
-    for name in NODES:  # whatever the test before left
-        if cluster.children[name].process.poll() is not None:
-            cluster.start_node(name)
+    cluster.settle()
     active_among(cluster, ("n3",))
     child = cluster.children["n3"]
     seen = Path(f"/proc/{child.process.pid}/root") / data.relative_to("/")
@@ -228,47 +223,46 @@ def fill_up(path: Path) -> None:
 
 def active_among(cluster: Cluster, names: tuple[str, ...]) -> str:
     """One of them trades; promoted by hand if need be."""
-    wanted = names[0]
-    for _ in range(3):
-        active = cluster.active()
-        if active in names:
-            return active
-        wait_for(f"{wanted} is promotable", lambda: cluster.own(wanted).get("promotable"))
-        cluster.act("promote", wanted)
-    pytest.fail(f"none of {names} became active")
+    active = cluster.active()
+    if active in names:
+        return active
+    cluster.promoted(names[0])
+    return names[0]
 
 
 def went_silent(cluster: Cluster, name: str, epoch: int) -> None:
     """It ends, having said why and what to do; another trades; nothing of it reached the venue behind that."""
     child = cluster.children[name]
-    assert child.ended(60) == 1
+    assert child.ended(120) == 1
     (stopped,) = child.logged("replication stopped: nothing more is sent")
     assert "can't be written" in stopped["reason"] or "can't be synced" in stopped["reason"]
     assert "then start the node again" in stopped["reason"]
     (last,) = child.logged("stopped by an error")[-1:]
     assert "StoreFault" in last["error"]
-    following = cluster.active()
-    assert following != name
+    assert cluster.active() != name
     cluster.until("a newer epoch", lambda status: status["epoch"] > epoch)
-    cluster.until("orders again", lambda s: s["trading"] == "halted" or s["orders"]["open"] > 0)
+    cluster.until("orders again", lambda s: s["trading"] == "halted" or trades(s))
 
 
 def nothing_lost(cluster: Cluster, nodes) -> None:
     """All nodes agree, and every trade that the venue made for us is on every node, once; then trading goes on."""
     assert cluster.act("halt", "--cause", "count").returncode == 0
-    cluster.until("quiet", lambda s: s["orders"] == {"open": 0, "in_doubt": 0} and s["trading"] == "halted", 40)
+    cluster.until("quiet", lambda s: s["orders"] == {"open": 0, "in_doubt": 0} and s["trading"] == "halted")
 
     def digests() -> set[tuple[int, str]]:
-        return {(row["digest_index"], row["state_digest"]) for row in map(cluster.own, nodes)}
+        return {(row.get("digest_index", 0), row.get("state_digest", "")) for row in map(cluster.own, nodes)}
 
     wait_for("equal digests", lambda: len(digests()) == 1)
-    made = {(r["symbol"], str(r["trade_id"])) for r in cluster.ledger() if r["type"] == "fill" and r["account"]}
 
     def held(name: str) -> list[tuple[str, str]]:
         document = json.loads(cluster.cli("fills", "--node", name, "--limit", "100000", "-o", "json").stdout)
         return [(row["symbol"], str(row["trade_id"])) for row in document["fills"]]
 
-    for name in nodes:
-        wait_for(f"{name} has every fill once", lambda name=name: sorted(held(name)) == sorted(made), 20)
-    assert made
-    assert cluster.act("resume", "--all").returncode == 0
+    def check() -> None:
+        made = {(r["symbol"], str(r["trade_id"])) for r in cluster.ledger() if r["type"] == "fill" and r["account"]}
+        assert made
+        for name in nodes:
+            assert sorted(held(name)) == sorted(made), name
+
+    eventually(check)
+    wait_for("trading goes on", lambda: cluster.act("resume", "--all").returncode == 0)

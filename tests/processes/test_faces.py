@@ -14,11 +14,12 @@ from cluster import pki
 from cluster.frames import MAX_FRAME
 from cluster.tls import GREETING
 from cluster.types import Peer
-from tests.processes.rig import NODES, wait_for
+from tests.processes.rig import NODES, eventually, wait_for
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 
 PATHS = ("/livez", "/readyz", "/leader", "/standby", "/metrics", "/api/v1/status", "/api/v1/orders", "/api/v1/nothing")
+PATIENCE_S = 30  # with a connection, on a machine that does five other things
 # What issue 3 (section 8) asks for, a name or more for each.
 NAMES = {
     "meltica_raft_role",
@@ -46,8 +47,19 @@ NAMES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def settled(cluster):
+    """A slow machine loses leaders at any moment, and the third loss halts: each test begins with all in order."""
+    cluster.settle()
+
+
 def bearer(token):
     return {"Authorization": f"Bearer {token}"}
+
+
+def causes(cluster):
+    """Of a halt, by any node."""
+    return {one["cause"] for document in map(cluster.quick, NODES) if document for one in document["risk"]["halts"]}
 
 
 def answers(cluster, client, name):
@@ -74,7 +86,7 @@ def test_a_viewer_may_look_and_not_act(cluster):
     with cluster.http("viewer") as client:
         assert client.get(f"{cluster.api('n2')}/api/v1/orders").status_code == 200
         assert client.post(f"{cluster.api('n2')}/api/v1/actions/halt", json=body).status_code == 403
-    assert cluster.quick("n2")["trading"] == "running"
+    assert "viewer" not in causes(cluster)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +107,7 @@ def test_bodies_that_ask_for_nothing(cluster, content, codes):
     with cluster.http("operator") as client:
         try:
             answer = client.post(f"{cluster.api('n1')}/api/v1/actions/halt", content=content)
-        except httpx.WriteError:  # it was hung up on while it was still sending: refused all the same
+        except httpx.TransportError:  # it was hung up on while it was still sending: refused all the same
             assert len(content) > 1024 * 1024
         else:
             assert answer.status_code in codes, answer.text
@@ -104,14 +116,14 @@ def test_bodies_that_ask_for_nothing(cluster, content, codes):
             assert document["message"]
             assert document["next"]
         assert answers(cluster, client, "n1")
-    assert cluster.quick("n1")["trading"] == "running"
+    assert "operator" not in causes(cluster)  # the cause where none is given
 
 
 def test_what_is_no_http_at_all(cluster):
     """Plain text at a TLS port, and a caller who says nothing."""
     host, port = cluster.api("n1").removeprefix("https://").split(":")
     for sent in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01" + b"\xff" * 200, b""):
-        with socket.create_connection((host, int(port)), timeout=5) as plain:
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as plain:
             plain.sendall(sent)
     with cluster.http() as client:
         assert answers(cluster, client, "n1")
@@ -133,39 +145,42 @@ def test_the_active_node_alone_says_that_it_leads(cluster):
             return sorted(found.values()) == [200, 200, 503] and found[cluster.active()] == 503
 
     wait_for("two standbys", standbys)
-    with cluster.http() as client:
-        ready = client.get(f"{cluster.api('n1')}/readyz?verbose")
-        assert ready.status_code == 200, ready.text
-        assert "[+]journal ok" in ready.text
+
+    def ready():
+        with cluster.http() as client:
+            answer = client.get(f"{cluster.api('n1')}/readyz?verbose")
+        assert answer.status_code == 200, answer.text
+        assert "[+]journal ok" in answer.text
+
+    eventually(ready)
 
 
 def test_an_action_reaches_the_leader_from_any_node(cluster):
-    cluster.promotable()
-    with cluster.http("operator") as client:
-        for name in NODES:
-            body = {"request_id": f"any-{name}", "reason": "from any node", "cause": f"via-{name}", "dry_run": True}
+    def check(name):
+        body = {"request_id": f"any-{name}", "reason": "from any node", "cause": f"via-{name}", "dry_run": True}
+        with cluster.http("operator") as client:
             answer = client.post(f"{cluster.api(name)}/api/v1/actions/halt", json=body)
-            assert (answer.status_code, answer.json()["outcome"]) == (200, "done"), answer.text
+        assert (answer.status_code, answer.json()["outcome"]) == (200, "done"), answer.text
+
+    for name in NODES:
+        eventually(lambda name=name: check(name))
 
 
 def test_metrics_parse_and_are_all_there(cluster):
-    wait_for("a position", lambda: (cluster.quick(cluster.active()) or {}).get("positions"), 30)
-
-    def look():
+    def check():
         with cluster.http() as client:
             text = client.get(f"{cluster.api(cluster.active())}/metrics").text
         families = {family.name: family for family in text_string_to_metric_families(text)}
         spoken = {name for name, family in families.items() if family.samples}
-        return families if not NAMES - spoken else None
+        assert spoken >= NAMES
+        assert {sample.value for sample in families["meltica_active"].samples} == {1.0}
+        for name in ("acknowledgement", "tick_to_send", "propose_to_send", "commit", "fsync"):
+            count = [s.value for s in families[f"meltica_{name}_seconds"].samples if s.name.endswith("_count")]
+            assert sum(count) > 0, name
+        assert {s.value for s in families["meltica_venue_connected"].samples} == {1.0}
+        assert {s.labels["state"]: s.value for s in families["meltica_trading_state"].samples}["running"] == 1.0
 
-    families = wait_for("every metric, with a sample", look, 15)
-    active = {sample.value for sample in families["meltica_active"].samples}
-    assert active == {1.0}
-    for name in ("acknowledgement", "tick_to_send", "propose_to_send", "commit", "fsync"):
-        count = [s.value for s in families[f"meltica_{name}_seconds"].samples if s.name.endswith("_count")]
-        assert sum(count) > 0, name
-    assert {s.value for s in families["meltica_venue_connected"].samples} == {1.0}
-    assert {s.labels["state"]: s.value for s in families["meltica_trading_state"].samples}["running"] == 1.0
+    cluster.undisturbed(lambda: eventually(check))
 
 
 # --- the peer port --------------------------------------------------------------------------------------------
@@ -179,7 +194,7 @@ def peer_context(cluster, name):
 
 def dial(cluster, target):
     host, port = str(cluster.children[target].ready["peer"]).split(":")
-    return socket.create_connection((host, int(port)), timeout=5)
+    return socket.create_connection((host, int(port)), timeout=PATIENCE_S)
 
 
 def until_hung_up(sock):
@@ -193,18 +208,30 @@ def until_hung_up(sock):
     return heard
 
 
-def standby(cluster):
-    return next(name for name in NODES if name != cluster.active())
+def exactly(sock, size):
+    """So many bytes, in however many pieces they come."""
+    heard = b""
+    while len(heard) < size and (chunk := sock.recv(size - len(heard))):
+        heard += chunk
+    return heard
 
 
-def trading_on(cluster, epoch):
-    """Nothing of that moved anything: the same epoch, and every node serves."""
-    assert all(cluster.own(name).get("reachable") for name in NODES)
-    assert cluster.quick(cluster.active())["epoch"] >= epoch
+def trading_on(cluster, before):
+    """Nothing of that moved anything: every node serves, and one trades."""
+
+    def check():
+        assert all(cluster.own(name).get("reachable") for name in NODES)
+        assert cluster.quick(cluster.active())["epoch"] >= before
+
+    eventually(check)
+
+
+def epoch_of(cluster):
+    return cluster.quick(cluster.active())["epoch"]
 
 
 def test_garbage_at_the_peer_port(cluster):
-    target, epoch = cluster.active(), cluster.quick(cluster.active())["epoch"]
+    target, epoch = cluster.active(), epoch_of(cluster)
     before = len(cluster.children[target].logged("peer_refused"))
     with dial(cluster, target) as plain:
         plain.sendall(b"\x00garbage" * 100)
@@ -226,7 +253,7 @@ def test_a_frame_that_is_none_under_a_right_certificate(cluster, frame):
         dial(cluster, target) as plain,
         peer_context(cluster, speaker).wrap_socket(plain, server_hostname=target) as secure,
     ):
-        assert secure.recv(len(GREETING)) == GREETING
+        assert exactly(secure, len(GREETING)) == GREETING
         secure.sendall(frame)
     told = wait_for("a line about it", lambda: child.logged("peer_garbage")[before:])
     assert told[0]["reason"]

@@ -10,6 +10,7 @@ import trio
 from attrs import define, field
 from click.testing import CliRunner
 
+from chaos.demo.rig import claimed_ports
 from meltica.api.ports import ActionOutcome, Check, NodeHealth, OutcomeKind, Page, Stamp
 from meltica.api.server import place_of, serve_api
 from meltica.cli.main import commands
@@ -130,11 +131,10 @@ class Running:
 
 
 @pytest.fixture(scope="session")
-def worker_ports(tmp_path_factory):
-    """A base of ports for this worker, out of the way of a real cluster's."""
-    worker = tmp_path_factory.getbasetemp().name
-    place = int(worker.removeprefix("popen-gw")) if worker.startswith("popen-gw") else 0
-    return 18400 + 100 * place
+def worker_ports():
+    """A base of ports that is this worker's alone, out of the way of a real cluster's."""
+    with claimed_ports(18400) as base:
+        yield base
 
 
 @pytest.fixture(scope="session")

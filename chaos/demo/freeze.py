@@ -1,0 +1,152 @@
+"""Freeze: the active node is stopped with SIGSTOP for longer than any authority lasts, then woken, again and again.
+
+Only the rounds and what is counted of them may live here.  Another node trades by then; the woken one may still write
+what it was about to write, and the venue must admit none of it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import trio
+from attrs import define, field, frozen
+
+from chaos.checkers.history import History, Request, named
+from chaos.checkers.verdict import Check, verdict
+from chaos.demo.rig import NODES, Rig, open_rig
+from chaos.demo.steps import active, admitted, caught_up, cluster_of, ended, judged, late, resumed, summed
+from chaos.demo.watch import Watcher, open_watcher
+
+A_CLUSTER: Final = 2  # a third lost leader within ten minutes halts
+TRADE_BEFORE: Final = 2.5  # seconds
+
+
+@frozen
+class Stop:
+    """One round, on the monotonic clock that all processes of a machine share."""
+
+    node: str
+    epoch: int
+    stopped_ns: int
+    woken_ns: int
+
+
+@define
+class Freezing:
+    """One cluster, frozen some times."""
+
+    market: str
+    strikes: int
+    seconds: float
+    seed: int
+    stops: list[Stop] = field(factory=list)
+
+    async def run(self, folder: Path) -> tuple[list[dict[str, Any]], int, tuple[Check, ...]]:
+        """Its rounds, how many requests were admitted late, and what the shared checkers say."""
+        async with open_rig(folder, self.market, self.seed) as rig:
+            await rig.create()
+            await rig.start_all()
+            apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
+            async with open_watcher(folder, apis, rig.ledger_path) as watcher:
+                for _ in range(self.strikes):
+                    self.stops.append(await self._round(rig, watcher))
+                await ended(rig, watcher)
+        history, checks = judged(folder)
+        return [round_of(stop, history) for stop in self.stops], len(late(history)), checks
+
+    async def _round(self, rig: Rig, watcher: Watcher) -> Stop:
+        await active(watcher)
+        await trio.sleep(TRADE_BEFORE)
+        name, epoch = await active(watcher)
+        process = rig.children[name].process
+        stopped_ns = time.monotonic_ns()
+        process.send_signal(signal.SIGSTOP)
+        try:
+            await trio.sleep(self.seconds)
+        finally:
+            process.send_signal(signal.SIGCONT)  # a stopped process would not even end
+        woken_ns = time.monotonic_ns()
+        await resumed(watcher, cluster_of(rig.folder), epoch)
+        await caught_up(watcher, name)
+        return Stop(name, epoch, stopped_ns, woken_ns)
+
+
+def round_of(stop: Stop, history: History) -> dict[str, Any]:
+    """When another traded, and what the woken node still sent under the epoch that it had lost."""
+    newer = [(at, epoch, r) for at, epoch, r in admitted(history) if epoch > stop.epoch and not r.is_cancel]
+    at, epoch, first = next(iter(newer), (None, None, None))
+    sent = [one for one in history.requests if _woken(one, stop, history.cluster)]
+    return {
+        "node": stop.node,
+        "epoch": stop.epoch,
+        "stopped_ms": round((stop.woken_ns - stop.stopped_ns) / 1e6, 1),
+        "to": first.node if first else None,
+        "epoch_to": epoch,
+        "gap_ms": None if at is None else round((at - stop.stopped_ns) / 1e6, 1),
+        "sent_after_waking": len(sent),
+        "admitted_after_waking": sum(1 for one in sent if one.admitted_ns is not None),
+    }
+
+
+def _woken(request: Request, stop: Stop, cluster: str) -> bool:
+    """It reached the venue after the node was woken, and is of the epoch in which it was stopped."""
+    parts = named(request.client_order_id, cluster)
+    return (
+        request.node == stop.node
+        and request.received_ns >= stop.woken_ns
+        and parts is not None
+        and parts.epoch <= stop.epoch
+        and not parts.mandate
+    )
+
+
+def document(rounds: Sequence[dict[str, Any]], admitted_late: int, checks: Sequence[Check]) -> dict[str, Any]:
+    """What came of it; `pass` if another traded while the one was frozen, and nothing of that one was admitted."""
+    took = [one for one in rounds if one["gap_ms"] is None or one["to"] == one["node"]]
+    spoke = [one for one in rounds if one["admitted_after_waking"]]
+    own = (
+        Check("another_traded", len(rounds), tuple(f"{one['node']} in epoch {one['epoch']}" for one in took)),
+        Check("woken_not_admitted", len(rounds), tuple(f"{one['node']} in epoch {one['epoch']}" for one in spoke)),
+    )
+    gaps = sorted(one["gap_ms"] for one in rounds if one["gap_ms"] is not None)
+    while_frozen = sum(1 for one in rounds if one["gap_ms"] is not None and one["gap_ms"] < one["stopped_ms"])
+    return {
+        "kind": "freeze",
+        "verdict": verdict((*checks, *own)),
+        "n": len(rounds),
+        "traded_elsewhere_while_frozen": while_frozen,
+        "leader_changes": sum(1 for one in rounds if one["to"] not in (None, one["node"])),
+        "sent_after_waking": sum(one["sent_after_waking"] for one in rounds),
+        "admitted_after_waking": sum(one["admitted_after_waking"] for one in rounds),
+        "admitted_late": admitted_late,
+        "gap_ms": {"p50": round(statistics.median(gaps), 1) if gaps else None, "max": gaps[-1] if gaps else None},
+        "rounds": list(rounds),
+        "checks": [check.document() for check in (*checks, *own)],
+    }
+
+
+async def freeze(rounds: int, market: str, seconds: float) -> dict[str, Any]:
+    """Freeze so often, on as many fresh clusters as it takes."""
+    found: list[dict[str, Any]] = []
+    judgements: list[tuple[Check, ...]] = []
+    total_late = 0
+    while len(found) < rounds:
+        folder = Path(tempfile.mkdtemp(prefix="meltica-measure-"))
+        try:
+            one = Freezing(market, min(A_CLUSTER, rounds - len(found)), seconds, seed=len(found))
+            played, late_ones, checks = await one.run(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        found += played
+        judgements.append(checks)
+        total_late += late_ones
+        click.echo(f"{len(found)} of {rounds}: {[one['gap_ms'] for one in played]}", err=True)
+    return document(found, total_late, summed(judgements))

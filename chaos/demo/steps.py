@@ -1,0 +1,150 @@
+"""Steps: what the measurements ask of a running cluster, and how they judge it once it has ended.
+
+Only waiting, asking and judging may live here; when and in which order is for the measurements.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from chaos.checkers.all import check_all
+from chaos.checkers.history import History, Request, named
+from chaos.checkers.verdict import Check
+from chaos.demo.conduct import settled
+from chaos.demo.gather import gather, json_lines
+from chaos.demo.rig import NODES, Rig
+from chaos.demo.watch import ActRefused, Watcher
+
+NEAR: Final = 2.0  # seconds between a node that stood still and the election that came of it
+WITHIN: Final = 30.0  # seconds; for another process to come to what is waited for
+
+
+async def active(watcher: Watcher) -> tuple[str, int]:
+    """Who trades, by its own word, and in which epoch.  Raises trio.TooSlowError."""
+    with trio.fail_after(WITHIN):
+        while True:
+            for name, status in (await watcher.statuses()).items():
+                if status["active"] == name:
+                    return name, int(status["epoch"])
+            await trio.sleep(0.05)
+
+
+async def promotable(watcher: Watcher, trader: str) -> str:
+    """A standby that could take over, as the active node knows it.  Raises trio.TooSlowError."""
+    with trio.fail_after(WITHIN):
+        while True:
+            status = await watcher.status(trader)
+            for node in (status or {}).get("nodes", ()):
+                if node["name"] != trader and node.get("promotable"):
+                    return str(node["name"])
+            await trio.sleep(0.1)
+
+
+async def caught_up(watcher: Watcher, name: str) -> None:
+    """It could take over, by its own word.  Raises trio.TooSlowError."""
+    with trio.fail_after(WITHIN):
+        while True:
+            status = await watcher.status(name)
+            if any(one["name"] == name and one.get("promotable") for one in (status or {}).get("nodes", ())):
+                return
+            await trio.sleep(0.1)
+
+
+async def resumed(watcher: Watcher, cluster: str, epoch: int) -> None:
+    """The venue has admitted an order of an epoch newer than this.  Raises trio.TooSlowError."""
+    with trio.fail_after(WITHIN):
+        while not any(_newer(record, cluster, epoch) for record in watcher.new_records()):  # noqa: ASYNC110 - a file is read, by polling
+            await trio.sleep(0.05)
+
+
+def _newer(record: Mapping[str, Any], cluster: str, epoch: int) -> bool:
+    if record["type"] != "request" or record["method"] != "order.place" or not record["admitted_mono_ns"]:
+        return False
+    parts = named(record["client_order_id"], cluster)
+    return parts is not None and parts.epoch > epoch
+
+
+async def ended(rig: Rig, watcher: Watcher) -> None:
+    """Halt, wait until all is quiet and all agree, and end every process.  Raises trio.TooSlowError."""
+    with trio.fail_after(WITHIN):
+        while True:
+            name, _ = await active(watcher)
+            with suppress(ActRefused):
+                await watcher.act(name, "halt", {"cause": "measured"}, "measuring: the end")
+                break
+            await trio.sleep(0.1)
+    with trio.fail_after(WITHIN):
+        while not settled(await watcher.statuses()):  # noqa: ASYNC110 - other processes are asked, by polling
+            await trio.sleep(0.1)
+    await rig.stop(NODES)
+    await rig.stop(("venue",))
+
+
+def cluster_of(folder: Path) -> str:
+    """The six digits that its orders begin with."""
+    return str(tomllib.loads((folder / "nodes" / "n1" / "meltica.toml").read_text())["node"]["cluster"])
+
+
+def judged(folder: Path) -> tuple[History, tuple[Check, ...]]:
+    """What the venue and the nodes recorded, and what the shared checkers say of it."""
+    history = gather(folder, NODES)
+    return history, check_all(history)
+
+
+def summed(found: Iterable[Sequence[Check]]) -> tuple[Check, ...]:
+    """The same checks of several clusters, as one each; one that looked at nothing in any of them has not held."""
+    total: dict[str, Check] = {}
+    for check in (one for checks in found for one in checks):
+        before = total.get(check.name)
+        if before is None:
+            total[check.name] = check
+            continue
+        looked = before.looked_at + check.looked_at if before.looked_at and check.looked_at else 0
+        total[check.name] = Check(check.name, looked, before.violations + check.violations)
+    return tuple(total.values())
+
+
+def admitted(history: History) -> list[tuple[int, int, Request]]:
+    """Time, epoch and request of what of ours the venue admitted, in that order; the cancel mandate's left out."""
+    found = []
+    for request in history.requests:
+        parts = named(request.client_order_id, history.cluster)
+        if request.admitted_ns is not None and parts is not None and not parts.mandate:
+            found.append((request.admitted_ns, parts.epoch, request))
+    return sorted(found, key=lambda one: (one[0], one[2].seq))
+
+
+def late(history: History) -> list[Request]:
+    """What was admitted after something of a newer epoch: nothing, if one trades at a time."""
+    newest, found = 0, []
+    for _, epoch, request in admitted(history):
+        if epoch < newest:
+            found.append(request)
+        newest = max(newest, epoch)
+    return found
+
+
+def elections(folder: Path) -> list[dict[str, Any]]:
+    """Each time that a node became leader, by the nodes' own logs; `stall_ms`: see `_stall_ms`."""
+    lines = [line for name in NODES for line in json_lines(folder / "logs" / f"{name}.jsonl")]
+    stalls = [line for line in lines if line.get("event") == "the event loop stood still"]
+    changes = [line for line in lines if line.get("event") == "role changed" and line.get("role") == "leader"]
+    found = [{**line, "stall_ms": _stall_ms(line, stalls)} for line in changes]
+    return sorted(found, key=lambda line: int(line["mono_ns"]))
+
+
+def _stall_ms(change: Mapping[str, Any], stalls: Iterable[Mapping[str, Any]]) -> float:
+    """The longest time for which a node stood still about then: on a busy machine that is what ends a leader."""
+    at = _second(change)
+    return max((round(int(one["ns"]) / 1e6, 1) for one in stalls if abs(_second(one) - at) <= NEAR), default=0.0)
+
+
+def _second(line: Mapping[str, Any]) -> float:
+    return datetime.fromisoformat(str(line["wall"])).timestamp()
