@@ -52,4 +52,4 @@ class Arrears:
 
     def next_due(self) -> Nanos | None:
         """When `work` has something to do; what it has not heard of yet, any later pass will tell it."""
-        return min((each.due for each in self._known.values()), default=None)
+        return min(each.due for each in self._known.values()) if self._known else None

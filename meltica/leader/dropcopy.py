@@ -38,6 +38,8 @@ class DropCopy:
 
     def unlogged(self, state: State, now: Nanos) -> list[FillKey]:
         """Fills that the log lacks for too long; each is named once."""
+        if not self.waiting:
+            return []
         for key, (_, account) in list(self.waiting.items()):
             if state.trades.known((key[0], account, key[1]), key[2]):
                 del self.waiting[key]
@@ -54,5 +56,6 @@ class DropCopy:
 
     def next_due(self) -> Nanos | None:
         """When `unlogged` may name something."""
-        first = min((at for at, _ in self.waiting.values()), default=None)
-        return None if first is None else Nanos(first + self.patience + 1)
+        if not self.waiting:
+            return None
+        return Nanos(min(at for at, _ in self.waiting.values()) + self.patience + 1)

@@ -183,4 +183,6 @@ class Lookups:
 
     def next_due(self) -> Nanos | None:
         """When `due` has something."""
+        if not self._wanted:
+            return None
         return min((each.next_at for each in self._wanted.values() if not each.asked), default=None)

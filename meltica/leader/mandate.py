@@ -113,6 +113,8 @@ class Mandate:
             return
         if self._hand is None and (self._majority_at is None or record.released_index is not None):
             return
+        if self._hand is None and self._majority_at == now:
+            return  # it has a majority at this very moment: its mandate is for when it has none
         due = [
             order
             for order in self._desk.state.live_orders()

@@ -109,6 +109,8 @@ class Reads:
 
     def overdue(self, now: Nanos) -> list[tuple[Question, ReadFailed]]:
         """Give up on questions without an answer for too long, as failed."""
+        if not self._asked:
+            return []
         late = [query for query, each in self._asked.items() if now - each.at > self._desk.settings.read_timeout]
         failed = []
         for query in late:
@@ -121,8 +123,9 @@ class Reads:
 
     def next_due(self) -> Nanos | None:
         """When `overdue` has something."""
-        first = min((each.at for each in self._asked.values()), default=None)
-        return None if first is None else Nanos(first + self._desk.settings.read_timeout + 1)
+        if not self._asked:
+            return None
+        return Nanos(min(each.at for each in self._asked.values()) + self._desk.settings.read_timeout + 1)
 
 
 def again(question: Question, from_trade: TradeId | None) -> Question:

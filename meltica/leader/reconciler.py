@@ -39,7 +39,8 @@ class Reconciler:
         self.watches: dict[Venue, BalanceWatch] = {}
         self._reported: set[tuple[str, str]] = set()
         self._strangers = Strangers()
-        self._last: dict[tuple[Venue, Need], Nanos] = {}
+        self._last: dict[tuple[Venue, Need], Nanos] = {}  # when each was asked for
+        self._period_ends: Nanos | None = None  # when the first of those is to be asked for again
         self._trades: dict[tuple[Venue, Symbol], tuple[Nanos, tuple[TradeShown, ...]]] = {}
         settings = desk.settings
         self._periods = {
@@ -74,7 +75,11 @@ class Reconciler:
         if kind is ReadKind.TRADES and symbol is not None:
             from_trade = desk.state.low_water.get((venue, self.account(venue), symbol))
         self._last[(venue, need)] = desk.mono()
+        self._period_ends = min(self._again_at(last, each) for (_, each), last in self._last.items())
         self.reads.ask(Question(venue, kind, symbol, from_trade))
+
+    def _again_at(self, last: Nanos, need: Need) -> Nanos:
+        return Nanos(last + self._periods[need[0]])
 
     def account(self, venue: Venue) -> Account:
         """The account that is traded there."""
@@ -86,8 +91,10 @@ class Reconciler:
 
     def periodic(self, now: Nanos) -> None:
         """Open orders every 10 s, trades and balances every 60 s, rules every 5 minutes."""
+        if self._period_ends is None or now < self._period_ends:
+            return
         for (venue, need), last in list(self._last.items()):
-            if now - last >= self._periods[need[0]]:
+            if now >= self._again_at(last, need):
                 self._ask(venue, need)
 
     def begin(self, reason: str) -> None:
@@ -107,6 +114,7 @@ class Reconciler:
         self.arrears.clear()
         self._strangers.clear()
         self._last.clear()
+        self._period_ends = None
 
     def work(self, now: Nanos) -> None:
         """Ask what is due; compare what has waited long enough."""
@@ -484,7 +492,7 @@ class Reconciler:
         dues = [self.reads.next_due(), self.lookups.next_due(), self.arrears.next_due(), self._strangers.next_due()]
         dues += [survey.next_due() for survey in self.surveys.values()]
         dues += [watch.due() for watch in self.watches.values()]
-        dues += [Nanos(last + self._periods[need[0]]) for (_, need), last in self._last.items()]
+        dues.append(self._period_ends)
         known = [due for due in dues if due is not None]
         return Nanos(max(min(known), now)) if known else None
 

@@ -85,4 +85,6 @@ class Strangers:
 
     def next_due(self) -> Nanos | None:
         """When `due` has something."""
+        if not self._asked:
+            return None
         return min((each.due for each in self._asked.values() if each.due is not None), default=None)
