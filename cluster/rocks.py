@@ -16,16 +16,20 @@ What RocksDB alone does not see is met here (pysyncobj.md, "RocksDB's side of it
   where it stops (its torn tail was dropped at an earlier start, and the file not yet removed).
 - Both checks may refuse wrongly after a power cut, never after a crash of the process alone: where the disk kept
   a later write that was not synced, and not an earlier one.  Nothing on the disk tells which of them was synced.
+- A write-ahead log that has lost its end looks like one that was never longer.  So syncs leave their batch's
+  number, and the length of RocksDB's list of its files, in a small file of its own every 20 ms; it is not synced, and
+  says less than is true at times, never more.
 - The check runs on a read-only opening: opening for writing would delete the damaged files, and the second start
   would find nothing wrong.
+- Damage in a file of sorted data shows when a block of it is read.  So all of them are read before anything else.
 - Values of `meta` and `entries` carry a CRC-32 over key and value beside RocksDB's own.
 """
 
 from __future__ import annotations
 
 import fcntl
-import mmap
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
@@ -42,17 +46,18 @@ from rocksdict import (
     Options,
     Rdict,
     RdictIter,
+    ReadOptions,
     WriteBatch,
     WriteOptions,
 )
 
-from cluster import firststart
+from cluster import firststart, folder
+from cluster.folder import REPLACE
 from cluster.store import Memory, Meta, StoredEntry, StoreFault, Ticket, WrongFolder
 from cluster.stored import (
-    MAGIC,
-    MARKER_LONGEST,
     NOTHING,
     Marker,
+    Synced,
     decode_audit_key,
     decode_entry,
     decode_identity,
@@ -60,16 +65,14 @@ from cluster.stored import (
     decode_memory,
     encode_audit_key,
     encode_entry,
-    encode_home,
     encode_identity,
     encode_marker,
     encode_memory,
+    encode_synced,
 )
 from cluster.types import LogIndex, Peer, Term
-from cluster.walfile import Walk, walk
 
 FAMILIES: Final = ("meta", "entries", "state", "audit")
-REPLACE: Final = "restore this node's folder from a copy, or replace the node, and do not delete it: it is evidence"
 
 _RAFT: Final = b"raft"
 _IDENTITY: Final = b"identity"
@@ -77,7 +80,8 @@ _MEMORY: Final = b"memory"
 _HOME: Final = b"home"  # which file the folder's mark of that name is: a copy of the folder has another
 
 _MIB: Final = 1024 * 1024
-_CHECKED: Final = 20_000  # newest entries looked at when a folder is opened: about 20 ms
+_READ_AHEAD: Final = 2 * _MIB  # bytes
+_NOTE_NS: Final = 20_000_000  # between two notes of what is synced: each costs a tenth of a sync
 
 
 # Options
@@ -169,29 +173,36 @@ class RocksReader:
         _check_walk(self.path, walk)
         return first, last
 
-    def check_newest(self) -> None:
-        """Raise StoreFault if an entry is missing among the newest, or if audit tells of what was not applied.
+    def check(self) -> None:
+        """Read everything once, so that damage is found before this node votes or acknowledges.
 
-        The newest are what a write-ahead log can have lost; older ones are read with the files' own checks, and a
-        hole among them is refused when it is read.
+        Each block carries a checksum, which is looked at only when the block is read: so all are read, about 1 s for
+        a million records.  The state is left out: it is read whole when it is loaded.
+
+        Raises:
+            StoreFault: a file is damaged, an entry is missing, or audit tells of what was not applied.
         """
-        walk = self._families["entries"].iter()
-        walk.seek_to_last()
-        after: int | None = None
-        for _ in range(_CHECKED):
-            if not walk.valid():
-                break
-            index = int.from_bytes(walk.key(), "big")
-            if after is not None and index != after - 1:
-                self._damaged(f"log entry {after - 1}")
-            after = index
-            walk.prev()
-        _check_walk(self.path, walk)
+        first, last = self.bounds()
+        if last and self._count("entries") != last - first + 1:
+            self._damaged(f"an entry of the log between {first} and {last}")
+        self._count("audit")
         walk = self._families["audit"].iter()
         walk.seek_to_last()
         if walk.valid() and decode_audit_key(walk.key())[0] > self.meta().applied_index:
             self._damaged(f"the state of log entry {decode_audit_key(walk.key())[0]}, which is in the audit trail,")
         _check_walk(self.path, walk)
+
+    def _count(self, family: str) -> int:
+        options = ReadOptions()
+        options.set_readahead_size(_READ_AHEAD)
+        walk = self._families[family].iter(options)
+        walk.seek_to_first()
+        valid, step, found = walk.valid, walk.next, 0
+        while valid():
+            found += 1
+            step()
+        _check_walk(self.path, walk)
+        return found
 
     def entries(self, first: LogIndex, count: int) -> list[StoredEntry]:
         """Up to `count` entries from `first` on; raises StoreFault at a damaged or missing one."""
@@ -301,56 +312,20 @@ def _lock(path: Path, *, shared: bool) -> int:
 # Checking before opening for writing
 
 
-def newest_marker(path: Path) -> int:
-    """The largest batch number that is whole somewhere in the folder's write-ahead logs; 0 if there is none."""
-    newest = 0
-    for log in path.glob("*.log"):
-        if log.stat().st_size:
-            with log.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
-                newest = max(newest, _newest_in(raw))
-    return newest
-
-
-def _newest_in(raw: mmap.mmap) -> int:
-    at = raw.rfind(MAGIC)
-    while at >= 0:
-        marker = decode_marker(raw[at : at + MARKER_LONGEST])
-        if marker is not None:
-            return marker.ticket  # batches are written in order, so the last one is the newest
-        at = raw.rfind(MAGIC, 0, at)
-    return 0
-
-
-def _hole(path: Path) -> str:
-    """Where the write-ahead logs have lost batches between two files, or empty.
-
-    A power cut between the change to a new file and the next sync may tear the older one and keep the newer: nothing
-    acknowledged is lost then, yet what is left has a hole, and is refused like any other.
-    """
-    before, stops = "", Walk(None, None, clean=True)
-    logs = [log for log in path.glob("*.log") if log.stem.isdecimal() and log.stat().st_size]
-    logs.sort(key=lambda log: int(log.stem))
-    for log in logs:
-        with log.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
-            found = walk(raw, most=1 if log is logs[-1] else None)
-        if not stops.clean and found.begins is not None and found.begins != stops.goes_on:
-            return f"{before} can't be read to its end, and {log.name} goes on behind what is missing"
-        before, stops = log.name, found
-    return ""
-
-
 def _inspect(path: Path, lock: int, wanted: tuple[str, Peer]) -> None:
     """Refuse another's folder, an emptied one, and a write-ahead log that can't be read up to its newest marker."""
     if not (path / "CURRENT").exists():
         firststart.check(path)
         return
-    newest = newest_marker(path)
+    sure = folder.synced(path)
+    folder.check_manifest(path, sure)
+    newest = folder.newest_marker(path)
     reader = RocksReader(path, _open(path, write=False), os.dup(lock))
     try:
         found, readable = reader.identity(), reader.marker().ticket
-        hole = _hole(path) if newest <= readable else ""
+        hole = folder.hole(path) if newest <= readable else ""
         if found in {None, wanted} and newest <= readable and not hole:
-            reader.check_newest()
+            reader.check()
     finally:
         reader.close()
     if found is None:
@@ -367,6 +342,11 @@ def _inspect(path: Path, lock: int, wanted: tuple[str, Peer]) -> None:
         )
     if hole:
         raise StoreFault(f"{path}: the write-ahead log is damaged before its end ({hole}): {REPLACE}")
+    if sure.ticket > readable:
+        raise StoreFault(
+            f"{path}: the write-ahead log has lost its end (batch {sure.ticket} was synced, "
+            f"but it can be read only up to batch {readable}): {REPLACE}"
+        )
 
 
 class RocksStore:
@@ -407,9 +387,12 @@ class RocksStore:
         self._batch: Any = None
         self._pending: dict[int, StoredEntry] = {}  # in the batch; the journal above keeps the newest in memory
         self._refuses: str | None = None
+        self._manifest = folder.manifest(self.path)  # as it was at the note before: surely durable by now
+        self._noted_at = 0
+        self._mark = os.open(self.path / folder.SYNCED, os.O_RDWR | os.O_CREAT, 0o600)
         self._memory = self._disk.memory()
         home = self._disk.home()
-        self._suspect = home is not None and home != _home_of(self.path, make=False)
+        self._suspect = home is not None and home != folder.home_of(self.path, make=False)
         new = self._disk.identity() is None
         if new:
             self._writing().put(_IDENTITY, encode_identity(cluster_id, node_name), self._handles["meta"])
@@ -506,7 +489,7 @@ class RocksStore:
     def attest(self) -> None:
         """Buffer that this folder is no copy any more."""
         self._suspect = False
-        self._writing().put(_HOME, _home_of(self.path, make=True), self._handles["meta"])
+        self._writing().put(_HOME, folder.home_of(self.path, make=True), self._handles["meta"])
 
     def put_state(self, key: bytes, value: bytes | None) -> None:
         """Buffer a changed key of the state machine; None deletes."""
@@ -564,6 +547,9 @@ class RocksStore:
                 "this process writes no more, as a sync that failed may not be tried again"
             )
             raise StoreFault(self._refuses) from error
+        if time.monotonic_ns() - self._noted_at >= _NOTE_NS:
+            self._noted_at = time.monotonic_ns()
+            self._note(ticket)
         return Ticket(ticket)
 
     def close(self) -> None:
@@ -573,8 +559,17 @@ class RocksStore:
             self._batch = None
             self._handles.clear()  # the database stays open, and locked, for as long as one is held
             self._disk.close()
+            self._manifest = folder.manifest(self.path)
+            self._note(folder.synced(self.path).ticket)
+            os.close(self._mark)
 
     # Inside
+
+    def _note(self, ticket: int) -> None:
+        """Leave word of what the folder surely holds: less than is true at times, never more."""
+        with suppress(OSError):
+            os.pwrite(self._mark, encode_synced(Synced(ticket, *self._manifest)), 0)
+        self._manifest = folder.manifest(self.path)
 
     def _check(self) -> None:
         if self._refuses is not None:
@@ -599,20 +594,6 @@ class RocksStore:
         if len(found) != count or found[0].index != index:
             raise StoreFault(f"{self.path}: log entry {index} or one of the next {count} is missing: {REPLACE}")
         return found
-
-
-def _home_of(path: Path, *, make: bool) -> bytes:
-    """Which file this folder's mark is: whatever copies or restores a folder makes another file of it."""
-    mark = path / "home"
-    try:
-        if make:
-            mark.touch()
-        found = mark.stat()
-    except FileNotFoundError:
-        return b""
-    except OSError as error:
-        raise StoreFault(f"{path}: {error}: make the folder writable by this user") from error
-    return encode_home(found.st_ino, found.st_ctime_ns)
 
 
 _CLOSED: Final = "the store is closed"

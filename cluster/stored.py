@@ -23,6 +23,7 @@ _ENTRY: Final = struct.Struct(">IQ")  # crc, term
 _AUDIT: Final = struct.Struct(">QI")  # index, place
 _CRC: Final = struct.Struct(">I")
 _MEMORY: Final = struct.Struct(">QQQQB")  # known, owed: term and index each; number of peers
+_SYNCED: Final = struct.Struct(">QQQ")  # ticket, manifest's number, its size
 _PEER: Final = struct.Struct(">QQB")  # term, index, length of the peer's name
 
 MARKER_LONGEST: Final = _MARKER.size + 255 + _CRC.size  # bytes
@@ -110,6 +111,28 @@ def decode_memory(raw: bytes) -> Memory | None:
         at += _PEER.size + length
         peers.append((Peer(body[at - length : at].decode()), (term, index)))
     return Memory((ranks[0], ranks[1]), (ranks[2], ranks[3]), tuple(peers))
+
+
+@frozen
+class Synced:
+    """What a folder surely holds: all batches up to `ticket`, and so many bytes of the manifest of that number."""
+
+    ticket: int = 0
+    manifest: int = 0
+    size: int = 0
+
+
+def encode_synced(synced: Synced) -> bytes:
+    """Its stored form."""
+    raw = _SYNCED.pack(synced.ticket, synced.manifest, synced.size)
+    return raw + _CRC.pack(zlib.crc32(raw))
+
+
+def decode_synced(raw: bytes) -> Synced:
+    """It; if damaged, the one that claims nothing."""
+    end = _SYNCED.size
+    whole = len(raw) == end + _CRC.size and _CRC.unpack_from(raw, end)[0] == zlib.crc32(raw[:end])
+    return Synced(*_SYNCED.unpack_from(raw)) if whole else Synced()
 
 
 def encode_home(inode: int, changed_ns: int) -> bytes:

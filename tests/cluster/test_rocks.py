@@ -12,7 +12,8 @@ from typing import Final
 
 import pytest
 
-from cluster.rocks import RocksStore, newest_marker, open_readonly
+from cluster.folder import SYNCED, newest_marker
+from cluster.rocks import RocksStore, open_readonly
 from cluster.store import Memory, Meta, StoredEntry, StoreFault, WrongFolder
 from cluster.stored import (
     Marker,
@@ -81,6 +82,7 @@ def test_a_torn_last_write_is_dropped_whole_and_the_log_goes_on(image: Path) -> 
     """Rule 8 speaks of what was synced; a write cut by a power loss was not."""
     log = wal(image)
     log.write_bytes(log.read_bytes()[:-5])
+    (image / SYNCED).unlink()  # as if it had not been synced
     store = RocksStore(image, "c", N1)
     assert store.bounds() == (1, 19)
     assert store.meta().applied_index == 19
@@ -190,6 +192,7 @@ def test_an_older_log_s_tail_that_was_dropped_before_is_no_hole(two_logs: Path, 
     folder = shutil.copytree(two_logs, tmp_path / "n")
     newest = sorted(folder.glob("*.log"))[1]
     newest.write_bytes(newest.read_bytes()[:-5])
+    (folder / SYNCED).unlink()  # its last batch had not been synced
     torn = (newest.name, newest.read_bytes())
     store = RocksStore(folder, "c", N1)
     last = store.bounds()[1]
@@ -232,7 +235,7 @@ def test_an_entry_missing_among_the_newest_is_refused_at_the_start(image: Path) 
     store = RocksStore(image, "c", N1)
     del store._db.get_column_family("entries")[(15).to_bytes(8, "big")]
     store.close()
-    with pytest.raises(StoreFault, match=r"log entry 15 is damaged or missing.*replace the node"):
+    with pytest.raises(StoreFault, match=r"entry of the log between 1 and 20 is damaged or missing.*replace the node"):
         RocksStore(image, "c", N1)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cluster.memory import MemoryDisk, MemoryStore
 from cluster.rocks import RocksStore
-from cluster.store import Meta, Store, StoredEntry, WrongFolder
+from cluster.store import Memory, Meta, Store, StoredEntry, WrongFolder
 from cluster.types import LogIndex, Peer, Term
 
 Opener = Callable[..., Store]
@@ -62,6 +62,25 @@ def test_buffered_entries_and_meta_are_read_at_once_state_and_audit_after_the_co
     assert (list(store.state()), store.audit(LogIndex(0), 5)) == ([], [])
     store.commit()
     assert (list(store.state()), store.audit(LogIndex(0), 5)) == ([(b"k", b"v")], [(1, 0, b"a")])
+    store.close()
+
+
+def test_what_is_remembered_beside_the_log_is_kept_with_its_batch(opener: Opener) -> None:
+    store = opener()
+    assert (store.memory(), store.suspect) == (Memory(), False)
+    memory = Memory((3, 9), (2, 7), ((Peer("n2"), (3, 9)), (Peer("n3"), (3, 4))))
+    store.set_memory(memory)
+    assert store.memory() == memory
+    store.close()
+    store = opener()
+    assert store.memory() == Memory()
+    store.set_memory(memory)
+    store.attest()
+    store.commit()
+    store.sync()
+    store.close()
+    store = opener()
+    assert (store.memory(), store.suspect) == (memory, False)
     store.close()
 
 
