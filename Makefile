@@ -3,10 +3,11 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 BIN := .venv/bin
 ARGS ?=
 SEEDS ?= 0:200
+SPEC ?= all
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test lint types format lock clean
+.PHONY: help demo sim spec test lint types format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -23,6 +24,9 @@ demo: .venv/.ready ## three nodes trade, the leader is killed, another takes ove
 
 sim: .venv/.ready ## the whole product in simulated storms, a seed each (SEEDS=0:20000 ARGS="--profile disks")
 	$(BIN)/meltica-chaos sim --seeds $(SEEDS) $(ARGS)
+
+spec: .venv/.ready ## the specification of authority and its mutations, by TLC: Java and Maven (SPEC=quick, or names)
+	$(BIN)/python -m chaos.spec $(SPEC) $(ARGS)
 
 test: .venv/.ready lint types ## all tests
 	@date -u +"simulation: fresh seeds of today, from %Y%m%d000"
@@ -44,4 +48,4 @@ lock: ## pin every dependency with hashes (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements.lock
 
 clean: ## remove what was installed and made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
