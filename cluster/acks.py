@@ -27,6 +27,7 @@ class _Follower:
         "delivered",
         "flight",
         "flight_bytes",
+        "heard_from",
         "lost",
         "matched",
         "next",
@@ -41,7 +42,8 @@ class _Follower:
         self.next = following  # the first entry not sent yet
         self.answered = now  # when the newest append that it answered was sent; the core starts with "now"
         self.reset_at = MonoNs(0)
-        self.lost = False  # it has shown that it lost what it acknowledged: it counts no more in this term
+        self.lost = False  # it has shown that it lost what it acknowledged, and has not got it again
+        self.heard_from = MonoNs(0)  # answers to what left before say nothing: it had not lost it yet
         self.sent_at = MonoNs(-1)  # when the newest append left
         self.probe = MonoNs(-1)  # when the newest left that it must accept: behind what it has acknowledged
         self.flight: deque[tuple[int, int]] = deque()  # (last index, bytes) of appends not answered
@@ -89,11 +91,14 @@ class Acks:
         if ack.verified > last or ack.answers > now:
             return []
         follower = self._followers[peer]
-        if follower.lost or self._contradicts(follower, ack):
+        if ack.answers < follower.heard_from:
             return []
+        if self._contradicts(follower, ack):
+            return [self._began_anew(follower, ack.verified, now)]
         follower.answered = max(follower.answered, MonoNs(ack.answers))
         if ack.success:
             follower.matched = max(follower.matched, ack.verified)
+            follower.lost = follower.lost and follower.matched < follower.delivered
             follower.next = max(follower.next, follower.matched + 1)
             follower.land(follower.matched)
             return self.tell(peer, synced) or [_told(follower, 2, reset=False, success=False)]
@@ -102,18 +107,23 @@ class Acks:
         return [self._go_on_at(follower, max(ack.verified, follower.matched) + 1, now)]
 
     def _contradicts(self, follower: _Follower, ack: Ack) -> bool:
-        """Whether it refuses to go on behind what it has acknowledged: its disk has gone back.
+        """Whether it refuses to go on behind what it has acknowledged: its disk has gone back."""
+        return not ack.success and ack.answers == follower.probe and ack.verified < follower.matched
 
-        What it said counts no more, nor what it says, until another term: else it is sent to at the network's pace
-        what it refuses, and a copy that it no longer has might commit an entry.
+    def _began_anew(self, follower: _Follower, verified: int, now: MonoNs) -> Delivery:
+        """What it said counts no more, and it gets from its new end on what it lost.
+
+        Its copy counts again once it has more than the core was told before: what the core counts of it meanwhile is
+        committed, or the leader resigns (`guard._ack`).
         """
-        if not ack.success and ack.answers == follower.probe and ack.verified < follower.matched:
-            follower.lost = True
-            follower.matched = 0
-        return follower.lost
+        follower.lost = True
+        follower.matched = 0
+        follower.heard_from = now
+        follower.probe = MonoNs(-1)
+        return self._go_on_at(follower, verified + 1, now)
 
     def lost(self, peer: Peer) -> bool:
-        """Whether this follower has shown that it lost what it acknowledged."""
+        """Whether this follower has shown that it lost what it acknowledged, and has not got it again."""
         return self._followers[peer].lost
 
     def counted(self, peer: Peer) -> int:

@@ -352,10 +352,10 @@ class Guard:
             now, was = self._clock(), self._acks.lost(peer)
             self._tell(peer, self._acks.answer(peer, ack, self._journal.last, self._journal.synced, now))
             self._remembered.acknowledged(peer, self._acks.matched(peer))
-            if not self._acks.lost(peer):
-                self._send_on(peer)
-            elif not was and self._acks.counted(peer) > self._journal.commit:
+            if not was and self._acks.lost(peer) and self._acks.counted(peer) > self._journal.commit:
                 self.resign("a follower lost what it acknowledged")  # the core counts its copy for what may commit
+            else:
+                self._send_on(peer)
 
     def _newer_term(self, message: NewerTerm) -> None:
         """Hazard 22: somebody's term is above ours and it hears us no more; be elected above it."""
