@@ -83,6 +83,7 @@ class TokenFiles:
 
     viewer_file: Path
     operator_file: Path
+    approver_file: Path | None = None  # the second role, for what no one person may do; None: nobody has it
 
 
 @frozen
@@ -321,7 +322,11 @@ def _tls(table: Reader) -> TlsFiles:
 
 def _tokens(table: Reader) -> TokenFiles:
     inner = table.table_of("tokens", required=True)
-    tokens = TokenFiles(viewer_file=inner.file("viewer_file"), operator_file=inner.file("operator_file"))
+    tokens = TokenFiles(
+        viewer_file=inner.file("viewer_file"),
+        operator_file=inner.file("operator_file"),
+        approver_file=inner.file("approver_file") if inner.has("approver_file") else None,
+    )
     inner.finish()
     table.finish()
     return tokens
@@ -518,6 +523,8 @@ def _check_files(settings: NodeSettings, errors: list[Misfit]) -> tuple[str, ...
         ("[api.tokens] viewer_file", tokens.viewer_file),
         ("[api.tokens] operator_file", tokens.operator_file),
     ]
+    if tokens.approver_file is not None:
+        secret.append(("[api.tokens] approver_file", tokens.approver_file))
     for name, venue in settings.venues.items():
         secret.append((f"[venues.{name}] api_key_file", venue.api_key_file))
         secret.append((f"[venues.{name}] secret_file", venue.secret_file))

@@ -16,6 +16,7 @@ import signal
 import ssl
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import trio
@@ -27,13 +28,16 @@ from cluster.driver import ClusterNode
 from cluster.pki import Credentials
 from cluster.replica import Replica
 from cluster.rocks import RocksStore
+from cluster.store import StoreFault
 from cluster.tls import Address as PeerAddress
 from cluster.tls import TlsTransport
 from cluster.types import MonoNs, Peer
+from cluster.types import Status as ClusterStatus
 from meltica import __version__
 from meltica.api.server import place_of, serve_api
 from meltica.config import NodeSettings, VenueSettings
-from meltica.core.commands import Configured, StrategyPolicy
+from meltica.core.apply import RULES
+from meltica.core.commands import Configured, NodeReport, StrategyPolicy
 from meltica.core.values import Epoch, Gap, Mode, Nanos, NodeName, StrategyId, Venue
 from meltica.leader.leader import Leader
 from meltica.leader.ports import ActionResult, StrategySpec
@@ -55,6 +59,7 @@ from meltica.view import Marks, View
 
 STOP_WITHIN: Final = 3.0  # seconds for a hand-over when the node is asked to stop
 GAUGES_EVERY: Final = 1.0
+DIVERGED: Final = "diverged"  # a file in the data folder
 # An operator's own orders belong to a strategy as any others do; a person who placed one to rest wants it to rest.
 BY_HAND: Final = StrategyPolicy(StrategyId("operator"), Gap.LEAVE)
 
@@ -94,8 +99,9 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
     )
     symbols = frozenset((str(v.name), str(s)) for v in settings.venues.values() for s in v.symbols)
     reporter = Reporter(log, NodeObserver(metrics, symbols), mono_now, wall_now, name)
+    refuse_diverged(settings.node.data)
     store = RocksStore(settings.node.data, settings.node.cluster, name)
-    machine = Machine()
+    machine = Machine(own_report(settings))
     try:
         replica = Replica(
             name,
@@ -138,12 +144,34 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
     reporter.bad_frames = lambda: replica.bad_frames
     pump.watchers.append(reporter.on_applied)
     pump.role_watchers.append(reporter.on_role)
+    pump.role_watchers.append(lambda _change: mark_diverged(settings.node.data, cluster.status()))
     pump.market_watchers.append(reporter.on_market)
     pump.stall_watchers.append(reporter.on_stall)
     pump.health_watchers.append(reporter.on_health)
     pump.gap_watchers.append(reporter.on_gap)
     pump.bind(leader)
     return Node(settings, log, metrics, reporter, pump, machine, store, cluster, leader, board, marks)
+
+
+def own_report(settings: NodeSettings) -> NodeReport:
+    """What this node says of itself to its peers."""
+    name = NodeName(settings.node.name)
+    return NodeReport(name, __version__, settings.agreed_digest, RULES.oldest, RULES.newest)
+
+
+def mark_diverged(data: Path, status: ClusterStatus) -> None:
+    """A node whose state differs from the majority's stays out, over restarts too: its data is evidence."""
+    if status.diverged is not None and not (data / DIVERGED).exists():
+        text = f"this node's state differed from the majority's at index {status.diverged}\n"
+        (data / DIVERGED).write_text(text, encoding="utf-8")
+
+
+def refuse_diverged(data: Path) -> None:
+    """Raises StoreFault for a folder whose state is known to be wrong."""
+    mark = data / DIVERGED
+    if mark.exists():
+        said = mark.read_text(encoding="utf-8", errors="replace").strip()
+        raise StoreFault(f"{data}: {said}: do not start it; keep it as evidence (runbooks/state-diverged.md)")
 
 
 def _mono() -> MonoNs:
@@ -317,6 +345,8 @@ def make_view(node: Node) -> View:
         marks=node.marks,
         apis={name: f"https://{peer.api}" for name, peer in settings.peers.items()},
         accounts={str(v.name): str(v.account) for v in settings.venues.values()},
+        config=settings.agreed_digest,
+        standing=lambda: node.machine.standing,
     )
 
 

@@ -226,6 +226,12 @@ class Reporter:
         self.observer.loop_tick(self.wall())
         self.observer.role(str(status.role), int(status.term))
         self.observer.indexes(int(status.last_index), int(status.committed_index), int(status.applied_index))
+        self.observer.states(
+            stopped=0 if status.stopped is None else int(status.stopped.index),
+            diverged=int(status.diverged or 0),
+            disputed=int(status.disputed or 0),
+            version=0 if self.state is None else self.state.version,
+        )
         for peer in status.peers:
             self.observer.peer(peer.name, connected=peer.connected)
         self.observer.gate(open=gate_open, reason=gate_reason)

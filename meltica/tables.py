@@ -155,6 +155,10 @@ class Reader:
         pattern = rf"({'|'.join(schemes)})://[A-Za-z0-9_.\[\]:-]+(/[A-Za-z0-9_./-]*[A-Za-z0-9_-])?"
         return self.text(key, allowed, pattern)
 
+    def has(self, key: str) -> bool:
+        """Whether the key is there at all."""
+        return key in self.table
+
     def file(self, key: str) -> Path:
         """A path, relative to the settings' own folder.  Whether the file is there is looked at elsewhere."""
         found = self.text(key, "the path of a file", r"[^\x00]+")

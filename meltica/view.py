@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import trio
-from attrs import define, field
+from attrs import asdict, define, field
 
 from cluster.store import Store
 from cluster.types import LogIndex, Role
@@ -21,6 +21,8 @@ from cluster.types import Status as ClusterStatus
 from meltica.api.ports import (
     Action,
     ActionOutcome,
+    ActivateVersion,
+    ApproveBuild,
     CancelOrders,
     Check,
     HaltTrading,
@@ -33,6 +35,7 @@ from meltica.api.ports import (
     ResumeTrading,
     Row,
     SetMode,
+    SkipEntry,
     Stamp,
     SubmitOrder,
     Wish,
@@ -44,6 +47,7 @@ from meltica.core.values import Account, Epoch, Mode, Nanos, NodeName, OrderType
 from meltica.leader import ports as leader_ports
 from meltica.leader.leader import Leader
 from meltica.leader.status import LeaderStatus
+from meltica.machine import Standing
 from meltica.peers import PeerBoard
 from meltica.venues.base import MarketEvent, Ticker, VenuePort
 
@@ -51,6 +55,7 @@ SCHEMA: Final = "meltica.status/1"
 ACT_WITHIN: Final = 8.0  # seconds; less than the command line's own patience
 FRESH_NS: Final = 2_000_000_000  # a node that heard a leader so lately is up to date
 NO_PRICE: Final = Price(Decimal(0))  # the leader fills in the price that it sees, or refuses
+NEXT_SKIP: Final = "look with `meltica log show`; to pass it, two roles: `meltica log skip {0}`, then with --approve"
 AUDIT_SCAN: Final = 20_000  # audit records looked through for one page of fills
 
 
@@ -86,6 +91,8 @@ class View:
     apis: Mapping[str, str]
     marks: Marks
     accounts: Mapping[str, str] = field(factory=dict)
+    config: str = ""  # the digest of this node's configuration
+    standing: Callable[[], Standing | None] = field(default=lambda: None)  # where apply has stopped on this node
 
     @property
     def name(self) -> str:
@@ -127,8 +134,32 @@ class View:
             "positions": self.positions(),
             "risk": self._risk(),
             "chain": str(state.chain),
+            "apply": self._apply(),
             "gate": {"open": leader.gate_open, "reason": leader.gate_reason},
             **({"waiting": leader.waiting} if leader.waiting else {}),
+        }
+
+    def _apply(self) -> Row:
+        """By which version apply decides, who could follow to the next, and what may trade."""
+        state = self.state
+        return {
+            "version": state.version,
+            "nodes": [asdict(one) for one in state.crew.nodes],
+            "approved": [asdict(one) for one in state.approved.approvals],
+            "isolated": [asdict(state.isolated[index]) for index in sorted(state.isolated)],
+        }
+
+    def _stopped(self) -> Row | None:
+        standing = self.standing()
+        if standing is None:
+            return None
+        following = f"start build {standing.needs_build}" if standing.needs_build else NEXT_SKIP.format(standing.index)
+        return {
+            "index": standing.index,
+            "digest": standing.digest,
+            "why": standing.why,
+            "asked": list(standing.asked),
+            "next": following,
         }
 
     def _active(self, leader: LeaderStatus) -> str | None:
@@ -163,6 +194,10 @@ class View:
             "why_not": leader.why_not,
             "phase": str(leader.phase),
             "version": self.version,
+            "config": self.config,
+            "stopped": self._stopped(),
+            "disputed": None if status.disputed is None else int(status.disputed),
+            "diverged": None if status.diverged is None else int(status.diverged),
         }
 
     def _nodes(self, leader: LeaderStatus) -> list[dict[str, object]]:
@@ -288,6 +323,7 @@ class View:
         checks = [
             Check("journal", status.stalled is None, status.stalled or ""),
             Check("leader_known", status.leader is not None, "" if status.leader else "no leader is known"),
+            Check("apply", status.stopped is None, self._why_stopped()),
             Check("caught_up", fresh and lag == 0, f"{lag} entries behind" if lag else ""),
         ]
         checks += [
@@ -295,6 +331,10 @@ class View:
             for name, port in sorted(self.ports.items())
         ]
         return NodeHealth(status.stalled is None, tuple(checks), leader.active, leader.promotable and not leader.active)
+
+    def _why_stopped(self) -> str:
+        stopped = self._stopped()
+        return "" if stopped is None else f"stopped at entry {stopped['index']}: {stopped['why']}: {stopped['next']}"
 
     def leader_api(self) -> str | None:
         """Where the leader's API is."""
@@ -350,11 +390,21 @@ class View:
                 f"the risk state is at index {self.state.risk.index}, not {wish.risk_index}",
                 "look at `meltica status` again, then resume what you see",
             )
+        if isinstance(wish, SkipEntry):
+            return self._dry_skip(wish)
         live = len(self.state.live_orders())
         return ActionOutcome(
             OutcomeKind.DONE,
             f"would be committed in epoch {leader.epoch}; trading is {self.state.risk.trading}, {live} orders are open",
         )
+
+    def _dry_skip(self, wish: SkipEntry) -> ActionOutcome:
+        standing = self.standing()
+        if standing is None or (standing.index, standing.digest) != (wish.index, wish.digest or standing.digest):
+            where = "apply goes on" if standing is None else f"apply stopped at entry {standing.index}"
+            return ActionOutcome(OutcomeKind.REFUSED, f"{self.node} leads, and {where}", "look with `meltica log show`")
+        text = f"entry {wish.index} would be passed without effect once both roles have said so; said: "
+        return ActionOutcome(OutcomeKind.DONE, text + (", ".join(standing.asked) or "none"))
 
     def _dry_promote(self, wish: Promote, leader: LeaderStatus) -> ActionOutcome:
         rows = self.board.rows()
@@ -442,6 +492,8 @@ def _translated(action: Action, view: View) -> leader_ports.OperatorAction | str
         return leader_ports.Promote(by, to, None if wish.epoch is None else Epoch(wish.epoch))
     if isinstance(wish, KillTrading) and wish.without_quorum:
         return leader_ports.WithoutQuorum(by)
+    if isinstance(wish, SkipEntry):
+        return leader_ports.Skip(by, wish.index, wish.digest, str(wish.role))
     command = _command(wish, by, view)
     return command if isinstance(command, str) else leader_ports.Order(command)
 
@@ -466,6 +518,10 @@ def _command(wish: Wish, by: commands.By, view: View) -> commands.Command | str:
             return commands.CancelAll(epoch, at, by.reason, wish.strategy, wish.symbol, by)
         case SubmitOrder():
             return _submit(wish, by, view)
+        case ActivateVersion():
+            return commands.ActivateVersion(epoch, at, wish.version, view.version, by)
+        case ApproveBuild():
+            return commands.ApproveBuild(epoch, at, wish.build, wish.config, wish.only, by)
         case _:
             return f"{type(wish).__name__} is no action"
 

@@ -19,7 +19,7 @@ from quart_trio import QuartTrio
 from structlog.typing import FilteringBoundLogger
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, RequestTimeout
 
-from meltica.api.bodies import MAX_BODY, WISHES, BadBody, action_of
+from meltica.api.bodies import MAX_BODY, SECONDED, WISHES, BadBody, action_of
 from meltica.api.forward import FORWARDED_BY, Answer, Forwarder, no_leader
 from meltica.api.outcomes import HTTP, action_document, error_document
 from meltica.api.ports import Action, ActionOutcome, KillTrading, NodeView, Page, Role, Row, Stamp
@@ -222,8 +222,8 @@ def _whole(key: str, default: int) -> int | None:
 def _actions(app: QuartTrio, api: Api) -> None:
     async def act(kind: str) -> Response:
         role = api.tokens.role_of(request.headers.get("Authorization"))
-        if role is not Role.OPERATOR:
-            return _error(HTTPStatus.FORBIDDEN, "not_allowed", "a viewer may not act", HELP_ROLE)
+        if role is not Role.OPERATOR and not (role is Role.APPROVER and kind in SECONDED):
+            return _error(HTTPStatus.FORBIDDEN, "not_allowed", _not_allowed(role), HELP_ROLE)
         if kind not in WISHES:
             message = f"there is no action {kind:.40}; there are {', '.join(WISHES)}"
             return _error(HTTPStatus.NOT_FOUND, "no_such_action", message, HELP_PATHS)
@@ -235,6 +235,12 @@ def _actions(app: QuartTrio, api: Api) -> None:
         return await _carry_out(api, kind, action, raw)
 
     app.add_url_rule("/api/v1/actions/<kind>", "act", act, methods=["POST"])
+
+
+def _not_allowed(role: Role | None) -> str:
+    if role is Role.APPROVER:
+        return f"an approver may only second: {', '.join(sorted(SECONDED))}"
+    return "a viewer may not act"
 
 
 async def _body() -> bytes:

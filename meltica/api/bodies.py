@@ -13,17 +13,21 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Final, NoReturn
 
-from attrs import fields_dict, frozen
+from attrs import evolve, fields_dict, frozen
 
 from meltica.api.ports import (
     Action,
+    ActivateVersion,
+    ApproveBuild,
     CancelOrders,
     HaltTrading,
     KillTrading,
     Promote,
     ReduceOnly,
     ResumeTrading,
+    Role,
     SetMode,
+    SkipEntry,
     SubmitOrder,
     Wish,
 )
@@ -61,6 +65,8 @@ Cause = Rule("a cause to lift, as `status` shows it", lambda text: 0 < len(text)
 Causes = Rule("a list of the causes to lift, as `status` shows them", bool)
 Order = matching(r"[0-9a-f]{32}", "a client order id: 32 lower-case hex digits")
 Strategy = matching(NAME, "a strategy's id")
+Digest = matching(r"[0-9a-f]{64}|", "the entry's digest, 64 lower-case hex digits, as `status` shows it")
+Build = matching(r"[A-Za-z0-9_.:+-]{1,128}", "1 to 128 letters, digits, or _ . : + -, as `meltica version show` has it")
 Pair = matching(r"[A-Z0-9]{2,20}", "a symbol, like BTCUSDT")
 Amount = Rule('a decimal above 0, as text, like "1.5", at most 18 digits a side', lambda amount: amount > 0)
 
@@ -201,6 +207,36 @@ class _Submit(_Body):
         )
 
 
+@frozen(kw_only=True)
+class _Skip(_Body):
+    index: Annotated[int, Whole]
+    digest: Annotated[str, Digest] = ""
+
+    @property
+    def wish(self) -> SkipEntry:
+        return SkipEntry(index=self.index, digest=self.digest, role=Role.OPERATOR)
+
+
+@frozen(kw_only=True)
+class _Version(_Body):
+    version: Annotated[int, Whole]
+
+    @property
+    def wish(self) -> ActivateVersion:
+        return ActivateVersion(version=self.version)
+
+
+@frozen(kw_only=True)
+class _Approve(_Body):
+    build: Annotated[str, Build]
+    config: Annotated[str, Build]
+    only: bool = False
+
+    @property
+    def wish(self) -> ApproveBuild:
+        return ApproveBuild(build=self.build, config=self.config, only=self.only)
+
+
 WISHES: Final[Mapping[str, type[_Body]]] = {
     "promote": _Promote,
     "halt": _Halt,
@@ -210,7 +246,11 @@ WISHES: Final[Mapping[str, type[_Body]]] = {
     "mode": _Mode,
     "cancel": _Cancel,
     "submit": _Submit,
+    "skip": _Skip,
+    "version": _Version,
+    "approve": _Approve,
 }
+SECONDED: Final = frozenset({"skip"})  # what an approver may ask for as well: it needs both roles
 CONVERTER: Final = strict_converter()
 
 
@@ -231,7 +271,10 @@ def action_of(kind: str, raw: bytes, role: str) -> Action:
         raise BadBody(_told(unfit)) from None
     actor = f"{role}:{body.actor}" if body.actor else role
     by = By(request=body.request_id, actor=actor, reason=body.reason.strip())
-    return Action(wish=body.wish, by=by, dry_run=body.dry_run)
+    wish = body.wish
+    if isinstance(wish, SkipEntry):
+        wish = evolve(wish, role=Role(role))
+    return Action(wish=wish, by=by, dry_run=body.dry_run)
 
 
 def _told(unfit: Unfit) -> str:

@@ -21,10 +21,11 @@ Row = Mapping[str, object]
 
 
 class Role(enum.StrEnum):
-    """Who may do what: a viewer reads, an operator also acts."""
+    """Who may do what: a viewer reads, an operator also acts; an approver reads, and seconds what needs two."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
+    APPROVER = "approver"
 
 
 # --- actions ----------------------------------------------------------------------------------------------
@@ -104,7 +105,47 @@ class SubmitOrder:
     strategy: StrategyId = StrategyId("operator")
 
 
-Wish = Promote | HaltTrading | ReduceOnly | ResumeTrading | KillTrading | SetMode | CancelOrders | SubmitOrder
+@frozen
+class SkipEntry:
+    """One role's word that the entry which apply stopped at is to be passed without effect; two roles are needed.
+
+    `digest` is the one that `status` shows with it; "": whatever stands there.
+    """
+
+    index: int
+    digest: str
+    role: Role
+
+
+@frozen
+class ActivateVersion:
+    """From here on apply decides by this version; every node must have reported that it has it."""
+
+    version: int
+
+
+@frozen
+class ApproveBuild:
+    """A build and a configuration may trade, beside those approved before, or with `only` alone."""
+
+    build: str
+    config: str
+    only: bool = False
+
+
+Wish = (
+    Promote
+    | HaltTrading
+    | ReduceOnly
+    | ResumeTrading
+    | KillTrading
+    | SetMode
+    | CancelOrders
+    | SubmitOrder
+    | SkipEntry
+    | ActivateVersion
+    | ApproveBuild
+)
 
 
 @frozen

@@ -86,7 +86,7 @@ async def serve_api(
 
 def _tokens(files: TokenFiles) -> Tokens:
     try:
-        return read_tokens(files.viewer_file, files.operator_file)
+        return read_tokens(files.viewer_file, files.operator_file, files.approver_file)
     except BadToken as error:
         raise ApiError(str(error)) from error
     except OSError as error:

@@ -29,6 +29,7 @@ class Tokens:
 
     viewer: bytes = field(repr=False)
     operator: bytes = field(repr=False)
+    approver: bytes = field(repr=False, default=b"")  # empty: nobody has that role
 
     def role_of(self, header: str | None) -> Role | None:
         """The role of who sends this `Authorization` header; None for nobody known."""
@@ -38,8 +39,11 @@ class Tokens:
         digest = _digest(token.strip())
         operator = hmac.compare_digest(digest, self.operator)
         viewer = hmac.compare_digest(digest, self.viewer)
+        approver = hmac.compare_digest(digest, self.approver)
         if operator:
             return Role.OPERATOR
+        if approver:
+            return Role.APPROVER
         return Role.VIEWER if viewer else None
 
 
@@ -51,12 +55,14 @@ def read_token(path: Path) -> str:
     return text
 
 
-def read_tokens(viewer_file: Path, operator_file: Path) -> Tokens:
-    """Both roles' tokens.  Raises BadToken, also where they are the same, or OSError."""
-    viewer, operator = read_token(viewer_file), read_token(operator_file)
-    if viewer == operator:
-        raise BadToken(f"{viewer_file} and {operator_file} hold the same token: give each role its own")
-    return Tokens(viewer=_digest(viewer), operator=_digest(operator))
+def read_tokens(viewer_file: Path, operator_file: Path, approver_file: Path | None = None) -> Tokens:
+    """Each role's token.  Raises BadToken, also where two are the same, or OSError."""
+    files = [viewer_file, operator_file, *([] if approver_file is None else [approver_file])]
+    tokens = [read_token(file) for file in files]
+    if len(set(tokens)) < len(tokens):
+        raise BadToken(f"two of {', '.join(map(str, files))} hold the same token: give each role its own")
+    viewer, operator, *approver = [_digest(token) for token in tokens]
+    return Tokens(viewer=viewer, operator=operator, approver=approver[0] if approver else b"")
 
 
 def _digest(token: str) -> bytes:

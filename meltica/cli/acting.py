@@ -13,6 +13,7 @@ import secrets
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
@@ -51,10 +52,12 @@ def act(
     options: Mapping[str, Any],
     *,
     node: str | None = None,
+    token_file: Path | None = None,
 ) -> None:
     """Ask the operator, ask the cluster, show what came of it, exit with its code.
 
-    `what` says in words what is about to happen; `options` are those of `acting_options`.
+    `what` says in words what is about to happen; `options` are those of `acting_options`; `token_file`
+    that of another role than the operator's.
     """
     body = {
         "request_id": _request_id(options["request_id"]),
@@ -63,7 +66,7 @@ def act(
         "dry_run": options["dry_run"],
         **{key: value for key, value in wish.items() if value is not None},
     }
-    client = Client(place_of(context), operator=True)
+    client = Client(place_of(context), operator=True, token_file=token_file)
     if not options["dry_run"]:
         confirm(what, yes=options["yes"])
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -40,9 +41,10 @@ class NoAnswer:
 class Client:
     """One cluster's nodes, with one role's token."""
 
-    def __init__(self, place: ClusterPlace, *, operator: bool = False) -> None:
+    def __init__(self, place: ClusterPlace, *, operator: bool = False, token_file: Path | None = None) -> None:
+        """`token_file`: of another role than these two."""
         self.place = place
-        file = place.operator_file if operator else place.viewer_file
+        file = token_file or (place.operator_file if operator else place.viewer_file)
         try:
             self._token = read_token(file)
             self._context = ssl.create_default_context(cafile=str(place.ca))

@@ -115,6 +115,7 @@ def _secrets(plan: Plan) -> dict[str, str]:
     return {
         "tokens/viewer": secrets.token_urlsafe(32),
         "tokens/operator": secrets.token_urlsafe(32),
+        "tokens/approver": secrets.token_urlsafe(32),
         f"secrets/{ACCOUNT}.key": plan.api_key,
         f"secrets/{ACCOUNT}.secret": _key(),
     }

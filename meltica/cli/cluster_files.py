@@ -85,6 +85,7 @@ key = "../../pki/{name}.key"
 [api.tokens]
 viewer_file = "../../tokens/viewer"
 operator_file = "../../tokens/operator"
+approver_file = "../../tokens/approver"  # the second role, for what no one person may do: give it to somebody else
 
 [authority]
 window_ms = 300  # how long after its proposal an intent may be sent
@@ -164,6 +165,7 @@ cert = "pki/operator.pem"
 key = "pki/operator.key"
 viewer_file = "tokens/viewer"
 operator_file = "tokens/operator"
+approver_file = "tokens/approver"
 
 {nodes}"""
 

@@ -33,6 +33,8 @@ COMMANDS: Final = {
     "submit": "meltica.cli.orders:submit",
     "positions": "meltica.cli.positions:positions",
     "fills": "meltica.cli.fills:fills",
+    "log": "meltica.cli.log:log",
+    "version": "meltica.cli.version:version",
     "audit": "meltica.cli.audit:audit",
     "config": "meltica.cli.config:config",
 }

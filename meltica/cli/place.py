@@ -36,6 +36,7 @@ class ClusterPlace:
     key: Path
     viewer_file: Path
     operator_file: Path
+    approver_file: Path | None = None  # the second role's; kept elsewhere, by somebody else
 
 
 def find_place(folder: Path | None) -> ClusterPlace:
@@ -70,6 +71,7 @@ def _place(folder: Path, top: Reader) -> ClusterPlace:
         key=operator.file("key"),
         viewer_file=operator.file("viewer_file"),
         operator_file=operator.file("operator_file"),
+        approver_file=operator.file("approver_file") if operator.has("approver_file") else None,
     )
     for table in (head, operator, top):
         table.finish()

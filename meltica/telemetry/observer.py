@@ -59,6 +59,13 @@ class NodeObserver:
         self.metrics.committed_index.set(committed)
         self.metrics.applied_index.set(applied)
 
+    def states(self, *, stopped: int, diverged: int, disputed: int, version: int) -> None:
+        """Where apply stopped, where this node's state differs from most, where states differ; 0: not at all."""
+        self.metrics.apply_stopped.set(stopped)
+        self.metrics.state_diverged.set(diverged)
+        self.metrics.states_disputed.set(disputed)
+        self.metrics.apply_version.set(version)
+
     def commit_latency(self, ns: int) -> None:
         """From the proposal of a command to its applied result."""
         self.metrics.commit_seconds.observe(ns / NS)

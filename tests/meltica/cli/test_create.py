@@ -35,6 +35,7 @@ LAYOUT = {
     "pki/operator.pem",
     "secrets/trader.key",
     "secrets/trader.secret",
+    "tokens/approver",
     "tokens/operator",
     "tokens/viewer",
 }
