@@ -1,4 +1,4 @@
-"""Election safety: at most one leader a term, and no node votes twice in one.
+"""Election safety: at most one leader a term, no node votes twice in one, and a leader has a majority's synced votes.
 
 Pure.  A node that leads again in a term that it led before it was restarted has forgotten its vote, so that counts as a
 second leader.  A vote that a power cut took before it was synced was never given: only synced votes bind.
@@ -28,6 +28,9 @@ def election_safety(facts: Facts) -> Check:
                 if elections != len(leaders):
                     violations.append(f"{fact.node} leads in term {fact.term}, which {other} led already")
                     elections = len(leaders)
+                given = sum((fact.term, fact.node) in each.given for each in votes.values())
+                if given < facts.majority:
+                    violations.append(f"{fact.node} leads in term {fact.term} by {given} votes that were synced")
             case Voted():
                 votes[fact.node].pending.append((fact.ticket, (fact.term, fact.candidate)))
             case Synced():
@@ -49,6 +52,7 @@ class _Votes:
         self.node = node
         self.pending: deque[tuple[int, _Vote]] = deque()
         self.newest: _Vote = (0, "")
+        self.given: set[_Vote] = set()  # and synced
         self.bound = 0
         self.doubtful = False  # a power cut may have taken what is pending
         self.forgot = False  # its disk is an older copy: it may go back to a term, and must not vote in it
@@ -72,6 +76,7 @@ class _Votes:
             return []
         self.newest = max(self.newest, vote) if vote[0] <= term and not vote[1] else vote
         self.bound += 1
+        self.given.add(vote)
         if vote[0] < term:
             return [f"{self.node} went back from term {term} to {vote[0]}"]
         if vote[0] == term and candidate and vote[1] != candidate:

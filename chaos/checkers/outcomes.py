@@ -2,14 +2,15 @@
 
 Pure.  `Refused` means nowhere, `applied` means there, once, and after everything that was acknowledged before it was
 proposed; that is linearizability of a log whose every answer tells its place.  Of a command that was proposed more than
-once, only the acknowledged places are judged.
+once, only the acknowledged places are judged.  And nothing waits for a later lead: what is acknowledged was appended in
+the term that its node led in when it was asked (hazard 8).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 
-from chaos.checkers.facts import APPLIED, REFUSED, Answered, Done, Facts, Proposed
+from chaos.checkers.facts import APPLIED, REFUSED, Answered, Done, Facts, Led, Proposed
 from chaos.checkers.verdict import Check
 
 
@@ -20,10 +21,15 @@ def outcomes(facts: Facts) -> Check:
     places, violations = _places(facts, times)
     told: dict[int, Answered] = {}
     floors: dict[int, int] = {}  # the highest index acknowledged when it was proposed
+    leads: dict[str, int] = {}  # the newest term that a node led in
+    asked_in: dict[int, int] = {}
     highest = 0
     for fact in facts.facts:
-        if isinstance(fact, Proposed):
+        if isinstance(fact, Led):
+            leads[fact.node] = fact.term
+        elif isinstance(fact, Proposed):
             floors[fact.token] = highest
+            asked_in[fact.token] = leads.get(fact.node, 0)
         elif isinstance(fact, Answered):
             if fact.token in told or fact.token not in asked:
                 violations.append(f"proposal {fact.token} was answered {fact.how}, and is not one that waited")
@@ -31,6 +37,11 @@ def outcomes(facts: Facts) -> Check:
             told[fact.token] = fact
             command = asked[fact.token].command
             violations += _untrue(fact, places.get(command) if times[command] == 1 else None, floors[fact.token])
+            if fact.how == APPLIED and fact.term != asked_in[fact.token]:
+                violations.append(
+                    f"proposal {fact.token} was acknowledged in term {fact.term}; "
+                    f"its node led in term {asked_in[fact.token]} when it was asked"
+                )
             highest = max(highest, fact.place)
     for token, proposal in asked.items():
         at = places.get(proposal.command) if times[proposal.command] == 1 else None

@@ -40,7 +40,8 @@ def play(scene: Scene, seed: int) -> tuple[Finding, ...]:
     try:
         with Patches() as patches:
             scene.setting(patches)
-            return _cluster(scene, seed) if scene.arena is Arena.CLUSTER else _product(scene, seed)
+            found = _cluster(scene, seed) if scene.arena is Arena.CLUSTER else _product(scene, seed)
+            return tuple(finding for finding in found if finding.check not in scene.known)
     finally:
         gc.enable()
 
@@ -66,7 +67,7 @@ def _found(checks: Iterable[Check]) -> Iterable[Finding]:
 def _cluster(scene: Scene, seed: int) -> tuple[Finding, ...]:
     """What the storm itself said first; what its checks say of a run that was broken off, as far as they can tell."""
     kind = Storm if scene.direct is None else _Directed
-    storm = kind(seed, scene.profile, duration=scene.seconds * SECOND)
+    storm = kind(seed, scene.profile, duration=scene.seconds * SECOND, nodes=scene.nodes)
     judge = None if scene.direct is None else scene.direct(storm)
     said: list[Finding] = []
     try:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from chaos.mutants import authority, fills, halts, intents, unknowns
+from chaos.mutants import authority, durability, fills, halts, intents, replication, unknowns
 from chaos.mutants.mutant import Mutant
 
-FAMILIES: Final = (authority, intents, fills, unknowns, halts)
+FAMILIES: Final = (authority, intents, fills, unknowns, halts, durability, replication)
 
 MUTANTS: Final[tuple[Mutant, ...]] = tuple(
     value for family in FAMILIES for value in vars(family).values() if isinstance(value, Mutant)

@@ -48,6 +48,8 @@ class Scene:
     profile: str = "tcp"  # of the cluster's storm
     direct: Callable[[Storm], Judge | None] | None = None  # in the place of the cluster's random faults
     seconds: int = 3  # of the cluster's storm
+    nodes: int = 3  # in the cluster alone
+    known: tuple[str, ...] = ()  # checks that the scene itself violates, without a mutant: they prove nothing in it
     setting: Patch = field(default=_unchanged, eq=False)
 
 

@@ -101,6 +101,17 @@ def test_a_node_that_leads_its_term_again_after_a_restart() -> None:
     fails(election_safety, [*honest(), Ended(30, "n2", POWER), Led(31, "n2", 2)], "n2 leads in term 2")
 
 
+def test_an_election_without_a_majority_of_synced_votes_is_seen() -> None:
+    facts = [Voted(12, "n3", 4, 2, "") if fact == Voted(12, "n3", 4, 2, "n2") else fact for fact in honest()]
+    fails(election_safety, facts, "n2 leads in term 2 by 1 votes that were synced")
+
+
+def test_a_proposal_that_waited_for_a_later_lead_is_seen() -> None:
+    facts = [*honest(), Led(30, "n2", 3), Answered(31, 4, APPLIED, 5, 3, b"")]
+    facts.insert(facts.index(Led(14, "n2", 2)) + 1, Proposed(14, "n2", 4, b"w"))
+    fails(outcomes, facts, "proposal 4 was acknowledged in term 3; its node led in term 2 when it was asked")
+
+
 def test_two_votes_in_one_term() -> None:
     again = [Voted(30, "n3", 9, 2, "n1"), Synced(31, "n3", 9)]
     fails(election_safety, [*honest(), *again], "n3 voted for n2 and for n1 in term 2")

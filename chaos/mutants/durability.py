@@ -1,0 +1,103 @@
+"""Rule 8, acknowledged is durable: what is spoken before it is synced, counted before it is kept, or not kept at all.
+
+Only mutants of syncing, of votes and of what counts as a copy may live here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import evolve
+
+from chaos.mutants.cluster_scenes import POWER, RESTARTS, STORM
+from chaos.mutants.mutant import mutant
+from chaos.mutants.patches import Patches
+from cluster.acks import Acks
+from cluster.guard import Guard
+from cluster.journal import Journal
+from cluster.replica import Replica
+from cluster.store import Ticket
+
+FAR = 1 << 62
+
+
+@mutant("8", STORM, "durability")
+def our_own_copy_counts_unsynced(patches: Patches) -> None:
+    """A leader counts its own copy of an entry as soon as it is written."""
+    whole = Acks.tell
+    patches.attribute(Acks, "tell", lambda self, peer, _synced: whole(self, peer, FAR))
+
+
+@mutant("8", RESTARTS, "durability", "state_machine_safety", "leader_completeness", seeds=16)
+def what_is_found_at_start_is_not_synced(patches: Patches) -> None:
+    """A process speaks of what an earlier one wrote, and nobody has synced."""
+    begin = Replica.__init__
+
+    def made(self: Any, name: Any, peers: Any, timers: Any, store: Any, *rest: Any) -> None:
+        store.sync = lambda: Ticket(0)
+        begin(self, name, peers, timers, store, *rest)
+        del store.sync
+
+    patches.attribute(Replica, "__init__", made)
+
+
+@mutant("8", RESTARTS, "election_safety")
+def term_and_vote_are_not_kept(patches: Patches) -> None:
+    """Term and vote live in memory alone: a restarted node votes again."""
+    patches.attribute(Journal, "setCurrentTerm", lambda *_args: None)
+
+
+@mutant("8", RESTARTS, "election_safety", seeds=16)
+def the_vote_is_not_kept(patches: Patches) -> None:
+    """The term is kept, the vote given in it is not."""
+    whole = Journal.setCurrentTerm
+    patches.attribute(Journal, "setCurrentTerm", lambda self, term, _vote: whole(self, term, None))
+
+
+@mutant("8", STORM, "election_safety", seeds=16)
+def a_node_votes_twice_in_a_term(patches: Patches) -> None:
+    """Whoever asks for a vote gets one, whomever else it was given to in that term."""
+    whole = Guard._ask_vote  # noqa: SLF001 # what is broken is inside
+
+    def ask(self: Any, peer: Any, question: Any) -> None:
+        self.core._core._SyncObj__votedForNodeId = None  # noqa: SLF001 # the same
+        whole(self, peer, question)
+
+    patches.attribute(Guard, "_ask_vote", ask)
+
+
+@mutant("8", STORM, "leader_completeness", "durability", "state_machine_safety", seeds=16)
+def a_vote_without_a_look_at_the_log(patches: Patches) -> None:
+    """A vote is given, and encouraged, however short the candidate's log is."""
+    vote, prevote = Guard._ask_vote, Guard._ask_pre_vote  # noqa: SLF001 # what is broken is inside
+
+    def claim(question: Any) -> Any:
+        return evolve(question, last=1 << 40, last_term=1 << 40)
+
+    patches.attribute(Guard, "_ask_vote", lambda self, peer, question: vote(self, peer, claim(question)))
+    patches.attribute(Guard, "_ask_pre_vote", lambda self, peer, question: prevote(self, peer, claim(question)))
+
+
+@mutant("8", STORM, "durability", "state_machine_safety", "leader_completeness", "liveness")
+def a_refused_append_is_acknowledged(patches: Patches) -> None:
+    """A follower acknowledges an append that did not fit, as far as its own log goes."""
+    whole = Guard.core_sends
+
+    def sends(self: Any, peer: Any, message: Any) -> None:
+        if message["type"] == "next_node_idx" and not message["success"]:
+            message = {**message, "success": True}
+            self._following.verified = self._journal.last
+        whole(self, peer, message)
+
+    patches.attribute(Guard, "core_sends", sends)
+
+
+@mutant("8", POWER, "durability", "state_machine_safety", "leader_completeness")
+def frames_do_not_wait_for_the_sync(patches: Patches) -> None:
+    """Votes and acknowledgements leave at once (hazard 1): the power takes back what they promised."""
+    whole = Guard._say  # noqa: SLF001 # what is broken is inside
+
+    def say(self: Any, peer: Any, message: Any, **_promise: bool) -> None:
+        whole(self, peer, message)
+
+    patches.attribute(Guard, "_say", say)
