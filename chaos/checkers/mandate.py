@@ -40,7 +40,7 @@ def _not_allowed(conduct: Conduct, sent: Sent, parts: Named) -> str:
         return ""
     led, newest = False, 0
     for fact in conduct.facts.facts:
-        if fact.at > sent.at:
+        if fact.at >= sent.at:  # in the instant in which a stopped process goes on, it acts before it hears
             break
         if isinstance(fact, Led) and fact.node == sent.node:
             led, newest = fact.term == parts.epoch, fact.at

@@ -23,6 +23,8 @@ from chaos.sim.profiles import EVERYTHING, PROFILES
 from chaos.sim.run import Outcome, play, run_plan
 from chaos.sim.shrink import smallest
 from chaos.sim.trace import write_trace
+from chaos.storm.many import storms
+from chaos.storm.outcome import PROFILE as CLUSTER
 
 SHRUNK_OF_A_RANGE: Final = 2  # failures of a range of seeds that are shrunk
 TRIES_OF_A_RANGE: Final = 40
@@ -75,7 +77,7 @@ def shrunk(outcome: Outcome, folder: Path, tries: int) -> dict[str, Any]:
 @click.option("--seeds", help="FIRST:END, the end not included.  [default: 0:100]")
 @click.option("--seed", type=click.IntRange(min=0), help="One seed again.")
 @click.option("--plan", "plan_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A kept plan.")
-@click.option("--profile", type=click.Choice(sorted(PROFILES)), default=EVERYTHING, show_default=True)
+@click.option("--profile", type=click.Choice([*sorted(PROFILES), CLUSTER]), default=EVERYTHING, show_default=True)
 @click.option("--processes", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default=True)
 @click.option("--trace", "trace_file", type=click.Path(dir_okay=False, path_type=Path), help="All that happens in it.")
 @click.option("--shrink/--no-shrink", default=True, show_default=True, help="Look for a smaller plan that fails too.")
@@ -93,12 +95,20 @@ def sim(
     plans: Path,
     output: str,
 ) -> None:
-    """Three whole nodes and the paper venue in one process, on virtual time, in a storm a seed."""
+    """Three whole nodes and the paper venue in one process, on virtual time, in a storm a seed.
+
+    The profile `cluster` is replication alone: real replicas, and a state machine of registers.
+    """
     if sum(each is not None for each in (seeds, seed, plan_file)) > 1:
         raise click.UsageError("give one of --seeds, --seed and --plan")
     if trace_file is not None and seed is None and plan_file is None:
         raise click.UsageError("--trace is for one run: give --seed or --plan")
-    if seed is not None or plan_file is not None:
+    if profile == CLUSTER:
+        if plan_file is not None or trace_file is not None:
+            raise click.UsageError(f"--plan and --trace are for the whole product, not for --profile {CLUSTER}")
+        first, end = _range(seeds or "0:100") if seed is None else (seed, seed + 1)
+        document = storms(first, end, processes)
+    elif seed is not None or plan_file is not None:
         single = plan(seed, profile) if seed is not None else _read(plan_file)
         document = _one(single, trace_file, plans if shrink else None)
     else:

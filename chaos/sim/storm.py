@@ -8,7 +8,8 @@ flips bits in what a disk keeps, changes the clocks' rates, hands over and resig
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from random import Random
 from typing import Final
@@ -31,6 +32,7 @@ PROFILES: Final = {
     "restarts": Weather(delay=(MS // 10, MS), sync=(20 * MS, 120 * MS)),  # and it fails just behind restarts
 }
 PACE: Final = 15 * MS
+REST: Final = 700 * MS
 SLOW: Final = (5 * MS, 30 * MS, 80 * MS, 200 * MS)  # what a slow link takes at least
 _KINDS: Final = ("write", "write", "read", "swap", "other")
 _REGISTERS: Final = 5
@@ -40,9 +42,16 @@ class Storm:
     """One run."""
 
     def __init__(
-        self, seed: int, profile: str = "tcp", *, duration: int = 6 * SECOND, nodes: int = 3, pace: int = PACE
+        self,
+        seed: int,
+        profile: str = "tcp",
+        *,
+        duration: int = 6 * SECOND,
+        nodes: int = 3,
+        pace: int = PACE,
+        rest: int = REST,
     ) -> None:
-        """`pace`: nanoseconds from one proposal (or a few at once) to the next, on average."""
+        """`pace`: from one proposal (or a few at once) to the next, on average; `rest`: between faults, at most."""
         self.history = History()
         self.network = Network(
             seed,
@@ -59,7 +68,7 @@ class Storm:
         self._power_fault = cuts.get(profile)
         self._drift = PROFILES[profile].drift
         self._duration = duration
-        self._pace = pace
+        self._pace, self._rest = pace, rest
         self._token = 0
         self.away: dict[Peer, str] = {}  # whose disk is damaged for good
 
@@ -128,7 +137,7 @@ class Storm:
         name = fault.__name__.strip("_")
         self.faults[name] = self.faults.get(name, 0) + 1
         fault()
-        self.network.at(self.random.randint(20 * MS, 700 * MS), self._strike)
+        self.network.at(self.random.randint(20 * MS, self._rest), self._strike)
 
     def _someone(self) -> Peer:
         """Any node, the leader more often."""
@@ -308,19 +317,35 @@ class Storm:
 
 
 def run(seed: int, profile: str = "tcp", *, duration: int = 6 * SECOND, nodes: int = 3, pace: int = PACE) -> Storm:
-    """One run; raises Violation.
+    """One run.
 
-    The garbage collector waits until then: walking the whole heap over and over takes a tenth of the time.
+    Raises:
+        Violation: a check has not held.
     """
+    storm = Storm(seed, profile, duration=duration, nodes=nodes, pace=pace)
+    with _no_collector():
+        storm.run()
+    return storm
+
+
+def played(storm: Storm) -> str:
+    """The same of a storm at hand; what is wrong, or ""."""
+    try:
+        with _no_collector():
+            storm.run()
+    except Violation as violation:
+        return str(violation)
+    except Exception as error:  # noqa: BLE001 # whatever a seed raises is its finding
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """The garbage collector waits: walking the whole heap over and over takes a tenth of the time."""
     gc.collect()
     gc.disable()
     try:
-        return _run(seed, profile, duration=duration, nodes=nodes, pace=pace)
+        yield
     finally:
         gc.enable()
-
-
-def _run(seed: int, profile: str, *, duration: int, nodes: int, pace: int) -> Storm:
-    storm = Storm(seed, profile, duration=duration, nodes=nodes, pace=pace)
-    storm.run()
-    return storm

@@ -1,1 +1,1 @@
-"""Storm: replication alone under faults, by hand: `python -m chaos.storm wild 0:100 [NODES]`."""
+"""Storm: replication alone under faults: `meltica-chaos sim --profile cluster`; by hand `python -m chaos.storm`."""

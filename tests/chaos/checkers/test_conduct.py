@@ -149,6 +149,12 @@ def test_a_cancel_after_two_seconds_without_a_commit() -> None:
     fails(mandate(HISTORY, under(2990)), "1990 ms after its last commit")
 
 
+def test_a_node_that_was_stopped_acts_before_it_hears_what_was_committed_meanwhile() -> None:
+    facts = Facts(("n1",), (*LED, Done(4000 * MS, "n1", 10, 1, (), b"")))
+    assert mandate(HISTORY, under(4000, facts=facts)).held
+    fails(mandate(HISTORY, under(4001, facts=facts)), "1 ms after its last commit")
+
+
 def test_a_standby_never_does() -> None:
     fails(mandate(HISTORY, under(5000, node="n2")), "did not lead in term 1 in this life")
 

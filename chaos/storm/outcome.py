@@ -1,0 +1,144 @@
+"""Outcome: one seed of the cluster alone, played and summed up, and many as one document (contracts.md, section 7).
+
+Only playing seeds and summing up may live here.  A seed's weather is one of `chaos.sim.storm`'s profiles in turn, so
+that any seven seeds in a row meet each once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from typing import Any, Final
+
+from attrs import define, field, frozen
+
+from chaos.checkers.facts import APPLIED, Answered
+from chaos.checkers.verdict import Check
+from chaos.sim.network import MS, SECOND
+from chaos.sim.storm import PROFILES, Storm, played
+
+PROFILE: Final = "cluster"
+LENGTH: Final = 30 * SECOND
+PACE: Final = 50 * MS  # twenty times a second, one or a few commands
+REST: Final = 2 * SECOND  # between two faults, at most
+# A seed counts only with at least so much in it.
+LEAST_FAULTS: Final = 5
+LEAST_COMMANDS: Final = 200
+WEATHERS: Final = tuple(PROFILES)
+
+
+@frozen
+class StormOutcome:
+    """What one seed came to."""
+
+    seed: int
+    weather: str
+    violation: str  # "" if everything held
+    faults: Counter[str]
+    commands: int  # acknowledged
+    terms: int
+    virtual_ns: int
+    cpu_s: float
+    checks: tuple[Check, ...]
+    trace: str
+
+    @property
+    def too_little(self) -> str:
+        """Why it does not count, or ""."""
+        least = (
+            ("faults", self.faults.total(), LEAST_FAULTS),
+            ("acknowledged commands", self.commands, LEAST_COMMANDS),
+            ("changes of leader", self.terms - 1, 1),
+        )
+        return ", ".join(f"{found} {what} of {bound}" for what, found, bound in least if found < bound)
+
+
+def play(seed: int) -> StormOutcome:
+    """Play a seed of the profile to its end."""
+    weather = WEATHERS[seed % len(WEATHERS)]
+    return play_storm(seed, weather, Storm(seed, weather, duration=LENGTH, pace=PACE, rest=REST))
+
+
+def play_storm(seed: int, weather: str, storm: Storm) -> StormOutcome:
+    """Play any storm to its end."""
+    began = time.process_time()
+    violation = played(storm)
+    cpu_s = time.process_time() - began
+    return _outcome(seed, weather, storm, violation, cpu_s)
+
+
+def _outcome(seed: int, weather: str, storm: Storm, violation: str, cpu_s: float) -> StormOutcome:
+    history = storm.history
+    acknowledged = sum(isinstance(fact, Answered) and fact.how == APPLIED for fact in history.recorder.facts)
+    return StormOutcome(
+        seed=seed,
+        weather=weather,
+        violation=violation,
+        faults=Counter(storm.faults),
+        commands=acknowledged,
+        terms=len(history.leaders),
+        virtual_ns=storm.network.now,
+        cpu_s=cpu_s,
+        checks=history.checks,
+        trace=history.digest(whole=False),
+    )
+
+
+@define
+class StormTally:
+    """Sums over seeds.  A seed with too little in it has not passed, and not failed either."""
+
+    passed: int = 0
+    failed: list[dict[str, Any]] = field(factory=list)
+    did_not_count: list[dict[str, Any]] = field(factory=list)
+    faults: Counter[str] = field(factory=Counter)
+    looked_at: Counter[str] = field(factory=Counter)
+    commands: int = 0
+    terms: int = 0
+    virtual_ns: int = 0
+    cpu_s: float = 0.0
+    trace: Any = field(factory=hashlib.sha256)
+
+    def add(self, outcome: StormOutcome) -> None:
+        """One more seed, in order."""
+        self.trace.update(f"{outcome.seed} {outcome.trace}\n".encode())
+        self.faults += outcome.faults
+        self.looked_at.update({check.name: check.looked_at for check in outcome.checks})
+        self.commands += outcome.commands
+        self.terms += outcome.terms
+        self.virtual_ns += outcome.virtual_ns
+        self.cpu_s += outcome.cpu_s
+        if outcome.violation:
+            self.failed.append(failure(outcome))
+        elif outcome.too_little:
+            self.did_not_count.append({"seed": outcome.seed, "why": outcome.too_little})
+        else:
+            self.passed += 1
+
+    def document(self, first: int, end: int, wall_s: float) -> dict[str, Any]:
+        """See the module."""
+        return {
+            "schema": "meltica.sim/1",
+            "profile": PROFILE,
+            "seeds": [first, end],
+            "passed": self.passed,
+            "failed": self.failed,
+            "did_not_count": self.did_not_count,
+            "faults": dict(sorted(self.faults.items())),
+            "commands": self.commands,
+            "terms": self.terms,
+            "checks": [{"name": name, "looked_at": n} for name, n in sorted(self.looked_at.items())],
+            "virtual_s": self.virtual_ns // SECOND,
+            "wall_s": round(wall_s, 1),
+            "cpu_s": round(self.cpu_s, 1),
+            "virtual_s_per_cpu_s": round(self.virtual_ns / SECOND / max(self.cpu_s, 1e-6), 1),
+            "trace_digest": self.trace.hexdigest(),
+        }
+
+
+def failure(outcome: StormOutcome) -> dict[str, Any]:
+    """What was violated first, and how to see it again."""
+    check, _, message = outcome.violation.partition(": ")
+    replay = f"meltica-chaos sim --seed {outcome.seed} --profile {PROFILE}"
+    return {"seed": outcome.seed, "weather": outcome.weather, "check": check, "message": message, "replay": replay}
