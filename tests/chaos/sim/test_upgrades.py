@@ -1,11 +1,9 @@
-"""Rule 7 in the simulated product: poison, digests that differ, versions and builds, over whole clusters on one heap."""
+"""Rule 7 in the simulated product: poison, digests that differ, versions and builds, over whole clusters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
-
-import pytest
 
 from attrs import evolve
 
@@ -13,11 +11,12 @@ from chaos.sim.network import MS, SECOND
 from chaos.sim.product import Product
 from cluster.types import Peer, StateMachine
 from meltica.core import commands as c
-from meltica.core.apply import ROOMS, RULES
+from meltica.core.apply import ROOMS
 from meltica.core.apply_upgrades import APPROVER, CAUSE, OPERATOR
 from meltica.core.commands import NodeReport
+from meltica.core.records import LossesRecord
 from meltica.core.rules import Rules
-from meltica.core.values import Epoch, Nanos, NodeName, RequestId
+from meltica.core.values import Epoch, Index, Nanos, NodeName, RequestId
 from meltica.leader import standstill
 from meltica.leader.ports import Done, InQuestion, Order, Refused, Skip
 from meltica.machine import Machine
@@ -82,6 +81,12 @@ class Cluster(Product):
             if replica is not None and replica.status().role == "leader":
                 return name
         raise LookupError("nobody leads")
+
+    def led_by_another(self, than: Peer) -> bool:
+        try:
+            return self.lead() != than
+        except LookupError:
+            return False
 
     def living(self) -> list[Peer]:
         return [process.name for process in self.network.alive()]
@@ -149,4 +154,190 @@ def test_an_entry_whose_apply_raises_stops_every_node_before_it_and_two_roles_pa
         assert cluster.state(name).isolated[index].commands >= 1
         assert CAUSE in cluster.state(name).risk.halts, "somebody looks before trading goes on"
         assert POISON not in cluster.state(name).risk.halts
+    cluster.same()
+
+
+def test_a_stop_outlives_a_restart_and_a_change_of_leader_and_whoever_joins_late_passes_it_too() -> None:
+    cluster = Cluster(2).open()
+    index = cluster.poison()
+    first = cluster.lead()
+    cluster.skip(OPERATOR, index)
+    cluster.pass_time(SECOND)
+    cluster.kill(first, power=True)
+    cluster.until(lambda: cluster.led_by_another(first))
+    (other,) = [name for name in cluster.living() if name != cluster.lead()]
+    assert {cluster.status(name).stopped.index for name in cluster.living()} == {index}
+    cluster.kill(other, power=False)
+    cluster.start(other)
+    cluster.until(lambda: cluster.status(other).stopped is not None)
+    assert cluster.active() is None
+    told = cluster.skip(APPROVER, index)
+    cluster.until(lambda: bool(told) and all(cluster.status(name).stopped is None for name in cluster.living()))
+    assert isinstance(told[0], Done)
+    cluster.until(lambda: cluster.active() is not None)
+    cluster.start(first)
+    cluster.until(lambda: index in cluster.state(first).isolated and cluster.status(first).stopped is None)
+    cluster.same()
+
+
+def test_a_skip_of_an_entry_that_was_applied_has_no_effect_whoever_put_it_into_the_log() -> None:
+    cluster = Cluster(3).open()
+    leader = cluster.lead()
+    index = int(cluster.state(leader).index) - 1
+    assert isinstance(cluster.skip(OPERATOR, index)[0], Refused), "nothing has stopped"
+    before = dict(cluster.state(leader).risk.halts)
+    for role in (OPERATOR, APPROVER):
+        command = c.SkipEntry(Epoch(cluster.status(leader).term), Nanos(0), Index(index), "0" * 64, role, by(role))
+        cluster.lives[leader].leader._desk.propose(command)  # what no honest leader does
+    cluster.pass_time(2 * SECOND)
+    assert cluster.state(leader).isolated == {}
+    assert dict(cluster.state(leader).risk.halts) == before
+    cluster.same()
+
+
+def test_nothing_is_proposed_while_apply_stands_and_trading_goes_on_after_a_resume() -> None:
+    cluster = Cluster(4).open()
+    index = cluster.poison()
+    told = cluster.ask(Order(c.Reduce(Epoch(0), Nanos(0), "more", by=by("more"))))
+    cluster.pass_time(5 * SECOND)
+    at, orders = cluster.network.now, cluster.exchange.orders()
+    assert isinstance(told[0], Refused)
+    proposals = cluster.proposals
+    cluster.pass_time(30 * SECOND)
+    assert cluster.exchange.orders() == orders, "the gate is shut"
+    assert not cluster.exchange.placed_since(at)
+    assert cluster.proposals - proposals < 400, "and nobody tries in a loop"
+    for role in (OPERATOR, APPROVER):
+        cluster.skip(role, index)
+    cluster.until(lambda: cluster.active() is not None)
+    risk = cluster.state(cluster.lead()).risk
+    cluster.ask(Order(c.Resume(Epoch(0), Nanos(0), tuple(risk.halts), risk.index, by("go"))))
+    cluster.until(lambda: cluster.exchange.orders() > orders)
+    cluster.same()
+
+
+# --- digests ---------------------------------------------------------------------------------------------------
+
+
+def corrupt(cluster: Cluster, name: Peer) -> None:
+    """A node's state goes wrong, silently: as a bad memory chip, or a build that differs, would have it."""
+    state = cluster.state(name)
+    state.put_losses(LossesRecord((Nanos(1),)))
+
+
+def test_a_standby_that_differs_from_the_majority_stops_itself_and_nobody_else_stops() -> None:
+    cluster = Cluster(5).open()
+    leader = cluster.lead()
+    (bad, good) = [name for name in NODES if name != leader]
+    corrupt(cluster, bad)
+    cluster.until(lambda: cluster.status(bad).diverged is not None)
+    cluster.pass_time(2 * SECOND)
+    assert cluster.status(bad).role == "follower"
+    assert "differs from the majority" in cluster.status(bad).stalled
+    orders = cluster.exchange.orders()
+    cluster.pass_time(3 * SECOND)
+    assert cluster.exchange.orders() > orders, "trading goes on"
+    assert cluster.active() == leader
+    for name in (leader, good):
+        assert cluster.status(name).diverged is None
+        assert cluster.status(name).disputed is None
+        assert standstill.CAUSE not in cluster.state(name).risk.halts
+
+
+def test_a_leader_that_differs_from_the_majority_acts_no_more_and_another_takes_over() -> None:
+    cluster = Cluster(6).open()
+    bad = cluster.lead()
+    corrupt(cluster, bad)
+    cluster.until(lambda: cluster.status(bad).diverged is not None)
+    assert cluster.lives[bad].leader.status().gate_open is False
+    cluster.until(lambda: cluster.active() not in {None, bad})
+    assert cluster.state(bad).losses.times == (Nanos(1),), "its data is kept"
+
+
+def test_where_two_differ_and_nobody_else_answers_trading_halts() -> None:
+    cluster = Cluster(7).open()
+    leader = cluster.lead()
+    (bad, away) = [name for name in NODES if name != leader]
+    cluster.kill(away, power=False)
+    corrupt(cluster, bad)
+    cluster.until(lambda: standstill.CAUSE in cluster.state(leader).risk.halts)
+    assert cluster.status(leader).disputed is not None
+    assert cluster.status(leader).diverged is None, "nobody can know who is wrong"
+    cluster.start(away)
+    cluster.until(lambda: cluster.status(bad).diverged is not None)
+    cluster.until(lambda: cluster.status(leader).disputed is None)
+    assert standstill.CAUSE in cluster.state(leader).risk.halts, "a halt survives: somebody resumes"
+
+
+# --- versions and builds ------------------------------------------------------------------------------------------
+
+
+def approve(cluster: Cluster, build: str, *, only: bool = False) -> None:
+    told = cluster.ask(Order(c.ApproveBuild(Epoch(0), Nanos(0), build, "config", only, by(f"{build}{only}"))))
+    cluster.until(lambda: bool(told))
+    assert isinstance(told[0], Done)
+
+
+def activate(cluster: Cluster, request: str) -> object:
+    told = cluster.ask(Order(c.ActivateVersion(Epoch(0), Nanos(0), 2, "B", by(request))))
+    cluster.until(lambda: bool(told))
+    return told[0]
+
+
+def upgrade(cluster: Cluster, name: Peer) -> None:
+    cluster.kill(name, power=False)
+    cluster.builds[name], cluster.rules[name] = "B", NEW
+    cluster.pass_time(200 * MS)
+    cluster.start(name)
+    cluster.until(lambda: cluster.active() is not None)
+    cluster.until(lambda: cluster.status(name).applied_index >= cluster.status(cluster.lead()).applied_index - 5)
+    cluster.pass_time(3 * SECOND)
+
+
+def test_a_rolling_upgrade_under_load_then_the_version_and_a_node_too_old_stops() -> None:
+    cluster = Cluster(8).open()
+    cluster.until(lambda: len(cluster.state(cluster.lead()).approved.approvals) == 1)
+    approve(cluster, "B")
+    orders = cluster.exchange.orders()
+    for done, name in enumerate(NODES):
+        refused = activate(cluster, f"early {done}")
+        assert isinstance(refused, Refused), "not every node has it"
+        assert refused.code == "not_supported"
+        upgrade(cluster, name)
+    assert cluster.exchange.orders() > orders
+    assert {one.build for one in cluster.state(cluster.lead()).crew.nodes} == {"B"}
+    old = next(name for name in NODES if name != cluster.lead())
+    cluster.kill(old, power=False)  # somebody puts the old build back, behind everybody's back
+    cluster.rules[old], cluster.builds[old] = OLD, "A"
+    assert isinstance(activate(cluster, "now"), Done)
+    cluster.start(old)
+    cluster.until(lambda: cluster.status(old).stopped is not None)
+    assert "start build B" in cluster.status(old).stopped.why
+    cluster.ask(Order(c.Halt(Epoch(0), Nanos(0), POISON, by=by("halt"))))
+    cluster.until(lambda: POISON in cluster.state(cluster.lead()).risk.halts)  # what version 2 decides otherwise
+    cluster.kill(old, power=False)
+    cluster.rules[old], cluster.builds[old] = NEW, "B"
+    cluster.start(old)
+    cluster.until(lambda: POISON in cluster.state(old).risk.halts)
+    assert {cluster.state(name).version for name in NODES} == {2}
+    cluster.same()
+    cluster.kill(old, power=False)
+    cluster.rules[old] = OLD
+    cluster.start(old)  # its state is of version 2: it does not even load
+    assert next(str(error) for name, error in cluster.faults if name == old).endswith("start a newer build")
+
+
+def test_a_build_that_is_not_approved_follows_and_does_not_lead_for_long() -> None:
+    cluster = Cluster(9).open()
+    leader = cluster.lead()
+    cluster.until(lambda: len(cluster.state(leader).approved.approvals) == 1)
+    stranger = next(name for name in NODES if name != leader)
+    upgrade(cluster, stranger)
+    status = cluster.lives[stranger].leader.status()
+    assert not status.promotable
+    assert status.why_not == "build B with configuration config is not approved"
+    approve(cluster, "B", only=True)
+    cluster.until(lambda: cluster.active() == stranger)  # a leader that differs hands over
+    cluster.pass_time(2 * SECOND)
+    assert not cluster.lives[leader].leader.status().promotable
     cluster.same()
