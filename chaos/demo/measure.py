@@ -80,9 +80,8 @@ class Round:
         if self.kind == "idle":
             await _order(watcher, name)
             await trio.sleep(QUIET_BEFORE)
-        struck = Strike(self.kind, name, epoch, time.monotonic_ns())
         with trio.fail_after(RESUMED_WITHIN):
-            await self._do(rig, watcher, name)
+            struck = Strike(self.kind, name, epoch, await self._do(rig, watcher, name))
             await resumed(watcher, cluster_of(rig.folder), epoch)
         if self.kind in ("kill", "idle"):
             await rig.children[name].process.wait()
@@ -92,17 +91,29 @@ class Round:
         await trio.sleep(1)
         return struck
 
-    async def _do(self, rig: Rig, watcher: Watcher, name: str) -> None:
-        others = [one for one in NODES if one != name]
+    async def _do(self, rig: Rig, watcher: Watcher, name: str) -> int:
+        """Strike; the moment of it, on the monotonic clock that all processes of a machine share."""
         if self.kind == "promote":
-            await watcher.act(name, "promote", {"node": await promotable(watcher, name)}, "measuring")
-            return
+            return await _promote(watcher, name)
+        struck = time.monotonic_ns()
         if self.kind == "stop":
             rig.children[name].process.send_signal(signal.SIGSTOP)
-            return
+            return struck
         rig.kill(name)
         if self.kind == "idle":
-            await _order_somewhere(watcher, others)
+            await _order_somewhere(watcher, [one for one in NODES if one != name])
+        return struck
+
+
+async def _promote(watcher: Watcher, name: str) -> int:
+    """Ask until it is done: a standby may fall behind between look and act.  The moment of the last asking."""
+    while True:
+        to = await promotable(watcher, name)
+        struck = time.monotonic_ns()
+        with suppress(ActRefused):
+            await watcher.act(name, "promote", {"node": to}, "measuring")
+            return struck
+        await trio.sleep(0.1)
 
 
 async def _order(watcher: Watcher, node: str) -> bool:

@@ -17,9 +17,9 @@ REQUEST = "unknown-1"
 VERY_PATIENT = """
 [timers]
 heartbeat_ms = 50
-election_min_ms = 12000
-election_max_ms = 13000
-fallback_ms = 11000
+election_min_ms = 10000
+election_max_ms = 10500
+fallback_ms = 9500
 """
 
 
