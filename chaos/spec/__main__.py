@@ -51,6 +51,8 @@ def _answers(cases: Sequence[Case], within: float, *, together: bool) -> Iterato
         seconds = time.monotonic() - begun
         if together:
             print(f"{answer.states:,} states in {seconds:.1f} s, one TLC for {len(QUICK)} cases")
+        if answer.trouble:
+            print(answer.trouble, file=sys.stderr)
         yield from ((case, answer, seconds) for case in group)
 
 

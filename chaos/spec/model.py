@@ -69,11 +69,11 @@ def literal(value: object) -> str:
 def module(cases: Iterable[Case]) -> str:
     """The module that TLC reads."""
     records = []
-    for case in cases:
-        fields = {name: value for name, value in asdict(case).items() if name != "why"}
+    for place, case in enumerate(cases, 1):
+        fields = {"id": place, **{name: value for name, value in asdict(case).items() if name != "why"}}
         records.append("  [" + ", ".join(f"{name} |-> {literal(value)}" for name, value in fields.items()) + "]")
     listed = ",\n".join(records)
-    return f"---- MODULE {MODULE} ----\nEXTENDS Authority\nListed == <<\n{listed}>>\nASSUME Begin\n====\n"
+    return f"---- MODULE {MODULE} ----\nEXTENDS Authority\nListed == {{\n{listed}}}\nASSUME Begin\n====\n"
 
 
 def configuration(*, alone: bool) -> str:
@@ -109,8 +109,8 @@ def _last_hits(trace: str, case: Case) -> list[str]:
 
 
 def _trouble(output: str) -> str:
-    start = output.find("Error:")
-    return output[start:][:2000] if start >= 0 else f"it did not end: {output[-300:].strip()}"
+    found = re.search(r"\*\*\*|Error:", output)
+    return output[found.start() :][:2000].strip() if found else f"it did not end: {output[-300:].strip()}"
 
 
 def verdict(case: Case, answer: Answer) -> Verdict:
@@ -122,11 +122,11 @@ def verdict(case: Case, answer: Answer) -> Verdict:
         word = "reached" if not case.broken and case.expect <= {"HandedOver", "Overlap", "Traded"} else "caught"
         if not missing:
             return Verdict(case.name, good=True, text=f"{word}: {told}")
-        return Verdict(case.name, good=False, text=f"NOT {word}: {', '.join(missing)}. {answer.trouble}".strip())
+        return Verdict(case.name, good=False, text=f"NOT {word}: {', '.join(missing)}")
     if hits:
         return Verdict(case.name, good=False, text=f"VIOLATED: {told}")
     if not answer.ended:
-        return Verdict(case.name, good=False, text=f"NOT ENDED: {answer.trouble}")
+        return Verdict(case.name, good=False, text="NOT ENDED")
     return Verdict(case.name, good=True, text="holds")
 
 

@@ -17,7 +17,7 @@ EXTENDS Integers, Sequences, FiniteSets, TLC
 
 CONSTANTS
   Nodes, First, None,   \* three members; the leader of term 1; nobody
-  Cases                 \* what is checked: see below
+  Cases                 \* what is checked, each with an id: see below
 
 (* A case says within which bounds, on which clocks, and what is broken on purpose. *)
 (*   terms, intents    bounds                                                       *)
@@ -38,7 +38,7 @@ CONSTANTS
 (*                     what must be reachable; {}: nothing may be violated          *)
 
 VARIABLES
-  case,                 \* which of Cases: never changes
+  case,                 \* which of Cases: it never changes
   term, leads, log,     \* of each node: its term, whether it leads in it, its log
   sent, leader,         \* of each term: its leader's log, its leader
   committed,            \* of each term: how far a majority has that log
@@ -58,7 +58,7 @@ raft == <<case, term, leads, log, sent, leader, committed, synced, acked, wiped,
 vars == <<case, term, leads, log, sent, leader, committed, synced, acked, wiped, newest,
           window, seen, intent, shut, quiet, others, viol>>
 
-C == Cases[case]
+C == case
 Terms == 1 .. C.terms
 Ids == 1 .. C.intents
 (* What an entry holds, besides an intent's number. *)
@@ -444,7 +444,7 @@ Wipe(n) ==
 (* Term 1 leads, and has taken authority. *)
 Begun == << <<1, STARTED>>, <<1, TAKEN>> >>
 Init ==
-  /\ case \in DOMAIN Cases
+  /\ case \in Cases
   /\ term = [n \in Nodes |-> 1]
   /\ leads = [n \in Nodes |-> n = First]
   /\ log = [n \in Nodes |-> Begun]
@@ -520,13 +520,13 @@ Nothing == Hits = {}
 
 (* Many cases in one run: a hit is said once and not gone on from; a case that has all that *)
 (* it expects is done with.  Needs one worker.                                              *)
-Found == TLCGet(case)
-Begin == \A i \in DOMAIN Cases : TLCSet(i, {})
+Found == TLCGet(C.id)
+Begin == \A c \in Cases : TLCSet(c.id, {})
 Explore ==
   /\ ~(C.expect # {} /\ C.expect \subseteq Found)
   /\ \/ Nothing
      \/ /\ ~(Hits \subseteq Found)
-        /\ TLCSet(case, Found \cup Hits)
+        /\ TLCSet(C.id, Found \cup Hits)
         /\ PrintT(<<"HIT", C.name, TLCGet("level") - 1, Hits>>)
         /\ FALSE
 =============================================================================

@@ -132,7 +132,7 @@ def test_a_mutation_that_nothing_is_seen_of_is_bad() -> None:
     assert model.verdict(PROTOCOL, model.read(HELD, [PROTOCOL])).text == "holds"
     row = model.verdict(MUTATION, model.read(HELD, [MUTATION]))
     assert not row.good
-    assert row.text == "NOT caught: P4Quiet."
+    assert row.text == "NOT caught: P4Quiet"
 
 
 def test_a_mutation_caught_by_another_property_is_bad() -> None:
