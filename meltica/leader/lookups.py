@@ -62,6 +62,19 @@ def doubtful(order: Order, own: Epoch, flying: frozenset[ClientOrderId]) -> bool
     return any(intent not in flying and (in_doubt or _epoch_of(intent) < own) for intent, in_doubt in order.unanswered)
 
 
+def names_to_ask(order: Order, *, whole: bool) -> tuple[ClientOrderId, ...]:
+    """The ids of ours that the venue may show `order` under, newest first, its own last.
+
+    A cancel that worked renames the order; one that the venue refused, or that lapsed, renamed nothing, and each id
+    costs request weight: an absent order whose cancel is refused once a second would have the address banned.  So
+    refused ones are asked only where the answer is to prove that the order is dead (`whole`): an order keeps no more
+    than so many unanswered sends (core/orders.py), and the one that worked may be an older one.
+    """
+    unanswered = {name for name, _ in order.unanswered}
+    cancels = [name for name in reversed(order.cancels) if whole or name in unanswered]
+    return (*cancels, order.id)
+
+
 def _epoch_of(intent: ClientOrderId) -> Epoch:
     parts = parse_id(intent)
     return parts.epoch if parts is not None else Epoch(0)

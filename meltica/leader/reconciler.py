@@ -156,7 +156,7 @@ class Reconciler:
             if order is None:
                 continue
             lookup.asked = True
-            self.reads.ask(self._about(order))
+            self.reads.ask(self._about(order, whole=lookup.full_since is not None))
             if lookup.full_since is not None:
                 self._ask_rest(lookup)
 
@@ -169,8 +169,8 @@ class Reconciler:
         for venue, symbol, order in self._strangers.due(now):
             self.reads.ask(Question(venue, ReadKind.ORDER, symbol, None, (), order))
 
-    def _about(self, order: Order) -> Question:
-        names = (*reversed(order.cancels), order.id)
+    def _about(self, order: Order, *, whole: bool) -> Question:
+        names = lookups_room.names_to_ask(order, whole=whole)
         return Question(order.venue, ReadKind.ORDER, order.symbol, None, names, order.venue_order_id)
 
     def _ask_rest(self, lookup: Lookup) -> None:

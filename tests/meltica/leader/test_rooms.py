@@ -5,13 +5,25 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meltica.core.values import Asset, Money, Nanos, Price, Quantity, Symbol, TradeId, Venue, VenueOrderId
+from meltica.core.values import (
+    Asset,
+    ClientOrderId,
+    Money,
+    Nanos,
+    Price,
+    Quantity,
+    Symbol,
+    TradeId,
+    Venue,
+    VenueOrderId,
+)
 from meltica.leader.balances import BalanceWatch
 from meltica.leader.bars import Bars
-from meltica.leader.lookups import Bounds, Lookups, bounds
+from meltica.leader.lookups import Bounds, Lookups, bounds, names_to_ask
 from meltica.leader.reads import Question
 from meltica.leader.reconcile import low_water
 from meltica.leader.survey import Survey, needs_of
@@ -109,6 +121,17 @@ def looked_up() -> tuple[Lookups, Question]:
 
 def order_read(begun: int) -> ReadDone:
     return ReadDone(Read(1, ReadKind.ORDER, SYMBOL), Nanos(begun), Nanos(begun + MS))
+
+
+def test_refused_cancels_cost_no_weight_until_death_is_to_be_proven() -> None:
+    """Simulated seed 1491: three absent orders, a cancel a second each: the address was banned, the doubt stayed."""
+    world = World()
+    node = world.start()
+    order = next(iter(node.state.orders.values()))
+    cancels = tuple(ClientOrderId(f"{number:032x}") for number in range(1, 31))
+    asked = evolve(order, cancels=cancels, unanswered=((cancels[3], True), (cancels[29], False)))
+    assert names_to_ask(asked, whole=False) == (cancels[29], cancels[3], order.id)
+    assert names_to_ask(asked, whole=True) == (*reversed(cancels), order.id)
 
 
 def test_an_early_read_proves_nothing_and_is_repeated_when_it_counts() -> None:
