@@ -91,12 +91,12 @@ def test_words_choose_groups_and_cases_once() -> None:
 def test_a_case_becomes_a_record() -> None:
     case = Case("x", "why", frozenset({"P1", "P2"}), windows=frozenset({3, 2}), handover=True, process=frozenset())
     text = model.module([case, MUTATION])
-    assert 'name |-> "x", expect |-> {"P1", "P2"}, broken |-> ""' in text
+    assert 'id |-> 1, name |-> "x", expect |-> {"P1", "P2"}, broken |-> ""' in text
     assert "windows |-> {2, 3}" in text
     assert "handover |-> TRUE" in text
     assert "process |-> {}" in text
     assert "why" not in text
-    assert text.count("[name") == 2
+    assert text.count("[id |-> ") == 2
 
 
 def test_what_has_no_word_in_tla_is_refused() -> None:
