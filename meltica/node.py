@@ -171,7 +171,7 @@ def refuse_diverged(data: Path) -> None:
     mark = data / DIVERGED
     if mark.exists():
         said = mark.read_text(encoding="utf-8", errors="replace").strip()
-        raise StoreFault(f"{data}: {said}: do not start it; keep it as evidence (runbooks/state-diverged.md)")
+        raise StoreFault(f"{data}: {said}: do not start it; keep it as evidence (runbooks/states-differ.md)")
 
 
 def _mono() -> MonoNs:

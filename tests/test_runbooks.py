@@ -33,6 +33,9 @@ ALERTS = (
     "EvidenceDropped",
     "TradesUnclaimed",
     "BadOrder",
+    "ApplyStopped",
+    "StateDiverged",
+    "StatesDiffer",
 )
 # What must be so before a page's commands make sense.
 PREPARE = {"trading-halted.md": ["meltica halt --cause drill --yes --reason 'rehearsing the runbook'"]}

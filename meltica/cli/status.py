@@ -101,6 +101,21 @@ def troubles(document: Mapping[str, Any], answers: Mapping[str, Document | NoAns
     if len([row for row in document["nodes"] if row["active"]]) > 1:
         found.append("two nodes say that they are active: at most one can send, but find out why")
     found.extend(_digest_troubles(document["nodes"]))
+    found.extend(trouble for row in document["nodes"] for trouble in _state_troubles(row))
+    return found
+
+
+def _state_troubles(row: Mapping[str, Any]) -> list[str]:
+    """A node whose own state is not to be acted on, by its own word."""
+    name, stopped = row["name"], row.get("stopped")
+    found = []
+    if stopped:
+        why = f"{name}: apply stopped at entry {stopped['index']}: {stopped['why']}"
+        found.append(f"{why}; see `meltica log show` and runbooks/apply-stopped.md")
+    if row.get("diverged") is not None:
+        found.append(f"{name} differs from the majority at index {row['diverged']}: see runbooks/states-differ.md")
+    if row.get("disputed") is not None:
+        found.append(f"{name}: states differ at index {row['disputed']}, nobody knows whose: runbooks/states-differ.md")
     return found
 
 
