@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from chaos.checkers.accounted import accounted
+from chaos.checkers.audit_trail import audit_trail
 from chaos.checkers.conduct import Conduct
 from chaos.checkers.durability import durability
 from chaos.checkers.election_safety import election_safety
@@ -42,6 +43,7 @@ CHECKS: Final[tuple[Callable[[History], Check], ...]] = (
     orders_equal,
     accounted,
     halt_survives,
+    audit_trail,
 )
 
 REPLICATION: Final[tuple[Callable[[Facts], Check], ...]] = (

@@ -247,7 +247,7 @@ def audit_of(records: Iterable[Mapping[str, Any]]) -> tuple[AuditRecord, ...]:
             term=int(record["term"]),
             place=int(record["place"]),
             kind=record["kind"],
-            command=record["command"] if record["kind"] != "garbage" else {},
+            command=record["command"],
             accepted=bool(record["result"]["accepted"]),
             intents=tuple(one["intent"] for one in record["result"].get("intents", ())),
             chain=record["chain"],

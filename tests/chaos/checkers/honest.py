@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import evolve
 
+from chaos.checkers.audit_trail import BEGINNING, link
 from chaos.checkers.history import (
     AuditRecord,
     History,
@@ -48,7 +49,18 @@ def record(index: int, term: int, kind: str, intents: tuple[str, ...] = (), **co
 
 
 FILL = VenueFill("BTCUSDT", 7, "501", SECOND, "BUY", Decimal(60000), Decimal("0.1"), Decimal("0.0001"), "BTC")
-AUDIT = (
+
+
+def linked(*records: AuditRecord) -> tuple[AuditRecord, ...]:
+    """The records with the chain that they make."""
+    chain, found = BEGINNING, []
+    for one in records:
+        chain = link(chain, one)
+        found.append(evolve(one, chain=chain.hex()))
+    return tuple(found)
+
+
+AUDIT = linked(
     record(5, 1, "authority_taken"),
     record(10, 1, "submit", (PLACED,), **SUBMITTED),
     record(11, 1, "answered", intent=PLACED),

@@ -39,7 +39,7 @@ def test_all_hold_on_an_honest_history() -> None:
     checks = check_all(h.honest())
     assert [(c.name, c.violations) for c in checks if not c.held] == []
     assert verdict(checks) == "pass"
-    assert len(CHECKS) == 9
+    assert len(CHECKS) == 10
 
 
 def test_a_check_that_looked_at_nothing_has_not_held() -> None:

@@ -80,7 +80,7 @@ def test_fills_keep_exact_amounts() -> None:
     assert (fill.key, fill.price) == (("BTCUSDT", 7), Decimal("0.10"))
 
 
-def test_an_audit_record_of_garbage_has_no_fields() -> None:
+def test_an_audit_record_of_garbage_says_what_the_log_kept_of_it() -> None:
     row = {
         "index": 4,
         "term": 1,
@@ -91,7 +91,7 @@ def test_an_audit_record_of_garbage_has_no_fields() -> None:
         "result": {"accepted": False},
     }
     (record,) = audit_of([row])
-    assert (record.command, record.intents, record.accepted) == ({}, (), False)
+    assert (record.command, record.intents, record.accepted) == ({"hex": "ff00"}, (), False)
 
 
 def test_the_node_of_a_user_agent() -> None:
