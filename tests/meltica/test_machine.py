@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from cluster.types import LogIndex, StateMachine, Term
-from meltica.core.apply import CoreFault, chained
+from cluster.types import Accountable, LogIndex, StateMachine, Term
+from meltica.core import commands as c
+from meltica.core.apply import CoreFault, apply_entry, chained, isolate_entry
+from meltica.core.codec import encode_command
 from meltica.core.loading import BadState
-from meltica.core.values import Index, Side
+from meltica.core.records import LossesRecord
+from meltica.core.rules import TooOld
+from meltica.core.state import State
+from meltica.core.values import Epoch, Index, Nanos, RequestId, Side
 from meltica.machine import GARBAGE_KEPT, Machine
 from tests.meltica.core.harness import Hand, stored, trading, wish
 
@@ -128,3 +133,92 @@ def test_long_garbage_is_kept_short_with_its_hash() -> None:
     assert record["command"]["bytes"] == len(raw)
     assert len(record["command"]["hex"]) == 2 * GARBAGE_KEPT
     assert record["command"]["blake2b"] == blake2b(raw, digest_size=32).hexdigest()
+
+
+# --- answering for the state ---------------------------------------------------------------------------------------
+
+
+def test_it_answers_for_its_state() -> None:
+    hand = history()
+    machine = Machine(vouch_every=2)
+    assert isinstance(machine, Accountable)
+    assert machine.about() == b""
+    for index, term, commands in hand.log:
+        machine.apply(LogIndex(index), Term(term), commands)
+        vouched = machine.vouch(LogIndex(index))
+        assert vouched == (None if index % 2 else bytes.fromhex(machine.state.digest()))
+
+
+def halted(cause: str, index: int = 2) -> tuple[bytes, ...]:
+    return (encode_command(c.Halt(Epoch(1), Nanos(index), cause)),)
+
+
+def skipped(index: int, digest: str, role: str, term: int = 1) -> tuple[bytes, ...]:
+    by = c.By(RequestId(role), "ann", "because")
+    return (b"garbage", encode_command(c.SkipEntry(Epoch(term), Nanos(0), Index(index), digest, role, by)))
+
+
+def standing_at_two() -> Machine:
+    machine = Machine()
+    machine.apply(LogIndex(1), Term(1), ())
+    assert machine.stopped(LogIndex(2), "d" * 64, KeyError("x")) == "KeyError: 'x'"
+    return machine
+
+
+def test_both_roles_ask_for_the_isolation_of_just_that_entry_in_their_own_terms() -> None:
+    machine = standing_at_two()
+    assert not machine.ahead(LogIndex(3), Term(1), skipped(2, "d" * 64, "operator"))
+    for wrong in (
+        skipped(3, "d" * 64, "approver"),
+        skipped(2, "e" * 64, "approver"),
+        skipped(2, "d" * 64, "viewer"),
+        skipped(2, "d" * 64, "approver", term=2),
+        (b"\xff", b'{"kind":"skip_entry"}'),
+    ):
+        assert not machine.ahead(LogIndex(4), Term(1), wrong)
+    assert machine.standing is not None
+    assert machine.standing.asked == ("operator",)
+    assert not machine.ahead(LogIndex(5), Term(1), skipped(2, "d" * 64, "operator"))
+    assert machine.ahead(LogIndex(6), Term(1), skipped(2, "d" * 64, "approver"))
+
+
+def test_an_isolated_entry_is_in_the_audit_trail_whole_and_replays() -> None:
+    machine = standing_at_two()
+    raws = (b"\x00" * 2000, halted("x")[0])
+    with pytest.raises(CoreFault, match="not the one that apply stopped at"):
+        machine.isolate(LogIndex(3), Term(1), raws)
+    outcome = machine.isolate(LogIndex(2), Term(1), raws)
+    machine.apply(LogIndex(3), Term(1), halted("y", 3))
+    assert machine.standing is None
+    records = [json.loads(raw) for raw in outcome.audit]
+    assert [bytes.fromhex(record["command"]["hex"]) for record in records] == list(raws)
+    assert [record["result"]["code"] for record in records] == ["isolated", "isolated"]
+    state = State()
+    apply_entry(state, Index(1), Epoch(1), ())
+    isolate_entry(state, Index(2), Epoch(1), raws, digest=records[0]["result"]["value"])
+    apply_entry(state, Index(3), Epoch(1), halted("y", 3))
+    assert state.digest() == machine.state.digest()
+
+
+def test_a_node_that_is_too_old_is_not_to_be_helped_by_a_skip() -> None:
+    machine = Machine()
+    assert "start build B" in machine.stopped(LogIndex(2), "d" * 64, TooOld(2, "B", 1))
+    for role in ("operator", "approver"):
+        assert not machine.ahead(LogIndex(3), Term(1), skipped(2, "d" * 64, role))
+    machine.apply(LogIndex(1), Term(1), ())
+    machine.state.version = 2
+    disk = sorted(stored(machine.state.take_changes(), {}).items())
+    with pytest.raises(TooOld, match="start a newer build"):
+        Machine().load(LogIndex(1), disk)
+
+
+def test_a_load_goes_back_in_the_very_state_that_others_hold() -> None:
+    hand = history()
+    machine, _, disk = run(hand)
+    state, digest = machine.state, machine.state.digest()
+    state.put_losses(LossesRecord((Nanos(1),)))
+    assert state.digest() != digest
+    machine.load(LogIndex(hand.state.index), sorted(disk.items()))
+    assert machine.state is state
+    assert state.digest() == digest
+    assert state.take_changes()[0][0] == b"meta", "nothing of what went wrong is left to be written"

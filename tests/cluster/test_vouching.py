@@ -1,0 +1,125 @@
+"""Vouching: who is wrong, when digests differ, and when nobody can know."""
+
+from __future__ import annotations
+
+from cluster.types import MonoNs, Peer
+from cluster.vouching import AGAIN, KEPT, Vouching
+from cluster.wire import Vouch
+
+N1, N2, N3, N4, N5 = (Peer(f"n{number}") for number in range(1, 6))
+GOOD, BAD, WORSE = b"g" * 32, b"b" * 32, b"w" * 32
+
+
+class Book:
+    """One node's vouching, with a clock by hand."""
+
+    def __init__(self, *peers: Peer) -> None:
+        self.now = MonoNs(0)
+        self.vouching = Vouching(N1, peers or (N2, N3), b"about", lambda: self.now)
+
+    def passed(self, index: int, digest: bytes) -> None:
+        self.vouching.passed(index, digest)
+
+    def heard(self, peer: Peer, index: int, digest: bytes, *, ask: bool = False) -> None:
+        self.vouching.heard(peer, Vouch(index, digest, index, ask, b""), 1000)
+
+    def said(self) -> list[tuple[Peer, Vouch]]:
+        said, self.vouching.outbox = self.vouching.outbox, []
+        return said
+
+    @property
+    def found(self) -> tuple[int | None, int | None]:
+        return self.vouching.diverged, self.vouching.disputed
+
+
+def test_all_agree() -> None:
+    book = Book()
+    book.passed(1000, GOOD)
+    assert book.found == (None, None)
+    book.heard(N2, 1000, GOOD)
+    book.heard(N3, 1000, GOOD)
+    assert book.found == (None, None)
+
+
+def test_the_others_agree_and_this_node_differs() -> None:
+    book = Book()
+    book.heard(N2, 1000, GOOD)
+    book.passed(1000, BAD)
+    assert book.found == (None, 1000), "one against one: nobody can know"
+    book.heard(N3, 1000, GOOD)
+    assert book.found == (1000, None)
+
+
+def test_one_other_differs_and_this_node_goes_on() -> None:
+    book = Book()
+    book.passed(1000, GOOD)
+    book.heard(N3, 1000, BAD)
+    assert book.found == (None, 1000)
+    book.heard(N2, 1000, GOOD)
+    assert book.found == (None, None)
+
+
+def test_three_digests_are_a_dispute_for_everybody() -> None:
+    book = Book()
+    book.passed(1000, GOOD)
+    book.heard(N2, 1000, BAD)
+    book.heard(N3, 1000, WORSE)
+    assert book.found == (None, 1000)
+
+
+def test_of_five_two_that_differ_wait_for_a_third_word() -> None:
+    book = Book(N2, N3, N4, N5)
+    book.passed(1000, GOOD)
+    book.heard(N2, 1000, BAD)
+    book.heard(N3, 1000, BAD)
+    assert book.found == (None, 1000)
+    book.heard(N4, 1000, GOOD)
+    assert book.found == (None, 1000)
+    book.heard(N5, 1000, BAD)
+    assert book.found == (1000, None)
+
+
+def test_other_indexes_are_not_compared_and_a_late_word_decides() -> None:
+    book = Book()
+    book.passed(1000, GOOD)
+    book.heard(N2, 2000, BAD)
+    book.heard(N3, 2000, BAD)
+    assert book.found == (None, None)
+    book.passed(2000, GOOD)
+    assert book.found == (2000, None)
+
+
+def test_in_a_dispute_it_asks_again_and_a_question_is_answered_at_its_index() -> None:
+    book = Book()
+    book.passed(1000, GOOD)
+    book.heard(N2, 1000, BAD)
+    book.said()
+    book.vouching.tick(1007)
+    assert book.said() == [], "not yet"
+    book.now = MonoNs(AGAIN)
+    book.vouching.tick(1007)
+    assert book.said() == [(peer, Vouch(1000, GOOD, 1007, True, b"about")) for peer in (N2, N3)]
+    book.passed(2000, GOOD)
+    book.said()
+    book.heard(N3, 1000, GOOD, ask=True)
+    assert book.said() == [(N3, Vouch(1000, GOOD, 1000, False, b"about"))]
+
+
+def test_a_peer_that_says_much_pushes_out_only_its_own_word() -> None:
+    book = Book()
+    book.passed(1000, GOOD)
+    book.heard(N2, 1000, BAD)
+    for number in range(KEPT):
+        book.heard(N3, 5000 + number, WORSE)
+    assert book.found == (None, 1000)
+    book.heard(N3, 1000, GOOD)
+    assert book.found == (None, 1000), "too old to be kept"
+
+
+def test_before_anything_was_compared_it_still_says_what_it_is() -> None:
+    book = Book()
+    book.vouching.tell(N2, 7)
+    assert book.said() == [(N2, Vouch(0, b"", 7, False, b"about"))]
+    book.heard(N2, 0, b"")
+    assert book.found == (None, None)
+    assert book.vouching.applied == {N2: 0}
