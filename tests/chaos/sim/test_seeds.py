@@ -43,7 +43,7 @@ def test_a_seed_of_today(profile: str, seed: int) -> None:
 
 def digest(hash_seed: str, processes: str) -> str:
     done = subprocess.run(  # noqa: S603 # this very interpreter
-        [sys.executable, "-m", "chaos", "sim", "--seeds", "5:7", "--processes", processes, "-o", "json"],
+        [sys.executable, "-m", "chaos", "sim", "--seeds", "5:6", "--processes", processes, "-o", "json"],
         cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
         capture_output=True,
@@ -51,9 +51,9 @@ def digest(hash_seed: str, processes: str) -> str:
         check=True,
     )
     document = json.loads(done.stdout)
-    assert document["passed"] + len(document["did_not_count"]) == 2
+    assert document["passed"] + len(document["did_not_count"]) == 1
     return str(document["trace_digest"])
 
 
-def test_the_same_seeds_give_the_same_trace_under_any_hash_seed_in_any_number_of_processes() -> None:
+def test_the_same_seed_gives_the_same_trace_under_any_hash_seed_in_any_process() -> None:
     assert digest("1", "1") == digest("2", "2")
