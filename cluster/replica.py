@@ -152,8 +152,13 @@ class Replica:
                 self._vouching.tell(peer, self._applying.applied)
 
     def disconnected(self, peer: Peer) -> None:
-        """Our own dialled connection to `peer` ended."""
+        """Our own dialled connection to `peer` ended; what waits for a sync to leave on it never leaves.
+
+        A vote request, above all, reaches only the life of the peer that it was meant for: the next one may have
+        lost its disk, and with it whom it voted for.
+        """
         if self._fault is None:
+            self._held = deque(held for held in self._held if held[1] != peer)
             self._guard.disconnected(peer)
 
     def inbound_up(self, peer: Peer) -> None:
@@ -213,7 +218,7 @@ class Replica:
             raise Busy(f"{held} wait already: propose again when some have an outcome")
         shut = self._fault is not None or not self._applying.takes(command)
         if shut or self._guard.core.role is not Role.LEADER:
-            self._outcomes.append((token, NotLeader(None if self._fault is not None else self._guard.core.leader)))
+            self._outcomes.append((token, NotLeader(None if shut else self._guard.core.leader)))
             return
         self._waiting += 1
         self._waiting_bytes += len(command)
@@ -288,6 +293,7 @@ class Replica:
             self._commit()
             self._recover()
             self._notice()
+            self._vouch()
         except Exception as error:
             self.stop(str(error))
             raise
@@ -437,6 +443,11 @@ class Replica:
             if past:
                 guard.transfer(past[0])
 
+    def _vouch(self) -> None:
+        """What vouching wants said leaves at once: it promises nothing."""
+        said, self._vouching.outbox = self._vouching.outbox, []
+        self._sends.extend((peer, encode(vouch)) for peer, vouch in said if self._guard.linked(peer))
+
     def _notice(self) -> None:
         """Whoever listens hears of a stop, a dispute, a divergence, and of their end, as of a change of role."""
         told = (self._applying.stop, self._vouching.disputed, self._vouching.diverged)
@@ -487,8 +498,6 @@ class Replica:
             if promise:
                 self._promised = ticket
                 self._unsynced.append((ticket, self._clock()))
-        said, self._vouching.outbox = self._vouching.outbox, []
-        self._sends.extend((peer, encode(vouch)) for peer, vouch in said if self._guard.linked(peer))
         outbox, self._guard.outbox = self._guard.outbox, []
         for out in outbox:
             if out.promise and self._promised > self._durable:

@@ -431,6 +431,82 @@ def test_after_stepping_down_it_waits_a_whole_election_timeout(hand: type[Hand])
     assert node.take(AskPreVote) == []
 
 
+# Vote requests: hazards 4
+
+
+def test_who_hears_a_leader_drops_a_vote_request_and_its_term(hand: type[Hand]) -> None:
+    """A candidate whose encouragement has grown old, on a slow disk, deposes nobody."""
+    node = hand()
+    append(node, 3, 1, 0, 3)
+    node.sync()
+    node.wait(399)
+    node.hears("n3", AskVote(5, 9, 4))
+    node.sync()
+    assert (node.take(Vote), node.term) == ([], 3)
+    node.wait(2)
+    node.hears("n3", AskVote(5, 9, 4))
+    node.sync()
+    assert (node.take(Vote), node.term) == ([Vote(5)], 5)
+
+
+def test_a_leader_drops_it_too(hand: type[Hand]) -> None:
+    node = hand()
+    term = node.lead()
+    node.hears("n3", AskVote(term + 1, 9, 4))
+    assert (node.role, node.term) == (Role.LEADER, term)
+
+
+def test_a_hand_over_s_vote_request_passes(hand: type[Hand]) -> None:
+    node = hand()
+    append(node, 3, 1, 0, 3)
+    node.sync()
+    node.hears("n3", AskVote(4, 2, 3, handed=True))
+    node.sync()
+    assert node.take(Vote) == [Vote(4)]
+
+
+def test_only_who_was_told_to_stand_says_so(hand: type[Hand]) -> None:
+    """The next election of the same node is an ordinary one."""
+    node = hand()
+    append(node, 3, 1, 0, 3)
+    node.sync()
+    node.hears("n2", StandNow(3))
+    node.sync()
+    assert [m.handed for m in node.take(AskVote, "n3")] == [True]
+    node.wait(700)
+    asked = node.take(AskPreVote, "n3")[-1]
+    node.hears("n3", PreVote(asked.round, 4, granted=True))
+    node.sync()
+    assert [m.handed for m in node.take(AskVote, "n3")] == [False]
+
+
+def test_the_leader_itself_and_one_that_is_lost_are_not_heard(hand: type[Hand]) -> None:
+    node = hand()
+    append(node, 3, 1, 0, 3)
+    node.sync()
+    node.hears("n2", AskVote(4, 2, 3))
+    node.sync()
+    assert node.take(Vote, "n2") == [Vote(4)]
+    append(node, 4, 2, 3, 4)
+    node.sync()
+    node.unlink("n2")
+    node.hears("n3", AskVote(5, 3, 4))
+    node.sync()
+    assert node.take(Vote, "n3") == [Vote(5)]
+
+
+def test_a_vote_request_reaches_only_the_life_that_it_was_meant_for(hand: type[Hand]) -> None:
+    """It waits for the disk; the peer that it was for has died meanwhile, and its next life may have lost its vote."""
+    node = hand()
+    node.wait(700)
+    asked = node.take(AskPreVote)[-1]
+    node.hears("n3", PreVote(asked.round, 0, granted=True))
+    node.replica.disconnected(Peer("n2"))
+    node.replica.connected(Peer("n2"))
+    node.sync()
+    assert [peer for peer, m in node.said if isinstance(m, AskVote)] == ["n3"]
+
+
 # No forwarding: hazards 19, 8
 
 
