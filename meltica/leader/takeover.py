@@ -198,6 +198,8 @@ class Takeover:
     def _take(self, *, cancels_only: bool) -> None:
         desk = self._desk
         epoch = desk.epoch
+        if desk.gate.shut_epoch >= epoch:
+            return  # it hands the lead on: taken now, the epoch would only count as a trading leader that was lost
         self.phase = Phase.TAKING
         self._retry_at = Nanos(desk.mono() + RETRY)
         desk.propose(

@@ -408,6 +408,27 @@ def test_a_transfer_that_fails_ends_in_a_new_term_and_the_old_epoch_never_sends_
     assert len(world.exchange.written) == written + 1
 
 
+def test_a_node_that_hands_the_lead_on_takes_no_authority_any_more() -> None:
+    """Its gate is shut for good: an epoch taken so late would count as a trading leader that was lost."""
+    world = World()
+    world.start()
+    world.kill("n1")
+    world.elect("n2")
+    node = world.nodes["n2"]
+    node.cluster.transfers_work = False
+    world.run(50 * MS)
+    assert node.leader.status().phase is Phase.RECONCILING, "the wait runs"
+    world.act("n2", Promote(by(), NodeName("n3")))
+    world.run(W + 100 * MS)
+    assert node.state.epochs[node.state.epoch.epoch].taken_index is None
+    world.run(500 * MS)
+    assert node.cluster.stops
+    world.elect("n3")
+    world.run(W + 100 * MS)
+    assert world.nodes["n3"].leader.status().active
+    assert len(node.state.losses.times) == 1, "n1 alone was trading when it was lost"
+
+
 def test_promote_checks_what_the_operator_saw() -> None:
     world = World()
     world.start()
