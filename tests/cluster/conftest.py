@@ -50,6 +50,8 @@ class ListMachine:
 class Hand:
     """One replica; its peers are the test."""
 
+    machine_of: type[ListMachine] = ListMachine
+
     def __init__(
         self,
         name: str = "n1",
@@ -62,7 +64,7 @@ class Hand:
         self.peers = tuple(Peer(peer) for peer in peers)
         self.now = 5_000 * MS
         self.store = MemoryStore("hand", self.name, disk)
-        self.machine = ListMachine()
+        self.machine = self.machine_of()
         self.replica = Replica(
             self.name,
             self.peers,
