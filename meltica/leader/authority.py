@@ -1,4 +1,4 @@
-"""Authority: may this node send, and from when (design.md section 5; the conditions of Authority.tla by name).
+"""Authority: may this node send, and from when (design.md section 5; spec/Authority.tla has the same names).
 
 Pure: times are passed in, nothing is proposed or sent here.  Only the gate, the window and the wait may live
 here.  Every time is of this node's own monotonic clock; windows come from the log, never from settings.
@@ -20,7 +20,7 @@ KEEP_LIMITS = 4096  # deadlines of answered intents kept before they are pruned
 
 
 def stretched(window: Nanos, drift_ppm: int) -> Nanos:
-    """`window` times (1 + rho) / (1 - rho), rounded up: WaitLocal(w), and the bound of the drain.
+    """`window` times (1 + rho) / (1 - rho), rounded up: of the wait, and the bound of the drain.
 
     With each clock off by rho, the ratio of two clocks is off by that much: rho alone is too short.
     """
@@ -79,7 +79,7 @@ def why_not_active(gate: Gate, epoch: EpochRecord | None) -> str:
 
 
 def why_shut(gate: Gate, epoch: EpochRecord | None, ordered: Ordered, now: Nanos) -> str:
-    """Why `ordered` may not be written to the socket at `now`, or "".  Check(n, x) of Authority.tla.
+    """Why `ordered` may not be written to the socket at `now`, or "": GateOpen of Authority.tla.
 
     Committed and applied it is, or there were no `Ordered`.  At the tie `now = s + W` it may not.
     """
