@@ -60,6 +60,16 @@ def test_a_driver_is_one(place, house):
     assert {name.partition(".")[0] for name, _ in driver.imports} & set(tidiness.BANNED)
 
 
+def test_the_specifications_are_plain_and_can_be_read_in_one_go():
+    paths = [path for top in ("meltica", "cluster") for path in (ROOT / top).rglob("spec/*")]
+    found = [tidiness.Source(path.relative_to(ROOT).as_posix(), path.read_text()) for path in paths]
+    assert found
+    assert not tidiness.prose(found)
+    for source in found:
+        assert source.path.endswith((".tla", ".cfg")), f"{source.path}: a specification's folder holds nothing else"
+        assert len(source.text.splitlines()) <= tidiness.FILE_LINES, source.path
+
+
 def findings(rule, *files):
     """What `rule` finds in a house of these (path, text) files."""
     return tidiness.RULES[rule]([tidiness.Source(path, text) for path, text in files])

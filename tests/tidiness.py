@@ -56,6 +56,8 @@ PURE: Final = (
     "cluster/stored.py",
     "chaos/checkers/",
     "chaos/sim/",
+    "chaos/spec/cases.py",
+    "chaos/spec/model.py",
 )
 # Where the pure rooms meet the world: the paper venue's server, what writes its ledger, what reads tapes and settings.
 DRIVERS: Final = (
