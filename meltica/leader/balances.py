@@ -1,22 +1,61 @@
-"""Balances: whether what the venue holds for us is what the fills explain.
+"""Balances: what the venue says it holds for us, on its way to the log, and whether the fills explain it.
 
-Only that comparison may live here.  While fills keep coming, a balance read is true of some moment near it: it
-agrees if it equals any value that the log's holdings took between a margin before it began and one after it
-ended.  Two reads in a row that disagree are a discrepancy; one is a reason to read again.
+Only that memory and that comparison may live here.  While fills keep coming, a balance read is true of some moment
+near it: it agrees if it equals any value that the log's holdings took between a margin before it began and one after
+it ended.  Two reads in a row that disagree are a discrepancy; one is a reason to read again.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from decimal import Decimal
 
 from attrs import define, field, frozen
 
 from meltica.core.exact import add
 from meltica.core.values import Asset, Nanos
-from meltica.venues.base import ReadDone
+from meltica.venues.base import BalanceShown, ReadDone
 
 KEPT = 120_000_000_000  # of the holdings' past; far beyond a read's length
+
+
+@define
+class BalanceNews:
+    """What one account's user stream said of balances and the log was not told yet: the newest word on each asset.
+
+    Every order moves a balance, and every fill two, but nothing is decided by them: told at once, they were a third of
+    the log.  So the first word waits for `pause`, and takes with it all that came meanwhile.
+    """
+
+    pause: Nanos
+    newest: dict[Asset, tuple[Nanos, BalanceShown]] = field(factory=dict)
+    due: Nanos | None = None
+
+    def heard(self, shown: Iterable[BalanceShown], now: Nanos) -> None:
+        """The stream said so."""
+        for each in shown:
+            self.newest[each.asset] = (now, each)
+        if self.newest and self.due is None:
+            self.due = Nanos(now + self.pause)
+
+    def read(self, begun: Nanos) -> None:
+        """A read that began then says more than whatever was heard before."""
+        self.newest = {asset: word for asset, word in self.newest.items() if word[0] > begun}
+        self.due = self.due if self.newest else None
+
+    def take(self, now: Nanos) -> list[BalanceShown]:
+        """What the log is to be told now."""
+        if self.due is None or now < self.due:
+            return []
+        told = [shown for _, shown in self.newest.values()]
+        self.clear()
+        return told
+
+    def clear(self) -> None:
+        """Nobody is to be told: this node leads no more, and its successor reads."""
+        self.newest.clear()
+        self.due = None
 
 
 @frozen

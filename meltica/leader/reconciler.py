@@ -15,7 +15,7 @@ from meltica.core.values import Account, ClientOrderId, Money, Nanos, Symbol, Tr
 from meltica.leader import lookups as lookups_room
 from meltica.leader import reconcile
 from meltica.leader.arrears import Arrears
-from meltica.leader.balances import BalanceWatch
+from meltica.leader.balances import BalanceNews, BalanceWatch
 from meltica.leader.desk import Desk
 from meltica.leader.lookups import Lookup, Lookups, Verdict
 from meltica.leader.reads import Question, Reads
@@ -37,6 +37,7 @@ class Reconciler:
         self.surveys: dict[Venue, Survey] = {}
         self.surveyed_at: dict[Venue, Nanos] = {}  # mono at which the last complete survey began
         self.watches: dict[Venue, BalanceWatch] = {}
+        self._news: dict[Venue, BalanceNews] = {}
         self._reported: set[tuple[str, str]] = set()
         self._strangers = Strangers()
         self._last: dict[tuple[Venue, Need], Nanos] = {}  # when each was asked for
@@ -54,6 +55,7 @@ class Reconciler:
 
     def add_venue(self, venue: Venue) -> None:
         """Watch its balances too."""
+        self._news.setdefault(venue, BalanceNews(self._desk.settings.balance_pause))
         self.watches.setdefault(venue, BalanceWatch(self._desk.settings.balance_margin))
         self.holdings_changed()
 
@@ -113,6 +115,8 @@ class Reconciler:
         self.lookups.clear()
         self.arrears.clear()
         self._strangers.clear()
+        for news in self._news.values():
+            news.clear()
         self._last.clear()
         self._period_ends = None
 
@@ -134,6 +138,7 @@ class Reconciler:
             self._ask(venue, (ReadKind.TRADES, symbol))
         self._ask_strangers(now)
         self.periodic(now)
+        self._tell_balances(now)
         self._compare_balances(now)
 
     def _want_doubtful(self, now: Nanos) -> None:
@@ -222,6 +227,7 @@ class Reconciler:
         elif question.kind is ReadKind.TRADES and question.symbol is not None:
             self._trades_read(question.venue, question.symbol, stamp, result)
         elif question.kind is ReadKind.BALANCES:
+            self._news[question.venue].read(result.begun)
             self._commit(question.venue, reconcile.balances(desk.state, stamp, result.balances))
             self._open_account(question.venue, result)
             self.watches[question.venue].read(result)
@@ -425,15 +431,14 @@ class Reconciler:
     # --- the user stream ----------------------------------------------------------------------------------
 
     def report(self, venue: Venue, heard: Report | BalanceReport) -> None:
-        """Commit what the user stream said."""
+        """Commit what the user stream said; balances a little later, together."""
         desk = self._desk
         if not desk.can_propose or venue not in desk.venues:
             return
-        stamp = self.stamp(venue)
         if isinstance(heard, BalanceReport):
-            self._commit(venue, reconcile.balances(desk.state, stamp, heard.balances))
+            self._news[venue].heard(heard.balances, desk.mono())
         else:
-            self._commit(venue, reconcile.report(desk.state, stamp, heard, frozenset(self._reported)))
+            self._commit(venue, reconcile.report(desk.state, self.stamp(venue), heard, frozenset(self._reported)))
 
     # --- balances -----------------------------------------------------------------------------------------
 
@@ -444,6 +449,12 @@ class Reconciler:
             watch = self.watches.get(venue)
             if watch is not None and self._desk.venues[venue].account == account:
                 watch.held(asset, amount, now)
+
+    def _tell_balances(self, now: Nanos) -> None:
+        for venue, news in self._news.items():
+            shown = news.take(now)
+            if shown:
+                self._commit(venue, reconcile.balances(self._desk.state, self.stamp(venue), shown))
 
     def _compare_balances(self, now: Nanos) -> None:
         desk = self._desk
@@ -492,6 +503,7 @@ class Reconciler:
         dues = [self.reads.next_due(), self.lookups.next_due(), self.arrears.next_due(), self._strangers.next_due()]
         dues += [survey.next_due() for survey in self.surveys.values()]
         dues += [watch.due() for watch in self.watches.values()]
+        dues += [news.due for news in self._news.values()]
         dues.append(self._period_ends)
         known = [due for due in dues if due is not None]
         return Nanos(max(min(known), now)) if known else None

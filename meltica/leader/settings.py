@@ -46,6 +46,7 @@ class LeaderSettings:
     read_timeout: Nanos = Nanos(4 * S)  # a read without an answer so long counts as failed; the adapter gives up first
     read_retry: Nanos = Nanos(100 * MS)  # after a failed read; doubles up to 2 s
     takeover_patience: Nanos = Nanos(1 * S)  # beyond the wait: then unread symbols take cancels only
+    balance_pause: Nanos = Nanos(250 * MS)  # between two tellings of the stream's balances to the log
     balance_margin: Nanos = Nanos(2 * S)  # fills this near a balance read may be in it or not
     drop_copy_after: Nanos = Nanos(5 * S)  # a fill heard so long ago and not in the log raises an alert
     recancel_every: Nanos = Nanos(1 * S)

@@ -21,7 +21,7 @@ from meltica.core.values import (
     Venue,
     VenueOrderId,
 )
-from meltica.leader.balances import BalanceWatch
+from meltica.leader.balances import BalanceNews, BalanceWatch
 from meltica.leader.bars import Bars
 from meltica.leader.lookups import Bounds, Lookups, bounds, names_to_ask
 from meltica.leader.reads import Question
@@ -43,6 +43,33 @@ def watched(values: list[tuple[int, int]]) -> BalanceWatch:
     for at, amount in values:
         watch.held(BTC, Decimal(amount), Nanos(at))
     return watch
+
+
+def shown(asset: str, total: int) -> BalanceShown:
+    return BalanceShown(Asset(asset), Money(Decimal(total)), Money(Decimal(0)))
+
+
+def test_the_streams_balances_are_told_together_the_newest_of_each_asset() -> None:
+    news = BalanceNews(Nanos(10))
+    news.heard([shown("BTC", 1), shown("USDT", 5)], Nanos(100))
+    news.heard([shown("BTC", 2)], Nanos(105))
+    assert news.due == 110
+    assert news.take(Nanos(109)) == []
+    assert news.take(Nanos(110)) == [shown("BTC", 2), shown("USDT", 5)]
+    assert news.due is None
+    assert news.take(Nanos(200)) == []
+
+
+def test_a_read_says_more_than_what_the_stream_said_before_it() -> None:
+    news = BalanceNews(Nanos(10))
+    news.heard([shown("BTC", 1)], Nanos(100))
+    news.heard([shown("USDT", 5)], Nanos(105))
+    news.read(Nanos(100))
+    assert news.take(Nanos(110)) == [shown("USDT", 5)]
+    news.heard([shown("BTC", 3)], Nanos(120))
+    news.read(Nanos(125))
+    assert news.due is None
+    assert news.take(Nanos(200)) == []
 
 
 def test_a_balance_that_the_log_explains_is_no_drift() -> None:
