@@ -32,6 +32,7 @@ from chaos.checkers.state_equal import state_equal
 from chaos.checkers.state_machine_safety import state_machine_safety
 from chaos.checkers.verdict import Check
 from chaos.checkers.within_window import within_window
+from chaos.checkers.worst_case import worst_case
 
 CHECKS: Final[tuple[Callable[[History], Check], ...]] = (
     one_trader,
@@ -44,6 +45,7 @@ CHECKS: Final[tuple[Callable[[History], Check], ...]] = (
     accounted,
     halt_survives,
     audit_trail,
+    worst_case,
 )
 
 REPLICATION: Final[tuple[Callable[[Facts], Check], ...]] = (

@@ -40,7 +40,18 @@ def request(seq: int, node: str, method: str, client_order_id: str, at: int, **s
 
 
 ORDER: dict[str, Any] = {"symbol": "BTCUSDT", "side": "BUY", "quantity": Decimal("0.1"), "price": Decimal(60000)}
-SUBMITTED = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.1", "price": "60000"}
+SUBMITTED = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.1", "price": "60000", "reference": "60000"}
+LIMITS = {"open_orders_symbol": 2, "open_orders": 3, "position": "618000"}
+FILLED = {
+    "symbol": "BTCUSDT",
+    "trade_id": 7,
+    "order": SECOND,
+    "venue_order_id": "501",
+    "side": "BUY",
+    "quantity": "0.1",
+    "fee": "0.0001",
+    "fee_asset": "BTC",
+}
 GONE: dict[str, Any] = {"symbol": "BTCUSDT", "names": ("500",)}
 
 
@@ -61,14 +72,15 @@ def linked(*records: AuditRecord) -> tuple[AuditRecord, ...]:
 
 
 AUDIT = linked(
+    record(4, 1, "configured", limits=LIMITS),
     record(5, 1, "authority_taken"),
     record(10, 1, "submit", (PLACED,), **SUBMITTED),
-    record(11, 1, "answered", intent=PLACED),
+    record(11, 1, "answered", intent=PLACED, accepted=True, venue_order_id="500"),
     record(12, 1, "cancel", (CANCEL,), order=PLACED),
-    record(13, 1, "answered", intent=CANCEL),
-    record(14, 1, "order_updated", order=PLACED),
+    record(13, 1, "answered", intent=CANCEL, accepted=True),
+    record(14, 1, "order_updated", order=PLACED, symbol="BTCUSDT", venue_order_id="500", status="cancelled"),
     record(20, 2, "submit", (SECOND,), **SUBMITTED),
-    record(21, 2, "fill_seen", symbol="BTCUSDT", trade_id=7, order=SECOND),
+    record(21, 2, "fill_seen", **FILLED),
 )
 ORDERS = (
     NodeOrder(PLACED, "BTCUSDT", "500", "cancelled", Decimal(0), in_doubt=False),

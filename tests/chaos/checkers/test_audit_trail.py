@@ -62,7 +62,7 @@ def test_a_record_that_was_changed(place: int, what: str) -> None:
 
 
 def test_records_in_another_order() -> None:
-    swapped = (*h.AUDIT[:2], h.AUDIT[3], h.AUDIT[2], *h.AUDIT[4:])
+    swapped = (*h.AUDIT[:3], h.AUDIT[4], h.AUDIT[3], *h.AUDIT[5:])
     fails(h.linked(*swapped), "index 11 place 0 of term 1 follows index 12")
 
 

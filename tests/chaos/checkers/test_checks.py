@@ -39,7 +39,7 @@ def test_all_hold_on_an_honest_history() -> None:
     checks = check_all(h.honest())
     assert [(c.name, c.violations) for c in checks if not c.held] == []
     assert verdict(checks) == "pass"
-    assert len(CHECKS) == 10
+    assert len(CHECKS) == 11
 
 
 def test_a_check_that_looked_at_nothing_has_not_held() -> None:
@@ -204,12 +204,12 @@ def test_trailing_zeros_are_the_same_amount() -> None:
 
 
 def test_a_fill_counted_twice_in_the_log() -> None:
-    twice = (*h.AUDIT, h.record(22, 2, "fill_seen", symbol="BTCUSDT", trade_id=7, order=h.SECOND))
+    twice = (*h.AUDIT, h.record(22, 2, "fill_seen", **h.FILLED))
     only(every_fill_once(h.with_node(h.honest(), "n1", audit=twice)), "2 times")
 
 
 def test_a_fill_known_before_is_not_counted_again() -> None:
-    again = h.record(22, 2, "fill_seen", symbol="BTCUSDT", trade_id=7, order=h.SECOND)
+    again = h.record(22, 2, "fill_seen", **h.FILLED)
     twice = (*h.AUDIT, evolve(again, duplicate=True))
     assert every_fill_once(h.with_node(h.honest(), "n1", audit=twice)).held
 
