@@ -22,7 +22,7 @@ from attrs import define, field, frozen
 from chaos.checkers.history import History, Request, named
 from chaos.checkers.verdict import Check, verdict
 from chaos.demo.rig import NODES, Rig, open_rig
-from chaos.demo.steps import active, admitted, caught_up, cluster_of, ended, judged, late, resumed, summed
+from chaos.demo.steps import active, admitted, caught_up, cluster_of, ended, in_order, judged, late, resumed, summed
 from chaos.demo.watch import Watcher, open_watcher
 
 A_CLUSTER: Final = 2  # a third lost leader within ten minutes halts
@@ -65,7 +65,7 @@ class Freezing:
     async def _round(self, rig: Rig, watcher: Watcher) -> Stop:
         await active(watcher)
         await trio.sleep(TRADE_BEFORE)
-        name, epoch = await active(watcher)
+        name, epoch = await in_order(watcher)
         process = rig.children[name].process
         stopped_ns = time.monotonic_ns()
         process.send_signal(signal.SIGSTOP)

@@ -21,7 +21,7 @@ from chaos.checkers.history import History
 from chaos.checkers.verdict import Check, verdict
 from chaos.demo.relay import Relay
 from chaos.demo.rig import NODES, open_rig
-from chaos.demo.steps import active, admitted, caught_up, elections, ended, judged, late
+from chaos.demo.steps import active, admitted, caught_up, elections, ended, in_order, judged, late
 from chaos.demo.watch import Watcher, open_watcher
 
 TRADE_BEFORE: Final = 3.0  # seconds
@@ -68,7 +68,7 @@ class Healing:
         return document(history, self.cuts, elections(folder), checks)
 
     async def _round(self, number: int, relay: Relay, watcher: Watcher) -> Cut:
-        trader, epoch = await active(watcher)
+        trader, epoch = await in_order(watcher)
         standbys = [name for name in NODES if name != trader]
         node = standbys[number % len(standbys)]
         cut_ns = time.monotonic_ns()

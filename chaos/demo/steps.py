@@ -47,6 +47,25 @@ async def promotable(watcher: Watcher, trader: str) -> str:
             await trio.sleep(0.1)
 
 
+async def in_order(watcher: Watcher) -> tuple[str, int]:
+    """Who trades, and in which epoch, with every cause of a halt lifted: a third leader lost in ten minutes halts.
+
+    Raises trio.TooSlowError.
+    """
+    with trio.fail_after(WITHIN):
+        while True:
+            name, epoch = await active(watcher)
+            status = await watcher.status(name)
+            if status is not None and status["trading"] == "running" and status["active"] == name:
+                return name, epoch
+            causes = [one["cause"] for one in (status or {}).get("risk", {}).get("halts", ())]
+            if status is not None and causes:
+                with suppress(ActRefused):
+                    wish = {"causes": causes, "risk_index": status["risk"]["index"]}
+                    await watcher.act(name, "resume", wish, "measuring: a lost leader is counted by itself")
+            await trio.sleep(0.1)
+
+
 async def caught_up(watcher: Watcher, name: str) -> None:
     """It could take over, by its own word.  Raises trio.TooSlowError."""
     with trio.fail_after(WITHIN):
