@@ -94,9 +94,12 @@ class _Model:
 
     def _answered(self, command: Mapping[str, Any]) -> None:
         intent = str(command["intent"])
-        if intent not in self.live:  # a cancel: what was accepted has ended its order
+        if intent not in self.live:  # a cancel: what was accepted has ended its order, whoever ordered it
             if command["accepted"]:
-                self.live.pop(self.cancel_of.get(intent, ""), None)
+                shown = str(command.get("venue_order_id"))
+                named = [name for (_, venue_id), name in self.by_venue_id.items() if venue_id == shown]
+                for name in (self.cancel_of.get(intent, ""), *named):
+                    self.live.pop(name, None)
         elif not command["accepted"] or command.get("status") in ENDS:
             del self.live[intent]
         elif command.get("venue_order_id"):

@@ -100,6 +100,10 @@ def test_what_ends_nothing_counts_in_full(unknown: AuditRecord) -> None:
         [updated(3, 2, "rejected")],
         [about(3, "lapsed", 2, intents=[h.cid(1, 2)])],
         [about(3, "not_found", 2, final=True), about(3, "not_found", 2, final=True)],
+        [
+            updated(3, 2, "open"),  # and then a cancel that some other command ordered
+            h.record(4, 1, "answered", intent=h.cid(1, 3), accepted=True, venue_order_id="2"),
+        ],
         [h.record(3, 1, "cancel", (h.cid(1, 3),), order=h.cid(1, 2)), about(3, "answered", 3, accepted=True)],
     ],
     ids=lambda records: records[0].kind,
