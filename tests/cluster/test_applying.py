@@ -143,7 +143,7 @@ def test_a_machine_that_cannot_go_back_ends_the_replica(hand: type[Hand]) -> Non
     made = node(hand)
     term = leader(made)
     made.propose(b"poison", 1)
-    made.machine.load = _fails  # type: ignore[method-assign]
+    made.machine.load = _fails  # type: ignore[method-assign] # its disk fails
     made.sync()
     made.replica.received(Peer("n2"), _frame(Ack(term, made.last, True, made.now)))
     with pytest.raises(ApplyFault, match=r"entry 3.*and then OSError"):

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from attrs import define, evolve, field
 
-from cluster.types import LogIndex, Peer, PeerStatus, Role, Status, Term
+from cluster.types import ApplyStop, LogIndex, Peer, PeerStatus, Role, Status, Term
 from meltica.api import ports as api
 from meltica.api.ports import Action, OutcomeKind
 from meltica.core import commands
@@ -31,6 +31,7 @@ from meltica.core.values import (
 )
 from meltica.leader import ports as leader_ports
 from meltica.leader.status import LeaderStatus, Phase
+from meltica.machine import Standing
 from meltica.peers import PeerBoard
 from meltica.venues.base import Ticker
 from meltica.view import ACT_WITHIN, Marks, View
@@ -104,6 +105,8 @@ async def outcome(wish, found=None, *, dry_run=False):
         (api.ReduceOnly("tight"), commands.Reduce(Epoch(0), Nanos(0), "tight", BY)),
         (api.ResumeTrading(("drill",), 7), commands.Resume(Epoch(0), Nanos(0), ("drill",), 7, BY)),
         (api.KillTrading("enough"), commands.Kill(Epoch(0), Nanos(0), "enough", BY)),
+        (api.ActivateVersion(2), commands.ActivateVersion(Epoch(0), Nanos(0), 2, "0.1.0", BY)),
+        (api.ApproveBuild("B", "c", only=True), commands.ApproveBuild(Epoch(0), Nanos(0), "B", "c", True, BY)),
         (api.SetMode(Mode.MANUAL), commands.ModeSet(Epoch(0), Nanos(0), Mode.MANUAL, BY)),
         (api.CancelOrders(order="a" * 32), commands.Cancel(Epoch(0), Nanos(0), "a" * 32, "because", BY)),
         (api.CancelOrders(symbol="X"), commands.CancelAll(Epoch(0), Nanos(0), "because", None, "X", BY)),
@@ -303,3 +306,38 @@ async def test_in_manual_mode_a_promote_without_its_epoch_is_refused_before_it_i
     assert "--epoch" in answer.next
     assert not found.leader.acted
     assert (await outcome(api.Promote(epoch=4), found)).kind is OutcomeKind.DONE
+
+
+# --- where apply has stopped --------------------------------------------------------------------------------------
+
+STANDING = Standing(7, "d" * 64, "KeyError: 'x'", asked=("operator",))
+
+
+def stopped_view():
+    stop = ApplyStop(LogIndex(7), Term(3), "d" * 64, "KeyError: 'x'")
+    return view(cluster_status=lambda: evolve(status(), stopped=stop), standing=lambda: STANDING)
+
+
+def test_status_and_readyz_say_where_apply_stopped_why_and_what_comes_next():
+    found = stopped_view()
+    (row,) = [row for row in found.status()["nodes"] if row["name"] == "n1"]
+    assert row["stopped"]["index"] == 7
+    assert row["stopped"]["asked"] == ["operator"]
+    (check,) = [check for check in found.health().checks if check.name == "apply"]
+    assert not check.ok
+    for word in ("entry 7", "KeyError: 'x'", "meltica log skip 7", "--approve"):
+        assert word in check.text
+    assert found.health().live, "a restart would not help"
+    too_old = view(standing=lambda: evolve(STANDING, needs_build="0.3.0"))
+    (row,) = [row for row in too_old.status()["nodes"] if row["name"] == "n1"]
+    assert row["stopped"]["next"] == "start build 0.3.0"
+
+
+async def test_a_dry_skip_says_who_has_said_so_and_refuses_another_entry():
+    found = stopped_view()
+    done = await outcome(api.SkipEntry(7, "", api.Role.OPERATOR), found, dry_run=True)
+    assert done.kind is OutcomeKind.DONE
+    assert done.message.endswith("said: operator")
+    for wish in (api.SkipEntry(8, "", api.Role.OPERATOR), api.SkipEntry(7, "e" * 64, api.Role.OPERATOR)):
+        assert (await outcome(wish, found, dry_run=True)).kind is OutcomeKind.REFUSED
+    assert (await outcome(api.SkipEntry(7, "", api.Role.OPERATOR), dry_run=True)).kind is OutcomeKind.REFUSED
