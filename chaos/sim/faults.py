@@ -20,12 +20,19 @@ from chaos.sim.network import MS, SECOND
 from chaos.sim.plan import NAMES, Fault
 from chaos.sim.product import DRIFT, Product
 from cluster.types import Peer
+from meltica.core.commands import By
+from meltica.core.values import NodeName, RequestId
+from meltica.leader.ports import Promote
+from meltica.leader.status import Phase
 
 SOONEST: Final = 20 * MS  # a process is not back earlier
 UNPLUG_WITHIN: Final = SECOND  # so long is waited for a write to tear
 WORDS_LATE: Final = (60 * MS, 250 * MS, 600 * MS, 1500 * MS)
 WALL_JUMPS: Final = (-3600 * SECOND, -2 * SECOND, -300 * MS, -60 * MS, 60 * MS, 400 * MS, 3 * SECOND, 86_400 * SECOND)
 VENUE_OFFSETS: Final = (-2000, -300, -20, 20, 300, 2000)  # milliseconds
+PHASE_WITHIN: Final = 2 * SECOND
+TAKING: Final = (Phase.ELECTED, Phase.RECONCILING, Phase.TAKING)
+DRAINING: Final = (Phase.DRAINING, Phase.RELEASED)
 LINK_DELAYS: Final = (5 * MS, 30 * MS, 80 * MS, 200 * MS)
 
 _K = TypeVar("_K")
@@ -131,6 +138,54 @@ class Faults:
 
     def _do_pause(self, name: Peer, fault: Fault) -> None:
         self.product.network.freeze(name, fault.until - fault.at)
+
+    # --- in a moment that matters -----------------------------------------------------------------------------------
+
+    def _do_kill_taking(self, name: Peer, fault: Fault) -> None:
+        self._strike_taking(name, fault, self._do_kill)
+
+    def _do_pause_taking(self, name: Peer, fault: Fault) -> None:
+        self._strike_taking(name, fault, self._do_pause)
+
+    def _do_isolate_taking(self, name: Peer, fault: Fault) -> None:
+        self._strike_taking(name, fault, self._do_isolate)
+
+    def _do_kill_draining(self, name: Peer, fault: Fault) -> None:
+        self._strike_draining(name, fault, self._do_kill)
+
+    def _do_pause_draining(self, name: Peer, fault: Fault) -> None:
+        self._strike_draining(name, fault, self._do_pause)
+
+    def _do_isolate_draining(self, name: Peer, fault: Fault) -> None:
+        self._strike_draining(name, fault, self._do_isolate)
+
+    def _strike_taking(self, name: Peer, fault: Fault, strike: Callable[[Peer, Fault], None]) -> None:
+        """It is killed, and then whoever takes over, while he does."""
+        self._do_kill(name, fault)
+        self._in_phase(TAKING[fault.pick % len(TAKING)], lambda found: strike(found, fault))
+
+    def _strike_draining(self, name: Peer, fault: Fault, strike: Callable[[Peer, Fault], None]) -> None:
+        """It is asked to hand over, and struck while it does."""
+        others = [NodeName(p) for p in NAMES if p != name]
+        by = By(RequestId(f"drain-{self.product.seed}-{fault.at}"), "sim", "drain")
+        self.product.act(name, Promote(by, others[fault.pick // 8 % len(others)]), lambda _result: None)
+        self._in_phase(DRAINING[fault.pick % len(DRAINING)], lambda found: strike(found, fault))
+
+    def _in_phase(self, phase: Phase, strike: Callable[[Peer], None]) -> None:
+        """As soon as somebody is in that phase; never, if nobody is for too long."""
+        network = self.product.network
+        begun = network.now
+
+        def look() -> None:
+            for life in self.product.living():
+                if life.leader is not None and life.leader.status().phase is phase:
+                    strike(life.process.name)
+                    return
+            waited = network.now - begun
+            if waited < PHASE_WITHIN:  # a hand-over drains within a millisecond, an election takes its time
+                network.at(MS // 10 if waited < 50 * MS else MS, look)
+
+        look()
 
     # --- clocks ---------------------------------------------------------------------------------------------------
 

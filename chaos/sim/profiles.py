@@ -34,6 +34,15 @@ PROCESSES: Final[Mapping[str, int]] = {
     "wall_jump": 1,
     "wall_jump_active": 1,
 }
+# Struck when it matters: the next active node while it takes over, this one while it hands over.
+MOMENTS: Final[Mapping[str, int]] = {
+    "kill_taking_active": 2,
+    "pause_taking_active": 1,
+    "isolate_taking_active": 1,
+    "kill_draining_active": 2,
+    "pause_draining_active": 1,
+    "isolate_draining_active": 1,
+}
 NETWORK: Final[Mapping[str, int]] = {
     "isolate_active": 3,
     "isolate": 2,
@@ -86,7 +95,9 @@ OPERATORS: Final[Mapping[str, int]] = {  # no faults, and told apart from them
     "without_quorum": 1,
 }
 # What surely ends a lead, or nearly so: every plan has one.
-LEADER_CHANGES: Final = frozenset({"kill_active", "power_active", "torn_active", "kill_all", "power_all"})
+LEADER_CHANGES: Final = frozenset(
+    {"kill_active", "power_active", "torn_active", "kill_all", "power_all", "kill_taking_active"}
+)
 
 
 @frozen
@@ -106,8 +117,8 @@ def _stressed(kinds: Mapping[str, int], others: int, *stressed: Mapping[str, int
     return {kind: weight * (others if kind in often else 1) for kind, weight in kinds.items()}
 
 
-ALL: Final[Mapping[str, int]] = {**PROCESSES, **NETWORK, **DISKS, **VENUE}
-ELECTIONS: Final = {**PROCESSES, **NETWORK, "disk_stall_active": 2, "slow_active": 3}
+ALL: Final[Mapping[str, int]] = {**PROCESSES, **MOMENTS, **NETWORK, **DISKS, **VENUE}
+ELECTIONS: Final = {**PROCESSES, **MOMENTS, **NETWORK, "disk_stall_active": 2, "slow_active": 3}
 UNPLUGGED: Final = {kind: PROCESSES[kind] for kind in ("power_active", "power", "torn_active", "power_all", "restarts")}
 POWER: Final = {**DISKS, **PROCESSES, "isolate_active": 2, "drop_answer": 2, "slow_active": 2}
 MARKET: Final = {**VENUE, "kill_active": 3, "pause_active": 2, "isolate_active": 2}
@@ -116,5 +127,5 @@ PROFILES: Final[Mapping[str, Profile]] = {
     "elections": Profile(_stressed(ELECTIONS, 2, NETWORK), faults=(9, 16), lasts=(*SHORT, *LASTS)),
     "disks": Profile(_stressed(POWER, 4, DISKS, UNPLUGGED), faults=(7, 13)),
     "venue": Profile(_stressed(MARKET, 2, VENUE), faults=(7, 14), acts=(0, 3)),
-    "handovers": Profile(ALL, faults=(6, 10), acts=(6, 14), lasts=SHORT),
+    "handovers": Profile(_stressed(ALL, 3, MOMENTS), faults=(6, 10), acts=(6, 14), lasts=SHORT),
 }
