@@ -330,7 +330,8 @@ class View:
             Check(f"venue_{name}", port.health().ready, port.health().refused or "")
             for name, port in sorted(self.ports.items())
         ]
-        return NodeHealth(status.stalled is None, tuple(checks), leader.active, leader.promotable and not leader.active)
+        live = status.stalled is None or status.diverged is not None  # a restart would not mend a state that is wrong
+        return NodeHealth(live, tuple(checks), leader.active, leader.promotable and not leader.active)
 
     def _why_stopped(self) -> str:
         stopped = self._stopped()

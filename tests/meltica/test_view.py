@@ -333,6 +333,15 @@ def test_status_and_readyz_say_where_apply_stopped_why_and_what_comes_next():
     assert row["stopped"]["next"] == "start build 0.3.0"
 
 
+def test_a_node_that_diverged_says_so_and_does_not_ask_to_be_restarted():
+    gone = evolve(status(stalled="its state differs"), diverged=LogIndex(1000))
+    found = view(cluster_status=lambda: gone)
+    (row,) = [row for row in found.status()["nodes"] if row["name"] == "n1"]
+    assert row["diverged"] == 1000
+    assert found.health().live
+    assert not found.health().ready
+
+
 async def test_a_dry_skip_says_who_has_said_so_and_refuses_another_entry():
     found = stopped_view()
     done = await outcome(api.SkipEntry(7, "", api.Role.OPERATOR), found, dry_run=True)

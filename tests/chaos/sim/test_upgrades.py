@@ -18,7 +18,7 @@ from meltica.core.records import LossesRecord
 from meltica.core.rules import Rules
 from meltica.core.values import Epoch, Index, Nanos, NodeName, RequestId
 from meltica.leader import standstill
-from meltica.leader.ports import Done, InQuestion, Order, Refused, Skip
+from meltica.leader.ports import Done, InQuestion, Order, Promote, Refused, Skip
 from meltica.machine import Machine
 
 N1, N2, N3 = Peer("n1"), Peer("n2"), Peer("n3")
@@ -213,6 +213,28 @@ def test_nothing_is_proposed_while_apply_stands_and_trading_goes_on_after_a_resu
     risk = cluster.state(cluster.lead()).risk
     cluster.ask(Order(c.Resume(Epoch(0), Nanos(0), tuple(risk.halts), risk.index, by("go"))))
     cluster.until(lambda: cluster.exchange.orders() > orders)
+    cluster.same()
+
+
+def test_where_one_node_alone_cannot_apply_an_entry_it_stands_alone() -> None:
+    cluster = Cluster(10)
+    broken = N2
+    cluster.rules.update(dict.fromkeys(NODES, Rules({1: ROOMS})))
+    cluster.rules[broken] = OLD  # as a machine with a broken memory would
+    cluster.open()
+    told = cluster.ask(Promote(by("there"), NodeName(broken)))
+    cluster.until(lambda: cluster.active() == broken)
+    assert isinstance(told[0], Done)
+    cluster.ask(Order(c.Halt(Epoch(0), Nanos(0), POISON, by=by("r1"))))
+    cluster.until(lambda: cluster.active() not in {None, broken}, within=30 * SECOND)
+    stop = cluster.status(broken).stopped
+    assert stop is not None
+    assert all(POISON in cluster.state(name).risk.halts for name in NODES if name != broken)
+    assert isinstance(cluster.skip(OPERATOR, int(stop.index))[0], Refused), "the others went past it"
+    cluster.kill(broken, power=False)
+    cluster.rules[broken] = Rules({1: ROOMS})
+    cluster.start(broken)
+    cluster.until(lambda: POISON in cluster.state(broken).risk.halts)
     cluster.same()
 
 
