@@ -21,7 +21,7 @@ from chaos.sim.facts import Recorder
 from chaos.sim.link import SYMBOLS, VENUE, SimLink
 from chaos.sim.network import MS, SECOND, Network, Process, Weather
 from cluster.memory import MemoryDisk
-from cluster.replica import Busy, Ready, Replica
+from cluster.replica import ApplyFault, Busy, Ready, Replica
 from cluster.types import NotLeader, Outcome, Peer, Role, StateMachine, Status, Token
 from meltica.core.codec import encode_command
 from meltica.core.commands import Command, Configured, Limits, StrategyPolicy, VenuePolicy
@@ -98,6 +98,10 @@ class _Life:
     wake_at: int = 1 << 62
     passes: int = 0  # of the leader, since `counted_at`
     counted_at: int = 0
+
+
+class StatesDiffer(Exception):
+    """The nodes' digests at one index are not the same (rule 7)."""
 
 
 class Spin(Exception):
@@ -274,6 +278,8 @@ class Product:
             self._note_role(process.name, change.role.value, int(change.term))
             self.note("role", process.name, change.role.value, int(change.term), change.reason)
             leader.on_role(change)
+        if ready.roles:
+            self.judge_state(process)
         for entry in ready.applied:
             self.commands = max(self.commands, int(entry.index))
             self.note("applied", process.name, int(entry.index), int(entry.term))
@@ -288,6 +294,16 @@ class Product:
             if told is not None:
                 told(outcome)
         self._rearm(life)
+
+    def judge_state(self, process: Process) -> None:
+        """An apply that raised, or states that differ, stop a node without ending it: a fault of the product."""
+        if process.replica is None:
+            return
+        status = process.replica.status()
+        if status.stopped is not None:
+            self.faults.append((process.name, ApplyFault(status.stopped.index, status.stopped.why)))
+        if status.disputed is not None or status.diverged is not None:
+            self.faults.append((process.name, StatesDiffer(f"at index {status.diverged or status.disputed}")))
 
     def _note_role(self, name: str, role: str, term: int) -> None:
         if role == "leader" and self.leaders.setdefault(term, name) != name:

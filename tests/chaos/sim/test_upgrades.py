@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import pytest
 from attrs import evolve
 
-from chaos.sim.network import MS, SECOND
+from chaos.sim.network import MS, SECOND, Process
 from chaos.sim.product import Product
 from cluster.types import Peer, StateMachine
 from meltica.core import commands as c
@@ -57,6 +58,9 @@ class Cluster(Product):
         report = NodeReport(NodeName(name), self.builds[name], "config", rules.oldest, rules.newest)
         self._making[name] = Machine(report if self.telling else None, rules, vouch_every=20)
         return self._making[name]
+
+    def judge_state(self, process: Process) -> None:
+        """What these tests bring about is no fault."""
 
     # what a test does
 
@@ -363,3 +367,17 @@ def test_a_build_that_is_not_approved_follows_and_does_not_lead_for_long() -> No
     cluster.pass_time(2 * SECOND)
     assert not cluster.lives[leader].leader.status().promotable
     cluster.same()
+
+
+@pytest.mark.parametrize("what", ["apply raises", "a state differs"])
+def test_the_simulation_itself_takes_either_for_a_fault(what: str) -> None:
+    cluster = Cluster(11)
+    cluster.judge_state = lambda process: Product.judge_state(cluster, process)  # type: ignore[method-assign] # as it is
+    cluster.open()
+    if what == "apply raises":
+        cluster.poison()
+        assert {type(error).__name__ for _, error in cluster.faults} == {"ApplyFault"}
+    else:
+        corrupt(cluster, cluster.lead())
+        cluster.until(lambda: bool(cluster.faults))
+        assert {type(error).__name__ for _, error in cluster.faults} == {"StatesDiffer"}
