@@ -128,6 +128,12 @@ class Cluster(Product):
         assert all(len(digests) == 1 for digests in by_index.values())
 
 
+def by_mandate(record: Any) -> bool:
+    """Whether it is a cancel under the cancel mandate: its id says so (contracts.md, section 1)."""
+    name = record.get("client_order_id") or ""
+    return record["type"] == "request" and "cancel" in record["method"] and len(name) == 32 and name[26:30] >= "f000"
+
+
 def by(request: str, actor: str = "ann") -> c.By:
     return c.By(RequestId(request), actor, "because")
 
@@ -211,6 +217,8 @@ def test_nothing_is_proposed_while_apply_stands_and_trading_goes_on_after_a_resu
     assert cluster.exchange.orders() == orders, "the gate is shut"
     assert not cluster.exchange.placed_since(at)
     assert cluster.proposals - proposals < 400, "and nobody tries in a loop"
+    mandate = [one for one in cluster.exchange.ledger.records if by_mandate(one)]
+    assert mandate, "the quotes do not lie unattended"
     for role in (OPERATOR, APPROVER):
         cluster.skip(role, index)
     cluster.until(lambda: cluster.active() is not None)
