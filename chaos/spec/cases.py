@@ -71,7 +71,7 @@ HOLDS: Final = (
     ),
     _holds("others", "entries that order no send start no wait", others=1, intents=1, handover=True),
     _holds("windows", "an older epoch had another window", windows=frozenset({2, 3}), handover=True),
-    _holds("suspend", "a clock may stand still", slow=0, unit=1, fast=1, handover=True),
+    _holds("suspend", "a clock may stand still, its machine with it", handover=True, process=_set("suspend")),
     _holds("ratio", "clocks err both ways, and the venue has no deadline", handover=True, venue=frozenset(), **RATIO),
     _holds("mandate", "the last active node, without a majority, cancels its quotes", intents=2, mandate=2),
     _holds("manual", "authority for cancels alone, then a promote", intents=2, cancels=frozenset({2}), handover=True),

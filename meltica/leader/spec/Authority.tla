@@ -32,7 +32,8 @@ CONSTANTS
 (*                     may be late                                                  *)
 (*   process           of "pause": between check and write; "restart"; "disk":      *)
 (*                     syncs are steps of their own, a restart loses what was not   *)
-(*                     synced; "eager": a leader proposes whatever it holds         *)
+(*                     synced; "eager": a leader proposes whatever it holds;        *)
+(*                     "suspend": the machine may stand still, its clock with it    *)
 (*   broken            "" is the protocol                                           *)
 (*   expect            what is looked for: properties that this must violate, or    *)
 (*                     what must be reachable; {}: nothing may be violated          *)
@@ -87,7 +88,7 @@ Stretched(w) ==
   ELSE Over(w * C.unit * C.fast, C.slow)
 WindowOf(e) == window[e]
 Fast(k) == C.fast * k                       \* the most that a clock may read
-Slow(k) == C.slow * k
+Slow(k) == IF "suspend" \in C.process THEN 0 ELSE C.slow * k
 Long == Over(Over(Most(C.windows) * C.unit * C.fast, C.slow), C.fast)
 Quite == Over(C.mandate * C.unit, C.fast)  \* enough of quiet
 
