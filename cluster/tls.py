@@ -6,8 +6,10 @@ task has to be woken to send, and all that one step sends to a peer is one write
 take at once waits, bounded, for a task that empties it.  Reading drains the socket, then hands over all frames.
 
 Who may speak: the certificate must be signed by the cluster's authority and name a peer; the dialler checks that it
-reached the very peer that it dialled.  Whatever else comes (garbage, a huge frame, a foreign or an operator's
-certificate, silence) ends that connection with one log line naming the address and the limit; the node lives on.
+reached the very peer that it dialled.  Both name their cluster in TLS's own greeting (ALPN), so that a node of
+another cluster under the same authority, which may well have the same name, takes no peer's place.  Whatever else
+comes (garbage, a huge frame, a foreign or an operator's certificate, silence) ends that connection with one log line
+naming the address and the limit; the node lives on.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from cluster.pki import Credentials
 from cluster.transport import LinkFigures, LinkListener, TransportError
 from cluster.types import Peer
 
+PROTOCOL: Final = "mltc1"  # with the cluster's id: what both ends name in TLS's greeting
 GREETING: Final = b"MLTC1\n"  # the acceptor's only bytes: it knows us; the number is the protocol's
 HANDSHAKE_S: Final = 1.0  # connect, TLS and greeting; a frozen peer's kernel connects but never greets
 USER_TIMEOUT_MS: Final = 1000  # unacknowledged for so long: dead; else a healed link waits for TCP's own back-off
@@ -40,6 +43,8 @@ READ_BYTES: Final = 64 * 1024
 RECORD_BYTES: Final = 16 * 1024  # TLS's largest record: what is shorter is a write's last
 DRAIN_BYTES: Final = 1024 * 1024  # handed over at once at most, so that one peer can't hold the loop
 HANDSHAKES: Final = 16  # at a time; strangers must not exhaust us
+HANDSHAKES_EACH: Final = 8  # of one address: what it sends beyond is closed at once
+HELLO_S: Final = 0.5  # a connection that says nothing for so long takes no place at all
 
 Log = Callable[[str, Mapping[str, object]], None]
 
@@ -70,10 +75,11 @@ class TlsTransport:
         credentials: Credentials,
         *,
         random: random.Random,
+        cluster: str = "",
         log: Log = _no_log,
         queue_bytes: int = QUEUE_BYTES,
     ) -> None:
-        """`log` gets an event and its fields.
+        """`cluster`: its id; both ends must name the same.  `log` gets an event and its fields.
 
         Raises:
             TransportError: the credentials can't be read.
@@ -85,7 +91,9 @@ class TlsTransport:
         self._random = random
         self._log = log
         self._severed = False
-        self._server, self._client = (_context(side, credentials) for side in (True, False))
+        self._protocol = f"{PROTOCOL}/{cluster}" if cluster else None
+        self._server, self._client = (_context(side, credentials, self._protocol) for side in (True, False))
+        self._shaking: Counter[str] = Counter()  # by address
         self._handshakes = trio.CapacityLimiter(HANDSHAKES)
 
     async def run(self, listener: LinkListener, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
@@ -146,6 +154,7 @@ class TlsTransport:
                     plain, server_hostname=link.peer, do_handshake_on_connect=False
                 )
                 await _handshake(secure)
+                self._check_cluster(secure)
                 await _expect_greeting(secure)
             except BaseException:
                 _close(sock)
@@ -180,7 +189,7 @@ class TlsTransport:
             address = _address_of(plain.getpeername())
             _tune(plain)
             sock = secure = self._server.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
-            peer = await self._admit(secure)
+            peer = await self._admit(secure, address.rpartition(":")[0])
             await self._read_all(peer, secure, listener, address)
         except (OSError, trio.TooSlowError) as error:
             reason = str(error) or "no handshake in time"
@@ -188,11 +197,31 @@ class TlsTransport:
         finally:
             _close(sock)
 
-    async def _admit(self, sock: ssl.SSLSocket) -> Peer:
+    async def _admit(self, sock: ssl.SSLSocket, host: str) -> Peer:
         """Whose certificate it is, having greeted it; raises ssl.SSLError if it is no peer's."""
+        if self._shaking[host] >= HANDSHAKES_EACH:
+            raise ssl.SSLError(f"{HANDSHAKES_EACH} handshakes with this address are under way")
+        self._shaking[host] += 1
+        try:
+            with trio.fail_after(HELLO_S):
+                await trio.lowlevel.wait_readable(sock)
+            return await self._shake_hands(sock)
+        finally:
+            self._shaking[host] -= 1
+            self._shaking += Counter()  # forgets who has none
+
+    def _check_cluster(self, sock: ssl.SSLSocket) -> None:
+        if self._protocol is not None and sock.selected_alpn_protocol() != self._protocol:
+            raise ssl.SSLError(
+                f"the other side is of another cluster, or of another release: it does not name {self._protocol}; give "
+                "each cluster an authority and addresses of its own, or correct the cluster's id in the settings"
+            )
+
+    async def _shake_hands(self, sock: ssl.SSLSocket) -> Peer:
         with trio.fail_after(HANDSHAKE_S):
             async with self._handshakes:
                 await _handshake(sock)
+                self._check_cluster(sock)
                 names = _names(sock)
                 peer = next((name for name in names if name in self._links), None)
                 if peer is None:
@@ -292,10 +321,12 @@ class _Link:
 # Sockets
 
 
-def _context(server: bool, files: Credentials) -> ssl.SSLContext:  # noqa: FBT001  # private, two sides
+def _context(server: bool, files: Credentials, protocol: str | None) -> ssl.SSLContext:  # noqa: FBT001  # private, two sides
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
+    if protocol is not None:
+        context.set_alpn_protocols([protocol])
     if server:
         context.num_tickets = 0  # nothing is resumed, and the dialler need not read
     try:

@@ -187,6 +187,7 @@ def _transport(settings: NodeSettings, name: Peer, log: FilteringBoundLogger) ->
         peers,
         Credentials(settings.tls.ca, settings.tls.cert, settings.tls.key),
         random=random.Random(),  # noqa: S311 - jitter of reconnection, no secret
+        cluster=settings.node.cluster,
         log=lambda event, fields: log.info(event, **fields),
     )
 

@@ -244,3 +244,74 @@ async def test_a_port_in_use_says_what_to_do(folder: Path, nursery: trio.Nursery
 def test_credentials_that_can_t_be_read_say_which(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(TransportError, match=r"can't be read.*n1\.pem.*make them anew"):
         TlsTransport(N1, Address("127.0.0.1", 0), {}, pki.credentials(tmp_path, "n1"), random=seeded())
+
+
+# Other clusters, and strangers who hold places
+
+
+async def test_a_node_of_another_cluster_under_the_same_authority_is_refused_on_both_sides(
+    folder: Path, nursery: trio.Nursery
+) -> None:
+    """It has the same name as a peer: it must not take that peer's place."""
+    with trio.fail_after(10):
+        one, two, heard = Logged(), Logged(), Silent()
+        here = TlsTransport(
+            N1, Address("127.0.0.1", 0), {N2: Address("127.0.0.1", 1)}, pki.credentials(folder, "n1"),
+            random=seeded(), cluster="one", log=one,
+        )  # fmt: skip
+        address: str = await nursery.start(here.run, heard)
+        there = TlsTransport(
+            N2, Address("127.0.0.1", 0), {N1: Address("127.0.0.1", int(address.rpartition(":")[2]))},
+            pki.credentials(folder, "n2"), random=seeded(), cluster="two", log=two,
+        )  # fmt: skip
+        await nursery.start(there.run, Silent())
+        assert "is of another cluster" in str((await one.of("peer_refused"))["reason"])
+        assert "does not name mltc1/two" in str((await two.of("peer_unreachable"))["reason"])
+        assert heard.heard == []
+
+
+async def test_two_of_one_cluster_meet(folder: Path, nursery: trio.Nursery) -> None:
+    with trio.fail_after(10):
+        heard = Silent()
+        here = TlsTransport(
+            N1, Address("127.0.0.1", 0), {N2: Address("127.0.0.1", 1)}, pki.credentials(folder, "n1"),
+            random=seeded(), cluster="one",
+        )  # fmt: skip
+        address: str = await nursery.start(here.run, heard)
+        there = TlsTransport(
+            N2, Address("127.0.0.1", 0), {N1: Address("127.0.0.1", int(address.rpartition(":")[2]))},
+            pki.credentials(folder, "n2"), random=seeded(), cluster="one",
+        )  # fmt: skip
+        await nursery.start(there.run, Silent())
+        while not there.send(N1, [b"x"]):  # noqa: ASYNC110  # its listener tells nobody
+            await trio.sleep(0.01)
+        await heard.frame.wait()
+        assert heard.heard == ["inbound_up n2", "received n2 [b'x']"]
+
+
+async def test_strangers_of_one_address_hold_no_peer_up(node: Node, folder: Path) -> None:
+    """They say nothing, or begin a handshake and do not go on; a peer comes from another address."""
+    strangers = []
+    try:
+        with trio.fail_after(10):
+            for number in range(40):
+                stranger = trio.socket.socket()
+                strangers.append(stranger)
+                await stranger.bind(("127.0.0.2", 0))
+                await stranger.connect(("127.0.0.1", node.port))
+                if number % 2:
+                    await stranger.send(b"\x16\x03\x01")
+            await node.lives(folder)
+            reason = str((await node.log.of("peer_refused"))["reason"])
+            assert "8 handshakes with this address are under way" in reason
+    finally:
+        for stranger in strangers:
+            stranger.close()
+
+
+async def test_who_says_nothing_is_hung_up_on(node: Node, folder: Path) -> None:
+    with trio.fail_after(10):
+        stream = await node.plain()
+        assert await stream.receive_some() == b""
+        assert (await node.log.of("peer_refused"))["reason"] == "no handshake in time"
+        await node.lives(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import tomllib
 from datetime import UTC, datetime
 
 import httpx
@@ -12,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cluster import pki
 from cluster.frames import MAX_FRAME
-from cluster.tls import GREETING
+from cluster.tls import GREETING, PROTOCOL
 from cluster.types import Peer
 from tests.processes.rig import NODES, eventually, wait_for
 
@@ -189,6 +190,9 @@ def test_metrics_parse_and_are_all_there(cluster):
 def peer_context(cluster, name):
     context = ssl.create_default_context(cafile=str(cluster.folder / "pki" / "ca.pem"))
     context.load_cert_chain(cluster.folder / "pki" / f"{name}.pem", cluster.folder / "pki" / f"{name}.key")
+    if name in NODES:  # both ends of a link between nodes name their cluster
+        settings = tomllib.loads((cluster.folder / "nodes" / name / "meltica.toml").read_text())
+        context.set_alpn_protocols([f"{PROTOCOL}/{settings['node']['cluster']}"])
     return context
 
 
