@@ -233,7 +233,7 @@ class Reporter:
             version=0 if self.state is None else self.state.version,
         )
         for peer in status.peers:
-            self.observer.peer(peer.name, connected=peer.connected)
+            self.observer.peer(peer.name, connected=peer.connected, lost=peer.lost)
         self.observer.gate(open=gate_open, reason=gate_reason)
         if self.state is not None:
             self._state_gauges(self.state, active=active and status.role is Role.LEADER)

@@ -90,6 +90,7 @@ class Metrics:
         self.commit_seconds = self._histogram("commit_seconds", "From the proposal of a command to its result.", FAST)
         self.fsync_seconds = self._histogram("fsync_seconds", "One sync of the write-ahead log.", FAST)
         self.peer_connected = self._gauge("peer_connected", "1 while the link to a peer is up.", ("peer",))
+        self.peer_lost = self._gauge("peer_lost", "1 while a follower lacks what it had acknowledged to us.", ("peer",))
         self.loop_tick = self._gauge("loop_last_tick_timestamp_seconds", "When the event loop last turned.")
         self.loop_stalls = self._counter("loop_stalls", "Times that the event loop stood still for too long.")
         self.loop_stall_seconds = self._counter("loop_stall_seconds", "Time that the event loop stood still.")
@@ -146,6 +147,7 @@ class Metrics:
             (self.orders, "outcome", self.OUTCOMES),
             (self.discrepancies, "kind", self.DISCREPANCIES),
             (self.peer_connected, "peer", peers),
+            (self.peer_lost, "peer", peers),
             (self.venue_connected, "venue", venues),
         ):
             for word in words:

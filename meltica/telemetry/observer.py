@@ -74,9 +74,10 @@ class NodeObserver:
         """One sync of the write-ahead log."""
         self.metrics.fsync_seconds.observe(ns / NS)
 
-    def peer(self, name: str, *, connected: bool) -> None:
-        """Whether the link to a peer is up."""
+    def peer(self, name: str, *, connected: bool, lost: bool = False) -> None:
+        """Whether the link to a peer is up, and whether it has shown us, its leader, that its disk went back."""
         self.metrics.peer_connected.labels(peer=name).set(connected)
+        self.metrics.peer_lost.labels(peer=name).set(lost)
 
     def loop_tick(self, wall_ns: int) -> None:
         """The event loop turned."""
