@@ -74,6 +74,7 @@ class Freezing:
         finally:
             process.send_signal(signal.SIGCONT)  # a stopped process would not even end
         woken_ns = time.monotonic_ns()
+        await in_order(watcher)
         await resumed(watcher, cluster_of(rig.folder), epoch)
         await caught_up(watcher, name)
         return Stop(name, epoch, stopped_ns, woken_ns)
@@ -148,5 +149,6 @@ async def freeze(rounds: int, market: str, seconds: float) -> dict[str, Any]:
         found += played
         judgements.append(checks)
         total_late += late_ones
-        click.echo(f"{len(found)} of {rounds}: {[one['gap_ms'] for one in played]}", err=True)
+        wrong = [check.name for check in checks if not check.held]
+        click.echo(f"{len(found)} of {rounds}: {[one['gap_ms'] for one in played]} {wrong or 'all held'}", err=True)
     return document(found, total_late, summed(judgements))

@@ -26,6 +26,7 @@ from chaos.demo.watch import Watcher, open_watcher
 
 TRADE_BEFORE: Final = 3.0  # seconds
 HEALING: Final = 3.0  # seconds after a cut that belong to it
+TIMERS_MS: Final = {"election_min_ms": 400, "election_max_ms": 600, "fallback_ms": 350}  # as they are shipped
 NOTICED_MS: Final = 300.0  # the authority window: whatever stops trading, stops it for so much longer than usual
 
 
@@ -48,6 +49,7 @@ class Healing:
     market: str
     rounds: int
     seconds: float
+    slower: int = 1  # times that the election timers are longer: for a machine that does five other things
     cuts: list[Cut] = field(factory=list)
 
     async def run(self, folder: Path) -> dict[str, Any]:
@@ -56,6 +58,7 @@ class Healing:
             await rig.create()
             relay = Relay()
             await relay.start(folder, NODES, rig.nursery)
+            _slow_down(folder, self.slower)
             await rig.start_all()
             apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
             async with open_watcher(folder, apis, rig.ledger_path) as watcher:
@@ -81,6 +84,14 @@ class Healing:
         plain_ns = time.monotonic_ns()
         await trio.sleep(self.seconds + HEALING)
         return Cut(node, trader, epoch, cut_ns, end_ns, plain_ns)
+
+
+def _slow_down(folder: Path, slower: int) -> None:
+    """Longer election timers; a cut still lasts many of them."""
+    lines = "".join(f"{name} = {ms * slower}\n" for name, ms in TIMERS_MS.items())
+    for name in NODES:
+        path = folder / "nodes" / name / "meltica.toml"
+        path.write_text(f"{path.read_text()}\n[timers]\n{lines}")
 
 
 def longest_ms(times: Sequence[int], begin: int, end: int) -> float:

@@ -49,6 +49,7 @@ TRADE_BEFORE: Final = 2.5  # seconds of trading before each strike
 QUIET_BEFORE: Final = 0.5  # `idle`: longer than the window
 RESUMED_WITHIN: Final = 20.0
 ORDER: Final = {"venue": "paper", "symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.0002"}
+JUDGED: Final = {"heal": 10.0, "freeze": 2.0}  # how long each lasts, seconds
 BUDGETS_MS: Final = {"kill": (350, 500), "idle": (100, None), "promote": (50, None), "stop": (750, None)}
 
 
@@ -193,23 +194,22 @@ async def measure(kind: str, rounds: int, market: str) -> list[dict[str, Any]]:
     return found
 
 
-async def heal(rounds: int, market: str, seconds: float) -> dict[str, Any]:
-    """Cut and heal so often, on one cluster."""
+async def heal(rounds: int, market: str, seconds: float, slower: int = 1) -> dict[str, Any]:
+    """Cut and heal so often, on one cluster, whose election timers are so many times the shipped ones."""
     folder = Path(tempfile.mkdtemp(prefix="meltica-measure-"))
     try:
-        return await Healing(market, rounds, seconds).run(folder)
+        return {"timers": slower, **await Healing(market, rounds, seconds, slower).run(folder)}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _found(kind: str, rounds: int, market: str, seconds: float | None) -> dict[str, Any]:
-    if kind in JUDGED:
-        measured, usual = JUDGED[kind]
-        return trio.run(measured, rounds, market, usual if seconds is None else seconds)
+def _found(kind: str, rounds: int, market: str, seconds: float | None, slower: int) -> dict[str, Any]:
+    lasts = JUDGED.get(kind, 0.0) if seconds is None else seconds
+    if kind == "heal":
+        return trio.run(heal, rounds, market, lasts, slower)
+    if kind == "freeze":
+        return trio.run(freeze, rounds, market, lasts)
     return summary(kind, trio.run(measure, kind, rounds, market))
-
-
-JUDGED: Final = {"heal": (heal, 10.0), "freeze": (freeze, 2.0)}  # and how long each lasts, seconds
 
 
 @click.command()
@@ -218,9 +218,10 @@ JUDGED: Final = {"heal": (heal, 10.0), "freeze": (freeze, 2.0)}  # and how long 
 @click.option("--market", default="synthetic", show_default=True)
 @click.option("--seconds", type=click.FloatRange(0.5, 600), help="How long a cut (10) or a freeze (2) lasts.")
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def main(*, kind: str, rounds: int, market: str, seconds: float | None, output: str) -> None:
+@click.option("--slower", type=click.IntRange(1, 20), default=1, help="heal: election timers so many times longer.")
+def main(*, kind: str, rounds: int, market: str, seconds: float | None, output: str, slower: int) -> None:
     """Measure the gap in trading over some failovers of one kind, or over cuts and freezes that must cause none."""
-    found = _found(kind, rounds, market, seconds)
+    found = _found(kind, rounds, market, seconds, slower)
     if output == "json":
         click.echo(json.dumps(found, indent=1))
     else:

@@ -23,7 +23,8 @@ from chaos.demo.rig import NODES, Rig
 from chaos.demo.watch import ActRefused, Watcher
 
 NEAR: Final = 2.0  # seconds between a node that stood still and the election that came of it
-WITHIN: Final = 30.0  # seconds; for another process to come to what is waited for
+WITHIN: Final = 60.0  # seconds; for another process to come to what is waited for
+SETTLED_WITHIN: Final = 180.0  # after the halt: every doubt takes the venue's settle time, and reads
 
 
 async def active(watcher: Watcher) -> tuple[str, int]:
@@ -99,7 +100,7 @@ async def ended(rig: Rig, watcher: Watcher) -> None:
                 await watcher.act(name, "halt", {"cause": "measured"}, "measuring: the end")
                 break
             await trio.sleep(0.1)
-    with trio.fail_after(WITHIN):
+    with trio.fail_after(SETTLED_WITHIN):
         while not settled(await watcher.statuses()):  # noqa: ASYNC110 - other processes are asked, by polling
             await trio.sleep(0.1)
     await rig.stop(NODES)

@@ -12,7 +12,8 @@ from tests.processes.rig import CALL_S, environment
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 
-STALL_MS = 150  # a node that stands still for longer may lose the lead: the fallback is at 350 ms
+HEAL = ("heal", "--rounds", "2", "--seconds", "4", "--slower", "5")  # a cut outlasts the longest timer, 3 s
+STALL_MS = 150  # a node that stands still for longer may lose the lead
 
 
 def measure(*words):
@@ -43,11 +44,11 @@ def disturbed(document):
 
 
 def test_a_standby_that_is_cut_off_and_healed_changes_nothing():
-    found = measure("heal", "--rounds", "2", "--seconds", "2")
+    found = measure(*HEAL)
     for _ in range(4):
         if not disturbed(found):
             break
-        found = measure("heal", "--rounds", "2", "--seconds", "2")
+        found = measure(*HEAL)
     assert checks_of(found) >= {"one_trader", "one_send", "every_fill_once", "state_equal", "leader_kept"}
     assert (found["leader_changes"], found["admitted_late"]) == (0, 0)
     assert found["gap_ms"]["max"] > 0
