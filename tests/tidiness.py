@@ -67,7 +67,8 @@ DRIVERS: Final = (
     "meltica/paper/serve.py",
     "meltica/paper/server.py",
     "meltica/paper/settings.py",
-    "chaos/sim/__main__.py",
+    "chaos/sim/command.py",
+    "chaos/sim/trace.py",
 )
 MONEY: Final = (CORE, "meltica/leader/", "meltica/strategies/", "meltica/paper/")
 BANNED: Final = {
