@@ -74,7 +74,7 @@ HOLDS: Final = (
     _holds("suspend", "a clock may stand still, its machine with it", handover=True, process=_set("suspend")),
     _holds("ratio", "clocks err both ways, and the venue has no deadline", handover=True, venue=frozenset(), **RATIO),
     _holds("mandate", "the last active node, without a majority, cancels its quotes", intents=2, mandate=2),
-    _holds("manual", "authority for cancels alone, then a promote", intents=2, cancels=frozenset({2}), handover=True),
+    _holds("manual", "authority for cancels alone, then a promote", intents=2, cancels=frozenset({2})),
 )
 
 # Not vacuous: these must be reachable.
@@ -163,6 +163,7 @@ QUICK: Final = (
 ALL: Final = (*HOLDS, *REACHES, *BREAKS, *SLOW_BREAKS, *HARM)
 # Not in `all`: hours, or a good part of one, on a busy machine.
 DEEP: Final = (
+    _holds("manual-handover", "manual mode and hand-over", intents=2, cancels=frozenset({2}), handover=True),
     _holds("core-3", "three epochs, two intents", terms=3, intents=2, handover=True),
     _holds("disk-2", "two intents on disks that lose what was not synced", intents=2, process=_set("disk", "restart")),
 )
