@@ -528,6 +528,6 @@ Explore ==
   /\ \/ Nothing
      \/ /\ ~(Hits \subseteq Found)
         /\ TLCSet(C.id, Found \cup Hits)
-        /\ PrintT(<<"HIT", C.name, TLCGet("level") - 1, Hits>>)
+        /\ PrintT(<<"HIT", C.name, TLCGet("level"), Hits>>)
         /\ FALSE
 =============================================================================
