@@ -646,13 +646,13 @@ def test_a_follower_whose_disk_went_back_gets_it_again_and_counts_when_it_has(ha
     (sent,) = node.take(Append, "n2")
     node.now += MS
     node.said.clear()
-    node.hears("n2", Ack(term, 1, False, sent.sent))  # type: ignore[attr-defined]
+    node.hears("n2", Ack(term, 1, False, sent.sent))  # type: ignore[attr-defined] # an Append
     (again,) = node.take(Append, "n2")  # once, and not again before it answers
-    assert (again.previous, len(again.entries)) == (1, 2)  # type: ignore[attr-defined]
+    assert (again.previous, len(again.entries)) == (1, 2)  # type: ignore[attr-defined] # an Append has it
     peers = {peer.name: peer for peer in node.replica.status().peers}
     assert (peers["n2"].lost, peers["n2"].match, peers["n3"].lost) == (True, 0, False)
     node.hears("n2", Ack(term, node.last, True, sent.sent))  # type: ignore[attr-defined] # of its life before
     assert node.outcomes == {}
-    node.hears("n2", Ack(term, node.last, True, again.sent))  # type: ignore[attr-defined]
+    node.hears("n2", Ack(term, node.last, True, again.sent))  # type: ignore[attr-defined] # an Append has it
     assert isinstance(node.outcomes[1], Applied)
     assert not any(peer.lost for peer in node.replica.status().peers)
