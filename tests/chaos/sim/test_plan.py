@@ -21,7 +21,8 @@ def test_a_plan_follows_from_its_seed_and_its_profile_knows_all_its_kinds(profil
     planned = {fault.kind for one in plans for fault in one.faults}
     assert planned == {*PROFILES[profile].kinds, *OPERATORS, *LEADER_CHANGES}
     assert all(any(fault.kind in LEADER_CHANGES for fault in one.faults) for one in plans)
-    assert all(sum(fault.kind not in OPERATORS for fault in one.faults) >= 5 for one in plans)
+    if PROFILES[profile].counts:
+        assert all(sum(fault.kind not in OPERATORS for fault in one.faults) >= 5 for one in plans)
 
 
 def test_profiles_differ() -> None:
