@@ -203,7 +203,7 @@ def _large_commands(patches: Patches) -> None:
     whole = Storm._command  # noqa: SLF001 # the scene is about what is proposed
 
     def command(self: Storm, token: int) -> bytes:
-        return b"%d:" % token * 24_000 if token % 5 == 0 else whole(self, token)  # type: ignore[arg-type]
+        return b"%d:" % token * 24_000 if token % 5 == 0 else whole(self, token)  # type: ignore[arg-type] # a plain number is a token too
 
     patches.attribute(Storm, "_command", command)
 
