@@ -7,7 +7,7 @@ SPEC ?= all
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim spec test lint types format lock clean
+.PHONY: help demo sim mutants spec test lint types format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -27,6 +27,9 @@ sim: .venv/.ready ## the whole product in simulated storms, a seed each (SEEDS=0
 
 spec: .venv/.ready ## the specification of authority and its mutations, by TLC: Java and Maven (SPEC=quick, or names)
 	$(BIN)/python -m chaos.spec $(SPEC) $(ARGS)
+
+mutants: .venv/.ready ## the product broken on purpose: each break must be seen by a check (ARGS="--only h6 -o json")
+	$(BIN)/meltica-chaos mutants $(ARGS)
 
 test: .venv/.ready lint types ## all tests
 	@date -u +"simulation: fresh seeds of today, from %Y%m%d000"

@@ -120,6 +120,7 @@ class LocalCommit:
     term: int
     mono_ns: int
     intents: tuple[str, ...]
+    until_ns: int | None = None  # s + W of the sender's own clock, by the same clock as mono_ns; None: not known
 
 
 @frozen

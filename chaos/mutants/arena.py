@@ -39,8 +39,9 @@ def play(scene: Scene, seed: int) -> tuple[Finding, ...]:
     gc.disable()  # as `chaos.sim.run` does: walking the whole heap over and over takes a tenth of the time
     try:
         with Patches() as patches:
-            scene.setting(patches)
+            own = scene.setting(patches)
             found = _cluster(scene, seed) if scene.arena is Arena.CLUSTER else _product(scene, seed)
+            found = (*found, *_own(own))
             return tuple(finding for finding in found if finding.check not in scene.known)
     finally:
         gc.enable()

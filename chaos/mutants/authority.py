@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
+
 from chaos.mutants.mutant import mutant
 from chaos.mutants.patches import Patches
-from chaos.mutants.scenes import LATE_WORDS, VERY_LATE_WORDS
+from chaos.mutants.scenes import FAILING, LATE_WORDS, MANUAL, PROMOTED_LATE, SLOW_COMMITS, VERY_LATE_WORDS
 from chaos.sim import link
+from meltica.core import apply
+from meltica.core import commands as c
 from meltica.core.values import Nanos
 from meltica.leader import authority
+from meltica.leader.dispatch import Dispatch
+from meltica.leader.handover import Handover
 from meltica.venues.deadlines import Deadline
 
 MINUTE_US = 60_000_000
@@ -46,3 +52,71 @@ def no_wait_and_no_deadline(patches: Patches) -> None:
 def any_release_excuses(patches: Patches) -> None:
     """The successor takes every older epoch for released."""
     patches.attribute(authority, "relieved", lambda *_args: True)
+
+
+@mutant("1", FAILING, "windows_apart", "one_trader")
+def the_wait_is_five_percent_short(patches: Patches) -> None:
+    """The successor waits for 95 % of the older epoch's window."""
+    whole = authority.stretched
+    patches.attribute(authority, "stretched", lambda window, drift: Nanos(whole(window, drift) * 95 // 100))
+
+
+@mutant("1", FAILING, "windows_apart", "one_trader")
+def the_wait_counts_from_the_last_but_one(patches: Patches) -> None:
+    """The wait counts from the first send that an older epoch ordered, not from the last."""
+    whole = authority.Sends.ordered
+
+    def ordered(self: Any, effect: Any, term: Any, appended: Any, limit: Any) -> None:
+        first = self.last.get((term, effect.venue))
+        whole(self, effect, term, appended, limit)
+        if first is not None:
+            self.last[term, effect.venue] = first
+
+    patches.attribute(authority.Sends, "ordered", ordered)
+
+
+@mutant("1", FAILING, "windows_apart", "one_trader")
+def what_others_ordered_is_not_waited_for(patches: Patches) -> None:
+    """A node counts only what it ordered itself: a standby knows of no older send."""
+    whole = authority.Sends.ordered
+
+    def ordered(self: Any, effect: Any, term: Any, appended: Any, limit: Any) -> None:
+        before = self.last.get((term, effect.venue))
+        whole(self, effect, term, appended, limit)
+        if before is None:
+            del self.last[term, effect.venue]
+
+    patches.attribute(authority.Sends, "ordered", ordered)
+
+
+@mutant("1", SLOW_COMMITS, "in_time", "one_trader")
+def the_window_counts_from_the_send(patches: Patches) -> None:
+    """A send may leave for W from when its entry applied, not from when it was proposed."""
+    whole = Dispatch._send  # noqa: SLF001 # what is broken is inside
+
+    def send(self: Any, ordered: Any, past: Any) -> None:
+        whole(self, evolve(ordered, send_by=Nanos(self._desk.mono() + ordered.send_by - ordered.proposed)), past)
+
+    patches.attribute(Dispatch, "_send", send)
+
+
+@mutant("1", PROMOTED_LATE, "one_trader", "windows_apart", "accounted")
+def the_release_does_not_wait_for_the_drain(patches: Patches) -> None:
+    """A hand-over releases at once, with sends still on their way."""
+
+    def drain(self: Any, running: Any, now: Any) -> None:
+        flights, self._dispatch._flights = self._dispatch._flights, {}  # noqa: SLF001 # what is broken is inside
+        try:
+            whole(self, running, now)
+        finally:
+            self._dispatch._flights = flights  # noqa: SLF001 # the same
+
+    whole = Handover._drain  # noqa: SLF001 # what is broken is inside
+    patches.attribute(Handover, "_drain", drain)
+
+
+@mutant("1", MANUAL, "in_authority")
+def authority_for_cancels_alone_trades(patches: Patches) -> None:
+    """In manual mode a leader that nobody promoted trades: what it took for cancels alone is taken for everything."""
+    whole = apply.ROOMS[c.AuthorityTaken]
+    patches.item(apply.ROOMS, c.AuthorityTaken, lambda turn, command: whole(turn, evolve(command, cancels_only=False)))

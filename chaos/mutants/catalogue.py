@@ -7,13 +7,27 @@ from __future__ import annotations
 
 from typing import Final
 
-from chaos.mutants import authority, durability, fills, halts, intents, replication, unknowns
+from chaos.mutants import (
+    audit,
+    authority,
+    determinism,
+    durability,
+    fail_closed,
+    fills,
+    halts,
+    intents,
+    replication,
+    unknowns,
+)
 from chaos.mutants.mutant import Mutant
 
-FAMILIES: Final = (authority, intents, fills, unknowns, halts, durability, replication)
+FAMILIES: Final = (authority, intents, fills, unknowns, halts, determinism, durability, fail_closed, audit, replication)
 
 MUTANTS: Final[tuple[Mutant, ...]] = tuple(
-    value for family in FAMILIES for value in vars(family).values() if isinstance(value, Mutant)
+    value
+    for family in FAMILIES
+    for value in vars(family).values()
+    if isinstance(value, Mutant) and value.patch.__module__ == family.__name__
 )
 
 

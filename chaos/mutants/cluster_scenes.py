@@ -185,7 +185,7 @@ def _left_behind(storm: Storm) -> Judge:
     return lambda: Check("caught_up", len(looked), tuple(found))
 
 
-def _torn_meta(patches: Patches) -> None:
+def _torn_meta(patches: Patches) -> Judge | None:
     """A disk that keeps the commit index and loses the entries: what pysyncobj's own files may come to (hazard 2)."""
     whole = MemoryDisk.crash
 
@@ -196,16 +196,20 @@ def _torn_meta(patches: Patches) -> None:
         return lost
 
     patches.attribute(MemoryDisk, "crash", crash)
+    return None
 
 
-def _large_commands(patches: Patches) -> None:
+def _large_commands(patches: Patches) -> Judge | None:
     """Some commands are of a hundred KB."""
     whole = Storm._command  # noqa: SLF001 # the scene is about what is proposed
 
     def command(self: Storm, token: int) -> bytes:
-        return b"%d:" % token * 24_000 if token % 5 == 0 else whole(self, token)  # type: ignore[arg-type] # a plain number is a token too
+        if token % 5 == 0:
+            return b"%d:" % token * 24_000
+        return whole(self, token)  # type: ignore[arg-type] # a plain number is a token too
 
     patches.attribute(Storm, "_command", command)
+    return None
 
 
 HEALED: Final = Scene(

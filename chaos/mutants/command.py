@@ -10,19 +10,33 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
+from multiprocessing.pool import AsyncResult
 from typing import Any
 
 import click
+from attrs import evolve
 
+from chaos.mutants.arena import Finding
 from chaos.mutants.catalogue import MUTANTS, named
-from chaos.mutants.hunt import Catch, hunt_named
+from chaos.mutants.hunt import Catch, control_named, hunt_named
 from chaos.mutants.mutant import Mutant
 
 
 def hunted(names: Sequence[str], processes: int) -> Iterator[Catch]:
-    """Every mutant's catch, in order; each mutant has a process to itself, so that none can taint another."""
+    """Every mutant's catch, in order; each mutant has a process to itself, so that none can taint another.
+
+    A scene that several were caught in with the same seed has one control.
+    """
     with get_context("spawn").Pool(processes, maxtasksperchild=1) as pool:
-        yield from pool.imap(hunt_named, names, chunksize=1)
+        controls: dict[tuple[str, int], AsyncResult[tuple[Finding, ...]]] = {}
+        for catch in pool.imap(hunt_named, names, chunksize=1):
+            if catch.seed is None:
+                yield catch
+                continue
+            key = (named(catch.name).scene.name, catch.seed)
+            if key not in controls:
+                controls[key] = pool.apply_async(control_named, ((catch.name, catch.seed),))
+            yield evolve(catch, unbroken=controls[key].get())
 
 
 def document(catches: Sequence[Catch]) -> dict[str, Any]:

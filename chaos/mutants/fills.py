@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
+
 from chaos.mutants.mutant import mutant
 from chaos.mutants.patches import Patches
-from chaos.mutants.scenes import DOUBLED, LOST_REPORTS, QUIET
-from meltica.core import apply
+from chaos.mutants.scenes import DOUBLED, FAILING, LOST_REPORTS, QUIET
+from meltica.core import apply, apply_fills, loading
 from meltica.core import commands as c
 from meltica.core.events import Rejection
 from meltica.core.indexes import Trades
+from meltica.core.values import TradeId
 from meltica.leader import reconcile
+from meltica.leader.reads import Question, Reads
 from meltica.leader.reconcile import Learnt
+from meltica.venues.base import ReadKind
 
 
 @mutant("4", DOUBLED, "every_fill_once")
@@ -52,3 +57,46 @@ def a_closed_order_takes_no_fill(patches: Patches) -> None:
 def trades_that_a_read_shows_are_ignored(patches: Patches) -> None:
     """What a read of trades shows is not looked at."""
     patches.attribute(reconcile, "trades", lambda *_args: Learnt())
+
+
+@mutant("4", LOST_REPORTS, "every_fill_once", "liveness")
+def trades_are_read_from_the_highest_id_seen(patches: Patches) -> None:
+    """A read of trades begins behind the newest trade that is known, not at the low-water mark."""
+    whole = Reads.ask
+
+    def ask(self: Any, question: Question) -> None:
+        if question.kind is ReadKind.TRADES:
+            seen = [
+                trade
+                for (venue, _, symbol), trades in self._desk.state.trades.seen.items()
+                if (venue, symbol) == (question.venue, question.symbol)
+                for trade in trades
+            ]
+            question = evolve(question, from_trade=TradeId(max(seen) + 1)) if seen else question
+        whole(self, question)
+
+    patches.attribute(Reads, "ask", ask)
+
+
+@mutant("4", QUIET, "positions")
+def fees_are_not_taken(patches: Patches) -> None:
+    """A position is what was traded, the fees that the venue took in the asset itself forgotten."""
+    whole = apply_fills._hold  # noqa: SLF001 # what is broken is inside
+
+    def hold(state: Any, fill: Any, instrument: Any) -> None:
+        whole(state, evolve(fill, fee=fill.fee * 0), instrument)
+
+    patches.attribute(apply_fills, "_hold", hold)
+
+
+@mutant("4", FAILING, "state_equal", "positions", "every_fill_once", "state_machine_safety")
+def a_restart_forgets_which_trades_counted(patches: Patches) -> None:
+    """The trades that are known are not read back at a start: a read that shows them counts them again."""
+    whole = loading._load_trade  # noqa: SLF001 # what is broken is inside
+
+    def load(state: Any, parts: Any, value: Any) -> bool:
+        kept = whole(state, parts, value)
+        state.trades.seen.clear()
+        return kept
+
+    patches.attribute(loading, "_load_trade", load)

@@ -11,11 +11,14 @@ from attrs import evolve
 
 from chaos.mutants.mutant import mutant
 from chaos.mutants.patches import Patches
-from chaos.mutants.scenes import HALTED, QUIET
+from chaos.mutants.scenes import HALTED, OLD_LOOK, QUIET, REDUCED, RESTARTED, TWO_HALTS
 from meltica.core import apply
 from meltica.core import checks as core_checks
 from meltica.core import commands as c
 from meltica.core.events import Rejection
+from meltica.core.risk import RiskState
+from meltica.core.state import State
+from meltica.core.turn import Turn
 from meltica.core.values import RequestId
 from meltica.leader.takeover import Takeover
 
@@ -54,3 +57,56 @@ def a_takeover_resumes(patches: Patches) -> None:
             desk.propose(c.Resume(desk.epoch, desk.at, tuple(sorted(risk.halts)), risk.index, by))
 
     patches.attribute(Takeover, "taken", relaxed)
+
+
+@mutant("6", REDUCED, "halt_survives")
+def a_reduce_relaxes_a_halt(patches: Patches) -> None:
+    """Positions may only shrink from here on, and so the halt is over."""
+    whole = apply.ROOMS[c.Reduce]
+
+    def relax(turn: Any, command: Any) -> Rejection | None:
+        turn.state.put_risk(evolve(turn.state.risk, halts={}))
+        return whole(turn, command)
+
+    patches.item(apply.ROOMS, c.Reduce, relax)
+
+
+@mutant("6", TWO_HALTS, "halt_survives")
+def a_resume_lifts_every_halt(patches: Patches) -> None:
+    """A resume lifts all causes, whichever it names."""
+    whole = apply.ROOMS[c.Resume]
+
+    def lift(turn: Any, command: Any) -> Rejection | None:
+        refused = whole(turn, command)
+        if refused is None:
+            turn.state.put_risk(evolve(turn.state.risk, halts={}))
+        return refused
+
+    patches.item(apply.ROOMS, c.Resume, lift)
+
+
+@mutant("6", OLD_LOOK, "halt_survives")
+def a_resume_without_the_index_seen(patches: Patches) -> None:
+    """A resume is taken whatever the risk state has become since the operator looked."""
+    whole = apply.ROOMS[c.Resume]
+
+    def blind(turn: Any, command: Any) -> Rejection | None:
+        return whole(turn, evolve(command, risk_index=turn.state.risk.index))
+
+    patches.item(apply.ROOMS, c.Resume, blind)
+
+
+@mutant("6", RESTARTED, "state_equal", "halt_survives", "state_machine_safety")
+def halts_are_not_stored(patches: Patches) -> None:
+    """The risk state is kept in memory alone: a restarted node knows of no halt."""
+
+    def put(self: State, risk: RiskState) -> None:
+        self.risk = risk
+
+    patches.attribute(State, "put_risk", put)
+
+
+@mutant("6", QUIET, "liveness")
+def a_halt_leaves_the_quotes(patches: Patches) -> None:
+    """What rests when a halt comes is left to the market."""
+    patches.attribute(Turn, "want_gone", lambda _self, order, _why: order)

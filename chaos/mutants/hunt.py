@@ -1,12 +1,12 @@
 """Hunt: plays a mutant's scene, seed after seed, until a check that should see it does.
 
-Only the hunt may live here.  The same scene with the same seed is played without the mutant too: what is found there
-as well was not found because of it, and the hunt has failed.
+Only the hunt may live here.  The same scene with the same seed is played without the mutant too (`control`): what is
+found there as well was not found because of it, and the hunt has failed.
 """
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from chaos.mutants.arena import Finding, play
 from chaos.mutants.catalogue import named
@@ -32,7 +32,7 @@ class Catch:
 
 
 def hunt(mutant: Mutant) -> Catch:
-    """Play until it is caught, or its seeds are used up."""
+    """Play until it is caught, or its seeds are used up; without the control."""
     others: dict[str, None] = {}
     for seed in range(1, mutant.seeds + 1):
         with Patches() as patches:
@@ -41,10 +41,27 @@ def hunt(mutant: Mutant) -> Catch:
         seen = [finding for finding in found if finding.check in mutant.seen_by]
         others.update(dict.fromkeys(finding.check for finding in found if finding not in seen))
         if seen:
-            return Catch(mutant.name, seen[0].check, seed, seen[0].message, tuple(others), play(mutant.scene, seed))
+            return Catch(mutant.name, seen[0].check, seed, seen[0].message, tuple(others))
     return Catch(mutant.name, others=tuple(others))
+
+
+def control(mutant: Mutant, seed: int) -> tuple[Finding, ...]:
+    """What its scene shows with that seed, nothing broken."""
+    return play(mutant.scene, seed)
+
+
+def judged(catch: Catch) -> Catch:
+    """With its control."""
+    if catch.seed is None:
+        return catch
+    return evolve(catch, unbroken=control(named(catch.name), catch.seed))
 
 
 def hunt_named(name: str) -> Catch:
     """For a process of its own."""
     return hunt(named(name))
+
+
+def control_named(asked: tuple[str, int]) -> tuple[Finding, ...]:
+    """For a process of its own."""
+    return control(named(asked[0]), asked[1])

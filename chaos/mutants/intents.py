@@ -5,6 +5,7 @@ Only mutants of dispatch, of ids and of what may be ordered may live here.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Final
 
 from chaos.mutants.mutant import mutant
@@ -13,11 +14,13 @@ from chaos.mutants.scenes import CUT_OFF, NO_ANSWERS, QUIET
 from cluster.journal import Journal
 from cluster.raft import RaftCore
 from cluster.types import Role
+from meltica.core.turn import Turn
 from meltica.core.values import Epoch, Nanos
 from meltica.leader import authority
 from meltica.leader.authority import Ordered
 from meltica.leader.dispatch import Dispatch
 from meltica.venues.base import Unknown
+from meltica.venues.binance_spot import requests
 
 W: Final = 300_000_000
 
@@ -67,3 +70,27 @@ def an_unknown_outcome_is_sent_again(patches: Patches) -> None:
             port.send(effect, Nanos(self._desk.mono() + W), lambda: True)
 
     patches.attribute(Dispatch, "answered", again)
+
+
+@mutant("3", QUIET, "intent_first", "one_send")
+def ids_come_again_in_an_entry(patches: Patches) -> None:
+    """Every command of an entry counts its sends from the first place on."""
+    whole = Turn.begin
+
+    def begin(self: Any) -> None:
+        self._intents = 0
+        whole(self)
+
+    patches.attribute(Turn, "begin", begin)
+
+
+@mutant("2", QUIET, "intent_first")
+def the_price_is_rounded_on_the_wire(patches: Patches) -> None:
+    """What is sent is not what was committed: the price loses its cents."""
+    whole = requests.parameters_of
+
+    def rounded(effect: Any) -> dict[str, Any]:
+        told = dict(whole(effect))
+        return {**told, "price": str(int(Decimal(told["price"])))} if "price" in told else told
+
+    patches.everywhere(whole, rounded)

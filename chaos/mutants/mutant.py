@@ -29,8 +29,9 @@ class Arena(enum.StrEnum):
     CLUSTER = "cluster"  # replication alone
 
 
-def _unchanged(_patches: Patches) -> None:
+def _unchanged(_patches: Patches) -> Judge | None:
     """Nothing is set."""
+    return None
 
 
 @frozen
@@ -50,7 +51,7 @@ class Scene:
     seconds: int = 3  # of the cluster's storm
     nodes: int = 3  # in the cluster alone
     known: tuple[str, ...] = ()  # checks that the scene itself violates, without a mutant: they prove nothing in it
-    setting: Patch = field(default=_unchanged, eq=False)
+    setting: Callable[[Patches], Judge | None] = field(default=_unchanged, eq=False)
 
 
 @frozen

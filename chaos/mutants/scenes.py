@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from chaos.mutants.mutant import Scene, storm
+from chaos.checkers.history import orders_of
+from chaos.checkers.verdict import Check
+from chaos.mutants.mutant import Judge, Scene, storm
+from chaos.sim.exchange import ACCOUNT
+from chaos.sim.gather import history_of
+from chaos.sim.network import MS, SECOND
+from chaos.sim.run import Run
+from meltica.core.commands import Halt, Resume
+from meltica.core.values import Epoch, Nanos
 
 # Picks of `slow_active`: 0 is 60 ms, 1 is 250 ms (within a window), 2 is 600 ms and 3 is 1,500 ms (past any window).
 QUIET: Final = Scene("quiet", faults=storm(("bridge", 4, 4.5, 0)))
@@ -19,8 +27,115 @@ NO_ANSWERS: Final = Scene(
 )
 DOUBLED: Final = Scene("doubled events", faults=storm(("duplicate_event", 2.5, 6, 0)))
 LOST_REPORTS: Final = Scene(
-    "lost reports", faults=storm(*[("lose_event", 2.5 + place / 4, 8, 0) for place in range(16)])
+    "lost reports", faults=storm(*[("lose_event", 2.5 + place / 10, 8, 1) for place in range(40)])
 )
 SILENT: Final = Scene("silent venue", faults=storm(("silence_active", 3, 4.5, 0), ("bridge", 8, 8.5, 0)))
 STALLED: Final = Scene("stalled engine", faults=storm(("engine_stall", 3, 8, 0), ("kill_active", 3.3, 4, 0)))
 HALTED: Final = Scene("halted", faults=storm(("halt_resume", 3, 7, 0), ("kill_active", 4, 4.7, 0)))
+PROMOTED_LATE: Final = Scene(
+    "promoted, with late words", faults=storm(("slow_active", 3, 5, 1), ("promote", 3.7, 3.7, 0))
+)
+RESTARTED: Final = Scene(
+    "a node restarts, then a halt",
+    faults=storm(("kill_active", 3, 3.5, 0), ("halt_resume", 6, 7, 1), ("halt_resume", 8, 9, 1)),
+)
+REDUCED: Final = Scene(
+    "halted, and reduced meanwhile",
+    faults=storm(("halt_resume", 3, 5, 1), ("reduce", 3.5, 6, 0), ("bridge", 6, 6.5, 0)),
+)
+TWO_HALTS: Final = Scene(
+    "two halts, the first lifted earlier", faults=storm(("halt_resume", 3, 3.8, 1), ("halt_resume", 3.2, 5, 1))
+)
+MANUAL: Final = Scene("manual mode", faults=storm(("manual", 3, 7, 0), ("kill_active", 4, 4.7, 0)))
+FAILING: Final = Scene(
+    "the active node is killed twice", faults=storm(("kill_active", 3, 3.7, 0), ("kill_active", 5, 5.7, 0))
+)
+UNPLUGGED: Final = Scene(
+    "power cuts", faults=storm(("torn_active", 3, 3.5, 0), ("power_active", 5, 5.5, 0), ("power_all", 7, 7.5, 0))
+)
+REFUSED: Final = Scene(
+    "requests are refused for nothing", faults=storm(*[("reject", 3 + place / 2, 8, 15) for place in range(8)])
+)
+
+
+def _an_old_look(run: Run) -> Judge | None:
+    """An operator lifts a halt by a look at the screen from before a second one of the same name."""
+    operators, network = run.operators, run.product.network
+    operators.keeps.update({"first", "second"})
+    seen: list[int] = []
+
+    def halt(cause: str) -> None:
+        by = operators.by("halt")
+        operators.ask(Halt(Epoch(0), Nanos(0), cause, by=by), by)
+
+    def look() -> None:
+        seen.extend(int(life.machine.state.risk.index) for life in run.product.living())
+
+    def resume() -> None:
+        by = operators.by("resume")
+        operators.ask(Resume(Epoch(0), Nanos(0), ("first",), max(seen, default=0), by), by)
+
+    network.at(3 * SECOND, lambda: halt("first"))
+    network.at(3 * SECOND + 300 * MS, look)
+    network.at(3 * SECOND + 400 * MS, lambda: halt("second"))
+    network.at(3 * SECOND + 700 * MS, resume)
+    network.at(5 * SECOND, operators.keeps.clear)
+    return None
+
+
+OLD_LOOK: Final = Scene("a resume by an old look", faults=storm(("bridge", 5, 5.5, 0)), script=_an_old_look)
+DISK_STALLED: Final = Scene("the active node's disk stalls", faults=storm(("disk_stall_active", 3, 6, 0)))
+
+
+def _everybody_alone(run: Run) -> Judge | None:
+    """Nobody hears anybody for four seconds: what the active node quoted must be gone before they are over."""
+    network, ledger = run.product.network, run.product.exchange.ledger
+    found: list[str] = []
+    looked: list[int] = []
+
+    def cut() -> None:
+        for pair in network.links:
+            network.cut(*pair)
+
+    def look() -> None:
+        left = [order for order in orders_of(ledger.records, ACCOUNT) if order.open]
+        looked.append(len(left))
+        found.extend(f"{order.placed_as} is open, and nobody can speak for it" for order in left)
+
+    def heal() -> None:
+        for pair in network.links:
+            network.heal(*pair)
+
+    network.at(3 * SECOND, cut)
+    network.at(6 * SECOND + 800 * MS, look)
+    network.at(7 * SECOND, heal)
+    return lambda: Check("quotes_gone", len(looked), tuple(found))
+
+
+EVERYBODY_ALONE: Final = Scene("everybody alone", faults=storm(("bridge", 6.9, 7.5, 0)), script=_everybody_alone)
+
+
+def _in_time(run: Run) -> Judge | None:
+    """Nothing is admitted after s + W: the venue's own clock is right in this scene."""
+
+    def judge() -> Check:
+        history = history_of(run.product)
+        ends = {i: c.until_ns for node in history.nodes for c in node.commits for i in c.intents if c.until_ns}
+        admitted = [r for r in history.requests if r.admitted_ns is not None and r.client_order_id in ends]
+        found = [
+            f"request {r.seq} was admitted {((r.admitted_ns or 0) - ends[r.client_order_id]) / MS:.1f} ms after s + W"
+            for r in admitted
+            if (r.admitted_ns or 0) > ends[r.client_order_id]
+        ]
+        return Check("in_time", len(admitted), tuple(found))
+
+    return judge
+
+
+SLOW_COMMITS: Final = Scene(
+    "slow commits, and late words", faults=storm(("slow_links", 3, 6, 0), ("slow_active", 3, 6, 1)), script=_in_time
+)
+STALE: Final = Scene(
+    "stale reads",
+    faults=storm(("stale_reads", 2.5, 8, 1), *[("disconnect", 3 + place / 2, 8, place) for place in range(6)]),
+)

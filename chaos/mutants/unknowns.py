@@ -9,11 +9,17 @@ from typing import Any
 
 from chaos.mutants.mutant import mutant
 from chaos.mutants.patches import Patches
-from chaos.mutants.scenes import SILENT, STALLED
+from chaos.mutants.scenes import REFUSED, SILENT, STALE, STALLED, VERY_LATE_WORDS
+from meltica.core import apply
+from meltica.core import commands as c
+from meltica.core.events import Rejection
+from meltica.core.moves import move
+from meltica.core.orders import Sign
 from meltica.core.values import Nanos
 from meltica.leader import lookups
 from meltica.leader.dispatch import Dispatch
-from meltica.leader.lookups import Bounds
+from meltica.leader.lookups import Bounds, Lookups
+from meltica.leader.reconciler import Reconciler
 from meltica.venues.base import NotSent, Unknown
 
 
@@ -32,3 +38,39 @@ def silence_is_taken_for_failure(patches: Patches) -> None:
 def absence_is_taken_for_death(patches: Patches) -> None:
     """The first reads that do not show an order prove it dead."""
     patches.attribute(lookups, "bounds", lambda *_args: Bounds(Nanos(0), Nanos(0)))
+
+
+@mutant("5", REFUSED, "orders_equal", "every_fill_once", "liveness")
+def a_refused_cancel_closes_the_order(patches: Patches) -> None:
+    """The answer "no such order" to a cancel is taken for the order's end."""
+    whole = apply.ROOMS[c.Answered]
+
+    def close(turn: Any, command: Any) -> Rejection | None:
+        refused = whole(turn, command)
+        name = turn.state.order_index.cancel_of.get(command.intent)
+        if refused is None and name is not None and not command.accepted:
+            move(turn, turn.state.orders[name], Sign.SHOWN_CANCELLED, "assumed")
+        return refused
+
+    patches.item(apply.ROOMS, c.Answered, close)
+
+
+@mutant("5", VERY_LATE_WORDS, "accounted", "orders_equal", "liveness")
+def a_takeover_looks_nothing_up(patches: Patches) -> None:
+    """What an older epoch left in doubt is asked for by nobody."""
+    patches.attribute(Lookups, "want", lambda *_args: None)
+
+
+@mutant("5", STALE, "orders_equal", "liveness")
+def what_open_orders_lack_is_cancelled(patches: Patches) -> None:
+    """A live order that a read of open orders does not show is taken for cancelled."""
+
+    def missing(self: Any, learnt: Any, _result: Any) -> None:
+        desk = self._desk
+        for name in learnt.missing:
+            order = desk.state.orders[name]
+            stamp = self.stamp(order.venue)
+            shown_as: Any = (order.venue_order_id or "0", order.id, order.id, "cancelled", order.filled, "assumed")
+            desk.evidence(c.OrderUpdated(stamp.epoch, stamp.at, stamp.venue, stamp.account, order.symbol, *shown_as))
+
+    patches.attribute(Reconciler, "_missing", missing)

@@ -22,7 +22,7 @@ from chaos.sim.link import SYMBOLS, VENUE, SimLink
 from chaos.sim.network import MS, SECOND, Network, Process, Weather
 from cluster.memory import MemoryDisk
 from cluster.replica import ApplyFault, Busy, Ready, Replica
-from cluster.types import NotLeader, Outcome, Peer, Role, StateMachine, Status, Token
+from cluster.types import AppliedEntry, NotLeader, Outcome, Peer, Role, StateMachine, Status, Token
 from meltica.core.codec import encode_command
 from meltica.core.commands import Command, Configured, Limits, StrategyPolicy, VenuePolicy
 from meltica.core.values import Account, Epoch, Money, Nanos, NodeName, StrategyId, Symbol
@@ -285,7 +285,9 @@ class Product:
             self.note("applied", process.name, int(entry.index), int(entry.term))
             intents = tuple(intents_of(entry))
             if entry.own and intents:
-                note = LocalCommit(int(entry.index), int(entry.term), self.network.now, intents)
+                note = LocalCommit(
+                    int(entry.index), int(entry.term), self.network.now, intents, self._window_ends(life, entry)
+                )
                 self.commits.setdefault(process.name, []).append(note)
                 self.conduct.applied(process.name, entry, intents)
             leader.on_applied(entry)
@@ -304,6 +306,14 @@ class Product:
             self.faults.append((process.name, ApplyFault(status.stopped.index, status.stopped.why)))
         if status.disputed is not None or status.diverged is not None:
             self.faults.append((process.name, StatesDiffer(f"at index {status.diverged or status.disputed}")))
+
+    def _window_ends(self, life: _Life, entry: AppliedEntry) -> int | None:
+        """When s + W of what this node ordered comes, by the heap's time: its own clock runs at a rate of its own."""
+        record = life.machine.state.epochs.get(Epoch(entry.term))
+        if entry.proposed is None or record is None or VENUE not in record.windows:
+            return None
+        left = entry.proposed + record.windows[VENUE] - self.network.clock_of(life.process.name)
+        return self.network.now + int(left / life.process.rate)
 
     def _note_role(self, name: str, role: str, term: int) -> None:
         if role == "leader" and self.leaders.setdefault(term, name) != name:

@@ -17,7 +17,9 @@ from typing import Final
 from attrs import define, field, frozen
 
 from chaos.checkers.all import check_all, check_conduct, check_replication
+from chaos.checkers.in_authority import in_authority
 from chaos.checkers.verdict import Check
+from chaos.checkers.windows_apart import windows_apart
 from chaos.sim.faults import Faults
 from chaos.sim.gather import conduct_of, history_of, trace_of
 from chaos.sim.network import MS, SECOND
@@ -214,6 +216,8 @@ class Run:
             *check_all(history),
             *check_replication(facts),
             *check_conduct(history, conduct_of(product, facts)),
+            windows_apart(history),
+            in_authority(history),
             self.operators.judge(history),
         )
         self.violations += [f"{check.name}: {text}" for check in checks for text in check.violations[:5]]
