@@ -44,7 +44,7 @@ def halts_are_not_asked_for(patches: Patches) -> None:
     patches.attribute(core_checks, "CHECKS", kept)
 
 
-@mutant("6", HALTED, "halt_survives")
+@mutant("6", HALTED, "halt_survives", "operators")
 def a_takeover_resumes(patches: Patches) -> None:
     """Whoever takes over resumes, as nobody asked it to."""
     whole = Takeover.taken
