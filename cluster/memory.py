@@ -220,6 +220,10 @@ class MemoryStore:
         """The next sync fails, and the store refuses from then on."""
         self._sync_fails = reason
 
+    def mend(self) -> None:
+        """What was going to fail, and has not yet, will work."""
+        self._commit_fails = self._sync_fails = None
+
     @property
     def unsynced(self) -> int:
         """How many committed batches a crash could lose now."""

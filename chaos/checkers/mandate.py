@@ -42,8 +42,8 @@ def _not_allowed(conduct: Conduct, sent: Sent, parts: Named) -> str:
     for fact in conduct.facts.facts:
         if fact.at >= sent.at:  # in the instant in which a stopped process goes on, it acts before it hears
             break
-        if isinstance(fact, Led) and fact.node == sent.node:
-            led, newest = fact.term == parts.epoch, fact.at
+        if isinstance(fact, Led) and fact.node == sent.node and fact.term == parts.epoch:
+            led, newest = True, fact.at  # and it may have led a newer term since, in which it took nothing
         elif isinstance(fact, Ended) and fact.node == sent.node:
             led = False
         elif isinstance(fact, Done) and fact.node == sent.node and fact.term == parts.epoch and led:

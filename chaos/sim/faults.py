@@ -62,8 +62,8 @@ class Faults:
     def heal(self) -> None:
         """Everything works again, clocks excepted: what a rate is, it stays; and nobody comes back here."""
         network, exchange = self.product.network, self.product.exchange
+        network.mend_disks()
         for process in network.processes.values():
-            process.disk_stalled_until = 0
             process.frozen_until = min(process.frozen_until, network.now)
         network.heal_all()
         self.product.wall_off.clear()

@@ -203,6 +203,14 @@ class Network:
             process.failing = True
             (process.store.fail_next_commit if full else process.store.fail_next_sync)()
 
+    def mend_disks(self) -> None:
+        """A disk that was going to fail, and had nothing to write meanwhile, works; none is slow."""
+        for process in self.processes.values():
+            process.disk_stalled_until = 0
+            if process.store is not None and process.replica is not None:
+                process.failing = False
+                process.store.mend()
+
     def set_rate(self, name: Peer, rate: float) -> None:
         """A node's clock runs at another rate from now on; it never goes back."""
         process = self.processes[name]

@@ -76,6 +76,11 @@ class Mandate:
             self._of(epoch.epoch)
             self._hand = None
 
+    def commits(self, now: Nanos) -> None:
+        """Something commits under this node's lead, be it in a newer term in which it has no authority yet."""
+        if self._majority_at is not None:
+            self._majority_at = now
+
     def _of(self, epoch: Epoch) -> None:
         if epoch != self._epoch:
             self._epoch, self._spent = epoch, False

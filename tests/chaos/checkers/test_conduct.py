@@ -159,9 +159,13 @@ def test_a_standby_never_does() -> None:
     fails(mandate(HISTORY, under(5000, node="n2")), "did not lead in term 1 in this life")
 
 
-def test_nor_who_leads_another_term_by_now_or_was_restarted() -> None:
-    facts = Facts(("n1",), (*LED, Led(1500 * MS, "n1", 3)))
-    fails(mandate(HISTORY, under(5000, facts=facts)), "did not lead in term 1")
+def test_who_led_a_newer_term_since_waits_from_what_committed_then() -> None:
+    facts = Facts(("n1",), (*LED, Led(1500 * MS, "n1", 3), Done(1600 * MS, "n1", 10, 1, (), b"")))
+    assert mandate(HISTORY, under(3600, facts=facts)).held
+    fails(mandate(HISTORY, under(3590, facts=facts)), "1990 ms after its last commit")
+
+
+def test_nor_who_was_restarted() -> None:
     facts = Facts(("n1",), (*LED, Ended(1500 * MS, "n1", KILL)))
     fails(mandate(HISTORY, under(5000, facts=facts)), "did not lead in term 1")
 

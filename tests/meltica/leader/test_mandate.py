@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cluster.types import AppliedEntry, LogIndex, MonoNs, Term
 from meltica.core.ids import parse_id
 from meltica.leader.mandate import BY_HAND_MOST, MOST
 from meltica.leader.ports import Done, WithoutQuorum
@@ -79,6 +80,25 @@ def test_two_nodes_send_no_id_twice_and_a_restarted_one_neither() -> None:
     assert len(set(written)) == len(written)
     share = MOST // 3
     assert {place // share for place in places(world)} == {1, 2}
+
+
+def test_its_time_begins_again_when_something_commits_under_a_newer_lead_of_its_own() -> None:
+    """Simulated, small-187: back in the lead for a moment, it had a majority, though never authority in that term."""
+    world = World()
+    node = world.start()
+    world.run(1 * S)
+    world.majority = False
+    world.depose()
+    world.run(1500 * MS)
+    world.elect("n1")
+    older = AppliedEntry(LogIndex(world.index), Term(1), (), (), False, None, MonoNs(world.now))
+    node.call("on_applied", older)
+    world.majority = False  # before its epoch has begun
+    world.depose()
+    world.run(1900 * MS)
+    assert sent(node) == 0
+    world.run(200 * MS)
+    assert sent(node) == 2
 
 
 def test_a_node_without_a_place_left_says_so_and_sends_nothing() -> None:
