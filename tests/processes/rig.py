@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -450,3 +451,16 @@ def python_processes_of(folder: Path) -> list[str]:
         if any(str(folder).encode() in word for word in words) and Path(words[0].decode()).name.startswith("python"):
             found.append(b" ".join(words).decode())
     return found
+
+
+@contextmanager
+def frozen(cluster: Cluster, names: Sequence[str]) -> Iterator[None]:
+    """SIGSTOP: their connections stay up, and nothing is said on them."""
+    processes = [cluster.children[name].process for name in names]
+    try:
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+        yield
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGCONT)

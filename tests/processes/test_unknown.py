@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
-from contextlib import contextmanager
 
 import pytest
 
-from tests.processes.rig import NODES, PATIENT, cli, eventually, made_cluster, wait_for
+from tests.processes.rig import NODES, PATIENT, cli, eventually, frozen, made_cluster, wait_for
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 
@@ -33,19 +31,6 @@ def cluster(tmp_path):
         found.start_nodes()
         found.until_trading()
         yield found
-
-
-@contextmanager
-def frozen(cluster, names):
-    """SIGSTOP: their connections stay up, and nothing is said on them."""
-    processes = [cluster.children[name].process for name in names]
-    try:
-        for process in processes:
-            process.send_signal(signal.SIGSTOP)
-        yield
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGCONT)
 
 
 def only(cluster, folder, name):
