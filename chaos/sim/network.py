@@ -193,7 +193,8 @@ class Network:
 
     def stall_disk(self, name: Peer, duration: int) -> None:
         """Syncs of this node take so long from now on."""
-        self.processes[name].disk_stalled_until = self.now + duration
+        process = self.processes[name]
+        process.disk_stalled_until = max(process.disk_stalled_until, self.now + duration)
         self.stalled(name, duration)
 
     def fail_disk(self, name: Peer, *, full: bool) -> None:
