@@ -1,8 +1,8 @@
 """Durability (rule 8): what was acknowledged was synced on a majority before, and is never lost, whatever loses power.
 
 Pure.  Three things, each enough to lose money: an acknowledgement that came before a majority of disks had the entry;
-a disk that came back without what it had synced; an acknowledged entry that a later leader, or a final log or state,
-lacks.
+a disk that came back without what it had synced; an acknowledged entry that the leader of a later term, or a final log
+or state, lacks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def durability(facts: Facts) -> Check:
     logs = empty(facts)
     commands: dict[int, bytes] = {}
     acknowledged: list[tuple[Answered, int]] = []  # with its entry's number
-    longest = (0, 0)  # the last acknowledged entry: index and number; it stands for all before it
+    longest: dict[int, tuple[int, int]] = {}  # by term, the last acknowledged entry (index, number): it stands for all
     done: dict[str, dict[int, tuple[bytes, ...]]] = {node: {} for node in facts.nodes}
     violations: list[str] = []
     for fact in facts.facts:
@@ -29,17 +29,23 @@ def durability(facts: Facts) -> Check:
                 number = _number_of(logs, fact)
                 violations.extend(_too_early(logs, facts, fact, number))
                 acknowledged.append((fact, number))
-                longest = max(longest, (fact.place, number))
-            case Led() if longest[0] and not logs.by_node[fact.node].holds(*longest):
-                violations.append(
-                    f"{fact.node}, elected in term {fact.term}, lacks index {longest[0]}, which was acknowledged before"
-                )
+                longest[fact.term] = max(longest.get(fact.term, (0, 0)), (fact.place, number))
+            case Led():
+                violations.extend(_lacks(logs, fact, longest))
             case Done():
                 done[fact.node][fact.place] = fact.commands
             case _:
                 pass
     violations += [*logs.broken, *_lost(facts, logs, acknowledged, commands, done)]
     return Check("durability", len(acknowledged), tuple(violations))
+
+
+def _lacks(logs: Logs, led: Led, longest: dict[int, tuple[int, int]]) -> list[str]:
+    """What a new leader lacks.  A vote that comes late makes a leader of a term that is over: it owes that term's past."""
+    place, number = max((last for term, last in longest.items() if term < led.term), default=(0, 0))
+    if not place or logs.by_node[led.node].holds(place, number):
+        return []
+    return [f"{led.node}, elected in term {led.term}, lacks index {place}, which was acknowledged before"]
 
 
 def _number_of(logs: Logs, fact: Answered) -> int:

@@ -256,6 +256,19 @@ def test_a_power_cut_may_keep_any_prefix_of_what_was_not_synced_a_kill_keeps_all
     fails(durability, [*honest(), *torn, Ended(32, "n3", POWER), wrong], "none of what may be left")
 
 
+def test_a_vote_that_comes_late_makes_a_leader_of_a_term_that_is_over() -> None:
+    """Simulated, small-1857: it owes what was acknowledged before its term, not what is in a newer one."""
+    facts = honest()
+    place = next(n for n, fact in enumerate(facts) if isinstance(fact, Answered) and fact.how == APPLIED)
+    told = facts[place]
+    assert isinstance(told, Answered)
+    for term, held in ((told.term, True), (told.term + 1, False)):
+        late = [Wrote(told.at, "n3", 2, 2, ()), Led(told.at, "n3", term)]
+        found = durability(Facts(NODES, (*facts[: place + 1], *late)))
+        lacks = [text for text in found.violations if "acknowledged before" in text]
+        assert (lacks == []) == held, (term, found)
+
+
 def test_a_later_leader_without_what_was_acknowledged() -> None:
     facts = swapped(Led(14, "n2", 2), Wrote(14, "n2", 5, 2, ()), Led(14, "n2", 2))
     fails(durability, facts, "lacks index 3, which was acknowledged before")
