@@ -41,7 +41,7 @@ def durability(facts: Facts) -> Check:
 
 
 def _lacks(logs: Logs, led: Led, longest: dict[int, tuple[int, int]]) -> list[str]:
-    """What a new leader lacks.  A vote that comes late makes a leader of a term that is over: it owes that term's past."""
+    """What a new leader lacks.  A late vote makes a leader of a term that is over: it owes that term's past."""
     place, number = max((last for term, last in longest.items() if term < led.term), default=(0, 0))
     if not place or logs.by_node[led.node].holds(place, number):
         return []
