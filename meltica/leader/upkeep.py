@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from meltica.core.commands import Cancel
 from meltica.core.ids import parse_id
-from meltica.core.orders import Order
+from meltica.core.orders import Order, OrderState
 from meltica.core.turn import waiting
 from meltica.core.values import ClientOrderId, Epoch, Gap, Nanos, StrategyId
 from meltica.leader.context import Market
@@ -19,6 +19,7 @@ from meltica.leader.desk import Desk
 from meltica.leader.gaps import gap_of
 
 LOOK_AFTER = 2  # cancels of one order without effect before the venue is asked what became of it
+MOST_DOUBLINGS = 4  # of the pause between two cancels of an order that the venue does not show
 OPERATOR = StrategyId("operator")  # its orders are its own to watch
 
 
@@ -70,8 +71,17 @@ class Upkeep:
             if not any(_epoch_of(cancel) == self._desk.epoch for cancel in order.cancels):
                 return True
             self._cancelled[order.id] = (now, 1)  # its strategy, or a halt, has ordered the first one
-        at, _ = self._cancelled[order.id]
-        return now - at >= self._desk.settings.recancel_every
+        return now >= self._again_at(order)
+
+    def _again_at(self, order: Order) -> Nanos:
+        """When a cancel that had no effect is repeated.
+
+        An order that the venue does not show is asked for by the id of every cancel of it, so a cancel a second would
+        use up the request weight; one that surfaces is shown by the stream, and is cancelled at the usual pace again.
+        """
+        at, times = self._cancelled[order.id]
+        doublings = min(max(times - LOOK_AFTER, 0), MOST_DOUBLINGS) if order.state is OrderState.ABSENT else 0
+        return Nanos(at + (self._desk.settings.recancel_every << doublings))
 
     def _awaited(self, order: Order) -> bool:
         return waiting(order) or any(self._flying(intent) for intent, _ in order.unanswered)
@@ -79,8 +89,8 @@ class Upkeep:
     def next_due(self) -> Nanos | None:
         """When `work` has something to do by itself; not while it waits for an answer, whose coming wakes it."""
         orders = self._desk.state.orders
-        again = [at for name, (at, _) in self._cancelled.items() if name in orders and not self._awaited(orders[name])]
-        dues = [Nanos(min(again) + self._desk.settings.recancel_every)] if again else []
+        known = [orders[name] for name in self._cancelled if name in orders]
+        dues = [self._again_at(order) for order in known if not self._awaited(order)]
         if self._cancels_only():
             dues += [due for due in map(self._gap_due, self._desk.state.live_orders()) if due is not None]
         return min(dues, default=None)

@@ -218,6 +218,30 @@ def test_a_send_that_never_arrived_is_absent_and_at_last_dead() -> None:
     assert len(world.exchange.written) == 1
 
 
+def test_many_absent_orders_that_are_to_be_gone_do_not_use_up_the_request_weight() -> None:
+    """Simulated seed 10115: four of them, a cancel of each a second, each id of them and all open orders read again
+    for each: after three seconds of it the address was banned, and the doubt stayed for ever.
+    """
+    world = World(Idle)
+    node = world.start()
+    world.exchange.answers = "lose"
+    context = world.made[0].contexts[0]
+    handles = [context.limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000 + place)) for place in range(4)]
+    world.run(3 * S)
+    world.exchange.answers = "answer"
+    for handle in handles:
+        context.cancel(handle.order)
+    before = len(node.port.reads)
+    world.run(17 * S)
+    assert {node.state.orders[handle.order].state for handle in handles} == {OrderState.DEAD}
+    cancels = len(world.exchange.written) - len(handles)
+    assert 4 <= cancels <= 4 * 6, "at 0, 1, 2, 4, 8 and 16 s"
+    asked = [read for read in node.port.reads[before:] if read.kind is ReadKind.OPEN_ORDERS]
+    assert len(asked) <= 2 + 3, "every ten seconds, and two full reads for all doubts together"
+    names = sum(len(read.order_ids) for read in node.port.reads[before:] if read.kind is ReadKind.ORDER)
+    assert 80 * len(asked) + 20 * len(asked) + 4 * names < 1500, "of 6,000 a minute"
+
+
 def test_an_order_that_surfaces_after_it_was_absent_is_revived() -> None:
     world = World(Idle)
     node = world.start()
