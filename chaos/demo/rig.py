@@ -1,7 +1,8 @@
 """The rig: the demo's real processes, and the promise that none outlives it.
 
 Only starting, striking and ending processes may live here.  Each child holds the read end of a pipe from us as its
-stdin and stops when that closes, so that even our own SIGKILL leaves nothing running.
+stdin and stops when that closes; a warden kills those that can't, as they were stopped themselves: so even our own
+SIGKILL leaves nothing running.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any, Final
 
 import trio
 from attrs import define, field
+
+from chaos.demo.warden import Warden, open_warden
 
 NODES: Final = ("n1", "n2", "n3")
 READY_WITHIN: Final = 30.0  # seconds; importing and opening takes two or three on two busy cores
@@ -93,6 +96,7 @@ class Rig:
     seed: int
     nursery: trio.Nursery
     base_port: int
+    warden: Warden
     symbols: tuple[str, ...] = ()  # what the market has; by default what `cluster create` chooses
     children: dict[str, Child] = field(factory=dict)
 
@@ -166,6 +170,7 @@ class Rig:
                 start_new_session=True,  # Ctrl-C is ours to handle
                 env=_environment(),
             )
+        self.warden.watch(process.pid)
         child = Child(name, process, log)
         self.children[name] = child
         with trio.move_on_after(READY_WITHIN) as waiting:
@@ -210,22 +215,16 @@ def _environment() -> dict[str, str]:
 @asynccontextmanager
 async def open_rig(folder: Path, market: str, seed: int, symbols: tuple[str, ...] = ()) -> AsyncIterator[Rig]:
     """A rig whose processes all end with the block, whatever happens in it."""
-    with claimed_ports() as base:
-        async with _rig_at(base, folder, market, seed, symbols) as rig:
-            yield rig
-
-
-@asynccontextmanager
-async def _rig_at(base: int, folder: Path, market: str, seed: int, symbols: tuple[str, ...]) -> AsyncIterator[Rig]:
-    async with trio.open_nursery() as nursery:
-        rig = Rig(folder, market, seed, nursery, base, symbols)
-        try:
-            yield rig
-        finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + GRACE + 4):
-                await rig.stop(tuple(rig.children))
-            _end_by_force(rig)
-            nursery.cancel_scope.cancel()
+    with claimed_ports() as base, open_warden() as warden:
+        async with trio.open_nursery() as nursery:
+            rig = Rig(folder, market, seed, nursery, base, warden, symbols)
+            try:
+                yield rig
+            finally:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + GRACE + 4):
+                    await rig.stop(tuple(rig.children))
+                _end_by_force(rig)
+                nursery.cancel_scope.cancel()
 
 
 def _end_by_force(rig: Rig) -> None:

@@ -1,7 +1,7 @@
 """Rig: real processes under a test: a cluster's venue and nodes, the command line, and HTTP.
 
-Only starting, asking and ending may live here.  Each child's stdin is a pipe that ends with this process, so that
-nothing outlives the tests, however they end.
+Only starting, asking and ending may live here.  Each child's stdin is a pipe that ends with this process, and a warden
+ends those that are stopped and can't read, so that nothing outlives the tests, however they end.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import httpx
 from attrs import define, field
 
 from chaos.demo.rig import claimed_ports, meltica
+from chaos.demo.warden import Warden, open_warden
 
 NODES = ("n1", "n2", "n3")
 # Generous: they cost nothing while all is well, and a machine that does five other things is slow, not wrong.
@@ -192,6 +193,7 @@ class Cluster:
     """A cluster's folder and its running processes."""
 
     folder: Path
+    warden: Warden | None = None  # ends what is frozen when the tests are killed
     children: dict[str, Child] = field(factory=dict)
     asked: int = 0
 
@@ -200,13 +202,17 @@ class Cluster:
     def start_venue(self) -> Child:
         words = ("paper", "run", "--config", str(self.folder / "paper.toml"), "--seed", "7")
         ledger = ("--ledger", str(self.folder / "ledger.jsonl"))
-        self.children["venue"] = start("venue", self.folder / "logs" / "venue.jsonl", (*words, *ledger))
-        return self.children["venue"]
+        return self._begin("venue", (*words, *ledger))
 
     def start_node(self, name: str, wrap: Sequence[str] = ()) -> Child:
         words = ("node", "run", "--config", str(self.config(name)))
-        self.children[name] = start(name, self.folder / "logs" / f"{name}.jsonl", words, wrap)
-        return self.children[name]
+        return self._begin(name, words, wrap)
+
+    def _begin(self, name: str, words: Sequence[str], wrap: Sequence[str] = ()) -> Child:
+        child = self.children[name] = start(name, self.folder / "logs" / f"{name}.jsonl", words, wrap)
+        if self.warden is not None:
+            self.warden.watch(child.process.pid)
+        return child
 
     def start_nodes(self, names: Sequence[str] = NODES) -> None:
         """Side by side."""
@@ -413,11 +419,11 @@ def trades(document: Mapping[str, Any]) -> bool:
 @contextmanager
 def made_cluster(folder: Path, first: int = FIRST_PORT) -> Iterator[Cluster]:
     """The folder, with ports of its own; nothing runs yet, and whatever is started ends with the block."""
-    with claimed_ports(first) as base:
+    with claimed_ports(first) as base, open_warden() as warden:
         ports = ("--base-port", str(base), "--venue-port", str(base + 80))
         done = cli("cluster", "create", str(folder), "--name", "test", *ports)
         assert done.returncode == 0, done.stderr
-        cluster = Cluster(folder)
+        cluster = Cluster(folder, warden)
         for name in NODES:
             text = cluster.config(name).read_text()
             assert WINDOW[0] in text

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.processes.rig import CALL_S, environment
+from tests.processes.rig import CALL_S, environment, python_processes_of, wait_for
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 
@@ -60,3 +61,35 @@ def test_a_frozen_leader_is_replaced_and_nothing_of_it_is_admitted_when_it_wakes
     assert checks_of(found) >= {"one_trader", "one_send", "another_traded", "woken_not_admitted"}
     assert (found["verdict"], found["admitted_after_waking"], found["admitted_late"]) == ("pass", 0, 0)
     assert found["leader_changes"] == 2
+
+
+def children_of(pid):
+    """The numbers of its children; of this machine's /proc."""
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return sorted(int(child) for each in lists for child in each.read_text().split())
+
+
+def state_of(pid):
+    """R, S, T (stopped), Z, ...; nothing once it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def test_a_measure_that_is_killed_while_a_node_is_frozen_leaves_no_process(tmp_path):
+    with (tmp_path / "log").open("wb") as log:
+        measuring = subprocess.Popen(
+            [sys.executable, "-m", "chaos.demo.measure", "freeze", "--rounds", "1", "--seconds", "600"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**environment(), "TMPDIR": str(tmp_path)},  # its folder goes with the test's
+        )
+    try:
+        wait_for("a frozen node", lambda: "T" in map(state_of, children_of(measuring.pid)))
+        assert len(python_processes_of(tmp_path)) == 4  # the venue and three nodes
+    finally:
+        measuring.kill()
+        measuring.wait()
+    wait_for("none of its processes is left", lambda: not python_processes_of(tmp_path))
