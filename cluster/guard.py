@@ -105,7 +105,9 @@ class Guard:
         self._lost: tuple[Peer, int] | None = None  # the leader whose connection ended, and its term
         self._transfer: _Transfer | None = None
         self._beat = now
-        self._keep_at = now  # when to write what followers have acknowledged
+        self.keep_at = now  # as leader: when to write what followers have acknowledged
+        self._fallback_known = MonoNs(0)  # while it leads, `_fallback_at` is not before this: it only grows
+        self._came = now  # when the message that is worked on came
         self._standing = "election"  # why it stood last
         self._ordered = False  # it stands because its leader told it to
         self._handed = False  # it leads no more because it handed over
@@ -155,15 +157,21 @@ class Guard:
 
     # Messages in
 
-    def received(self, peer: Peer, message: Message) -> None:
-        """A message from a peer."""
-        self._links[peer].heard = self._clock()
+    def received(self, peer: Peer, message: Message) -> bool:
+        """A message from a peer; returns whether a step is wanted for it: not for a plain heartbeat's answer."""
+        self._links[peer].heard = self._came = self._clock()
         if type(message) is Ack:
             self._ack(peer, message)
-            return
+            return self._due or bool(self.outbox or self.roles) or self._transfer is not None
+        if type(message) is Append:
+            self._append(peer, message)
+        else:
+            self._rarer(peer, message)
+        self._note("higher term")
+        return True
+
+    def _rarer(self, peer: Peer, message: Message) -> None:
         match message:
-            case Append():
-                self._append(peer, message)
             case AskVote():
                 self._ask_vote(peer, message)
             case Vote():
@@ -180,16 +188,15 @@ class Guard:
                 self._resigned(peer, message)
             case Known():
                 self._remembered.told(message)
-        self._note("higher term")
 
     # Time
 
-    def tick(self) -> None:
+    def tick(self, now: MonoNs) -> None:
         """Do what is due, and let the core tick."""
-        now = self._clock()
         if not self._leads and now >= self._elections.at:
             self._ask(self._reason())
-        self._push_transfer(now)
+        if self._transfer is not None:
+            self._push_transfer(now)
         if self._core_due(now):
             self._due = False
             self._walked = self._journal.commit
@@ -198,15 +205,17 @@ class Guard:
             self._note("fallback")
             if self._leads and self._beat <= now:
                 self._beat = MonoNs(now + self._timers.heartbeat + _TICK)
-        if self._leads and now >= self._keep_at:
-            self._keep_at = MonoNs(now + self._timers.heartbeat)
+        if self._leads and now >= self.keep_at:
+            self.keep_at = MonoNs(now + self._timers.heartbeat)
             self._remembered.keep()
 
     def wake_at(self) -> MonoNs:
         """When `tick` has something to do, at the latest."""
         if not self._leads:
             return self._elections.at
-        wake = min(self._beat, self._fallback_at())
+        if self._beat > self._fallback_known:
+            self._fallback_known = self._fallback_at()
+        wake = min(self._beat, self._fallback_known)
         return wake if self._transfer is None else min(wake, self._transfer.until)
 
     # Orders
@@ -269,6 +278,7 @@ class Guard:
         was, self._leads = self._leads, role is Role.LEADER
         if self._leads:
             self._due = True
+            self._fallback_known = MonoNs(0)
             self._acks.lead(self._journal.last, now)
             self._elections.close()
             self._beat = now
@@ -287,7 +297,7 @@ class Guard:
         if self._leads and append.term == self.core.term:
             raise JournalFault(f"{peer} leads in term {append.term} too: stop this node and compare the logs")
         fitted = self._following.fit(append)
-        self._led = self._clock()
+        self._led = self._came
         self._elections.heard(self._led)
         self._lost = None
         self._answering = MonoNs(append.sent)
@@ -349,7 +359,7 @@ class Guard:
 
     def _ack(self, peer: Peer, ack: Ack) -> None:
         if self._leads and ack.term == self.core.term:  # else it is stale: it speaks of another leader's log (5)
-            now, was = self._clock(), self._acks.lost(peer)
+            now, was = self._came, self._acks.lost(peer)
             self._tell(peer, self._acks.answer(peer, ack, self._journal.last, self._journal.synced, now))
             self._remembered.acknowledged(peer, self._acks.matched(peer))
             if not was and self._acks.lost(peer) and self._acks.counted(peer) > self._journal.commit:
@@ -535,7 +545,7 @@ class Guard:
         A follower's core only walks over what is committed: not for every entry.
         """
         if self._leads:
-            return self._due or now >= self._beat or now >= self._fallback_at()
+            return self._due or now >= self._beat or (now >= self._fallback_known and now >= self._fallback_at())
         return self._journal.commit - self._walked >= _WALK
 
     def _note(self, cause: str) -> None:

@@ -16,8 +16,11 @@ import importlib.util
 import queue
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.abc import InspectLoader
+from importlib.machinery import ModuleSpec
 from random import Random
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, Final, NoReturn, Protocol
 
 from pysyncobj.config import SyncObjConf
@@ -198,12 +201,22 @@ class RaftCore:
 
 def private_module() -> ModuleType:
     """A copy of pysyncobj.syncobj that nobody else has."""
-    spec = importlib.util.find_spec("pysyncobj.syncobj")
-    if spec is None or spec.loader is None:
-        raise ImportError("pysyncobj is not installed: install from requirements.lock")
+    spec, code = _source()
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    exec(code, module.__dict__)  # noqa: S102 # as its loader does, which would read the file each time
     return module
+
+
+@cache
+def _source() -> tuple[ModuleSpec, CodeType]:
+    """Where the module is found, and its code, which never changes: read once."""
+    spec = importlib.util.find_spec("pysyncobj.syncobj")
+    if spec is None or not isinstance(spec.loader, InspectLoader):
+        raise ImportError("pysyncobj is not installed: install from requirements.lock")
+    code = spec.loader.get_code(spec.name)
+    if code is None:
+        raise ImportError("pysyncobj has no code: install it from requirements.lock")
+    return spec, code
 
 
 def _conf(timers: Timers, changed: Callable[[int, int], None]) -> Any:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import random as randomness
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from attrs import define, frozen
 
@@ -58,9 +58,8 @@ class Busy(Exception):
     """Too many proposals wait already: surely not done; propose again later (back-pressure)."""
 
 
-@frozen
-class Ready:
-    """What one step asks of its driver.
+class Ready(NamedTuple):
+    """What one step asks of its driver (a named tuple: a frozen class of six fields takes as long as a whole part).
 
     `sends` leave at once (what had to wait for a sync is only here once it is synced).  `ticket`: a sync is wanted,
     at least up to it; call `synced` with what `Store.sync` returned.  Call `step` again after the next input, and
@@ -141,11 +140,16 @@ class Replica:
         self._promised = Ticket(0)  # the newest batch that a promise may speak of
         self._durable = Ticket(0)
         self._unsynced: deque[tuple[Ticket, MonoNs]] = deque()  # since when each such batch waits
+        self._settled = False  # nothing was heard since the last step but, if `_quiet`, what asks for no step
+        self._quiet = False
+        self._rests_until = MonoNs(0)  # until then time alone asks for no step either
+        self._wakes_at = MonoNs(0)  # as the last whole step said
 
     # Inputs
 
     def connected(self, peer: Peer) -> None:
         """Our own dialled connection to `peer` is up: frames to it can be sent."""
+        self._settled = False
         if self._fault is None:
             self._guard.connected(peer)
             if self._vouching.about:
@@ -157,12 +161,14 @@ class Replica:
         A vote request, above all, reaches only the life of the peer that it was meant for: the next one may have
         lost its disk, and with it whom it voted for.
         """
+        self._settled = False
         if self._fault is None:
             self._held = deque(held for held in self._held if held[1] != peer)
             self._guard.disconnected(peer)
 
     def inbound_up(self, peer: Peer) -> None:
         """The connection that `peer` dialled to us is up."""
+        self._settled = False
         if self._fault is None:
             self._guard.inbound(peer, up=True)
 
@@ -171,6 +177,7 @@ class Replica:
 
         A leader counts as lost when our connection to it is down and its connection to us is not up.
         """
+        self._settled = False
         if self._fault is None:
             self._guard.inbound(peer, up=False)
 
@@ -190,10 +197,14 @@ class Replica:
             self.bad_frames += 1
             return
         if type(message) is Vouch:
+            self._settled = False
             self._vouching.heard(peer, message, self._applying.applied)
             return
         try:
-            self._guard.received(peer, message)
+            if self._guard.received(peer, message):
+                self._settled = False
+            else:
+                self._quiet = True
         except JournalFault as error:
             self.stop(str(error))
             self._raised = error
@@ -216,6 +227,7 @@ class Replica:
         if self._waiting >= MAX_WAITING or self._waiting_bytes + len(command) > MAX_WAITING_BYTES:
             held = f"{self._waiting} proposals of {self._waiting_bytes} bytes"
             raise Busy(f"{held} wait already: propose again when some have an outcome")
+        self._settled = False
         shut = self._fault is not None or not self._applying.takes(command)
         if shut or self._guard.core.role is not Role.LEADER:
             self._outcomes.append((token, NotLeader(None if shut else self._guard.core.leader)))
@@ -228,6 +240,7 @@ class Replica:
         """Everything up to `ticket` is durable: what waited for that may leave, and our own copy counts."""
         if self._fault is not None or ticket <= self._durable:
             return
+        self._settled = False
         self._durable = ticket
         while self._unsynced and self._unsynced[0][0] <= ticket:
             self._unsynced.popleft()
@@ -244,6 +257,7 @@ class Replica:
 
     def stop(self, reason: str) -> None:
         """Take no further part: what waits has no outcome here.  For a shutdown, call `stop_leading` and step first."""
+        self._settled = False
         if self._fault is None:
             self._fault = reason
             self._settle_queue(None)
@@ -261,11 +275,13 @@ class Replica:
         """
         if to not in self._guard.peers:
             raise ValueError(f"{to} is not a peer of this node")
+        self._settled = False
         if self._fault is None:
             self._guard.transfer(to)
 
     def stop_leading(self, reason: str) -> None:
         """As leader, step down now, in a new term, and tell the others."""
+        self._settled = False
         if self._fault is None:
             self._guard.resign(reason)
 
@@ -284,20 +300,19 @@ class Replica:
             raise raised
         if self._fault is not None:
             return self._ready((), MonoNs(self._clock() + self._timers.election_max))
+        now = self._clock()
+        quiet, self._quiet = self._quiet, False
+        if quiet and self._settled and now < self._rests_until:
+            return self._ready((), self._wakes_at)
+        self._settled = True
         try:
-            self._watch_disk()
-            self._advance()
-            applied = self._apply()
-            self._settle()
-            self._judge()
-            self._commit()
-            self._recover()
-            self._notice()
-            self._vouch()
+            applied = self._work(now)
         except Exception as error:
             self.stop(str(error))
             raise
-        ready = self._ready(tuple(applied), self._wake_at())
+        self._wakes_at = wake_at = self._wake_at(now)
+        self._rests_until = min(wake_at, self._guard.keep_at)
+        ready = self._ready(applied, wake_at)
         if self._vouching.diverged is not None:  # after its followers were told that it resigns
             self.stop(f"its state differs from the majority's at index {self._vouching.diverged}")
         return ready
@@ -338,9 +353,26 @@ class Replica:
 
     # Inside: one step
 
-    def _watch_disk(self) -> None:
+    def _work(self, now: MonoNs) -> tuple[AppliedEntry, ...]:
+        """Each part is asked only if it may have something to do: most steps are for one of them."""
+        applied: tuple[AppliedEntry, ...] = ()
+        self._watch_disk(now)
+        self._advance(now)
+        may_raise = self._applying.behind(self._guard.core.commit)
+        if may_raise:
+            applied = self._apply()
+        self._settle()
+        self._judge()
+        self._commit()
+        if may_raise:
+            self._recover()
+        self._notice()
+        if self._vouching.outbox:
+            self._vouch()
+        return applied
+
+    def _watch_disk(self, now: MonoNs) -> None:
         """Hazard 18: a leader whose disk takes no more steps down; nobody stands, or is encouraged, on such a disk."""
-        now = self._clock()
         since = self._unsynced[0][1] if self._unsynced else now
         if now - since < self._timers.fallback:
             self._guard.stalled = None
@@ -348,11 +380,13 @@ class Replica:
             self._guard.stalled = f"the disk has not synced for {(now - since) // 1_000_000} ms"
             self._guard.resign("disk")
 
-    def _advance(self) -> None:
+    def _advance(self, now: MonoNs) -> None:
         """Let the guard and the core act; see what became of the proposals handed to the core."""
-        handed = self._hand_over()
+        handed = self._hand_over() if self._queue else None
         last = self._journal.last
-        self._guard.tick()
+        self._guard.tick(now)
+        if handed is None:
+            return
         if self._guard.core.queued:
             raise JournalFault("the core keeps a proposal that it neither appended nor dropped: a seam has moved")
         for entry, proposals in handed:
@@ -391,9 +425,9 @@ class Replica:
             batch.append(self._queue.popleft())
         return batch
 
-    def _apply(self) -> list[AppliedEntry]:
+    def _apply(self) -> tuple[AppliedEntry, ...]:
         """Apply what is committed and not applied (9, 20), a bounded number a step."""
-        return [self._told_of(one) for one in self._applying.run(self._guard.core.commit, self._recorded)]
+        return tuple(self._told_of(one) for one in self._applying.run(self._guard.core.commit, self._recorded))
 
     def _told_of(self, passed: Passed) -> AppliedEntry:
         """An entry has passed: whoever waits for it hears the outcome."""
@@ -435,7 +469,8 @@ class Replica:
     def _judge(self) -> None:
         """A node that has diverged steps down; a leader that can't apply what a follower has applied hands over."""
         vouching, guard, stop = self._vouching, self._guard, self._applying.stop
-        vouching.tick(self._applying.applied)
+        if vouching.disputed is not None:
+            vouching.tick(self._applying.applied)
         if vouching.diverged is not None:
             guard.resign("diverged")
         elif stop is not None and guard.core.role is Role.LEADER and not guard.transferring:
@@ -460,7 +495,7 @@ class Replica:
     def _settle(self) -> None:
         """Outcomes of what this node can't see through any more (8)."""
         core = self._guard.core
-        if core.role is not Role.LEADER:
+        if self._queue and core.role is not Role.LEADER:
             self._settle_queue(core.leader)
         if self._led_in != (leads := core.term if core.role is Role.LEADER else -1):
             self._led_in = leads
@@ -498,6 +533,8 @@ class Replica:
             if promise:
                 self._promised = ticket
                 self._unsynced.append((ticket, self._clock()))
+        if not self._guard.outbox:
+            return
         outbox, self._guard.outbox = self._guard.outbox, []
         for out in outbox:
             if out.promise and self._promised > self._durable:
@@ -505,8 +542,7 @@ class Replica:
             else:
                 self._sends.append((out.peer, out.frame))
 
-    def _wake_at(self) -> MonoNs:
-        now = self._clock()
+    def _wake_at(self, now: MonoNs) -> MonoNs:
         if self._applying.behind(self._guard.core.commit) or (self._queue and self._may_append()):
             return now
         wake = self._guard.wake_at()
@@ -518,11 +554,15 @@ class Replica:
         return wake if wake > now else MonoNs(now + _SOONEST)
 
     def _ready(self, applied: tuple[AppliedEntry, ...], wake_at: MonoNs) -> Ready:
-        sends, self._sends = self._sends, []
-        outcomes, self._outcomes = self._outcomes, []
-        roles, self._guard.roles = self._guard.roles, []
+        sends, outcomes, roles = tuple(self._sends), tuple(self._outcomes), tuple(self._guard.roles)
+        if sends:
+            self._sends.clear()
+        if outcomes:
+            self._outcomes.clear()
+        if roles:
+            self._guard.roles.clear()
         wanted = self._promised if self._promised > self._durable and self._fault is None else None
-        return Ready(tuple(sends), wanted, applied, tuple(outcomes), tuple(roles), wake_at)
+        return Ready(sends, wanted, applied, outcomes, roles, wake_at)
 
 
 def _reason(stop: ApplyStop | None, disputed: int | None, diverged: int | None) -> str:

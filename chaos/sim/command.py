@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import click
 
+from chaos.sim.collector import put_off, put_off_while
 from chaos.sim.document import Tally, failure
 from chaos.sim.plan import BadPlan, Plan, document_of, plan, plan_of
 from chaos.sim.profiles import EVERYTHING, PROFILES
@@ -44,9 +45,10 @@ def outcomes(profile: str, first: int, end: int, processes: int) -> Iterator[Pla
     """Every seed's, in order, whoever played it."""
     one = partial(played, profile)
     if processes == 1:
-        yield from map(one, range(first, end))
+        with put_off_while():
+            yield from map(one, range(first, end))
         return
-    with Pool(processes) as pool:
+    with Pool(processes, put_off) as pool:
         yield from pool.imap(one, range(first, end), chunksize=2)
 
 

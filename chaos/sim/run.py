@@ -8,7 +8,6 @@ with `run_seed(seed, profile)`; both stay.
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +19,7 @@ from chaos.checkers.all import check_all, check_conduct, check_replication
 from chaos.checkers.in_authority import in_authority
 from chaos.checkers.verdict import Check
 from chaos.checkers.windows_apart import windows_apart
+from chaos.sim.collector import put_off_while
 from chaos.sim.faults import Faults
 from chaos.sim.gather import conduct_of, history_of, trace_of
 from chaos.sim.network import MS, SECOND
@@ -247,18 +247,10 @@ def run_plan(plan: Plan) -> Outcome:
 
 
 def play(plan: Plan) -> tuple[Outcome, Product]:
-    """The same, with the product as it ended.
-
-    The garbage collector waits until then: a run makes little garbage that counting references does not free, and
-    walking the whole heap over and over takes a tenth of the time.
-    """
-    gc.collect()
-    gc.disable()
-    try:
+    """The same, with the product as it ended."""
+    with put_off_while():
         product = Product(plan.seed)
         return Run(plan, product).play(), product
-    finally:
-        gc.enable()
 
 
 def run_seed(seed: int, profile: str = EVERYTHING) -> Outcome:

@@ -7,9 +7,7 @@ flips bits in what a disk keeps, changes the clocks' rates, hands over and resig
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Final
@@ -17,6 +15,7 @@ from typing import Final
 from chaos.checkers.facts import FAULT, KILL, POWER
 from chaos.checkers.registers import Operation, encode
 from chaos.sim import rot
+from chaos.sim.collector import put_off_while
 from chaos.sim.history import History, Violation
 from chaos.sim.network import MS, SECOND, Network, Weather
 from cluster.replica import Busy, Replica
@@ -323,7 +322,7 @@ def run(seed: int, profile: str = "tcp", *, duration: int = 6 * SECOND, nodes: i
         Violation: a check has not held.
     """
     storm = Storm(seed, profile, duration=duration, nodes=nodes, pace=pace)
-    with _no_collector():
+    with put_off_while():
         storm.run()
     return storm
 
@@ -331,21 +330,10 @@ def run(seed: int, profile: str = "tcp", *, duration: int = 6 * SECOND, nodes: i
 def played(storm: Storm) -> str:
     """The same of a storm at hand; what is wrong, or ""."""
     try:
-        with _no_collector():
+        with put_off_while():
             storm.run()
     except Violation as violation:
         return str(violation)
     except Exception as error:  # noqa: BLE001 # whatever a seed raises is its finding
         return f"{type(error).__name__}: {error}"
     return ""
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """The garbage collector waits: walking the whole heap over and over takes a tenth of the time."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from multiprocessing import Pool
 from typing import Any
 
+from chaos.sim.collector import put_off, put_off_while
 from chaos.storm.outcome import StormOutcome, StormTally, play
 
 
@@ -30,7 +31,8 @@ def storms(first: int, end: int, processes: int) -> dict[str, Any]:
 
 def _played(first: int, end: int, processes: int) -> Iterator[StormOutcome]:
     if processes == 1 or end - first == 1:
-        yield from map(play, range(first, end))
+        with put_off_while():
+            yield from map(play, range(first, end))
         return
-    with Pool(processes) as pool:
+    with Pool(processes, put_off) as pool:
         yield from pool.imap(play, range(first, end), chunksize=2)
