@@ -1,7 +1,8 @@
 """Heal: a standby is cut off and healed, again and again, and nothing else may happen.
 
 Only the rounds and what is counted of them may live here.  A gap is the longest time in which the venue admitted no
-order of ours; that of each cut, with the healing after it, stands beside that of an equal time without one.
+order of ours, of a steady pace of them (`chaos.demo.beat`); that of each cut, with the healing after it, stands beside
+that of an equal time without one.
 """
 
 from __future__ import annotations
@@ -19,20 +20,36 @@ from attrs import define, field, frozen
 
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check, verdict
+from chaos.demo.beat import EVERY_MS, Beat
+from chaos.demo.blame import MACHINE, Blame, Timers
+from chaos.demo.pulse import Pulse
 from chaos.demo.relay import Relay
-from chaos.demo.rig import NODES, open_rig
+from chaos.demo.rig import NODES, Rig, open_rig
 from chaos.demo.steps import active, admitted, caught_up, elections, ended, in_order, judged, late
 from chaos.demo.watch import Watcher, open_watcher
 
 TRADE_BEFORE: Final = 3.0  # seconds
 HEALING: Final = 3.0  # seconds after a cut that belong to it
-TIMERS_MS: Final = {"election_min_ms": 400, "election_max_ms": 600, "fallback_ms": 350}  # as they are shipped
-NOTICED_MS: Final = 300.0  # the authority window: whatever stops trading, stops it for so much longer than usual
+MAKER: Final = 'kind = "market_maker"'
+QUOTING: Final = "parameters = { requote_ms = 160, tolerance_ticks = 0 }"  # the maker follows every move of the market
+
+
+@frozen
+class Span:
+    """A time, on the monotonic clock that all processes of a machine share."""
+
+    begin_ns: int
+    end_ns: int
+
+    @property
+    def ms(self) -> float:
+        """How long."""
+        return round((self.end_ns - self.begin_ns) / 1e6, 1)
 
 
 @frozen
 class Cut:
-    """One round, on the monotonic clock that all processes of a machine share."""
+    """One round."""
 
     node: str
     trader: str
@@ -40,6 +57,16 @@ class Cut:
     cut_ns: int
     end_ns: int  # of the cut and its healing
     plain_ns: int  # from here on for an equal time nothing was done
+
+    @property
+    def whole(self) -> Span:
+        """The cut and its healing."""
+        return Span(self.cut_ns, self.end_ns)
+
+    @property
+    def plain(self) -> Span:
+        """The equal time."""
+        return Span(self.plain_ns, self.plain_ns + self.end_ns - self.cut_ns)
 
 
 @define
@@ -54,24 +81,36 @@ class Healing:
 
     async def run(self, folder: Path) -> dict[str, Any]:
         """Play it and judge it."""
+        timers = Timers().slower(self.slower)
         async with open_rig(folder, self.market, 1) as rig:
             await rig.create()
             relay = Relay()
             await relay.start(folder, NODES, rig.nursery)
-            _slow_down(folder, self.slower)
+            _write_settings(folder, timers)
             await rig.start_all()
-            apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
-            async with open_watcher(folder, apis, rig.ledger_path) as watcher:
-                await active(watcher)
+            pulse = Pulse(lambda: {name: child.pid for name, child in rig.children.items()})
+            rig.nursery.start_soon(pulse.run)
+            counts = await self._play(rig, relay)
+        history, checks = judged(folder)
+        return {"beat": counts, **document(history, self.cuts, elections(folder), checks, Blame(pulse, timers))}
+
+    async def _play(self, rig: Rig, relay: Relay) -> dict[str, int]:
+        apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
+        async with open_watcher(rig.folder, apis, rig.ledger_path) as watcher:
+            trader, _ = await active(watcher)
+            beat = Beat(watcher, trader)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(beat.run)
                 await trio.sleep(TRADE_BEFORE)
                 for number in range(self.rounds):
-                    self.cuts.append(await self._round(number, relay, watcher))
-                await ended(rig, watcher)
-        history, checks = judged(folder)
-        return document(history, self.cuts, elections(folder), checks)
+                    self.cuts.append(await self._round(number, relay, watcher, beat))
+                nursery.cancel_scope.cancel()
+            await ended(rig, watcher)
+        return dict(beat.counts)
 
-    async def _round(self, number: int, relay: Relay, watcher: Watcher) -> Cut:
+    async def _round(self, number: int, relay: Relay, watcher: Watcher, beat: Beat) -> Cut:
         trader, epoch = await in_order(watcher)
+        beat.node = trader
         standbys = [name for name in NODES if name != trader]
         node = standbys[number % len(standbys)]
         cut_ns = time.monotonic_ns()
@@ -86,58 +125,100 @@ class Healing:
         return Cut(node, trader, epoch, cut_ns, end_ns, plain_ns)
 
 
-def _slow_down(folder: Path, slower: int) -> None:
-    """Longer election timers; a cut still lasts many of them."""
-    lines = "".join(f"{name} = {ms * slower}\n" for name, ms in TIMERS_MS.items())
+def _write_settings(folder: Path, timers: Timers) -> None:
+    """A maker that quotes at a steady pace, and the election timers: a cut lasts many of them."""
     for name in NODES:
         path = folder / "nodes" / name / "meltica.toml"
-        path.write_text(f"{path.read_text()}\n[timers]\n{lines}")
+        text = path.read_text()
+        maker = f"{MAKER}\n{QUOTING}"
+        path.write_text(f"{text.replace(MAKER, maker, 1)}\n[timers]\n{timers.toml()}")
 
 
-def longest_ms(times: Sequence[int], begin: int, end: int) -> float:
-    """The longest time without any of `times` (sorted) between two moments, milliseconds; their edges count."""
-    within = times[bisect_left(times, begin) : bisect_right(times, end)]
-    return round(max(later - earlier for earlier, later in pairwise((begin, *within, end))) / 1e6, 1)
+def longest(times: Sequence[int], span: Span) -> Span:
+    """The longest time in it without any of `times` (sorted); its edges count."""
+    within = times[bisect_left(times, span.begin_ns) : bisect_right(times, span.end_ns)]
+    return max((Span(one, other) for one, other in pairwise((span.begin_ns, *within, span.end_ns))), key=_length)
+
+
+def _length(span: Span) -> float:
+    return span.ms
 
 
 def document(
-    history: History, cuts: Sequence[Cut], elected: Sequence[dict[str, Any]], checks: Sequence[Check]
+    history: History,
+    cuts: Sequence[Cut],
+    elected: Sequence[dict[str, Any]],
+    checks: Sequence[Check],
+    blame: Blame,
 ) -> dict[str, Any]:
-    """What came of it; `pass` if no leader changed, nothing stopped trading, and every shared check held."""
+    """What came of it; `pass` if no leader changed, nothing stopped trading, and every shared check held.
+
+    A pause of the same length shows as a gap that is up to one beat longer or shorter, as it begins right after an
+    order or right before one: so a gap is longer than those without a cut only if it is so by more than a beat.  An
+    equal time without a cut in which a leader was lost is no measure of what is usual, and does not count.
+    """
     times = [at for at, _, request in admitted(history) if not request.is_cancel]
-    rounds = [_round(cut, times, elected) for cut in cuts]
-    with_cut, without = [one["gap_ms"] for one in rounds], [one["gap_without_ms"] for one in rounds]
-    changes = sum(len(one["elections"]) for one in rounds)
-    bound = max(without, default=0.0) + NOTICED_MS
+    pairs = [_gaps(cut, times) for cut in cuts]
+    plain = [without.ms for cut, (_, without) in zip(cuts, pairs, strict=True) if not _elected(cut.plain, elected)]
+    bound = max(plain, default=0.0) + EVERY_MS
+    rounds = [_round(cut, pair, elected, bound, blame) for cut, pair in zip(cuts, pairs, strict=True)]
+    changes = [change for one in rounds for change in one["elections"]]
+    gaps = [one for one in rounds if one["gap_ms"] > bound]
     kept = Check("leader_kept", len(rounds), tuple(_change(one) for one in rounds if one["elections"]))
-    gaps = tuple(f"{one['node']}: {one['gap_ms']} ms, over {bound:g}" for one in rounds if one["gap_ms"] > bound)
-    everything = (*checks, kept, Check("no_gap", len(times), gaps))
+    no_gap = Check("no_gap", len(times), tuple(_gap(one, bound) for one in gaps))
+    everything = (*checks, kept, no_gap)
+    faults = [one["fault"] for one in (*changes, *gaps)]
     return {
         "kind": "heal",
         "verdict": verdict(everything),
         "n": len(rounds),
-        "leader_changes": changes,
+        "leader_changes": len(changes),
         "admitted_late": len(late(history)),
-        "gap_ms": _spread(with_cut),
-        "gap_without_ms": _spread(without),
+        "gap_ms": _spread([one["gap_ms"] for one in rounds]),
+        "gap_without_ms": _spread(plain),
+        "gap_bound_ms": bound,
+        "faults": {"machine": faults.count(MACHINE), "unexplained": len(faults) - faults.count(MACHINE)},
         "elections_in_all": len([one for one in elected if cuts and int(one["mono_ns"]) > cuts[0].cut_ns]),
         "rounds": rounds,
         "checks": [check.document() for check in everything],
     }
 
 
-def _round(cut: Cut, times: Sequence[int], elected: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    length = cut.end_ns - cut.cut_ns
-    during = [one for one in elected if cut.cut_ns <= int(one["mono_ns"]) < cut.plain_ns]
+def _gaps(cut: Cut, times: Sequence[int]) -> tuple[Span, Span]:
+    """The longest in a cut with its healing, and in an equal time without."""
+    return longest(times, cut.whole), longest(times, cut.plain)
+
+
+def _elected(time: Span, elected: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [one for one in elected if time.begin_ns <= int(one["mono_ns"]) < time.end_ns]
+
+
+def _round(
+    cut: Cut, gaps: tuple[Span, Span], elected: Sequence[dict[str, Any]], bound: float, blame: Blame
+) -> dict[str, Any]:
+    gap, without = gaps
+    during = _elected(Span(cut.cut_ns, cut.plain_ns), elected)  # until the one that was cut off has caught up
+    over = {} if gap.ms <= bound else blame.of_gap(gap.begin_ns, gap.end_ns, gap.ms - bound)
     return {
         "node": cut.node,
         "active": cut.trader,
         "epoch": cut.epoch,
-        "seconds": round(length / 1e9, 1),
-        "gap_ms": longest_ms(times, cut.cut_ns, cut.end_ns),
-        "gap_without_ms": longest_ms(times, cut.plain_ns, cut.plain_ns + length),
-        "elections": [{key: one.get(key) for key in ("term", "node", "reason", "stall_ms")} for one in during],
+        "seconds": round(cut.whole.ms / 1000, 1),
+        "gap_ms": gap.ms,
+        "gap_at_ms": round((gap.begin_ns - cut.cut_ns) / 1e6, 1),
+        "gap_without_ms": without.ms,
+        **over,
+        "elections": [{**_told(one), **blame.of_election(one)} for one in during],
     }
+
+
+def _told(change: dict[str, Any]) -> dict[str, Any]:
+    return {key: change.get(key) for key in ("term", "node", "reason", "lost", "stall_ms")}
+
+
+def _gap(one: dict[str, Any], bound: float) -> str:
+    why = f"{one['fault']}: {one['waited_ms']}"
+    return f"{one['node']}: {one['gap_ms']} ms, over {bound:g}, {one['gap_at_ms']:g} ms after the cut ({why})"
 
 
 def _change(one: dict[str, Any]) -> str:

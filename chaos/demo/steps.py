@@ -152,12 +152,29 @@ def late(history: History) -> list[Request]:
 
 
 def elections(folder: Path) -> list[dict[str, Any]]:
-    """Each time that a node became leader, by the nodes' own logs; `stall_ms`: see `_stall_ms`."""
+    """Each time that a node became leader, by the nodes' own logs; `stall_ms`: see `_stall_ms`; `lost`: see `_lost`."""
     lines = [line for name in NODES for line in json_lines(folder / "logs" / f"{name}.jsonl")]
     stalls = [line for line in lines if line.get("event") == "the event loop stood still"]
-    changes = [line for line in lines if line.get("event") == "role changed" and line.get("role") == "leader"]
-    found = [{**line, "stall_ms": _stall_ms(line, stalls)} for line in changes]
-    return sorted(found, key=lambda line: int(line["mono_ns"]))
+    roles = sorted((one for one in lines if one.get("event") == "role changed"), key=lambda one: int(one["mono_ns"]))
+    changes = [line for line in roles if line["role"] == "leader"]
+    return [
+        {**line, "stall_ms": _stall_ms(line, stalls), "lost": _lost(before, roles)}
+        for before, line in zip((None, *changes), changes, strict=False)
+    ]
+
+
+def _lost(before: Mapping[str, Any] | None, roles: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """How the leader before ended, by its own log: why it stepped down, and when."""
+    if before is None:
+        return None
+    for line in roles:
+        if (
+            line["node"] == before["node"]
+            and int(line["mono_ns"]) > int(before["mono_ns"])
+            and line["role"] != "leader"
+        ):
+            return {key: line.get(key) for key in ("node", "role", "reason", "mono_ns")}
+    return {"node": before["node"]}
 
 
 def _stall_ms(change: Mapping[str, Any], stalls: Iterable[Mapping[str, Any]]) -> float:

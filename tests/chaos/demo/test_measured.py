@@ -10,8 +10,10 @@ from attrs import evolve
 from chaos.checkers.history import History, Request
 from chaos.checkers.verdict import Check
 from chaos.demo import freeze, heal
+from chaos.demo.blame import MACHINE, UNEXPLAINED, Blame, Timers
 from chaos.demo.freeze import Stop, round_of
-from chaos.demo.heal import Cut, longest_ms
+from chaos.demo.heal import Cut, Span, longest
+from chaos.demo.pulse import Pulse
 from chaos.demo.steps import elections, late, summed
 from meltica.core.ids import make_id, mandate_id
 
@@ -31,18 +33,25 @@ def history(*requests):
 
 
 def test_the_longest_time_without_counts_the_edges():
-    assert longest_ms([], 0, 10 * MS) == 10
-    assert longest_ms([4 * MS, 5 * MS], 0, 10 * MS) == 5
-    assert longest_ms([-5 * MS, 6 * MS, 12 * MS], 0, 10 * MS) == 6
+    def found(times, begin, end):
+        return longest([at * MS for at in times], Span(begin * MS, end * MS)).ms
+
+    assert found([], 0, 10) == 10
+    assert found([4, 5], 0, 10) == 5
+    assert found([-5, 6, 12], 0, 10) == 6
 
 
 CUT = Cut("n2", "n1", 1, 0, 1000 * MS, 1100 * MS)
+NOBODY = Pulse(dict)  # it has no samples: nobody waited
 
 
-def cut_document(times, elected=()):
+def cut_document(times, elected=(), pulse=NOBODY, cuts=(CUT,)):
     found = history(*(request(at, 1, "n1") for at in times))
-    lines = [{"mono_ns": at * MS, "node": "n2", "term": 2, "reason": "election", "stall_ms": 0.0} for at in elected]
-    return heal.document(found, [CUT], lines, HELD)
+    lines = [
+        {"mono_ns": at * MS, "node": "n2", "term": 2, "reason": "election", "stall_ms": 0.0, "lost": {"node": "n1"}}
+        for at in elected
+    ]
+    return heal.document(found, list(cuts), lines, HELD, Blame(pulse, Timers()))
 
 
 EVEN = tuple(range(0, 2200, 100))
@@ -51,26 +60,83 @@ EVEN = tuple(range(0, 2200, 100))
 def test_a_cut_that_changes_nothing_passes():
     found = cut_document(EVEN)
     assert (found["verdict"], found["leader_changes"], found["admitted_late"]) == ("pass", 0, 0)
-    assert (found["gap_ms"]["max"], found["gap_without_ms"]["max"]) == (100, 100)
+    assert (found["gap_ms"]["max"], found["gap_without_ms"]["max"], found["gap_bound_ms"]) == (100, 100, 200)
 
 
 def test_a_leader_that_changes_fails_and_is_told():
     found = cut_document(EVEN, elected=(500,))
     assert (found["verdict"], found["leader_changes"]) == ("fail", 1)
-    told = {"term": 2, "node": "n2", "reason": "election", "stall_ms": 0.0}
-    assert found["rounds"][0]["elections"] == [told]
-    assert cut_document(EVEN, elected=(1500,))["verdict"] == "pass"  # outside the cut: another cause
+    (told,) = found["rounds"][0]["elections"]
+    assert (told["term"], told["node"], told["reason"], told["fault"]) == (2, "n2", "election", UNEXPLAINED)
     assert cut_document(EVEN, elected=(1500,))["elections_in_all"] == 1
 
 
-def test_a_gap_as_long_as_a_lost_leader_makes_fails():
-    found = cut_document([at for at in EVEN if not 300 < at < 750])
-    assert (found["verdict"], found["gap_ms"]["max"]) == ("fail", 500)
+def without(*spans):
+    return [at for at in EVEN if not any(begin < at < end for begin, end in spans)]
 
 
-@pytest.mark.parametrize("document", [cut_document(()), heal.document(history(), [], [], HELD)])
+def test_a_gap_that_is_longer_than_one_without_a_cut_by_more_than_a_beat_fails():
+    found = cut_document(without((300, 650)))
+    assert (found["verdict"], found["gap_ms"]["max"], found["gap_bound_ms"]) == ("fail", 400, 200)
+    assert "n2: 400.0 ms, over 200, 300 ms after the cut" in found["checks"][-1]["violations"][0]
+    assert cut_document(without((300, 450)))["verdict"] == "pass"
+    assert cut_document(without((300, 650), (1500, 1800)))["verdict"] == "pass"  # as usual on this machine
+
+
+def test_a_time_without_a_cut_that_lost_a_leader_is_no_measure_of_what_is_usual():
+    found = cut_document(without((300, 650), (1400, 1900)), elected=(1500,))
+    assert (found["verdict"], found["leader_changes"], found["gap_bound_ms"]) == ("fail", 0, 100)
+
+
+def waiting(*samples):
+    """A pulse: each sample is a moment and how long each process had waited until then, milliseconds."""
+    found = Pulse(dict)
+    for at, waited in samples:
+        found.moments.append(at * MS)
+        found.waited.append({name: ms * MS for name, ms in waited.items()})
+    return found
+
+
+def test_a_gap_is_put_down_to_the_machine_only_where_a_process_waited_for_what_is_over_the_bound():
+    times = without((300, 650))  # 200 over
+    enough = waiting((300, {"n1": 10}), (700, {"n1": 210}))
+    little = waiting((300, {"n1": 10, "n3": 10}), (700, {"n1": 209, "n3": 209}))
+    for pulse, fault in ((enough, MACHINE), (little, UNEXPLAINED), (NOBODY, UNEXPLAINED)):
+        found = cut_document(times, pulse=pulse)
+        assert (found["verdict"], found["rounds"][0]["fault"], found["faults"][fault]) == ("fail", fault, 1)
+
+
+def test_an_election_is_put_down_to_the_machine_only_where_those_that_it_took_waited_for_a_timer():
+    change = {"mono_ns": 2000 * MS, "node": "n2", "lost": {"node": "n1"}}
+    blame = Blame(waiting((1200, {}), (1200, dict.fromkeys(("n1", "n2", "n3", "measure"), 0))), Timers())
+
+    def fault(**waited):
+        after = dict.fromkeys(("n1", "n2", "n3", "measure"), 0) | waited
+        blame.pulse.moments[2:], blame.pulse.waited[2:] = [2000 * MS], [{name: ms * MS for name, ms in after.items()}]
+        return blame.of_election(change)["fault"]
+
+    assert fault(n1=300) == MACHINE
+    assert fault(n1=100, n2=100, measure=100) == MACHINE
+    assert fault(n1=299) == UNEXPLAINED
+    assert fault(n3=900) == UNEXPLAINED  # it had no part in it
+
+
+@pytest.mark.parametrize("document", [cut_document(()), cut_document(EVEN, cuts=())])
 def test_what_was_not_looked_at_does_not_pass(document):
     assert document["verdict"] == "fail"
+
+
+def test_a_pulse_reads_how_long_a_process_waited_for_a_processor(tmp_path):
+    count = tmp_path / "7" / "schedstat"
+    count.parent.mkdir()
+    pulse = Pulse(lambda: {"n1": 7, "gone": 8}, tmp_path)
+    for at, waited in ((10, 1), (20, 4), (30, 9)):
+        count.write_text(f"123 {waited * MS} 5\n")
+        pulse.look(at)
+    assert pulse.within(20, 30) == {"n1": 5.0}
+    assert pulse.within(15, 16) == {"n1": 3.0}
+    assert pulse.within(0, 99) == {"n1": 8.0}
+    assert Pulse(dict).within(0, 1) == {}
 
 
 STOP = Stop("n1", 1, 100 * MS, 2100 * MS)
@@ -105,17 +171,19 @@ def test_nobody_else_that_trades_fails():
     assert freeze.document([round_of(STOP, history(BEFORE))], 0, HELD)["verdict"] == "fail"
 
 
-def test_an_election_is_told_with_how_long_a_node_stood_still(tmp_path):
+def test_an_election_is_told_with_how_long_a_node_stood_still_and_how_the_leader_before_ended(tmp_path):
     def line(second, **fields):
-        return json.dumps({"wall": f"2026-11-22T21:00:{second:02}.500000Z", **fields})
+        return json.dumps({"node": "n1", "wall": f"2026-11-22T21:00:{second:02}.500000Z", **fields})
 
     log = tmp_path / "logs" / "n1.jsonl"
     log.parent.mkdir()
     stood = "the event loop stood still"
     change = {"event": "role changed", "role": "leader", "term": 4}
     lines = [
+        line(1, **change | {"term": 2}, mono_ns=3),
         line(1, event=stood, ns=900 * MS),
         line(9, event=stood, ns=600 * MS),
+        line(10, event="role changed", role="follower", reason="fallback", term=3, mono_ns=5),
         line(10, **change, mono_ns=7),
         line(11, event=stood, ns=200 * MS),
         line(30, **change, mono_ns=9),
@@ -123,7 +191,11 @@ def test_an_election_is_told_with_how_long_a_node_stood_still(tmp_path):
     log.write_text("\n".join(lines))
     for name in ("n2", "n3"):
         (log.parent / f"{name}.jsonl").touch()
-    assert [one["stall_ms"] for one in elections(tmp_path)] == [600.0, 0.0]
+    first, second, third = elections(tmp_path)
+    assert [one["stall_ms"] for one in (second, third)] == [600.0, 0.0]
+    assert first["lost"] is None
+    assert second["lost"] == {"node": "n1", "role": "follower", "reason": "fallback", "mono_ns": 5}
+    assert third["lost"] == {"node": "n1"}  # killed, or frozen still
 
 
 def test_checks_of_several_clusters_are_summed_and_one_that_looked_at_nothing_is_kept():
