@@ -6,6 +6,7 @@ what was seen names who wrote it.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from attrs import frozen
@@ -36,6 +37,7 @@ def encode(operation: Operation, name: int) -> bytes:
     return b" ".join(parts)
 
 
+@lru_cache(maxsize=4096)
 def decode(command: bytes) -> Operation | None:
     """The operation in a command; None if it is none."""
     word, *parts = command.split(b" ")

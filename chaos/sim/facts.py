@@ -32,7 +32,7 @@ from chaos.checkers.facts import (
 from chaos.sim.network import Process
 from cluster.memory import MemoryDisk
 from cluster.replica import Ready
-from cluster.store import StoredEntry
+from cluster.store import Meta, StoredEntry
 from cluster.types import Applied, NotLeader, Outcome, Peer, Role
 
 
@@ -49,6 +49,7 @@ class _Seen:
     term: int = 0
     vote: str | None = None
     commit: int = 0
+    meta: Meta | None = None  # the newest that these three were read off
     tickets: deque[int] = field(factory=deque)  # of what was noted and is not synced
 
 
@@ -81,7 +82,11 @@ class Recorder:
 
     def stepped(self, process: Process, ready: Ready) -> None:
         """A step."""
-        self._wrote(process.name, process.disk)
+        seen, disk = self._seen[process.name], process.disk
+        known, entries = seen.entries, disk.entries
+        grew = len(entries) != len(known) or (known and entries[-1] is not known[-1])
+        if grew or seen.tickets or disk.meta is not seen.meta:
+            self._wrote(process.name, disk, seen)
         if not (ready.roles or ready.applied or ready.outcomes):
             return
         at, name, facts = self.now(), process.name, self.facts
@@ -116,9 +121,8 @@ class Recorder:
 
     # Inside
 
-    def _wrote(self, name: Peer, disk: MemoryDisk) -> None:
-        seen, entries, meta = self._seen[name], disk.entries, disk.meta
-        known = seen.entries
+    def _wrote(self, name: Peer, disk: MemoryDisk, seen: _Seen) -> None:
+        entries, meta, known = disk.entries, disk.meta, seen.entries
         if seen.tickets:
             durable = disk.unsynced[0][0] - 1 if disk.unsynced else disk.ticket
             if seen.tickets[0] <= durable:
@@ -127,6 +131,9 @@ class Recorder:
                     seen.tickets.popleft()
         if len(entries) != len(known) or (known and entries[-1] is not known[-1]):
             self._log_changed(name, disk, seen)
+        if meta is seen.meta:
+            return
+        seen.meta = meta
         if meta.term != seen.term or meta.voted_for != seen.vote:
             seen.term, seen.vote = int(meta.term), meta.voted_for
             self.facts.append(Voted(self.now(), name, disk.ticket, seen.term, seen.vote or ""))

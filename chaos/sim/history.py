@@ -110,6 +110,8 @@ class History:
     def ready(self, process: Process, ready: Ready) -> None:
         """A step."""
         self.recorder.stepped(process, ready)
+        if not (ready.roles or ready.outcomes):
+            return
         for change in ready.roles:
             self.roles.append((process.name, change))
             self.leading[process.name] = change.role is Role.LEADER

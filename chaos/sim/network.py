@@ -6,21 +6,22 @@ What may not happen is judged elsewhere (`chaos.sim.history`).  The same seed gi
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
 from itertools import count
 from random import Random
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from attrs import define, field, frozen
 
 from cluster.memory import MemoryDisk, MemoryStore
 from cluster.replica import Ready, Replica
-from cluster.store import StoreFault
+from cluster.store import StoreFault, Ticket
 from cluster.types import MonoNs, Peer, StateMachine, Timers
 
 MS: Final = 1_000_000  # nanoseconds
 SECOND: Final = 1000 * MS
+_ANY_LIFE: Final = -1  # of a connection, less than any number: frames outlive it, as datagrams do
 _QUEUE: Final = 64  # frames that one link keeps while it is held; more break the connection, as a full queue does
 
 
@@ -99,6 +100,7 @@ class Network:
         weather: Weather | None = None,
     ) -> None:
         self.random = Random(seed)
+        self._bits = self.random.getrandbits
         self.names = tuple(Peer(name) for name in names)
         self.timers = timers or Timers()
         self.weather = weather or Weather()
@@ -109,23 +111,25 @@ class Network:
         self.stalled: Callable[[Peer, int], None] = lambda _name, _duration: None  # told when a disk stalls, how long
         self._machine = machine
         self._watcher = watcher
-        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._sequence = count()
         self.links = {(a, b): _Link() for a in self.names for b in self.names if a != b}
         self.processes = {name: self._new(name) for name in self.names}
 
     # Time
 
-    def at(self, delay: int, action: Callable[[], None]) -> None:
-        """Do something after so many nanoseconds."""
-        heapq.heappush(self._heap, (self.now + max(0, delay), next(self._sequence), action))
+    def at(self, delay: int, action: Callable[..., None], *what: Any) -> None:
+        """Do something after so many nanoseconds, with `what` at hand."""
+        moment = self.now + delay if delay > 0 else self.now
+        heappush(self._heap, (moment, next(self._sequence), action, what))
 
     def run(self, duration: int) -> None:
         """Let time pass."""
         end = self.now + duration
-        while self._heap and self._heap[0][0] <= end:
-            self.now, _, action = heapq.heappop(self._heap)
-            action()
+        heap = self._heap
+        while heap and heap[0][0] <= end:
+            self.now, _, action, what = heappop(heap)
+            action(*what)
         self.now = end
 
     def clock_of(self, name: Peer) -> MonoNs:
@@ -136,7 +140,7 @@ class Network:
     def clock(self, name: Peer) -> Callable[[], MonoNs]:
         """A node's own monotonic clock, to be asked often."""
         process = self.processes[name]
-        return lambda: MonoNs(process.offset + int(self.now * process.rate))
+        return lambda: process.offset + int(self.now * process.rate)  # type: ignore[return-value] # MonoNs, said cheaply
 
     # Processes
 
@@ -257,7 +261,7 @@ class Network:
             self._dial(a, b)
         waiting, link.waiting = link.waiting, []
         for frame in waiting:
-            self._send(a, b, frame)
+            self._send(self.processes[a], b, frame)
 
     def heal_all(self) -> None:
         """Every link works again."""
@@ -281,10 +285,20 @@ class Network:
         if process.replica is None or process.life != life:
             return
         if process.frozen_until > self.now:
-            self.at(process.frozen_until - self.now, lambda: self._input(process, life, action))
+            self.at(process.frozen_until - self.now, self._input, process, life, action)
             return
         action(process.replica)
         self._pump(process)
+
+    def _between(self, bounds: tuple[int, int]) -> int:
+        """Any whole number from the first to the second: what `Random.randint` draws, for half of its time."""
+        least, most = bounds
+        width = most - least + 1
+        bits, draw = width.bit_length(), self._bits
+        drawn = draw(bits)
+        while drawn >= width:
+            drawn = draw(bits)
+        return least + drawn
 
     def _pump(self, process: Process) -> None:
         replica = process.replica
@@ -301,7 +315,7 @@ class Network:
             self.kill(process.name)
             return
         for peer, frame in ready.sends:
-            self._send(process.name, peer, frame)
+            self._send(process, peer, frame)
         if ready.ticket is not None and not process.syncing:
             self._sync(process)
         self._watcher.ready(process, ready)
@@ -309,23 +323,23 @@ class Network:
 
     def _alarm(self, process: Process, wake_at: MonoNs) -> None:
         """One alarm is enough: one that rings too early is set again then."""
-        process.wake_due = due = self.now + max(0, int((wake_at - self.clock_of(process.name)) / process.rate) + 1)
-        if self.now < process.rings_at <= due:
+        now, rate = self.now, process.rate
+        wait = int((wake_at - process.offset - int(now * rate)) / rate) + 1
+        process.wake_due = due = now + wait if wait > 0 else now
+        if now < process.rings_at <= due:
             return
         process.rings_at = due
         process.wake += 1
-        number, life = process.wake, process.life
+        self.at(due - now, self._ring, process, process.wake, process.life)
 
-        def ring() -> None:
-            if process.wake != number or process.life != life:
-                return
-            if self.now < process.wake_due:
-                process.rings_at = process.wake_due
-                self.at(process.wake_due - self.now, ring)
-            else:
-                self._input(process, life, lambda _replica: None)
-
-        self.at(due - self.now, ring)
+    def _ring(self, process: Process, number: int, life: int) -> None:
+        if process.wake != number or process.life != life:
+            return
+        if self.now < process.wake_due:
+            process.rings_at = process.wake_due
+            self.at(process.wake_due - self.now, self._ring, process, number, life)
+        else:
+            self._input(process, life, _nothing)
 
     def _sync(self, process: Process) -> None:
         store, life = process.store, process.life
@@ -333,20 +347,19 @@ class Network:
             return
         process.syncing = True
         ticket = store.begin_sync()
-        took = max(self.random.randint(*self.weather.sync), process.disk_stalled_until - self.now)
+        took = max(self._between(self.weather.sync), process.disk_stalled_until - self.now)
+        self.at(took, self._synced, process, life, store, ticket)
 
-        def done() -> None:
-            if process.life != life or process.store is not store:
-                return
-            try:
-                durable = store.finish_sync(ticket)
-            except StoreFault as error:
-                self._disk_failed(process, error)
-                return
-            process.syncing = False
-            self._input(process, life, lambda replica: replica.synced(durable))
-
-        self.at(took, done)
+    def _synced(self, process: Process, life: int, store: MemoryStore, ticket: Ticket) -> None:
+        if process.life != life or process.store is not store:
+            return
+        try:
+            durable = store.finish_sync(ticket)
+        except StoreFault as error:
+            self._disk_failed(process, error)
+            return
+        process.syncing = False
+        self._input(process, life, lambda replica: replica.synced(durable))
 
     def _disk_failed(self, process: Process, error: StoreFault) -> None:
         """As the driver: it is silenced, and the process ends; what was not synced may be lost then, from the end."""
@@ -395,7 +408,8 @@ class Network:
         if process.replica is not None:
             self._input(process, process.life, action)
 
-    def _send(self, a: Peer, b: Peer, frame: bytes) -> None:
+    def _send(self, sender: Process, b: Peer, frame: bytes) -> None:
+        a = sender.name
         link, weather, random = self.links[a, b], self.weather, self.random
         if not link.up or link.cut or (weather.lose and random.random() < weather.lose):
             return
@@ -405,25 +419,32 @@ class Network:
                 self._end(a, b)
                 self._dial(a, b)
             return
-        wait = random.randint(*weather.delay)
+        wait = self._between(weather.delay)
         if link.slow[1]:
-            wait += random.randint(*link.slow)
+            wait += self._between(link.slow)
         if weather.ordered:
-            wait = max(wait, link.busy_until - self.now)
-            link.busy_until = self.now + wait
+            arrives = self.now + wait
+            if arrives < link.busy_until:
+                wait, arrives = link.busy_until - self.now, link.busy_until
+            link.busy_until = arrives
         elif random.random() < weather.late:
             wait += random.randint(0, weather.lateness)
-        self._arrive(a, b, frame, wait)
+        life = link.life if weather.ordered else _ANY_LIFE
+        self.at(wait, self._arrive, link, life, a, b, frame)
         if weather.duplicate and random.random() < weather.duplicate:
-            self._arrive(a, b, frame, wait + random.randint(0, weather.lateness))
+            self.at(wait + random.randint(0, weather.lateness), self._arrive, link, life, a, b, frame)
 
-    def _arrive(self, a: Peer, b: Peer, frame: bytes, wait: int) -> None:
-        link = self.links[a, b]
-        life, ordered = link.life, self.weather.ordered
+    def _arrive(self, link: _Link, life: int, a: Peer, b: Peer, frame: bytes) -> None:
+        process = self.processes[b]
+        replica = process.replica
+        if replica is None or link.cut or (life >= 0 and life != link.life):
+            return
+        if process.frozen_until > self.now:
+            self._input(process, process.life, lambda replica: replica.received(a, frame))
+            return
+        replica.received(a, frame)
+        self._pump(process)
 
-        def arrive() -> None:
-            process = self.processes[b]
-            if process.replica is not None and not link.cut and (link.life == life or not ordered):
-                self._input(process, process.life, lambda replica: replica.received(a, frame))
 
-        self.at(wait, arrive)
+def _nothing(_replica: Replica) -> None:
+    """Only a step."""
