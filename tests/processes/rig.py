@@ -195,6 +195,7 @@ class Cluster:
     folder: Path
     warden: Warden | None = None  # ends what is frozen when the tests are killed
     children: dict[str, Child] = field(factory=dict)
+    wraps: dict[str, Sequence[str]] = field(factory=dict)  # words before a node's own command line, by its name
     asked: int = 0
 
     # --- processes ------------------------------------------------------------------------------------------
@@ -204,9 +205,9 @@ class Cluster:
         ledger = ("--ledger", str(self.folder / "ledger.jsonl"))
         return self._begin("venue", (*words, *ledger))
 
-    def start_node(self, name: str, wrap: Sequence[str] = ()) -> Child:
+    def start_node(self, name: str, wrap: Sequence[str] | None = None) -> Child:
         words = ("node", "run", "--config", str(self.config(name)))
-        return self._begin(name, words, wrap)
+        return self._begin(name, words, self.wraps.get(name, ()) if wrap is None else wrap)
 
     def _begin(self, name: str, words: Sequence[str], wrap: Sequence[str] = ()) -> Child:
         child = self.children[name] = start(name, self.folder / "logs" / f"{name}.jsonl", words, wrap)
