@@ -239,6 +239,10 @@ class Network:
         process = self.processes[name]
         self._input(process, process.life, action)
 
+    def pump(self, process: Process) -> None:
+        """Let a living node step, once it is not frozen: it has inputs already."""
+        self._input(process, process.life, _nothing)
+
     # Links
 
     def cut(self, a: Peer, b: Peer) -> None:
@@ -261,7 +265,7 @@ class Network:
             self._dial(a, b)
         waiting, link.waiting = link.waiting, []
         for frame in waiting:
-            self._send(self.processes[a], b, frame)
+            self._send(self.processes[a], b, (frame,))
 
     def heal_all(self) -> None:
         """Every link works again."""
@@ -314,8 +318,8 @@ class Network:
             self._watcher.fault(process, error)
             self.kill(process.name)
             return
-        for peer, frame in ready.sends:
-            self._send(process, peer, frame)
+        if ready.sends:
+            self._send_all(process, ready.sends)
         if ready.ticket is not None and not process.syncing:
             self._sync(process)
         self._watcher.ready(process, ready)
@@ -408,13 +412,25 @@ class Network:
         if process.replica is not None:
             self._input(process, process.life, action)
 
-    def _send(self, sender: Process, b: Peer, frame: bytes) -> None:
+    def _send_all(self, sender: Process, sends: Sequence[tuple[Peer, bytes]]) -> None:
+        """As the driver: one write a peer, whatever the number of frames, and so one reading; datagrams go alone."""
+        if len(sends) == 1 or not self.weather.ordered:
+            for peer, frame in sends:
+                self._send(sender, peer, (frame,))
+            return
+        batches: dict[Peer, list[bytes]] = {}
+        for peer, frame in sends:
+            batches.setdefault(peer, []).append(frame)
+        for peer, frames in batches.items():
+            self._send(sender, peer, frames)
+
+    def _send(self, sender: Process, b: Peer, frames: Sequence[bytes]) -> None:
         a = sender.name
         link, weather, random = self.links[a, b], self.weather, self.random
         if not link.up or link.cut or (weather.lose and random.random() < weather.lose):
             return
         if link.held:
-            link.waiting.append(frame)
+            link.waiting += frames
             if len(link.waiting) > _QUEUE:
                 self._end(a, b)
                 self._dial(a, b)
@@ -430,20 +446,25 @@ class Network:
         elif random.random() < weather.late:
             wait += random.randint(0, weather.lateness)
         life = link.life if weather.ordered else _ANY_LIFE
-        self.at(wait, self._arrive, link, life, a, b, frame)
+        self.at(wait, self._arrive, link, life, a, b, frames)
         if weather.duplicate and random.random() < weather.duplicate:
-            self.at(wait + random.randint(0, weather.lateness), self._arrive, link, life, a, b, frame)
+            self.at(wait + random.randint(0, weather.lateness), self._arrive, link, life, a, b, frames)
 
-    def _arrive(self, link: _Link, life: int, a: Peer, b: Peer, frame: bytes) -> None:
+    def _arrive(self, link: _Link, life: int, a: Peer, b: Peer, frames: Sequence[bytes]) -> None:
         process = self.processes[b]
         replica = process.replica
         if replica is None or link.cut or (life >= 0 and life != link.life):
             return
         if process.frozen_until > self.now:
-            self._input(process, process.life, lambda replica: replica.received(a, frame))
+            self._input(process, process.life, lambda replica: _receive(replica, a, frames))
             return
-        replica.received(a, frame)
+        _receive(replica, a, frames)
         self._pump(process)
+
+
+def _receive(replica: Replica, peer: Peer, frames: Sequence[bytes]) -> None:
+    for frame in frames:
+        replica.received(peer, frame)
 
 
 def _nothing(_replica: Replica) -> None:

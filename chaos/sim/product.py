@@ -94,6 +94,7 @@ class _Life:
     leader: Leader | None = None
     callbacks: dict[Token, Callable[[Outcome], None]] = field(factory=dict)
     tokens: int = 0
+    poked: bool = False  # a step is on its way
     alarm: int = 0  # the number of the newest alarm
     wake_at: int = 1 << 62
     passes: int = 0  # of the leader, since `counted_at`
@@ -340,9 +341,15 @@ class Product:
         self.network.at(wait, lambda: self._on(life, action))
 
     def poke(self, life: _Life) -> None:
-        """The replica has an input of ours: step it as soon as the heap comes round."""
-        name = life.process.name
-        self.network.at(0, lambda: self.network.call(name, lambda _replica: None) if self._alive(life) else None)
+        """The replica has an input of ours: step it, once for all of them, as soon as the heap comes round."""
+        if not life.poked:
+            life.poked = True
+            self.network.at(0, self._step, life)
+
+    def _step(self, life: _Life) -> None:
+        life.poked = False
+        if self._alive(life):
+            self.network.pump(life.process)
 
     def _rearm(self, life: _Life) -> None:
         if life.leader is None:

@@ -94,25 +94,31 @@ class Storm:
         leaders = self._leaders()
         if leaders and self.random.random() < 0.9:
             name = self.random.choice(leaders)
-        for _ in range(self.random.choice((1, 1, 1, 2, 5))):
-            self._propose_at(name)
+        count = self.random.choice((1, 1, 1, 2, 5))
+        if count > 1 and self.random.random() < 0.5:
+            self._propose_at(name, count)
+        else:
+            for _ in range(count):
+                self._propose_at(name)
         if self.network.now < self._duration:
             self.network.at(self.random.randint(0, 2 * self._pace), self._propose)
 
-    def _propose_at(self, name: Peer) -> Token:
-        self._token += 1
-        token = Token(self._token)
-        command = self._command(token)
+    def _propose_at(self, name: Peer, count: int = 1) -> Token:
+        """Propose in one round of the node's scheduler: one entry takes them all.  Returns the last one's token."""
+        recorder, new = self.history.recorder, range(self._token + 1, self._token + 1 + count)
+        commands = [(Token(number), self._command(Token(number))) for number in new]
+        self._token += count
 
         def propose(replica: Replica) -> None:
-            self.history.recorder.proposed(name, token, command)
-            try:
-                replica.propose(command, token)
-            except Busy:
-                self.history.recorder.answered(token, NotLeader(None))
+            for token, command in commands:
+                recorder.proposed(name, token, command)
+                try:
+                    replica.propose(command, token)
+                except Busy:
+                    recorder.answered(token, NotLeader(None))
 
         self.network.call(name, propose)
-        return token
+        return Token(self._token)
 
     def _command(self, token: Token) -> bytes:
         """An operation on one of some registers, sometimes much longer; or, rarely, something else."""
