@@ -356,7 +356,8 @@ class Replica:
     def _work(self, now: MonoNs) -> tuple[AppliedEntry, ...]:
         """Each part is asked only if it may have something to do: most steps are for one of them."""
         applied: tuple[AppliedEntry, ...] = ()
-        self._watch_disk(now)
+        if self._unsynced or self._guard.stalled is not None:
+            self._watch_disk()
         self._advance(now)
         may_raise = self._applying.behind(self._guard.core.commit)
         if may_raise:
@@ -371,8 +372,9 @@ class Replica:
             self._vouch()
         return applied
 
-    def _watch_disk(self, now: MonoNs) -> None:
+    def _watch_disk(self) -> None:
         """Hazard 18: a leader whose disk takes no more steps down; nobody stands, or is encouraged, on such a disk."""
+        now = self._clock()
         since = self._unsynced[0][1] if self._unsynced else now
         if now - since < self._timers.fallback:
             self._guard.stalled = None
