@@ -13,7 +13,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Container, Mapping
 from decimal import Decimal
-from operator import attrgetter
 from typing import Any, Final
 
 from attrs import fields, frozen
@@ -134,7 +133,7 @@ def _life() -> dict[tuple[OrderState, Sign], OrderState]:
 ORDER_LIFE: Final[Mapping[tuple[OrderState, Sign], OrderState]] = _life()
 
 
-@frozen
+@frozen(slots=False)
 class Order:
     """One order of ours.  All its fields are replicated."""
 
@@ -194,17 +193,16 @@ class Order:
         return self.filled > self.quantity
 
 
-_FIELDS: Final = tuple(field.name for field in fields(Order))
-_PLACE: Final = {name: place for place, name in enumerate(_FIELDS)}
-_VALUES: Final = attrgetter(*_FIELDS)
+_FIELDS: Final = frozenset(field.name for field in fields(Order))
 
 
 def changed(order: Order, **changes: Any) -> Order:
-    """`order` with these fields changed; what attrs' `evolve` does, at a third of its price."""
-    values = list(_VALUES(order))
-    for name, value in changes.items():
-        values[_PLACE[name]] = value
-    return Order(*values)
+    """`order` with these fields changed; what attrs' `evolve` does, at a small part of its price."""
+    if not _FIELDS.issuperset(changes):
+        raise TypeError(f"an order has no {', '.join(changes.keys() - _FIELDS)}")
+    copy = Order.__new__(Order)
+    copy.__dict__.update(order.__dict__, **changes)  # an order has neither validators nor converters to pass by
+    return copy
 
 
 def kept_cancels(cancels: tuple[ClientOrderId, ...], unanswered: Container[ClientOrderId]) -> tuple[ClientOrderId, ...]:
