@@ -33,10 +33,10 @@ MAX_ITEMS: Final = 10_000
 # Not ASCII alone: venues list assets in other scripts, and a balance that no log can carry would stop a takeover.
 TEXT: Final = r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff{but}]{{1,{most}}}"
 _NAME: Final = re.compile(TEXT.format(but="/", most=MAX_NAME)).fullmatch
-_PLAIN: Final = r"0|-?(?:0\.[0-9]{{0,{f}}}[1-9]|[1-9][0-9]{{0,{w}}}(?:\.[0-9]{{0,{f}}}[1-9])?)"
-_NARROW: Final = re.compile(_PLAIN.format(f=17, w=17), re.ASCII).fullmatch
+PLAIN: Final = r"0|-?(?:0\.[0-9]{{0,{f}}}[1-9]|[1-9][0-9]{{0,{w}}}(?:\.[0-9]{{0,{f}}}[1-9])?)"
+_NARROW: Final = re.compile(PLAIN.format(f=17, w=17), re.ASCII).fullmatch
 # Sums and products of narrow ones: `exact.DIGITS`.
-_WIDE: Final = re.compile(_PLAIN.format(f=399, w=399), re.ASCII).fullmatch
+_WIDE: Final = re.compile(PLAIN.format(f=399, w=399), re.ASCII).fullmatch
 
 Reader = Callable[[Any], Any]
 Writer = Callable[[Any], str]  # a value in canonical JSON
@@ -257,7 +257,7 @@ class Form(Generic[T]):
         hints = typing.get_type_hints(cls)
         names = [field.name for field in attrs.fields(cls)]  # type: ignore[arg-type] # attrs' own bound on its classes
         # A field that is itself called `kind` (Discrepancy's) is written as `what`, beside the wire word.
-        written = {name: "what" if name == "kind" and kind is not None else name for name in names}
+        self.written = written = {name: "what" if name == "kind" and kind is not None else name for name in names}
         fields = sorted(names, key=written.__getitem__)
         pairs = {name: (special or {}).get(name) or pair_of(hints[name], scalars) for name in names}
         self.keys = tuple(sorted([*written.values(), *([] if kind is None else ["kind"])]))

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 from attrs import evolve, fields
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from meltica.core import commands as c
 from meltica.core import keys
 from meltica.core import values as v
-from meltica.core.codec import BadCommand, content_of, decode_command, encode_command
+from meltica.core.codec import FORMS, SPELLINGS, BadCommand, content_of, decode_command, encode_command
 from meltica.core.values import BadValue, Epoch, Nanos, Side
+from meltica.core.wire import parse
 from tests.meltica.core.harness import by, wish
 from tests.strategies import commands, garbage
 
@@ -91,6 +93,65 @@ def test_decoding_undoes_encoding(command: c.Command) -> None:
 def test_garbage_is_a_bad_command_and_nothing_else(raw: bytes) -> None:
     with pytest.raises(BadCommand):
         decode_command(raw)
+
+
+PLAIN_KINDS = ("submit", "cancel", "answered", "in_doubt", "fill_seen", "order_updated", "balance_seen", "checkpoint")
+AWKWARD = (
+    *("-", "0", "00", ".", "9" * 19, "null", '"', "\\", "\\u0041", "\x7f", "\t", "/", "e5", " ", "true", "-0"),
+    "\u0661",
+)
+plain_texts = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20)
+
+
+def _slowly(raw: bytes) -> Any:
+    """What the form alone makes of it; None if it refuses."""
+    try:
+        found = parse(raw)
+        return FORMS[found["kind"]].read(found)
+    except (BadValue, LookupError, TypeError):
+        return None
+
+
+@QUIET
+@given(commands(*PLAIN_KINDS))
+def test_what_is_read_quickly_is_what_the_form_reads(command: c.Command) -> None:
+    raw = encode_command(command)
+    kind, back = decode_command(raw)
+    assert back == _slowly(raw)
+    spelt = SPELLINGS[kind].read(raw.decode())
+    assert spelt in (None, back)
+    for field in fields(type(command)):
+        if spelt is not None:
+            assert type(getattr(spelt, field.name)) is type(getattr(_slowly(raw), field.name))
+
+
+@pytest.mark.parametrize("kind", sorted(SPELLINGS))
+def test_what_holds_no_escape_and_no_hand_is_read_quickly(kind: str) -> None:
+    plain = {field.name: "plain" for field in fields(c.KINDS[kind]) if field.type in (str, "str")}
+    command = evolve(made(c.KINDS[kind]), **plain)
+    if hasattr(command, "by"):
+        assert not SPELLINGS[kind].matches(encode_command(command).decode())
+        command = evolve(command, by=None)
+    assert SPELLINGS[kind].read(encode_command(command).decode()) == command
+
+
+@settings(QUIET, max_examples=1500)
+@given(st.sampled_from(PLAIN_KINDS), st.data())
+def test_whatever_is_read_quickly_the_form_reads_as_the_same(kind: str, data: st.DataObject) -> None:
+    raw = bytearray(encode_command(evolve(made(c.KINDS[kind]), **({"by": None} if "by" in _names(kind) else {}))))
+    for _ in range(data.draw(st.integers(1, 3))):
+        begin = data.draw(st.integers(0, len(raw)))
+        end = min(len(raw), begin + data.draw(st.integers(0, 4)))
+        raw[begin:end] = data.draw(plain_texts | st.sampled_from(AWKWARD)).encode()[:24]
+    try:
+        found = decode_command(bytes(raw))[1]
+    except BadCommand:
+        found = None
+    assert found == _slowly(bytes(raw))
+
+
+def _names(kind: str) -> set[str]:
+    return {field.name for field in fields(c.KINDS[kind])}
 
 
 RAW = encode_command(wish(Side.BUY, "0.1", "60000", epoch=Epoch(1), at=Nanos(5)))
