@@ -7,35 +7,34 @@ or state, lacks.
 
 from __future__ import annotations
 
-from chaos.checkers.facts import APPLIED, Answered, Done, Ended, Facts, Led, Proposed, Started
+from chaos.checkers.facts import APPLIED, Answered, Done, Ended, Facts, Led, Proposed, Started, Synced, Wrote
 from chaos.checkers.logs import Logs, empty
 from chaos.checkers.verdict import Check
 
 
 def durability(facts: Facts) -> Check:
     """Looks at every acknowledgement, when it is given, at every later election, and at the end."""
-    logs = empty(facts)
+    logs = empty(facts, disks=True)
     commands: dict[int, bytes] = {}
     acknowledged: list[tuple[Answered, int]] = []  # with its entry's number
     longest: dict[int, tuple[int, int]] = {}  # by term, the last acknowledged entry (index, number): it stands for all
     done: dict[str, dict[int, tuple[bytes, ...]]] = {node: {} for node in facts.nodes}
     violations: list[str] = []
-    for fact in facts.facts:
-        logs.take(fact)
-        match fact:
-            case Proposed():
-                commands[fact.token] = fact.command
-            case Answered() if fact.how == APPLIED:
+    for fact in facts.only(Wrote, Synced, Started, Ended, Proposed, Answered, Led, Done):
+        if isinstance(fact, Done):
+            done[fact.node][fact.place] = fact.commands
+        elif isinstance(fact, Proposed):
+            commands[fact.token] = fact.command
+        elif isinstance(fact, Answered):
+            if fact.how == APPLIED:
                 number = _number_of(logs, fact)
                 violations.extend(_too_early(logs, facts, fact, number))
                 acknowledged.append((fact, number))
                 longest[fact.term] = max(longest.get(fact.term, (0, 0)), (fact.place, number))
-            case Led():
-                violations.extend(_lacks(logs, fact, longest))
-            case Done():
-                done[fact.node][fact.place] = fact.commands
-            case _:
-                pass
+        elif isinstance(fact, Led):
+            violations.extend(_lacks(logs, fact, longest))
+        else:
+            logs.take(fact)
     violations += [*logs.broken, *_lost(facts, logs, acknowledged, commands, done)]
     return Check("durability", len(acknowledged), tuple(violations))
 
@@ -95,11 +94,9 @@ def _lost(
 def _final(facts: Facts) -> dict[str, int]:
     """The index of each node's state at the end."""
     final = dict.fromkeys(facts.nodes, 0)
-    for fact in facts.facts:
+    for fact in facts.only(Done, Started):  # who has ended has the state on its disk; the next start says which
         if isinstance(fact, Done):
             final[fact.node] = fact.place
         elif isinstance(fact, Started):
             final[fact.node] = fact.applied
-        elif isinstance(fact, Ended):
-            pass  # its disk keeps the state; the next start says which
     return final

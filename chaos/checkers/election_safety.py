@@ -20,7 +20,7 @@ def election_safety(facts: Facts) -> Check:
     votes = {node: _Votes(node) for node in facts.nodes}
     violations: list[str] = []
     elections = 0
-    for fact in facts.facts:
+    for fact in facts.only(Led, Voted, Synced, Ended, Started):
         match fact:
             case Led():
                 elections += 1

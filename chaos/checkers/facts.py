@@ -8,7 +8,7 @@ from another: the entry itself where it is at hand, a digest where it is not.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar, overload
 
 from attrs import field, frozen
 
@@ -124,6 +124,8 @@ class Healed(NamedTuple):
     at: int
 
 
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 Fact = Started | Ended | Wrote | Voted | Synced | Led | Committed | Done | Proposed | Answered | Healed
 
 
@@ -133,6 +135,18 @@ class Facts:
 
     nodes: tuple[str, ...]
     facts: tuple[Fact, ...] = field(repr=False)
+    worked_out: dict[str, Any] = field(init=False, factory=dict, eq=False, repr=False)  # by checks, for each other
+
+    @overload
+    def only(self, kind: type[_A], /) -> list[_A]: ...
+    @overload
+    def only(self, kind: type[_A], other: type[_B], /) -> list[_A | _B]: ...
+    @overload
+    def only(self, *kinds: type[Fact]) -> list[Fact]: ...
+    def only(self, *kinds: type) -> list[Any]:
+        """Those of some kinds, in their order."""
+        wanted = frozenset(kinds)
+        return [fact for fact in self.facts if type(fact) in wanted]
 
     @property
     def majority(self) -> int:

@@ -5,7 +5,7 @@ Pure.  An entry counts as committed in the lowest term in which some node held i
 
 from __future__ import annotations
 
-from chaos.checkers.facts import Committed, Facts, Led
+from chaos.checkers.facts import Committed, Facts, Led, Started, Wrote
 from chaos.checkers.logs import empty
 from chaos.checkers.verdict import Check
 
@@ -20,8 +20,7 @@ def leader_completeness(facts: Facts) -> Check:
     committed: dict[int, tuple[int, int, str]] = {}  # by term: the longest; index, number, who
     elected: list[tuple[Led, tuple[int, ...]]] = []
     violations: list[str] = []
-    for fact in facts.facts:
-        logs.take(fact)
+    for fact in facts.only(Wrote, Started, Led, Committed):
         if isinstance(fact, Led):
             elected.append((fact, tuple(logs.by_node[fact.node].seen)))
         elif isinstance(fact, Committed):
@@ -30,6 +29,8 @@ def leader_completeness(facts: Facts) -> Check:
                 violations.append(f"{fact.node} holds {fact.place} for committed; its log ends at {len(seen)}")
             elif fact.place and fact.place > committed.get(fact.term, (0,))[0]:
                 committed[fact.term] = (fact.place, seen[fact.place - 1], fact.node)
+        else:
+            logs.take(fact)
     looked_at = len(elected)
     for led, log in elected:
         for term, (index, number, who) in committed.items():

@@ -60,11 +60,11 @@ def linearizable(facts: Facts, most: int = MOST_TRIED) -> Check:
 
 def calls_of(facts: Facts) -> dict[bytes, list[Call]]:
     """The operations on each register, in the order in which they were proposed; without those refused."""
-    answers = {fact.token: fact for fact in facts.facts if isinstance(fact, Answered)}
+    answers = {fact.token: fact for fact in facts.only(Answered)}
     calls: defaultdict[bytes, list[Call]] = defaultdict(list)
-    for fact in facts.facts:
-        operation = decode(fact.command) if isinstance(fact, Proposed) else None
-        if operation is None or not isinstance(fact, Proposed):
+    for fact in facts.only(Proposed):
+        operation = decode(fact.command)
+        if operation is None:
             continue
         answer = answers.get(fact.token)
         if answer is None or answer.how not in {APPLIED, REFUSED}:

@@ -19,7 +19,7 @@ def liveness(facts: Facts, *, elected_within: int = 3 * SECOND, acknowledged_wit
     if healed is None:
         return Check("liveness", 0, ())
     violations = []
-    led = [fact for fact in facts.facts if isinstance(fact, Led)]
+    led = facts.only(Led)
     late = [fact for fact in led if fact.at > healed + elected_within]
     if late:
         violations.append(
@@ -27,10 +27,10 @@ def liveness(facts: Facts, *, elected_within: int = 3 * SECOND, acknowledged_wit
         )
     if not led:
         violations.append("nobody was ever elected")
-    ended = [fact for fact in facts.facts if isinstance(fact, Ended) and fact.at > healed]
+    ended = [fact for fact in facts.only(Ended) if fact.at > healed]
     violations += [f"{fact.node} ended ({fact.how}) after everything was healed" for fact in ended]
-    asked = {fact.token for fact in facts.facts if isinstance(fact, Proposed) and fact.at >= healed}
-    answered = [f for f in facts.facts if isinstance(f, Answered) and f.token in asked and f.how == APPLIED]
+    asked = {fact.token for fact in facts.only(Proposed) if fact.at >= healed}
+    answered = [f for f in facts.only(Answered) if f.token in asked and f.how == APPLIED]
     if not answered:
         violations.append("nothing that was proposed after everything had healed was acknowledged")
     elif answered[0].at > healed + acknowledged_within:

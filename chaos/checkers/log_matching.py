@@ -16,13 +16,12 @@ def log_matching(facts: Facts) -> Check:
     first: dict[tuple[int, int], tuple[int, str]] = {}
     violations: list[str] = []
     looked_at = 0
-    for fact in facts.facts:
+    places = logs.places
+    for fact in facts.only(Wrote, Started):
         logs.take(fact)
-        if not isinstance(fact, Wrote | Started):
-            continue
         behind = fact.behind if isinstance(fact, Wrote) else 0
         for number in logs.by_node[fact.node].seen[behind:]:
-            index, term, _ = logs.places[number]
+            index, term, _ = places[number]
             known, owner = first.setdefault((index, term), (number, fact.node))
             looked_at += owner != fact.node
             if known != number:

@@ -33,22 +33,45 @@ class Log:
 
 
 @define(eq=False)
+class Numbers:
+    """The numbers of entries; every walk over the same facts finds the same, so they are worked out once."""
+
+    places: list[tuple[int, int, bytes]] = field(factory=lambda: [(0, 0, b"")])  # by number: index, term, content
+    of: dict[int, list[int]] = field(factory=dict)  # by the id of the fact that brought them
+    _known: dict[tuple[int, int, bytes], int] = field(factory=dict)  # number before, term, content
+
+    def brought(self, fact: Wrote | Started, before: int, entries: tuple[Item, ...]) -> list[int]:
+        """The numbers of a fact's entries, behind another one (0: at the beginning)."""
+        numbers = self.of.get(id(fact))
+        if numbers is None:
+            numbers = self.of[id(fact)] = []
+            for item in entries:
+                before = self._number(before, item)
+                numbers.append(before)
+        return numbers
+
+    def _number(self, before: int, item: Item) -> int:
+        key = (before, *item)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = len(self.places)
+            self.places.append((self.places[before][0] + 1, *item))
+        return known
+
+
+@define(eq=False)
 class Logs:
     """All nodes' logs, at one moment of the walk."""
 
     by_node: dict[str, Log]
+    numbers: Numbers
+    disks: bool  # whether what would survive is followed too, and judged
     broken: list[str] = field(factory=list)  # what a disk lost that it may not lose, and gaps
-    places: dict[int, tuple[int, int, bytes]] = field(factory=dict)  # number: index, term, content
-    _numbers: dict[tuple[int, int, bytes], int] = field(factory=dict)  # number before, term, content
 
-    def number(self, before: int, item: Item) -> int:
-        """The number of an entry behind another (0: at the beginning)."""
-        key = (before, *item)
-        known = self._numbers.get(key)
-        if known is None:
-            known = self._numbers[key] = len(self._numbers) + 1
-            self.places[known] = (self.places[before][0] + 1 if before else 1, *item)
-        return known
+    @property
+    def places(self) -> list[tuple[int, int, bytes]]:
+        """By number: index, term, content."""
+        return self.numbers.places
 
     def take(self, fact: Fact) -> None:
         """What one fact does to the logs."""
@@ -56,7 +79,8 @@ class Logs:
         if kind is Wrote:
             self._wrote(fact)  # type: ignore[arg-type] # by its type
         elif kind is Synced:
-            self._synced(fact)  # type: ignore[arg-type] # by its type
+            if self.disks:
+                self._synced(fact)  # type: ignore[arg-type] # by its type
         elif kind is Started:
             self._started(fact)  # type: ignore[arg-type] # by its type
         elif kind is Ended:
@@ -67,9 +91,10 @@ class Logs:
         behind = min(fact.behind, len(log.seen))
         if behind < fact.behind:
             self.broken.append(f"{fact.node} wrote behind {fact.behind}; its log ended at {behind}")
-        numbers = self._numbered(log.seen[behind - 1] if behind else 0, fact.entries)
+        numbers = self.numbers.brought(fact, log.seen[behind - 1] if behind else 0, fact.entries)
         log.seen[behind:] = numbers
-        log.pending.append((fact.ticket, behind, numbers))
+        if self.disks:
+            log.pending.append((fact.ticket, behind, numbers))
 
     def _synced(self, fact: Synced) -> None:
         log = self.by_node[fact.node]
@@ -83,21 +108,15 @@ class Logs:
         An older copy of a disk may have lost anything: what was acknowledged must be with the others then.
         """
         log = self.by_node[fact.node]
-        found = self._numbered(0, fact.log)
-        may_be = [log.seen] if log.ended == KILL else list(_prefixes(log))
-        if found not in may_be and log.ended != COPY:
-            self.broken.append(
-                f"{fact.node} came back ({log.ended or 'first start'}) with {len(found)} entries; "
-                f"synced were {len(log.durable)}, written {len(log.seen)}, and it is none of what may be left of them"
-            )
-        self.by_node[fact.node] = Log(found, list(found))
-
-    def _numbered(self, before: int, entries: tuple[Item, ...]) -> list[int]:
-        numbers = []
-        for item in entries:
-            before = self.number(before, item)
-            numbers.append(before)
-        return numbers
+        found = self.numbers.brought(fact, 0, fact.log)
+        if self.disks:
+            may_be = [log.seen] if log.ended == KILL else list(_prefixes(log))
+            if found not in may_be and log.ended != COPY:
+                self.broken.append(
+                    f"{fact.node} came back ({log.ended or 'first start'}) with {len(found)} entries; "
+                    f"synced were {len(log.durable)}, written {len(log.seen)}, and it is none of what may be left"
+                )
+        self.by_node[fact.node] = Log(list(found), list(found))
 
 
 def _prefixes(log: Log) -> Iterator[list[int]]:
@@ -109,6 +128,7 @@ def _prefixes(log: Log) -> Iterator[list[int]]:
         yield left
 
 
-def empty(facts: Facts) -> Logs:
-    """Before the first fact."""
-    return Logs({node: Log() for node in facts.nodes})
+def empty(facts: Facts, *, disks: bool = False) -> Logs:
+    """Before the first fact; `disks`: also of what would survive a power cut."""
+    numbers: Numbers = facts.worked_out.setdefault("numbers", Numbers())
+    return Logs({node: Log() for node in facts.nodes}, numbers, disks)

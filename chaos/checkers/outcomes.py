@@ -9,6 +9,7 @@ the term that its node led in when it was asked (hazard 8).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from chaos.checkers.facts import APPLIED, REFUSED, Answered, Done, Facts, Led, Proposed
 from chaos.checkers.verdict import Check
@@ -16,7 +17,7 @@ from chaos.checkers.verdict import Check
 
 def outcomes(facts: Facts) -> Check:
     """Looks at every proposal that has an outcome."""
-    asked = {fact.token: fact for fact in facts.facts if isinstance(fact, Proposed)}
+    asked = {fact.token: fact for fact in facts.only(Proposed)}
     times = Counter(fact.command for fact in asked.values())
     places, violations = _places(facts, times)
     told: dict[int, Answered] = {}
@@ -24,7 +25,7 @@ def outcomes(facts: Facts) -> Check:
     leads: dict[str, int] = {}  # the newest term that a node led in
     asked_in: dict[int, int] = {}
     highest = 0
-    for fact in facts.facts:
+    for fact in facts.only(Led, Proposed, Answered):
         if isinstance(fact, Led):
             leads[fact.node] = fact.term
         elif isinstance(fact, Proposed):
@@ -54,13 +55,16 @@ def _places(facts: Facts, times: Counter[bytes]) -> tuple[dict[bytes, int], list
     """Where each command was applied; those applied at two places."""
     places: dict[bytes, int] = {}
     violations = []
-    for fact in facts.facts:
-        if isinstance(fact, Done):
-            for command, number in Counter(fact.commands).items():
-                at = places.setdefault(command, fact.place)
-                if times[command] == 1 and (at != fact.place or number > 1):
-                    violations.append(f"{command[:40]!r} was applied at {at} and at {fact.place}")
+    for fact in facts.only(Done):
+        for command, number in _times(fact.commands):
+            at = places.setdefault(command, fact.place)
+            if times[command] == 1 and (at != fact.place or number > 1):
+                violations.append(f"{command[:40]!r} was applied at {at} and at {fact.place}")
     return places, list(dict.fromkeys(violations))
+
+
+def _times(commands: tuple[bytes, ...]) -> Iterable[tuple[bytes, int]]:
+    return ((commands[0], 1),) if len(commands) == 1 else Counter(commands).items()
 
 
 def _untrue(fact: Answered, at: int | None, floor: int) -> list[str]:

@@ -17,7 +17,7 @@ def state_machine_safety(facts: Facts) -> Check:
     applied = dict.fromkeys(facts.nodes, 0)
     violations: list[str] = []
     looked_at = 0
-    for fact in facts.facts:
+    for fact in facts.only(Done, Started, Ended):
         if isinstance(fact, Done):
             if fact.place != applied[fact.node] + 1:
                 violations.append(f"{fact.node} applied index {fact.place} after {applied[fact.node]}")
@@ -27,7 +27,7 @@ def state_machine_safety(facts: Facts) -> Check:
             looked_at += owner != fact.node
             if not first[2]:
                 known[fact.place] = (entry, fact.node)
-            if differs := _differs(first, entry):
+            if first != entry and (differs := _differs(first, entry)):
                 violations.append(f"{fact.node} and {owner} differ in {differs} at index {fact.place}")
         elif isinstance(fact, Started):
             applied[fact.node] = fact.applied

@@ -24,7 +24,7 @@ def trace_of(product: Product) -> str:
     """A hash over all that the venue recorded, all that happened to the nodes, and what they came to."""
     seen = hashlib.blake2b(json.dumps(product.exchange.ledger.records, sort_keys=True).encode(), digest_size=16)
     seen.update(repr(product.trace).encode())
-    told = [fact for fact in product.recorder.facts if isinstance(fact, Answered | Ended | Led | Synced | Voted)]
+    told = product.recorder.history().only(Answered, Ended, Led, Synced, Voted)
     seen.update(repr(told).encode())
     for name, life in product.here().items():
         state = life.machine.state

@@ -140,9 +140,7 @@ class History:
 
         Not `whole`: over elections, votes, outcomes and the nodes' last states, which is a tenth of the work.
         """
-        chosen = self.recorder.facts
-        if not whole:
-            chosen = [fact for fact in chosen if isinstance(fact, Answered | Led | Voted | Ended)]
+        chosen = self.recorder.facts if whole else self.facts().only(Answered, Led, Voted, Ended)
         ends = [(name, machine.applied, machine.chain) for name, machine in sorted(self.machines.items())]
         starts = sum(isinstance(fact, Started) for fact in chosen)
         return hashlib.sha256(repr((chosen, ends, starts)).encode()).hexdigest()
