@@ -26,6 +26,13 @@ SECRET: Final = "s" * 64  # an account of a simulated venue
 BALANCES: Final = {"BTC": Decimal(10), "ETH": Decimal(100), "USDT": Decimal(1_000_000)}
 CABLE: Final = (MS // 10, 2 * MS)  # one way, nanoseconds
 
+OnReply = Callable[[int, dict[str, str], bytes], None]
+
+
+def agent_of(node: str) -> str:
+    """By what the venue knows whose request it is."""
+    return f"meltica/sim ({node})"
+
 
 @define(eq=False)
 class Cable:
@@ -33,7 +40,7 @@ class Cable:
 
     conn: ConnId
     on_frame: Callable[[str], None]
-    on_reply: Callable[[int, bytes], None]
+    on_reply: OnReply
     on_close: Callable[[], None]
     up: bool = True
     busy_in: int = 0  # one TCP stream each way: nothing overtakes
@@ -72,16 +79,18 @@ class SimExchange:
         """The best prices now."""
         return self.exchange.best(symbol)
 
-    def connect(
+    def connect(  # noqa: PLR0917 - a connection's two ends
         self,
         kind: str,
-        user_agent: str,
+        node: str,
+        target: str,
         on_frame: Callable[[str], None],
-        on_reply: Callable[[int, bytes], None],
+        on_reply: OnReply,
         on_close: Callable[[], None],
     ) -> Cable:
         """A node connects; at once, as the cable's delay is on what it carries."""
-        conn = self.venue.open_connection(kind, user_agent, self.now())
+        address = f"10.0.0.{node.removeprefix('n')}"
+        conn = self.venue.open_connection(kind, agent_of(node), self.now(), target=target, address=address)
         cable = Cable(conn, on_frame, on_reply, on_close)
         self.cables[conn] = cable
         self._flush()
@@ -97,9 +106,15 @@ class SimExchange:
         if node not in self.cut:
             self._towards(cable, lambda: self._ws(cable, text), self.slow.get(node, 0))
 
-    def get(self, cable: Cable, node: str, path: str, query: str, user_agent: str) -> None:
+    def ping(self, cable: Cable, node: str, on_pong: Callable[[], None]) -> None:
+        """A node wrote a ping frame: the venue's library answers it, whatever the venue thinks."""
+        if node not in self.cut:
+            back = lambda: self._back(cable, lambda: on_pong() if cable.up else None)  # noqa: E731 - the way back
+            self._towards(cable, back, self.slow.get(node, 0))
+
+    def get(self, cable: Cable, node: str, path: str, query: str) -> None:
         """A node wrote a GET."""
-        headers = {"User-Agent": user_agent, "X-MBX-APIKEY": KEY}
+        headers = {"User-Agent": agent_of(node), "X-MBX-APIKEY": KEY}
 
         def ask() -> None:
             self.venue.rest(cable.conn, "GET", f"/api/v3/{path}", query, b"", headers, self.now())
@@ -164,7 +179,10 @@ class SimExchange:
             case Frame():
                 self._back(cable, lambda: cable.on_frame(output.text) if cable.up else None)
             case Reply():
-                self._back(cable, lambda: cable.on_reply(output.status, output.body) if cable.up else None)
+                self._back(
+                    cable,
+                    lambda: cable.on_reply(output.status, dict(output.headers), output.body) if cable.up else None,
+                )
             case Ping():
                 self._towards(cable, lambda: self.venue.pong(cable.conn, self.now()))
             case Close():

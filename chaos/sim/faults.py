@@ -48,6 +48,7 @@ class Faults:
 
     product: Product
     counted: Counter[str] = field(factory=Counter)
+    pauses_end: int = 0  # when the venue's last request to be asked nothing is surely over
 
     def strike(self, fault: Fault) -> None:
         """Do it; whom it meets is decided now."""
@@ -345,7 +346,11 @@ class Faults:
         self._venue(fault, "disconnect", target=f"node:{name}", count=3)
 
     def _do_rate_limit(self, _name: Peer, fault: Fault) -> None:
-        self._venue(fault, "rate_limit", count=1 + fault.pick % 3)
+        """Two to four requests are refused; from some of them on the address of whoever asks is banned."""
+        pause, ban = (1, 2, 4)[fault.pick % 3], (2, 3, 5)[fault.pick // 3 % 3]
+        count, refusals = 2 + fault.pick // 9 % 3, 1 + fault.pick // 27 % 3
+        self._venue(fault, "rate_limit", count=count, refusals=refusals, ban_seconds=ban, pause_seconds=pause)
+        self.pauses_end = max(self.pauses_end, max(fault.until, self.product.network.now) + max(pause, ban) * SECOND)
 
     def _do_maintenance(self, _name: Peer, fault: Fault) -> None:
         self._venue(fault, "maintenance")

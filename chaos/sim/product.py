@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
+from random import Random
 from typing import Final, cast
 
 from attrs import define, field
@@ -234,6 +235,7 @@ class Product:
             partial(self.wall, process.name),
             lambda wait, action: self._later(life, wait, action),
             lambda action: self._on(life, action),
+            Random(f"{self.seed} {process.name} {process.life}"),
         )
         port: VenuePort = life.link
         leader.add_venue(port)

@@ -31,7 +31,11 @@ KINDS: dict[str, dict[str, int]] = {
     "reorder_events": {"delay_ms": 500},  # how long an event waits for another to overtake it
     "silence": {},
     "disconnect": {},
-    "rate_limit": {"refusals": 3, "ban_seconds": 120},  # how many 429 before 418
+    "rate_limit": {  # how many 429 before 418; how long a 429 asks to wait: to the end of the minute, if 0
+        "refusals": 3,
+        "ban_seconds": 120,
+        "pause_seconds": 0,
+    },
     "maintenance": {},
     "clock_offset": {"offset_ms": 1_000},
     "slow": {"delay_ms": 1_000},

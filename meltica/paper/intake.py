@@ -73,6 +73,8 @@ class Intake:
             address.ban(asked["ban_seconds"] * MICROSECONDS, clock)
         address.used(clock)
         until = (clock // 1000 // 60_000 + 1) * 60_000
+        if asked["pause_seconds"]:
+            until = clock // 1000 + asked["pause_seconds"] * 1000
         raise errors.over_weight(self._floor.limits.weight_per_minute, until, clock // 1000)
 
     def _account_known(self, call: Call) -> Call:

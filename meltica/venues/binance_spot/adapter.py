@@ -1,6 +1,6 @@
 """Adapter: the one object through which a node reaches Binance Spot, and the tasks that keep it alive.
 
-Only wiring may live here: what is decided is decided in the parts beside it.  Connections: one for orders and
+Only sockets, tasks and Trio's time may live here: what is decided is `conversation`'s.  Connections: one for orders and
 the venue's clock, one for the account's events, one for the market's streams, and a small pool for reads.
 """
 
@@ -13,37 +13,20 @@ from collections.abc import Callable
 import trio
 
 from meltica.core.effects import Effect
-from meltica.core.values import Account, ClientOrderId, Nanos, Venue
+from meltica.core.values import Account, Nanos, Symbol, Venue
 from meltica.venues.backoff import Backoff
-from meltica.venues.base import (
-    Answer,
-    BalanceReport,
-    Capabilities,
-    Health,
-    MarketEvent,
-    Read,
-    ReadDone,
-    ReadFailed,
-    ReadKind,
-    Report,
-    VenueListener,
-)
+from meltica.venues.base import Capabilities, Health, Read, ReadDone, VenueListener
+from meltica.venues.binance_spot.conversation import TICK, WARM, Conversation
 from meltica.venues.binance_spot.market import MarketStream
-from meltica.venues.binance_spot.orders import OrderLane
+from meltica.venues.binance_spot.orders import OrderConnection
+from meltica.venues.binance_spot.reading import Reading
 from meltica.venues.binance_spot.rest import Rest
 from meltica.venues.binance_spot.settings import SECOND, Settings
 from meltica.venues.binance_spot.user import UserStream
-from meltica.venues.clock import VenueClock
-from meltica.venues.meetings import Meetings
-from meltica.venues.rates import RateBudget
-
-TICK = 0.1  # seconds between looks at what waits too long
-STANDBY_QUERY = -1  # of the adapter's own reads, whose answers the listener does not hear
-READS_WAITING = 256  # reads at once; a further one fails, and may be asked again
 
 
 class BinanceSpot:
-    """One venue, one account: implements `VenuePort`.  Made by `run_adapter`."""
+    """One venue, one account: implements `VenuePort` and `Carrier`.  Made by `run_adapter`."""
 
     def __init__(
         self,
@@ -55,35 +38,13 @@ class BinanceSpot:
         *,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._settings, self._listener, self._clock, self._wall = settings, listener, clock, wall
-        self._nursery = nursery
-        self._reading = 0
-        self.venue_clock = VenueClock(drift_ppm=settings.clock_drift_ppm, stale=settings.clock_stale)
-        self.budget = RateBudget(weight_kept=settings.weight_kept, orders_kept=settings.orders_kept)
-        self.meetings = Meetings(settings.meet_within)
-        self.rest = Rest(settings, clock, wall, venue_clock=self.venue_clock, budget=self.budget, tls=tls)
-        self.user = UserStream(
-            settings,
-            clock,
-            venue_clock=self.venue_clock,
-            on_report=self._on_report,
-            on_gap=self._on_gap,
-            on_change=self._on_change,
-            tls=tls,
-        )
-        self.orders = OrderLane(
-            settings,
-            clock,
-            wall,
-            venue_clock=self.venue_clock,
-            budget=self.budget,
-            meetings=self.meetings,
-            on_answer=self._on_answer,
-            on_fault=self._on_fault,
-            on_change=self._on_change,
-            tls=tls,
-        )
-        self.market = MarketStream(settings, clock, self.rest, on_market=self._on_market, tls=tls)
+        self._settings, self._nursery = settings, nursery
+        self._has_due = trio.Event()
+        self.talk = Conversation(settings, listener, clock, wall, self)
+        self.rest = Rest(self.talk.reads, tls=tls)
+        self.user = UserStream(settings, clock, self.talk.events, tls=tls)
+        self.orders = OrderConnection(settings, clock, self.talk.lane, tls=tls)
+        self.market = MarketStream(settings, clock, self.talk.feed, self.rest, tls=tls)
 
     # --- the port ---------------------------------------------------------------------------------------------
 
@@ -104,95 +65,71 @@ class BinanceSpot:
 
     def send(self, effect: Effect, send_by: Nanos, may_send: Callable[[], bool]) -> None:
         """Hand `effect` to the venue at most once; see `VenuePort.send`."""
-        self.orders.send(effect, send_by, may_send)
+        self.talk.send(effect, send_by, may_send)
 
     def read(self, read: Read) -> None:
         """Ask; see `VenuePort.read`.  Never raises: a read beyond the bound is a ReadFailed, later, like any other."""
-        if self._reading >= READS_WAITING:
-            self._nursery.start_soon(self._fail, read)
-            return
-        self._reading += 1
-        self._nursery.start_soon(self._read, read)
+        reading = self.talk.begin_read(read)
+        if reading is None:
+            self._nursery.start_soon(self._refuse, read)
+        else:
+            self._nursery.start_soon(self._read, read, reading)
 
     def health(self) -> Health:
         """Now."""
-        now = self._clock()
-        usable = self.venue_clock.refusal(now) is None
-        estimate = self.venue_clock.at(now) if usable else None
-        offset = None if estimate is None else Nanos(now + estimate.middle - self._wall())
-        return Health(
-            orders_connected=self.orders.connected,
-            user_stream=self.user.subscribed,
-            market_data=self.market.fresh.times,
-            user_heard=self.user.heard_at,
-            clock_offset=offset,
-            clock_uncertainty=None if estimate is None else estimate.uncertainty,
-            clock_at=self.venue_clock.sampled_at,
-            signed_read_at=self.rest.signed_at,
-            refused=self._refused(),
-        )
+        return self.talk.health()
 
-    def _refused(self) -> str | None:
-        if self._wall() < self.budget.banned_until:
-            return "this address is banned for a while"
-        return self.orders.refused or self.user.refused or self.rest.refused
+    # --- the carrier ------------------------------------------------------------------------------------------
 
-    # --- what is heard ----------------------------------------------------------------------------------------
+    def deliver_soon(self) -> None:
+        """See `Carrier`."""
+        self._has_due.set()
 
-    def _on_answer(self, intent: ClientOrderId, answer: Answer) -> None:
-        self._listener.on_answer(self.venue, intent, answer)
+    def resubscribe(self, reason: str) -> None:
+        """See `Carrier`."""
+        self.user.resubscribe(reason)
 
-    def _on_report(self, report: Report | BalanceReport) -> None:
-        if isinstance(report, Report):
-            self.meetings.reported(report.order.shown_as, report.mono)
-        self._listener.on_report(self.venue, report)
+    def fetch_book(self, symbol: Symbol) -> None:
+        """See `Carrier`."""
+        self.market.fetch(symbol)
 
-    def _on_market(self, event: MarketEvent) -> None:
-        self._listener.on_market(self.venue, event)
-
-    def _on_gap(self, reason: str) -> None:
-        self.meetings.lost_stream()
-        self._listener.on_stream_gap(self.venue, reason)
-
-    def _on_fault(self, reason: str) -> None:
-        self._listener.on_stream_gap(self.venue, reason)
-
-    def _on_change(self) -> None:
-        self._listener.on_health(self.venue, self.health())
+    def user_heard_at(self) -> Nanos | None:
+        """See `Carrier`."""
+        return self.user.heard_at
 
     # --- the tasks --------------------------------------------------------------------------------------------
 
-    async def _read(self, read: Read) -> None:
+    async def _read(self, read: Read, reading: Reading[ReadDone]) -> None:
         try:
-            result = await self.rest.read(read)
-        finally:
-            self._reading -= 1
-        self._listener.on_read(self.venue, result)
+            await self.rest.carry(reading)
+        except trio.Cancelled:
+            self.talk.drop_read()
+            raise
+        self.talk.end_read(read, reading)
 
-    async def _fail(self, read: Read) -> None:
+    async def _refuse(self, read: Read) -> None:
         await trio.lowlevel.checkpoint()
-        self._listener.on_read(self.venue, ReadFailed(read, f"{READS_WAITING} reads are waiting already"))
+        self.talk.refuse_read(read)
+
+    async def deliver(self) -> None:
+        """Hand on the answers that were found while sending, for ever."""
+        while True:
+            await self._has_due.wait()
+            self._has_due = trio.Event()
+            self.talk.lane.deliver()
 
     async def tick(self) -> None:
-        """Look about ten times a second at what waits too long; say the health every second."""
-        said = self._clock()
+        """Look about ten times a second at what waits too long."""
         while True:
-            await trio.sleep(TICK)
-            self.orders.tick()
-            missed = self.meetings.missed(self._clock())
-            if missed and self.user.subscribed:
-                self.user.resubscribe(f"answer and report did not meet ({'; '.join(missed[:3])})")
-            if self._clock() - said >= self._settings.health_every:
-                said = self._clock()
-                self._on_change()
+            await trio.sleep(TICK / SECOND)
+            self.talk.tick()
 
     async def stay_warm(self) -> None:
         """A signed read once a minute, so that a standby knows that it is let in."""
         while True:
-            result = await self.rest.read(Read(STANDBY_QUERY, ReadKind.BALANCES))
-            self._on_change()
-            every = self._settings.signed_read_every if isinstance(result, ReadDone) else 5 * SECOND
-            await trio.sleep(every / SECOND)
+            reading = self.talk.reads.begin(WARM)
+            await self.rest.carry(reading)
+            await trio.sleep(self.talk.warmed(reading) / SECOND)
 
 
 async def run_adapter(
@@ -219,7 +156,7 @@ async def run_adapter(
     try:
         async with trio.open_nursery() as nursery:
             port = BinanceSpot(settings, listener, clock, wall, nursery, tls=tls)
-            nursery.start_soon(port.orders.deliver)
+            nursery.start_soon(port.deliver)
             nursery.start_soon(port.orders.run, backoff())
             nursery.start_soon(port.user.run, backoff())
             nursery.start_soon(port.market.run, backoff())

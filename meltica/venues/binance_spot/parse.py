@@ -67,7 +67,7 @@ class ParseFault(ValueError):
 
 @frozen
 class SocketAnswer:
-    """One answer of the WebSocket API.  `retry_after` is Unix time, nanoseconds."""
+    """One answer of the WebSocket API.  `retry_after` and `server_time` are the venue's Unix time, nanoseconds."""
 
     id: str | None
     status: int
@@ -76,6 +76,7 @@ class SocketAnswer:
     text: str
     retry_after: Nanos | None
     limits: tuple[RateLimit, ...]
+    server_time: Nanos | None = None  # when it said so; with a `retry_after` only, if at all
 
     @property
     def ok(self) -> bool:
@@ -247,21 +248,27 @@ def _socket_answer(data: Mapping[str, Any]) -> SocketAnswer:
     limits = rate_limits(data["rateLimits"]) if "rateLimits" in data else ()
     if error is None:
         return SocketAnswer(answer_id, status, data.get("result"), None, "", None, limits)
-    code, text, retry_after = error_of(error)
-    return SocketAnswer(answer_id, status, None, code, text, retry_after, limits)
+    code, text = error_of(error)
+    until, said = _moment(error, "retryAfter"), _moment(error, "serverTime")
+    return SocketAnswer(answer_id, status, None, code, text, until, limits, said)
 
 
-def error_of(error: object) -> tuple[int | None, str, Nanos | None]:
-    """Code, text and the time to come back of an error body; of a strange one, what can be read."""
+def error_of(error: object) -> tuple[int | None, str]:
+    """Code and text of an error body; of a strange one, what can be read."""
     if not isinstance(error, dict):
-        return None, f"{error!r:.120}", None
-    code, text, data = error.get("code"), error.get("msg"), error.get("data")
-    retry = data.get("retryAfter") if isinstance(data, dict) else None
+        return None, f"{error!r:.120}"
+    code, text = error.get("code"), error.get("msg")
     return (
         code if isinstance(code, int) and not isinstance(code, bool) else None,
         text[:200] if isinstance(text, str) else "",
-        time_of(retry, "retryAfter") if isinstance(retry, int) and 0 <= retry < MICROS_END else None,
     )
+
+
+def _moment(error: object, key: str) -> Nanos | None:
+    """A time of an error's `data`."""
+    data = error.get("data") if isinstance(error, dict) else None
+    found = data.get(key) if isinstance(data, dict) else None
+    return time_of(found, key) if isinstance(found, int) and 0 <= found < MICROS_END else None
 
 
 def answer_of(answer: SocketAnswer) -> Answer:

@@ -17,16 +17,11 @@ import trio_websocket
 
 from meltica.core.values import Nanos
 from meltica.venues.backoff import Backoff
+from meltica.venues.binance_spot.connections import StreamLost, Vigil
 from meltica.venues.binance_spot.settings import SECOND, Settings
 
 QUEUED = 64  # frames read ahead of us; beyond, the venue's socket fills and its own buffer takes over
 CLOSE_WITHIN = 0.5  # seconds
-PATIENCE = 3  # times `silence` that a stream may say nothing though its peer answers pings
-
-
-class StreamLost(Exception):
-    """The session is over; the message says why."""
-
 
 # How a session may end without anybody being at fault here.
 _LOST: tuple[type[Exception], ...] = (
@@ -43,8 +38,8 @@ _LOST: tuple[type[Exception], ...] = (
 class Session:
     """An open connection of a stream, as its handler sees it."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, connection: Any, heard: Callable[[], None]) -> None:
+        self._connection, self._heard = connection, heard
 
     async def say(self, text: str) -> None:
         """Write one text frame."""
@@ -57,6 +52,7 @@ class Session:
     async def hear(self) -> str | bytes:
         """The next frame."""
         found: str | bytes = await self._connection.get_message()
+        self._heard()
         return found
 
 
@@ -68,7 +64,7 @@ class Stream:
         settings: Settings,
         url: str,
         clock: Callable[[], Nanos],
-        handler: Callable[[Session, Stream], Awaitable[None]],
+        handler: Callable[[Session], Awaitable[None]],
         on_lost: Callable[[str], None],
         *,
         tls: ssl.SSLContext | None = None,
@@ -77,11 +73,10 @@ class Stream:
         self._handler, self._on_lost = handler, on_lost
         self._scope = trio.CancelScope()
         self._dropped: str | None = None
-        self.heard_at: Nanos | None = None  # mono time of the last frame
+        self.vigil = Vigil(settings.silence)
 
-    def heard(self) -> None:
-        """A frame came: the peer lives."""
-        self.heard_at = self._clock()
+    def _heard(self) -> None:
+        self.vigil.heard(self._clock())
 
     def drop(self, reason: str) -> None:
         """End this session; the next one begins after the shortest wait."""
@@ -110,12 +105,12 @@ class Stream:
             opening.deadline = trio.current_time() + self._settings.connect_within / SECOND
             async with open_stream(self._url, self._settings.user_agent, self._tls) as connection:
                 opening.deadline = float("inf")
-                session = Session(connection)
-                self.heard()
+                session = Session(connection, self._heard)
+                self._heard()
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._watch, session)
                     nursery.start_soon(self._relax, backoff)
-                    await self._handler(session, self)
+                    await self._handler(session)
                     nursery.cancel_scope.cancel()
         if opening.cancelled_caught:
             raise trio.TooSlowError("the connection could not be opened in time")
@@ -126,17 +121,15 @@ class Stream:
         backoff.succeeded()
 
     async def _watch(self, session: Session) -> None:
-        """A peer that is silent is pinged; one that does not answer the ping is lost."""
-        silence = self._settings.silence
+        vigil = self.vigil
         while True:
-            await trio.sleep(silence / SECOND / 4)
-            if self.heard_at is None or self._clock() - self.heard_at > silence // 2:
-                with trio.move_on_after(silence / SECOND / 2) as scope:
+            await trio.sleep(vigil.every / SECOND)
+            if vigil.quiet(self._clock()):
+                with trio.move_on_after(vigil.answer_within / SECOND) as scope:
                     await session.ping()
                 if scope.cancelled_caught:
-                    raise StreamLost("the venue is silent and does not answer a ping")
-                if self.heard_at is None or self._clock() - self.heard_at > PATIENCE * silence:
-                    raise StreamLost("the venue answers pings and says nothing else")
+                    vigil.unanswered()
+                vigil.answered(self._clock())
 
 
 class _Watched(trio.abc.Stream):

@@ -10,7 +10,6 @@ Reading, pings, the closing handshake and the opening one are asynchronous as us
 
 from __future__ import annotations
 
-import enum
 import select
 import socket
 import ssl
@@ -32,21 +31,11 @@ from wsproto.events import (
 )
 from wsproto.utilities import ProtocolError
 
+from meltica.venues.binance_spot.connections import Offer, WireClosed
+
 RECEIVE_BYTES = 65536
 LONGEST_MESSAGE = 1 << 20
 GRACE_SECONDS = 0.5  # for the closing handshake
-
-
-class WireClosed(Exception):
-    """The connection cannot be used any more; the message says why."""
-
-
-class Offer(enum.Enum):
-    """What came of offering a frame."""
-
-    WRITTEN = "written"  # the kernel has at least its first byte
-    SHUT = "shut"  # the check said no: surely nothing was written
-    FULL = "full"  # no room: surely nothing was written, offer it again when the wire is idle
 
 
 class _Tls:

@@ -172,6 +172,12 @@ def test_a_429_over_rest_says_when_to_come_back(rig):
     assert 1 <= int(headers["Retry-After"]) <= 60
 
 
+def test_a_429_may_ask_for_a_shorter_pause(rig):
+    rig.fault("rate_limit", target="rest", pause_seconds=3, count=1)
+    status, headers, _ = rig.rest("GET", "/api/v3/account", account="main")
+    assert (status, headers["Retry-After"]) == (429, "3")
+
+
 def test_maintenance_is_503(rig):
     fault = rig.fault("maintenance")
     assert rig.rest("GET", "/api/v3/ping")[0] == 503

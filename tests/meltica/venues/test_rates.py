@@ -50,7 +50,7 @@ def test_nothing_is_refused_before_a_limit_is_known() -> None:
 
 def test_a_pause_ends_when_the_venue_said() -> None:
     made = budget(0)
-    made.slow_down(Nanos(5 * SECOND), banned=False)
+    made.slow_down(Nanos(3 * SECOND), Nanos(2 * SECOND), banned=False)
     assert made.refusal(WEIGHT, 1, Urgency.READ, Nanos(4 * SECOND)) is not None
     assert made.refusal(WEIGHT, 1, Urgency.CANCEL, Nanos(4 * SECOND)) is None
     assert made.wait(WEIGHT, Urgency.READ, Nanos(4 * SECOND)) == SECOND

@@ -22,7 +22,7 @@ from meltica.venues.base import (
     Ticker,
     Unknown,
 )
-from meltica.venues.binance_spot.adapter import READS_WAITING
+from meltica.venues.binance_spot.conversation import READS_WAITING
 
 BTC = Symbol("BTCUSDT")
 MS = 1_000_000
@@ -108,17 +108,17 @@ async def test_reads(paper: Any) -> None:
 
 async def test_a_read_beyond_the_bound_fails_and_raises_nothing(paper: Any) -> None:
     async with paper.paper_bench() as bench:
-        bench.port._reading = READS_WAITING
+        bench.port.talk._reading = READS_WAITING
         failed = await bench.read(ReadKind.OPEN_ORDERS)
         assert isinstance(failed, ReadFailed)
         assert failed.reason == f"{READS_WAITING} reads are waiting already"
-        bench.port._reading = 0
+        bench.port.talk._reading = 0
         assert isinstance(await bench.read(ReadKind.OPEN_ORDERS), ReadDone)
 
 
 async def test_the_market_is_heard_and_its_book_agrees(paper: Any) -> None:
     async with paper.paper_bench() as bench:
-        heard, book = bench.listener, bench.port.market.books[BTC]
+        heard, book = bench.listener, bench.port.talk.feed.books[BTC]
         await paper.until(
             lambda: {type(event) for event in heard.market} == {Ticker, PublicTrade, BookSnapshot} and book.checked > 2
         )
@@ -248,7 +248,7 @@ async def test_maintenance_is_unknown_for_orders_and_a_failure_for_reads(paper: 
 async def test_a_jump_of_the_venues_clock_shuts_then_opens(paper: Any) -> None:
     async with paper.paper_bench(clock_every=Nanos(30 * MS)) as bench:
         bench.fault(kind="clock_offset", target="", offset_ms=5_000, seconds=60)
-        await paper.until(lambda: bench.port.venue_clock.contradictions)
+        await paper.until(lambda: bench.port.talk.venue_clock.contradictions)
         await paper.until(lambda: bench.port.health().clock_uncertainty is not None)
         offset = bench.port.health().clock_offset
         assert offset is not None

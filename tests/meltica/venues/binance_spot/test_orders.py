@@ -7,6 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import pytest
 import trio.testing
 
 from meltica.core.effects import CancelOrder, PlaceOrder
@@ -27,9 +28,9 @@ from meltica.core.values import (
     VenueOrderId,
 )
 from meltica.venues.base import Accepted, Answer, NotSent, Refused, Unknown
-from meltica.venues.binance_spot.orders import QUEUED, OrderLane
+from meltica.venues.binance_spot.connections import Offer, WireClosed
+from meltica.venues.binance_spot.lane import LOST_SAMPLE, QUEUED, Lane
 from meltica.venues.binance_spot.settings import Secret, Settings
-from meltica.venues.binance_spot.wire import Offer, WireClosed
 from meltica.venues.clock import Sample, VenueClock
 from meltica.venues.meetings import Meetings
 from meltica.venues.rates import RateBudget, RateLimit
@@ -86,24 +87,25 @@ class Bench:
 
     def __init__(self, *, known_clock: bool = True) -> None:
         self.now = 10_000 * MS
+        self.ahead = OFFSET
         self.answers: list[tuple[int, Answer]] = []
         self.faults: list[str] = []
         self.clock = VenueClock(drift_ppm=500, stale=Nanos(5_000 * MS))
-        self.budget = RateBudget(weight_kept=0.25, orders_kept=0.1)
+        self.budget = RateBudget(weight_kept=0.25, orders_kept=0.1, offset=lambda: Nanos(self.ahead))
         self.meetings = Meetings(Nanos(2_000 * MS))
-        self.lane = OrderLane(
+        self.lane = Lane(
             SETTINGS,
             lambda: Nanos(self.now),
-            lambda: Nanos(self.now + OFFSET),
             venue_clock=self.clock,
             budget=self.budget,
             meetings=self.meetings,
             on_answer=lambda intent, answer: self.answers.append((int(intent, 16), answer)),
+            on_due=lambda: None,
             on_fault=self.faults.append,
             on_change=lambda: None,
         )
         self.wire = FakeWire()
-        self.lane._wire = self.wire  # type: ignore[assignment] # a fake
+        self.lane.opened(self.wire)
         if known_clock:
             for step in range(3):
                 at = self.now - 1_000 * MS + step * MS
@@ -113,11 +115,10 @@ class Bench:
         self.lane.send(effect, Nanos(self.now + window), lambda: gate)
 
     def hear(self, number: int, **fields: object) -> None:
-        self.lane._take_in(json.dumps({"id": f"{number:032x}", **fields}), Nanos(self.now))
+        self.lane.take_in(json.dumps({"id": f"{number:032x}", **fields}), Nanos(self.now))
 
     def settle(self) -> list[tuple[int, Answer]]:
-        while self.lane._due:
-            self.lane._on_answer(*self.lane._due.popleft())
+        self.lane.deliver()
         return self.answers
 
 
@@ -141,7 +142,7 @@ def test_the_gate_is_asked_at_the_write_and_not_before() -> None:
     bench.lane.send(place(1), Nanos(bench.now + 250 * MS), lambda: bool(asked.append(1)) or True)
     assert asked == []
     bench.wire.room = True
-    bench.lane._pump()
+    bench.lane.pump()
     assert asked == [1]
     assert bench.wire.ids == [1]
 
@@ -156,7 +157,7 @@ def test_a_shut_gate_is_not_sent() -> None:
 
 def test_no_connection_is_not_sent() -> None:
     bench = Bench()
-    bench.lane._wire = None
+    bench.lane.closed()
     bench.send(place(1))
     assert isinstance(bench.settle()[0][1], NotSent)
 
@@ -195,7 +196,7 @@ def test_a_cancel_never_waits_behind_a_submit() -> None:
     bench.send(place(2))
     bench.send(cancel(3))
     bench.wire.room = True
-    bench.lane._pump()
+    bench.lane.pump()
     assert bench.wire.ids == [3, 1, 2]
 
 
@@ -206,7 +207,7 @@ def test_what_waited_too_long_is_dated_anew_or_not_sent() -> None:
     bench.send(place(2), window=900 * MS)
     bench.now += 200 * MS
     bench.wire.room = True
-    bench.lane._pump()
+    bench.lane.pump()
     assert bench.wire.ids == [2]
     assert isinstance(bench.settle()[0][1], NotSent)
     bench.wire.room = False
@@ -244,12 +245,12 @@ def test_an_id_that_waits_for_the_socket_is_not_queued_twice() -> None:
     bench.send(cancel(1))
     bench.send(cancel(1))
     bench.wire.room = True
-    bench.lane._pump()
+    bench.lane.pump()
     assert bench.wire.ids == [1]
-    bench.lane._wire = None
+    bench.lane.closed()
     bench.send(cancel(2))
     bench.send(cancel(2))
-    assert [number for number, _ in bench.settle()] == [2]
+    assert [number for number, _ in bench.settle()] == [1, 2]
 
 
 def test_answers() -> None:
@@ -285,7 +286,7 @@ def test_a_closed_connection_is_unknown_after_the_write_and_not_sent_before() ->
     bench.send(place(1))
     bench.wire.room = False
     bench.send(place(2))
-    bench.lane._closed()
+    bench.lane.closed()
     assert bench.settle() == [
         (1, Unknown("the connection closed after the write")),
         (2, NotSent("the connection closed before the write")),
@@ -295,8 +296,8 @@ def test_a_closed_connection_is_unknown_after_the_write_and_not_sent_before() ->
 def test_garbage_is_counted_and_said() -> None:
     bench = Bench()
     bench.send(place(1))
-    bench.lane._take_in("{", Nanos(bench.now))
-    bench.lane._take_in('{"id":"x"}', Nanos(bench.now))
+    bench.lane.take_in("{", Nanos(bench.now))
+    bench.lane.take_in('{"id":"x"}', Nanos(bench.now))
     assert bench.lane.garbage == 2
     assert len(bench.faults) == 2
     assert bench.answers == []
@@ -336,15 +337,70 @@ def test_a_418_stops_everything() -> None:
     assert bench.settle()[-1] == (2, NotSent("the venue has banned this address for now"))
 
 
+def test_a_pause_is_told_by_the_venues_clock_whatever_ours_says() -> None:
+    """A node whose clock on the wall is a day behind is asked to wait half a second, and waits no day."""
+    bench = Bench()
+    bench.ahead -= 24 * 3600 * 1000 * MS
+    bench.send(place(1))
+    at = (bench.now + OFFSET) // MS
+    error = {"code": -1015, "msg": "Too many", "data": {"serverTime": at, "retryAfter": at + 500}}
+    bench.hear(1, status=429, error=error)
+    bench.now += 499 * MS
+    bench.send(place(2))
+    bench.now += 2 * MS
+    bench.send(place(3))
+    assert bench.wire.ids == [1, 3]
+
+
+def test_a_counter_is_not_kept_for_a_day_when_the_clock_is_set_back() -> None:
+    bench = Bench()
+    bench.budget.learn((RateLimit("ORDERS", "SECOND", 10, 50, 50),), Nanos(bench.now))
+    bench.send(place(1))
+    bench.ahead -= 24 * 3600 * 1000 * MS
+    bench.send(place(2))
+    assert bench.wire.ids == [2]
+
+
+def test_nothing_at_all_is_asked_while_the_address_is_banned() -> None:
+    bench = Bench()
+    bench.lane.sample()
+    assert bench.wire.frames.pop()["method"] == "time"
+    bench.budget.slow_down(Nanos(10_000 * MS), Nanos(bench.now), banned=True)
+    for _ in range(7):
+        bench.lane.sample()  # that no answer comes now is no sign that the connection is dead
+        bench.now += LOST_SAMPLE // 2
+    assert bench.wire.frames == []
+    bench.lane.sample()
+    assert bench.wire.frames.pop()["method"] == "time"
+    bench.now += LOST_SAMPLE + 1
+    with pytest.raises(WireClosed):
+        bench.lane.sample()
+
+
+def test_the_time_is_not_asked_again_within_a_pause_in_which_it_was_refused() -> None:
+    bench = Bench()
+    bench.lane.sample()
+    asked = bench.wire.frames.pop()["id"]
+    at = (bench.now + OFFSET) // MS
+    error = {"code": -1003, "msg": "too much", "data": {"serverTime": at, "retryAfter": at + 4_000}}
+    bench.lane.take_in(json.dumps({"id": asked, "status": 429, "error": error}), Nanos(bench.now))
+    for _ in range(8):
+        bench.lane.sample()
+        bench.now += 500 * MS
+    assert bench.wire.frames == []
+    bench.lane.sample()
+    assert bench.wire.frames.pop()["method"] == "time"
+
+
 def test_a_share_of_the_limits_is_kept_for_cancels() -> None:
     bench = Bench()
-    wall = Nanos(bench.now + OFFSET)
-    bench.budget.learn((RateLimit("REQUEST_WEIGHT", "MINUTE", 1, 100, 75),), wall)
+    now = Nanos(bench.now)
+    bench.budget.learn((RateLimit("REQUEST_WEIGHT", "MINUTE", 1, 100, 75),), now)
     bench.send(place(1))
     bench.send(cancel(2))
     assert bench.wire.ids == [2]
     bench = Bench()
-    bench.budget.learn((RateLimit("ORDERS", "SECOND", 10, 50, 45),), wall)
+    bench.budget.learn((RateLimit("ORDERS", "SECOND", 10, 50, 45),), now)
     bench.send(place(1))
     bench.send(cancel(2))
     assert bench.wire.ids == [2]
@@ -374,7 +430,7 @@ def test_answers_and_reports_must_meet() -> None:
 def test_a_server_that_shuts_down_gets_nothing_new() -> None:
     bench = Bench()
     bench.send(place(1))
-    bench.lane._take_in('{"event":{"e":"serverShutdown","E":1}}', Nanos(bench.now))
+    bench.lane.take_in('{"event":{"e":"serverShutdown","E":1}}', Nanos(bench.now))
     assert not bench.lane.connected
     bench.send(place(2))
     assert isinstance(bench.settle()[0][1], NotSent)

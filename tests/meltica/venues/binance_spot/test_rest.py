@@ -9,6 +9,7 @@ import httpx
 
 from meltica.core.values import Account, Nanos, Symbol, TradeId, Venue
 from meltica.venues.base import Read, ReadDone, ReadFailed, ReadKind
+from meltica.venues.binance_spot.reading import ReadDesk, result_of
 from meltica.venues.binance_spot.rest import Rest
 from meltica.venues.binance_spot.settings import Secret, Settings
 from meltica.venues.clock import Sample, VenueClock
@@ -24,9 +25,15 @@ SETTINGS = Settings(
 def a_rest(handler: Callable[[httpx.Request], httpx.Response]) -> tuple[Rest, RateBudget]:
     clock, budget = VenueClock(drift_ppm=500, stale=Nanos(5 * 10**9)), RateBudget(weight_kept=0.2, orders_kept=0.1)
     clock.add(Sample(Nanos(0), Nanos(1), Nanos(10**18), Nanos(1000)))
-    rest = Rest(SETTINGS, lambda: Nanos(10), lambda: Nanos(10**18), venue_clock=clock, budget=budget)
+    rest = Rest(ReadDesk(SETTINGS, lambda: Nanos(10), venue_clock=clock, budget=budget))
     rest._transport = httpx.MockTransport(handler)  # type: ignore[assignment] # a fake
     return rest, budget
+
+
+async def read_by(rest: Rest, read: Read) -> ReadDone | ReadFailed:
+    reading = rest._desk.begin(read)
+    await rest.carry(reading)
+    return result_of(read, reading, Nanos(10))
 
 
 def a_trade(number: int) -> dict[str, object]:
@@ -45,7 +52,7 @@ async def test_trades_are_read_page_by_page_to_the_newest() -> None:
         return httpx.Response(200, json=[a_trade(n) for n in range(begin, min(begin + 1000, 2_505))])
 
     rest, _ = a_rest(answer)
-    found = await rest.read(Read(1, ReadKind.TRADES, symbol=BTC, from_trade=TradeId(5)))
+    found = await read_by(rest, Read(1, ReadKind.TRADES, symbol=BTC, from_trade=TradeId(5)))
     assert isinstance(found, ReadDone)
     assert [t.trade_id for t in found.trades] == list(range(5, 2_505))
     assert asked == [5, 1005, 2005]
@@ -53,7 +60,7 @@ async def test_trades_are_read_page_by_page_to_the_newest() -> None:
 
 async def test_pages_that_do_not_advance_are_a_failure() -> None:
     rest, _ = a_rest(lambda _: httpx.Response(200, json=[a_trade(3)] * 1000))
-    found = await rest.read(Read(1, ReadKind.TRADES, symbol=BTC, from_trade=TradeId(7)))
+    found = await read_by(rest, Read(1, ReadKind.TRADES, symbol=BTC, from_trade=TradeId(7)))
     assert isinstance(found, ReadFailed)
     assert "do not advance" in found.reason
 
@@ -61,7 +68,7 @@ async def test_pages_that_do_not_advance_are_a_failure() -> None:
 async def test_no_failure_is_an_absence() -> None:
     read = Read(1, ReadKind.ORDER, symbol=BTC, venue_order_id=None, order_ids=())
     rest, _ = a_rest(lambda _: httpx.Response(500, text="oops"))
-    assert isinstance(await rest.read(read), ReadFailed)
+    assert isinstance(await read_by(rest, read), ReadFailed)
     for response in (
         httpx.Response(503, text="<html>"),
         httpx.Response(400, text=json.dumps({"code": -1007, "msg": ""})),
@@ -70,7 +77,7 @@ async def test_no_failure_is_an_absence() -> None:
         httpx.Response(400, text=json.dumps({"code": -2026, "msg": "archived"})),
     ):
         rest, _ = a_rest(lambda _, given=response: given)  # type: ignore[misc] # bound now
-        found = await rest.read(Read(1, ReadKind.BALANCES))
+        found = await read_by(rest, Read(1, ReadKind.BALANCES))
         assert isinstance(found, ReadFailed)
 
 
@@ -80,13 +87,13 @@ async def test_headers_that_are_no_numbers_end_no_read() -> None:
         given = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         for status in (200, 429):
             rest, _ = a_rest(lambda _, s=status, h=given: httpx.Response(s, headers=h, json=[]))  # type: ignore[misc] # bound now
-            found = await rest.read(Read(1, ReadKind.OPEN_ORDERS))
+            found = await read_by(rest, Read(1, ReadKind.OPEN_ORDERS))
             assert isinstance(found, ReadDone if status == 200 else ReadFailed)
 
 
 async def test_a_429_is_heeded() -> None:
     rest, budget = a_rest(lambda _: httpx.Response(429, headers={"Retry-After": "3"}, json={"code": -1003, "msg": "x"}))
-    assert isinstance(await rest.read(Read(1, ReadKind.BALANCES)), ReadFailed)
-    assert budget.refusal("REQUEST_WEIGHT", 1, Urgency.READ, Nanos(10**18 + 2 * 10**9)) is not None
-    assert budget.refusal("REQUEST_WEIGHT", 1, Urgency.CANCEL, Nanos(10**18)) is None
-    assert budget.refusal("REQUEST_WEIGHT", 1, Urgency.READ, Nanos(10**18 + 3 * 10**9)) is None
+    assert isinstance(await read_by(rest, Read(1, ReadKind.BALANCES)), ReadFailed)
+    assert budget.refusal("REQUEST_WEIGHT", 1, Urgency.READ, Nanos(10 + 2 * 10**9)) is not None
+    assert budget.refusal("REQUEST_WEIGHT", 1, Urgency.CANCEL, Nanos(10)) is None
+    assert budget.refusal("REQUEST_WEIGHT", 1, Urgency.READ, Nanos(10 + 3 * 10**9)) is None

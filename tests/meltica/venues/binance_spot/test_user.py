@@ -12,9 +12,11 @@ from meltica.core.values import Account, Nanos, Symbol, Venue
 from meltica.venues.backoff import Backoff
 from meltica.venues.base import BalanceReport
 from meltica.venues.binance_spot import stream as stream_room
+from meltica.venues.binance_spot.events import SUBSCRIBE, UserEvents
 from meltica.venues.binance_spot.settings import Secret, Settings
-from meltica.venues.binance_spot.user import SUBSCRIBE, UserStream
+from meltica.venues.binance_spot.user import UserStream
 from meltica.venues.clock import Sample, VenueClock
+from meltica.venues.rates import RateBudget
 
 MS = 1_000_000
 SETTINGS = Settings(
@@ -61,19 +63,20 @@ async def test_bad_events_are_counted_and_said_and_the_stream_goes_on(monkeypatc
     clock.add(Sample(Nanos(0), Nanos(1), Nanos(10**18), Nanos(1000)))
     reports: list[Any] = []
     gaps: list[str] = []
-    user = UserStream(
+    events = UserEvents(
         SETTINGS,
-        lambda: Nanos(10 + int(trio.current_time() % 1000)),
         venue_clock=clock,
+        budget=RateBudget(weight_kept=0.2, orders_kept=0.1),
         on_report=reports.append,
         on_gap=gaps.append,
         on_change=lambda: None,
     )
+    user = UserStream(SETTINGS, lambda: Nanos(10 + int(trio.current_time() % 1000)), events)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(user.run, Backoff(Nanos(MS), Nanos(10 * MS), random.Random(1)))  # noqa: S311 - a test
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
-    assert user.garbage == len(BAD)
+    assert events.garbage == len(BAD)
     assert sum("was lost" in gap for gap in gaps) == len(BAD)
     assert sum("stands again" in gap for gap in gaps) == len(BAD)
     assert [type(report) for report in reports] == [BalanceReport]

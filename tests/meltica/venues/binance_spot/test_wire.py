@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from meltica.venues.binance_spot.wire import LONGEST_MESSAGE, Offer, Wire, WireClosed, open_wire
+from meltica.venues.binance_spot.connections import Offer, WireClosed
+from meltica.venues.binance_spot.wire import LONGEST_MESSAGE, Wire, open_wire
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,135 @@
+"""Events: what is decided of the account's own events: when they are subscribed to, and when some may be missing.
+
+Synchronous, and without a socket: `user` gives it one, the simulation a cable.  The law of this file: whenever events
+may have been missed, `on_gap` says so, once when the stream is lost and once when it stands again, because only a read
+that begins after that covers what was missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from meltica.core.values import Nanos
+from meltica.venues.base import BalanceReport, Report
+from meltica.venues.binance_spot.connections import StreamLost
+from meltica.venues.binance_spot.errors import ACCESS
+from meltica.venues.binance_spot.parse import Notice, ParseFault, SocketAnswer, socket_message
+from meltica.venues.binance_spot.requests import plain_request, signed_request
+from meltica.venues.binance_spot.settings import MILLISECOND, Settings
+from meltica.venues.clock import VenueClock
+from meltica.venues.deadlines import request_date
+from meltica.venues.rates import RateBudget
+
+SUBSCRIBE = "subscribe"
+POLL = Nanos(20 * MILLISECOND)  # between looks at a clock that is not known yet
+PINGED = 4  # application pings in each `silence`: a peer whose sockets live but whose events do not is found
+
+
+class UserEvents:
+    """Hears the account's events, of one session after the other.  `subscribed` is whether they come now."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        venue_clock: VenueClock,
+        budget: RateBudget,
+        on_report: Callable[[Report | BalanceReport], None],
+        on_gap: Callable[[str], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._settings, self._venue_clock, self._budget = settings, venue_clock, budget
+        self._on_report, self._on_gap, self._on_change = on_report, on_gap, on_change
+        self._missed: str | None = None  # why events may have been missed since the last subscription
+        self._opened_at = self._begun = self._answered_at = Nanos(0)
+        self._quiet_until = Nanos(0)
+        self._pings = 0
+        self.every = Nanos(settings.silence // PINGED)  # between calls of `ping`
+        self.subscribed = False
+        self.refused: str | None = None
+        self.garbage = 0
+
+    def opened(self, now: Nanos) -> None:
+        """A session has begun."""
+        self._opened_at = now
+
+    def subscription(self, now: Nanos) -> str | None:
+        """The frame that subscribes, to be written now; None: look again after `POLL`.
+
+        Raises StreamLost if it cannot be dated for too long.
+        """
+        if self._quiet(now):
+            self._opened_at = now
+            return None
+        dated = request_date(self._venue_clock, now, self._settings.read_recv_window)
+        if isinstance(dated, str):
+            if now - self._opened_at > self._settings.connect_within:
+                raise StreamLost(dated)
+            return None
+        self._begun = self._answered_at = now
+        api_key, secret = self._settings.api_key, self._settings.secret
+        method = "userDataStream.subscribe.signature"
+        return signed_request(SUBSCRIBE, method, {}, dated, api_key=api_key, secret=secret)
+
+    def ping(self, now: Nanos) -> str | None:
+        """A `ping` of the API itself, to be written now: no answer within `silence` means that the peer is dead.
+
+        None while the venue wants to be asked nothing; then nothing is concluded.  Raises StreamLost.
+        """
+        if self._quiet(now):
+            self._answered_at = now
+            return None
+        silence = self._settings.silence
+        if not self.subscribed and now - self._begun > silence:
+            raise StreamLost("the venue did not answer the subscription")  # though it may answer pings
+        if now - self._answered_at > silence:
+            raise StreamLost("the venue answers nothing on the user stream's connection")
+        self._pings += 1
+        return plain_request(f"ping-{self._pings}", "ping")
+
+    def _quiet(self, now: Nanos) -> bool:
+        """Whether to ask nothing: this address is banned, or was refused here; who goes on asking then is banned."""
+        return self._budget.banned(now) or now < self._quiet_until
+
+    def lost(self, reason: str) -> None:
+        """The session is over."""
+        was, self.subscribed = self.subscribed, False
+        if was:
+            self._missed = reason
+            self._on_gap(f"the user stream was lost: {reason}")
+            self._on_change()
+
+    def take_in(self, raw: str | bytes, now: Nanos) -> None:
+        """One frame.  Raises StreamLost."""
+        try:
+            message = socket_message(raw, now)
+        except ParseFault as fault:
+            self.garbage += 1
+            raise StreamLost(f"a frame of the user stream cannot be read: {fault}") from None
+        if isinstance(message, SocketAnswer):
+            self._take_answer(message, now)
+        elif isinstance(message, Notice):
+            if message.word in ("serverShutdown", "eventStreamTerminated"):
+                raise StreamLost(f"the venue says {message.word}")
+        else:
+            self._on_report(message)
+
+    def _take_answer(self, answer: SocketAnswer, now: Nanos) -> None:
+        self._answered_at = now
+        self._budget.learn(answer.limits, now)
+        if answer.status in (418, 429):
+            pause = self._budget.pause(answer.retry_after, answer.server_time, now)
+            self._budget.slow_down(pause, now, banned=answer.status == 418)
+            self._quiet_until = Nanos(now + pause)
+        if answer.id != SUBSCRIBE:
+            return
+        if not answer.ok:
+            if answer.code in ACCESS:
+                self.refused = f"{answer.code}: {answer.text}"
+                self._on_change()
+            raise StreamLost(f"the subscription was refused: {answer.status} {answer.code}: {answer.text}")
+        self.refused, self.subscribed = None, True
+        missed, self._missed = self._missed, None
+        if missed is not None:
+            self._on_gap(f"the user stream stands again after: {missed}")
+        self._on_change()

@@ -1,0 +1,103 @@
+"""The account's events without a socket: when they are subscribed to, and when nothing may be asked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from meltica.core.values import Account, Nanos, Symbol, Venue
+from meltica.venues.binance_spot.connections import PATIENCE, StreamLost, Vigil
+from meltica.venues.binance_spot.events import SUBSCRIBE, UserEvents
+from meltica.venues.binance_spot.settings import Secret, Settings
+from meltica.venues.clock import Sample, VenueClock
+from meltica.venues.rates import RateBudget, Urgency
+
+SECOND = 1_000_000_000
+SETTINGS = Settings(
+    venue=Venue("v"), account=Account("a"), symbols=(Symbol("BTCUSDT"),), rest_url="http://venue", ws_api_url="",
+    stream_url="", api_key="key", secret=Secret("secret"), user_agent="meltica/test (n1)",
+)  # fmt: skip
+TOO_MUCH = {"code": -1003, "msg": "too much", "data": {"serverTime": 1_000_000, "retryAfter": 1_004_000}}
+
+
+class Bench:
+    def __init__(self, *, known_clock: bool = True) -> None:
+        self.clock = VenueClock(drift_ppm=500, stale=Nanos(10**12))
+        if known_clock:
+            self.clock.add(Sample(Nanos(0), Nanos(1), Nanos(10**18), Nanos(1000)))
+        self.budget = RateBudget(weight_kept=0.2, orders_kept=0.1)
+        self.gaps: list[str] = []
+        self.events = UserEvents(
+            SETTINGS,
+            venue_clock=self.clock,
+            budget=self.budget,
+            on_report=lambda _: None,
+            on_gap=self.gaps.append,
+            on_change=lambda: None,
+        )
+
+    def hear(self, name: str, now: int, **said: object) -> None:
+        self.events.take_in(json.dumps({"id": name, **said}), Nanos(now))
+
+
+def test_a_subscription_waits_for_the_venues_clock_and_not_for_ever() -> None:
+    bench = Bench(known_clock=False)
+    bench.events.opened(Nanos(0))
+    assert bench.events.subscription(Nanos(10 * SECOND)) is None
+    with pytest.raises(StreamLost, match="not known"):
+        bench.events.subscription(Nanos(10 * SECOND + 1))
+    assert Bench().events.subscription(Nanos(1)) is not None
+
+
+def test_nothing_is_asked_within_a_pause() -> None:
+    """A subscription that was refused with 429 is not written again before its time, on whatever connection."""
+    bench = Bench()
+    bench.events.opened(Nanos(0))
+    bench.events.subscription(Nanos(1))
+    with pytest.raises(StreamLost, match="429"):
+        bench.hear(SUBSCRIBE, 5, status=429, error=TOO_MUCH)
+    assert bench.budget.refusal("REQUEST_WEIGHT", 1, Urgency.READ, Nanos(4 * SECOND)) is not None
+    bench.events.opened(Nanos(SECOND))
+    assert bench.events.subscription(Nanos(4 * SECOND)) is None
+    assert bench.events.subscription(Nanos(4 * SECOND + 5)) is not None
+
+
+def test_a_banned_address_pings_nobody_and_concludes_nothing() -> None:
+    bench = Bench()
+    bench.events.opened(Nanos(0))
+    bench.events.subscription(Nanos(1))
+    bench.hear(SUBSCRIBE, 5, status=200, result={})
+    bench.budget.slow_down(Nanos(60 * SECOND), Nanos(5), banned=True)
+    assert bench.events.ping(Nanos(59 * SECOND)) is None
+    assert bench.events.ping(Nanos(61 * SECOND)) is not None
+    with pytest.raises(StreamLost, match="answers nothing"):
+        bench.events.ping(Nanos(70 * SECOND))
+
+
+def test_a_gap_is_said_when_it_is_lost_and_when_it_stands_again() -> None:
+    bench = Bench()
+    for _ in range(2):
+        bench.events.opened(Nanos(0))
+        bench.events.subscription(Nanos(1))
+        bench.hear(SUBSCRIBE, 5, status=200, result={})
+        bench.events.lost("cut")
+        bench.events.lost("could not be opened")
+    assert [gap.partition(":")[0] for gap in bench.gaps] == [
+        "the user stream was lost",
+        "the user stream stands again after",
+        "the user stream was lost",
+    ]
+
+
+def test_a_vigil() -> None:
+    vigil = Vigil(Nanos(10 * SECOND))
+    assert vigil.quiet(Nanos(0))
+    vigil.heard(Nanos(0))
+    assert not vigil.quiet(Nanos(5 * SECOND))
+    assert vigil.quiet(Nanos(5 * SECOND + 1))
+    vigil.answered(Nanos(PATIENCE * 10 * SECOND))
+    with pytest.raises(StreamLost):
+        vigil.answered(Nanos(PATIENCE * 10 * SECOND + 1))
+    with pytest.raises(StreamLost):
+        vigil.unanswered()
