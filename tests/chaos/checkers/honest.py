@@ -49,6 +49,7 @@ FILLED = {
     "venue_order_id": "501",
     "side": "BUY",
     "quantity": "0.1",
+    "price": "60000",
     "fee": "0.0001",
     "fee_asset": "BTC",
 }

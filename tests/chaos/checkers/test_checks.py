@@ -15,6 +15,7 @@ from chaos.checkers.every_fill_once import every_fill_once
 from chaos.checkers.halt_survives import halt_survives
 from chaos.checkers.history import AuditRecord, History, VenueOrder
 from chaos.checkers.intent_first import intent_first
+from chaos.checkers.log_clock import SECOND
 from chaos.checkers.one_send import one_send
 from chaos.checkers.one_trader import one_trader
 from chaos.checkers.orders_equal import orders_equal
@@ -364,6 +365,74 @@ def test_each_cause_must_be_lifted() -> None:
 def test_a_retried_halt_is_no_new_one() -> None:
     lifted = h.record(31, 2, "resume", causes=["x"])
     assert halt_survives(halted(lifted, evolve(h.record(32, 2, "halt", cause="x"), duplicate=True))).held
+
+
+def stormy(*more: AuditRecord, every: int = 100, starts: int = 3, **configured: object) -> History:
+    """Leaders lost in the middle of their work, `every` seconds; each `configured` anew, as the first of them is."""
+    records = [h.record(29, 2, "configured", limits={}, **configured)]
+    for number in range(starts + 1):
+        term, at = 3 + number, number * every * SECOND
+        records += [
+            h.record(30 + 2 * number, term, "epoch_started", epoch=term, at=at),
+            h.record(31 + 2 * number, term, "authority_taken", epoch=term, at=at),
+        ]
+    placed = h.cid(3 + starts, 60)
+    last = h.record(60, 3 + starts, "submit", (placed,), epoch=3 + starts)
+    history = h.with_request(h.honest(), h.request(4, "n3", "order.place", placed, 400))
+    for name in ("n1", "n2", "n3"):
+        history = h.with_node(history, name, audit=(*records, *more, last))
+    return history
+
+
+def test_a_takeover_storm_halts_though_nobody_said_so() -> None:
+    only(halt_survives(stormy()), "halted (takeover_storm) since index 36")
+    assert halt_survives(stormy(starts=2)).held
+    assert halt_survives(stormy(every=200, storm_window=400 * SECOND)).held  # the first is forgotten by the third
+    assert halt_survives(stormy(storm_takeovers=0)).held
+    only(halt_survives(stormy(starts=2, storm_takeovers=2)), "takeover_storm")
+
+
+def test_a_leader_that_handed_over_or_never_traded_was_not_lost() -> None:
+    history = stormy()
+    released = h.record(33, 4, "authority_released", epoch=4, at=0)
+    for changed in (released, evolve(history.nodes[0].audit[4], command={"epoch": 4, "cancels_only": True})):
+        audit = [one for one in history.nodes[0].audit if changed.kind != "authority_taken" or one.index != 33]
+        at = next(place for place, one in enumerate(audit) if one.index > 33)
+        with_it = (*audit[:at], changed, *audit[at:])
+        assert halt_survives(evolve(history, nodes=(evolve(history.nodes[0], audit=with_it),))).held
+
+
+def test_whoever_resumes_has_seen_the_losses() -> None:
+    assert halt_survives(stormy(h.record(40, 6, "resume", causes=["takeover_storm"], epoch=6))).held
+    only(halt_survives(stormy(h.record(40, 6, "resume", causes=["x"], epoch=6))), "takeover_storm")
+    old = h.record(40, 6, "resume", causes=["takeover_storm"], epoch=6, risk_index=35)
+    only(halt_survives(stormy(old)), "resumes by a look at index 35; a cause was added at 36")
+
+
+def test_a_time_that_leaps_does_not_end_a_storm() -> None:
+    """A command that is refused for its time moves nothing: the losses are still young."""
+    history = stormy()
+    leap = evolve(h.record(35, 5, "clock_told", epoch=5, at=9_000 * SECOND), accepted=False)
+    audit = history.nodes[0].audit
+    with_it = (*audit[:7], leap, *audit[7:])
+    only(halt_survives(evolve(history, nodes=(evolve(history.nodes[0], audit=with_it),))), "takeover_storm")
+
+
+def test_an_entry_that_was_passed_unread_halts() -> None:
+    def audit(said: AuditRecord) -> History:
+        return halted(h.record(31, 2, "resume", causes=["x"]), said)
+
+    skipped = h.record(33, 2, "skip_entry")
+    only(halt_survives(audit(skipped)), "halted (entry_isolated) since index 33")
+    assert halt_survives(audit(evolve(skipped, accepted=False))).held
+    assert halt_survives(audit(evolve(skipped, duplicate=True))).held
+
+
+def test_causes_beyond_the_most_share_one() -> None:
+    many = [h.record(31, 2, "halt", cause=f"c{number}") for number in range(300)]
+    named = [*(f"c{number}" for number in range(255)), "x"]
+    only(halt_survives(halted(*many, h.record(32, 2, "resume", causes=named))), "halted (more)")
+    assert halt_survives(halted(*many, h.record(32, 2, "resume", causes=[*named, "more"]))).held
 
 
 def test_cancels_go_on_while_halted() -> None:
