@@ -92,7 +92,7 @@ def _gross_notional(model: Exposure, wish: Wish) -> Found:
     if after <= before:
         return
     amount = EXACT.multiply(after, wish.reference)
-    for symbol in {*model.positions, *(order.symbol for order in model.live.values())} - {wish.symbol}:
+    for symbol in sorted({*model.positions, *(order.symbol for order in model.live.values())} - {wish.symbol}):
         if symbol in model.references:
             amount = EXACT.add(amount, EXACT.multiply(_worst(model, symbol), model.references[symbol]))
     yield from _bound(model, "gross_notional", amount)
