@@ -6,14 +6,13 @@ matched is never truncated, an applied entry never), 26 (the answer says from wh
 
 from __future__ import annotations
 
-from attrs import frozen
+from typing import NamedTuple
 
 from cluster.journal import Journal, JournalFault
 from cluster.wire import Append, Entry
 
 
-@frozen
-class Fitted:
+class Fitted(NamedTuple):
     """An append as the core may see it: it truncates only what contradicts the leader."""
 
     previous: int

@@ -360,8 +360,10 @@ class Guard:
     def _ack(self, peer: Peer, ack: Ack) -> None:
         if self._leads and ack.term == self.core.term:  # else it is stale: it speaks of another leader's log (5)
             now, was = self._came, self._acks.lost(peer)
+            before = self._acks.matched(peer)
             self._tell(peer, self._acks.answer(peer, ack, self._journal.last, self._journal.synced, now))
-            self._remembered.acknowledged(peer, self._acks.matched(peer))
+            if (matched := self._acks.matched(peer)) != before:
+                self._remembered.acknowledged(peer, matched)
             if not was and self._acks.lost(peer) and self._acks.counted(peer) > self._journal.commit:
                 self.resign("a follower lost what it acknowledged")  # the core counts its copy for what may commit
             else:

@@ -126,9 +126,9 @@ class Journal:
     @overload
     def __getitem__(self, item: slice) -> list[Entry] | Reading: ...
     def __getitem__(self, item: int | slice) -> Entry | list[Entry] | Reading:
+        if item == -1 and self._tail:
+            return self._tail[-1]
         if isinstance(item, int):
-            if item == -1 and self._tail:
-                return self._tail[-1]
             return self._root if item == 0 and self._root else self.entry(item % self.last + 1)
         first = (item.start or 0) + 1
         last = self.last if item.stop is None else min(item.stop, self.last)

@@ -127,17 +127,20 @@ class MemoryStore:
     def set_vote(self, term: Term, voted_for: Peer | None) -> None:
         """Buffer term and vote."""
         meta = self.disk.meta
-        self._set_meta(Meta(term, voted_for, meta.commit_index, meta.applied_index))
+        if (term, voted_for) != (meta.term, meta.voted_for):
+            self._set_meta(Meta(term, voted_for, meta.commit_index, meta.applied_index))
 
     def set_commit(self, index: LogIndex) -> None:
         """Buffer the commit index."""
         meta = self.disk.meta
-        self._set_meta(Meta(meta.term, meta.voted_for, index, meta.applied_index))
+        if index != meta.commit_index:
+            self._set_meta(Meta(meta.term, meta.voted_for, index, meta.applied_index))
 
     def set_applied(self, index: LogIndex) -> None:
         """Buffer the applied index: in one batch with the state that it speaks of."""
         meta = self.disk.meta
-        self._set_meta(Meta(meta.term, meta.voted_for, meta.commit_index, index))
+        if index != meta.applied_index:
+            self._set_meta(Meta(meta.term, meta.voted_for, meta.commit_index, index))
 
     def set_memory(self, memory: Memory) -> None:
         """Buffer what is remembered beside the log."""
@@ -247,9 +250,8 @@ class MemoryStore:
 
     def _set_meta(self, meta: Meta) -> None:
         disk, old = self.disk, self.disk.meta
-        if meta != old:
-            disk.meta = meta
-            self._undo.append(lambda: setattr(disk, "meta", old))
+        disk.meta = meta
+        self._undo.append(lambda: setattr(disk, "meta", old))
 
     def _set_first(self, index: int) -> None:
         disk, old = self.disk, self.disk.first
@@ -257,14 +259,16 @@ class MemoryStore:
         self._undo.append(lambda: setattr(disk, "first", old))
 
     def _apply_state(self) -> None:
-        state = self.disk.state
+        if not self._state:
+            return
+        state, old = self.disk.state, []
         for key, value in self._state:
-            old = state.get(key)
+            old.append((key, state.get(key)))
             if value is None:
                 state.pop(key, None)
             else:
                 state[key] = value
-            self._undo.append(_restore(state, key, old))
+        self._undo.append(lambda: _restore(state, old))
         self._state = []
 
     def _apply_audit(self) -> None:
@@ -284,11 +288,9 @@ def _claim(disk: MemoryDisk, identity: tuple[str, Peer]) -> None:
     disk.opened = True
 
 
-def _restore(state: dict[bytes, bytes], key: bytes, old: bytes | None) -> _Undo:
-    def undo() -> None:
-        if old is None:
+def _restore(state: dict[bytes, bytes], old: list[tuple[bytes, bytes | None]]) -> None:
+    for key, value in reversed(old):
+        if value is None:
             state.pop(key, None)
         else:
-            state[key] = old
-
-    return undo
+            state[key] = value

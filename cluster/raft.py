@@ -21,7 +21,7 @@ from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec
 from random import Random
 from types import CodeType, ModuleType
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol, Self
 
 from pysyncobj.config import SyncObjConf
 from pysyncobj.node import Node
@@ -68,7 +68,7 @@ class RaftCore:
         self.role = Role.FOLLOWER
         self._clock = clock
         self._origin = clock() - 1_000_000_000  # so that its clock never shows 0, "at once" for its deadlines
-        self._presented: MonoNs | None = None
+        self._presented: float | None = None  # seconds, while its clock stands still
         self._listener = listener
         self._queue = _CoreQueue()
         self._shown: set[Peer] = set()  # membership only, never iterated
@@ -82,7 +82,7 @@ class RaftCore:
         module.FastQueue = lambda _size: self._queue  # type: ignore[attr-defined] # the seam: what waits can be seen
         module.pickle = _Unpicklable  # type: ignore[attr-defined] # the seam (hazard 10)
         module.PIPE_NOTIFIER_ENABLED = False  # type: ignore[attr-defined] # the seam: no pipe, no descriptor
-        self._transport = _CoreTransport(self._sent)
+        self._transport = _CoreTransport(listener)
         self._core = module.SyncObj(
             nodes[name], [self._nodes[peer] for peer in peers], _conf(timers, self._changed), transport=self._transport
         )
@@ -177,22 +177,21 @@ class RaftCore:
 
     # What it calls
 
-    def _stand_still(self, at: MonoNs | None = None) -> MonoNs | None:
+    def _stand_still(self, at: MonoNs | None = None) -> float | None:
         """From here on the core sees one time: `at`, or now; within itself, what it sees already.
 
         Returns what it saw before, for the caller to put back.  A context manager would say it better, and takes as
         long as the core does for a heartbeat.
         """
         before = self._presented
-        self._presented = at if at is not None else self._clock() if before is None else before
+        if at is not None:
+            self._presented = (at - self._origin) / 1_000_000_000
+        elif before is None:
+            self._presented = (self._clock() - self._origin) / 1_000_000_000
         return before
 
     def _seconds(self) -> float:
-        now = self._clock() if self._presented is None else self._presented
-        return (now - self._origin) / 1_000_000_000
-
-    def _sent(self, node: _PeerNode, message: Raw) -> None:
-        self._listener.core_sends(node.name, message)
+        return (self._clock() - self._origin) / 1_000_000_000 if self._presented is None else self._presented
 
     def _changed(self, _old: int, new: int) -> None:
         self.role = _ROLES[new]
@@ -241,23 +240,26 @@ def _conf(timers: Timers, changed: Callable[[int, int], None]) -> Any:
     )
 
 
-class _PeerNode(Node):  # type: ignore[misc] # pysyncobj ships no types
-    """A node that hashes to its place among the names: sets of it iterate alike in every process (16)."""
+class _PeerNode(int, Node):  # type: ignore[misc] # pysyncobj ships no types
+    """A node that is its place among the names, from 1 on: sets of it iterate alike in every process (16).
+
+    A number itself, so that the core's many look-ups of nodes run no code of ours.
+    """
+
+    name: Peer
+
+    def __new__(cls, name: Peer, place: int) -> Self:
+        node = super().__new__(cls, place)
+        Node.__init__(node, name)
+        node.name = name
+        return node
 
     def __init__(self, name: Peer, place: int) -> None:
-        super().__init__(name)
-        self.name = name
-        self.place = place
-
-    def __hash__(self) -> int:
-        return self.place
-
-    def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, _PeerNode) and self.place == other.place)
+        """All is done in `__new__`, as a number's value is."""
 
 
 def _nodes(name: Peer, peers: Sequence[Peer]) -> dict[Peer, _PeerNode]:
-    return {peer: _PeerNode(peer, place) for place, peer in enumerate(sorted({name, *peers}))}
+    return {peer: _PeerNode(peer, place) for place, peer in enumerate(sorted({name, *peers}), 1)}
 
 
 class _CoreTransport(Transport):  # type: ignore[misc] # pysyncobj ships no types
@@ -265,18 +267,20 @@ class _CoreTransport(Transport):  # type: ignore[misc] # pysyncobj ships no type
 
     ready = True  # always: else a tick would sleep (13)
 
-    def __init__(self, sent: Callable[[Any, Raw], None]) -> None:
+    deliver: Callable[[Any, Raw], None]  # a message for the core
+
+    def __init__(self, listener: CoreListener) -> None:
         super().__init__(None, None, [])
-        self._sent = sent
+        self._listener = listener
+
+    def setOnMessageReceivedCallback(self, callback: Callable[[Any, Raw], None]) -> None:  # noqa: N802 # its name
+        """Whom the core wants to hear of messages: itself."""
+        self.deliver = callback
 
     def send(self, node: Any, message: Raw) -> bool:
         """The core's sends."""
-        self._sent(node, message)
+        self._listener.core_sends(node.name, message)
         return True
-
-    def deliver(self, node: Any, message: Raw) -> None:
-        """A message for the core."""
-        self._onMessageReceived(node, message)
 
     def show(self, node: Any) -> None:
         """A connection is up."""

@@ -7,7 +7,8 @@ Pinned by tests/golden/cluster/wire.json.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Final
 
 import msgpack  # type: ignore[import-untyped] # ships no types
@@ -163,7 +164,15 @@ _SIMPLE: Final[dict[int, tuple[type, tuple[type, ...]]]] = {
 }
 _APPEND: Final = 1
 _KINDS: Final = {kind: number for number, (kind, _) in _SIMPLE.items()}
-_SLOTS: Final = {kind: tuple(a.name for a in kind.__attrs_attrs__) for kind in _KINDS}  # type: ignore[attr-defined] # set by attrs
+
+
+def _reader(names: Sequence[str]) -> Callable[[object], tuple[object, ...]]:
+    """What reads these fields of a message."""
+    read = attrgetter(*names)
+    return read if len(names) > 1 else lambda message: (read(message),)
+
+
+_FIELDS: Final = {kind: _reader([a.name for a in kind.__attrs_attrs__]) for kind in _KINDS}  # type: ignore[attr-defined] # set by attrs
 
 
 def encode(message: Message) -> bytes:
@@ -175,7 +184,7 @@ def encode(message: Message) -> bytes:
         )  # fmt: skip
     else:
         kind = type(message)
-        fields = (_KINDS[kind], *(getattr(message, name) for name in _SLOTS[kind]))
+        fields = (_KINDS[kind], *_FIELDS[kind](message))
     return _pack(fields)
 
 
@@ -218,11 +227,7 @@ def unpack_commands(entry: bytes) -> tuple[bytes, ...]:
     return commands
 
 
-_packer: Final[Callable[[object], bytes]] = msgpack.Packer(use_bin_type=True, autoreset=True).pack
-
-
-def _pack(fields: object) -> bytes:
-    return _packer(fields)
+_pack: Final[Callable[[object], bytes]] = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 
 
 def _number(value: object) -> int:
@@ -239,7 +244,8 @@ def _simple(number: int, fields: tuple[object, ...]) -> Message:
         raise WireError(f"{kind.__name__} has {len(types)} fields, not {len(fields)}")
     for value, wanted in zip(fields, types, strict=True):
         if wanted is int:
-            _number(value)
+            if type(value) is not int or not 0 <= value < _LIMIT:
+                raise WireError(f"not an unsigned number: {value!r:.40}")
         elif wanted is bytes:
             if type(value) is not bytes or len(value) > MAX_TOLD:
                 raise WireError(f"not a short byte string: {value!r:.40}")
@@ -277,6 +283,6 @@ def _check_entry(entry: object, index: int, above: int, highest: int) -> int:
         raise WireError("an entry's command is of no known type, or too long")
     if at != index or type(at) is not int:
         raise WireError(f"entry {at!r:.20} where {index} belongs")
-    if not above <= _number(term) <= highest:
+    if type(term) is not int or not above <= term <= highest:
         raise WireError(f"entry {index} has term {term}, not {above} to {highest}")
-    return term  # type: ignore[no-any-return] # _number has checked it
+    return term
