@@ -7,7 +7,7 @@ SPEC ?= all
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim mutants spec test lint types format lock clean
+.PHONY: help demo etcdclient sim mutants spec test lint types format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -28,6 +28,10 @@ sim: .venv/.ready ## the whole product in simulated storms, a seed each (SEEDS=0
 
 spec: .venv/.ready ## the specification of authority and its mutations, by TLC: Java and Maven (SPEC=quick, or names)
 	$(BIN)/python -m chaos.spec $(SPEC) $(ARGS)
+
+etcdclient: ## the bench's client for etcd, in Go, into .tools (Go 1.25 or later)
+	@command -v go >/dev/null || { echo "Go 1.25 or later is needed: install it from go.dev/dl, then make etcdclient" >&2; exit 2; }
+	cd chaos/bench/etcdclient && go build -trimpath -mod=readonly -o $(CURDIR)/.tools/etcdclient .
 
 mutants: .venv/.ready ## the product broken on purpose: each break must be seen by a check (ARGS="--only h6 -o json")
 	$(BIN)/meltica-chaos mutants $(ARGS)

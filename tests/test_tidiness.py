@@ -89,6 +89,8 @@ BROKEN = [
     ("prose", "meltica/a.py", '"""A \N{EM DASH} b."""\n'),
     ("prose", "meltica/a.py", "# TO" + "DO later\n"),
     ("directions", "meltica/node.py", "from chaos.checkers import one_trader\n"),
+    ("directions", "meltica/cli/status.py", "from chaos.bench import run\n"),
+    ("directions", "meltica/cli/bench.py", "from chaos.demo import run\n"),
     ("directions", "cluster/raft.py", "import meltica.core.values\n"),
     ("directions", "meltica/core/a.py", "import trio\n"),
     ("directions", "meltica/core/a.py", "import random\n"),
@@ -137,7 +139,8 @@ KEPT = [
     ("reasons", "meltica/a.py", "x = '# no" + "qa'\n"),
     ("directions", "tests/test_a.py", "import chaos\nimport meltica.core\n"),
     ("directions", "chaos/sim/a.py", "import meltica.core.apply\nimport cluster.replica\n"),
-    ("directions", "meltica/cli/demo.py", "from chaos.checkers import verdict\n"),
+    ("directions", "meltica/cli/demo.py", "from chaos.demo import run\n"),
+    ("directions", "meltica/cli/bench.py", "from chaos.bench import run\n"),
     ("directions", "meltica/core/a.py", "import json\nfrom attrs import frozen\nfrom cattrs import Converter\n"),
     ("directions", "meltica/core/a.py", "from meltica.core.values import Price\n"),
     (

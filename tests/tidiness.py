@@ -21,7 +21,12 @@ from attrs import define, frozen
 FILE_LINES: Final = 600
 FUNCTION_LINES: Final = 70
 PRODUCT: Final = ("meltica", "cluster", "chaos")
-ENTRIES: Final = ("meltica.cli.main", "chaos.demo.measure")  # besides every __main__
+ENTRIES: Final = (  # besides every __main__
+    "meltica.cli.main",
+    "chaos.demo.measure",
+    "chaos.bench.node",  # processes that a bench starts
+    "chaos.bench.stock_node",
+)
 REASON: Final = r"\S.{5,}"  # shorter says nothing
 
 # Rooms that hold nothing but decisions: the simulator runs them on virtual time, so they take clock, randomness
@@ -265,7 +270,11 @@ def _is(name: str, package: str) -> bool:
 
 
 def directions(house: House) -> list[Finding]:
-    """Design.md, section 8.  The demo's command alone may use chaos: it judges by chaos' checkers."""
+    """Design.md, section 8.
+
+    Two commands may use a room of chaos, each its own: the demo judges by chaos' checkers, the bench starts, strikes
+    and kills real processes by its rigs.  They are faces of what breaks things on purpose; the product needs neither.
+    """
     found = []
     for source in product(house):
         for name, line in source.imports:
@@ -277,10 +286,11 @@ def directions(house: House) -> list[Finding]:
 
 def _forbidden(source: Source, name: str) -> str:
     top = source.path.split("/")[0]
-    demo = re.fullmatch(r"meltica/cli/demo\w*\.py", source.path)
+    faces = {"meltica/cli/demo.py": "chaos.demo", "meltica/cli/bench.py": "chaos.bench"}
+    face = source.path in faces and _is(name, faces[source.path])
     if _is(name, "tests"):
         return "nobody imports tests"
-    if _is(name, "chaos") and top != "chaos" and not demo:
+    if _is(name, "chaos") and top != "chaos" and not face:
         return "nobody imports chaos"
     if _is(name, "meltica") and top == "cluster":
         return "cluster knows no trading"
@@ -312,14 +322,23 @@ def _forbidden_in_venue(source: Source, name: str) -> str:
     return ""
 
 
+STOCK: Final = "chaos/bench/stock_node.py"
 VENUES: Final = ("binance_spot", "binance_usdm", "kraken", "okx", "bybit", "deribit", "coinbase")
 
 
 def single_importers(house: House) -> list[Finding]:
-    """One module imports pysyncobj, one imports rocksdict: each has one seam to watch."""
+    """One module imports pysyncobj, one imports rocksdict: each has one seam to watch.
+
+    The bench runs the stock PySyncObj beside ours, as users of it would; nothing of ours stands on that.
+    """
     found = []
     for package in ("pysyncobj", "rocksdict"):
-        users = {source.path: line for source in product(house) for name, line in source.imports if _is(name, package)}
+        users = {
+            source.path: line
+            for source in product(house)
+            for name, line in source.imports
+            if _is(name, package) and source.path != STOCK
+        }
         if len(users) > 1:
             first, *rest = sorted(users)
             found.extend(Finding(path, users[path], f"imports {package}: only {first} may") for path in rest)

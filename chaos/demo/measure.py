@@ -178,13 +178,13 @@ def _rank(values: Sequence[float], share: float) -> float | None:
     return values[max(0, math.ceil(share * len(values)) - 1)] if values else None
 
 
-async def measure(kind: str, rounds: int, market: str) -> list[dict[str, Any]]:
-    """Strike so often, on as many fresh clusters as it takes."""
+async def measure(kind: str, rounds: int, market: str, seed: int = 0) -> list[dict[str, Any]]:
+    """Strike so often, on as many fresh clusters as it takes; the markets' seeds count from `seed` on."""
     found: list[dict[str, Any]] = []
     each = PROMOTES_A_CLUSTER if kind == "promote" else KILLS_A_CLUSTER
     while len(found) < rounds:
         folder = Path(tempfile.mkdtemp(prefix="meltica-measure-"))
-        round_ = Round(kind, market, min(each, rounds - len(found)), seed=len(found))
+        round_ = Round(kind, market, min(each, rounds - len(found)), seed=seed + len(found))
         try:
             await round_.run(folder)
         finally:

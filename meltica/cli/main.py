@@ -18,6 +18,7 @@ from meltica.api.outcomes import Exit
 
 COMMANDS: Final = {
     "demo": "meltica.cli.demo:demo",
+    "bench": "meltica.cli.bench:bench",
     "cluster": "meltica.cli.cluster:cluster",
     "node": "meltica.cli.node:node",
     "paper": "meltica.cli.paper:paper",

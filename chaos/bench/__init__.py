@@ -1,0 +1,1 @@
+"""Bench: what the product costs, side by side with etcd and stock PySyncObj in one run."""

@@ -1,0 +1,117 @@
+"""Budgets: what design.md section 10 allows, and whether rows keep to it.
+
+Pure.  Three answers: held, missed, and None: too few samples, or nothing to compare with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from attrs import evolve, frozen
+
+from chaos.bench.figures import Row
+
+WINDOW_MS: Final = 300.0  # W: the authority window of the settings that `cluster create` writes
+OURS: Final = "meltica"
+
+
+@frozen
+class Against:
+    """A budget that is a share of a peer's figure."""
+
+    text: str
+    what: str
+    column: str
+    callers: int
+    variant: str  # ours
+    budget: float | None  # of the ratio ours / theirs; None: told, not judged
+    at_most: bool
+
+
+@frozen
+class Absolute:
+    """A budget that is a figure."""
+
+    text: str
+    what: str
+    column: str
+    variant: str
+    budget: float
+    at_most: bool
+
+
+PEERS: Final = (
+    Against("commit p50, 1 caller, nothing applied", "commit", "p50_ms", 1, "nothing", 0.8, at_most=True),
+    Against("commit p50, 1 caller, the core", "commit", "p50_ms", 1, "core", 0.8, at_most=True),
+    Against("commit rate, 32 callers, nothing applied", "commit", "rate_per_s", 32, "nothing", 4.0, at_most=False),
+    Against("commit rate, 32 callers, the core", "commit", "rate_per_s", 32, "core", 2.0, at_most=False),
+)
+OWN: Final = (
+    Absolute("failover p50, quoting: W + 50 ms", "failover", "p50_ms", "quoting", WINDOW_MS + 50, at_most=True),
+    Absolute("failover p99, quoting: W + 200 ms", "failover", "p99_ms", "quoting", WINDOW_MS + 200, at_most=True),
+    Absolute("failover p50, no send in the last W", "failover", "p50_ms", "idle", 100.0, at_most=True),
+    Absolute("promote p50", "promote", "p50_ms", "quoting", 50.0, at_most=True),
+    Absolute("apply, one core, commands a second", "apply", "rate_per_s", "1 an entry", 20_000.0, at_most=False),
+    Absolute("restart to caught up, the slowest", "restart", "max_ms", "core", 5_000.0, at_most=True),
+)
+
+
+def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Ours beside each peer's, wherever both were measured.
+
+    A peer that promises less (it syncs nothing) is compared, and never judged by: its budget is None.
+    """
+    found = []
+    for each in PEERS:
+        for ours in _those(rows, each, OURS):
+            for theirs in [one for one in _others(rows, each) if one.who.system != OURS]:
+                judged = each if theirs.who.system == "etcd" else evolve(each, budget=None)
+                found.append(_ratio(judged, ours, theirs))
+    return found
+
+
+def _those(rows: Iterable[Row], each: Against, system: str) -> list[Row]:
+    return [one for one in _others(rows, each) if one.who.system == system and one.who.variant == each.variant]
+
+
+def _others(rows: Iterable[Row], each: Against) -> list[Row]:
+    return [one for one in rows if one.what == each.what and one.callers == each.callers]
+
+
+def _ratio(each: Against, ours: Row, theirs: Row) -> dict[str, Any]:
+    mine, other = getattr(ours, each.column), getattr(theirs, each.column)
+    ratio = None if mine is None or not other else round(mine / other, 3)
+    return {
+        "what": each.text,
+        "ours": mine,
+        "theirs": other,
+        "system": theirs.who.system,
+        "variant": theirs.who.variant,
+        "ratio": ratio,
+        "at_most": each.at_most,
+        "budget": each.budget,
+        "held": _held(ratio, each.budget, at_most=each.at_most),
+    }
+
+
+def budgets(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The budgets that stand alone, wherever what they are of was measured."""
+    return [
+        {
+            "what": each.text,
+            "ours": (value := getattr(row, each.column)),
+            "at_most": each.at_most,
+            "budget": each.budget,
+            "held": _held(value, each.budget, at_most=each.at_most),
+        }
+        for each in OWN
+        for row in rows
+        if (row.what, row.who.system, row.who.variant) == (each.what, OURS, each.variant)
+    ]
+
+
+def _held(value: float | None, budget: float | None, *, at_most: bool) -> bool | None:
+    if value is None or budget is None:
+        return None
+    return value <= budget if at_most else value >= budget

@@ -1,0 +1,81 @@
+"""Commit: what one durable command costs, ours and the peers', turn by turn: A B C, A B C, and so on.
+
+Only the order of turns may live here.  A turn is one system, alone on the machine, in a new folder of the same disk: a
+warm-up, then one caller, then 32.  The disk's fsync is measured before each.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from attrs import define, field
+
+from chaos.bench.child import BenchFault, Disturbed
+from chaos.bench.disk import Syncs
+from chaos.bench.figures import Row, Turn, row_of
+from chaos.bench.systems import Cluster, System
+
+CALLERS: Final = (1, 32)
+MORE: Final = 20  # so many times more commands with 32 callers than with one
+WARM: Final = 300  # commands before anything counts
+LONGEST: Final = 10.0  # seconds of one measurement: stock PySyncObj at its defaults does ten commands a second
+TRIES: Final = 3  # of one turn, when elections end it
+
+
+@define
+class Commit:
+    """One run of it."""
+
+    folder: Path
+    syncs: Syncs
+    systems: Sequence[System]
+    samples: int  # of one caller, a turn
+    say: Callable[[str], None]
+    seconds: float = LONGEST
+    turns: dict[tuple[int, int], list[Turn]] = field(factory=dict)  # by the system's place, and callers
+    disturbed: int = 0
+
+    def run(self, rounds: int) -> list[Row]:
+        """All turns of all systems."""
+        for number in range(rounds):
+            for place, system in enumerate(self.systems):
+                self.syncs.look()
+                self._turn(place, system)
+                who = f"{system.who.system} {system.who.variant}"
+                self.say(f"round {number + 1} of {rounds}: {who}: {self._told(place)}")
+        return [
+            row_of("commit", system.who, self.turns[place, callers], callers)
+            for callers in CALLERS
+            for place, system in enumerate(self.systems)
+        ]
+
+    def _turn(self, place: int, system: System) -> None:
+        for _ in range(TRIES):
+            folder = self.folder / "turn"
+            folder.mkdir()
+            try:
+                with system.running(folder) as cluster:
+                    found = {callers: self._measured(cluster, callers) for callers in CALLERS}
+            except Disturbed as why:
+                self.disturbed += 1
+                self.say(f"{system.who.system}: an election ended this turn ({why}); it is made again")
+                continue
+            finally:
+                shutil.rmtree(folder)
+            for callers, turn in found.items():
+                self.turns.setdefault((place, callers), []).append(turn)
+            return
+        raise BenchFault(f"{system.who.system} held no election still for one turn: the machine is too busy")
+
+    def _measured(self, cluster: Cluster, callers: int) -> Turn:
+        if callers == CALLERS[0]:
+            cluster.commit(CALLERS[-1], WARM, 1.0)
+        count = self.samples * (1 if callers == CALLERS[0] else MORE)
+        return cluster.commit(callers, count, self.seconds)
+
+    def _told(self, place: int) -> str:
+        last = [(callers, self.turns[place, callers][-1]) for callers in CALLERS]
+        return ", ".join(f"{callers} callers {turn.commands / turn.seconds:,.0f}/s" for callers, turn in last)

@@ -1,0 +1,88 @@
+"""Document: `meltica.bench/1` (contracts.md section 9), and the table that people read of it.
+
+Pure: values in, plain data or text out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from attrs import frozen
+
+from chaos.bench.budgets import budgets, ratios
+from chaos.bench.figures import Row
+
+SCHEMA: Final = "meltica.bench/1"
+QUIET: Final = 0.25  # load a core before the run, above which figures are not to be quoted
+HEAD: Final = ("what", "system", "variant", "callers", "n", "p50 ms", "p99 ms", "max ms", "a second")
+COLUMNS: Final = ("what", "system", "variant", "callers", "n", "p50_ms", "p99_ms", "max_ms", "rate_per_s")
+
+
+@frozen
+class Measured:
+    """The machine, as it was."""
+
+    cores: int
+    fsync_us_p50: float | None  # of a file that grew, on this folder's disk, between the turns
+    in_place_us_p50: float | None  # the same of one that did not grow
+    load: float  # runnable processes before the run, a minute's mean
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it had little else to do."""
+        return self.load <= QUIET * self.cores
+
+
+def document(machine: Measured, rows: Sequence[Row], disturbed: int) -> dict[str, Any]:
+    """Everything of one run.  `disturbed`: turns that an election ended, and that were made again."""
+    return {
+        "schema": SCHEMA,
+        "machine": {
+            "cores": machine.cores,
+            "fsync_us_p50": machine.fsync_us_p50,
+            "fdatasync_in_place_us_p50": machine.in_place_us_p50,
+            "load_before": machine.load,
+            "quiet": machine.quiet,
+        },
+        "disturbed": disturbed,
+        "rows": [row.document() for row in rows],
+        "ratios": ratios(rows),
+        "budgets": budgets(rows),
+    }
+
+
+def lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """The same for people: aligned columns, notes, and each budget with what came of it."""
+    machine = found["machine"]
+    fsync, in_place = _cell(machine["fsync_us_p50"]), _cell(machine["fdatasync_in_place_us_p50"])
+    yield f"{machine['cores']} cores; one fsync {fsync} us, where no file grows {in_place} us, at the median"
+    if not machine["quiet"]:
+        yield f"NOT QUIET: load {machine['load_before']} before the run: quote none of these figures"
+    yield from _aligned([HEAD, *([_cell(row[name]) for name in COLUMNS] for row in found["rows"])])
+    yield from sorted({f"{row['system']} {row['variant']}: {row['note']}" for row in found["rows"] if row["note"]})
+    judged = [*found["ratios"], *found["budgets"]]
+    if judged:
+        yield ""
+        yield from _aligned([("what", "ours", "theirs", "ratio", "budget", ""), *(_judged(one) for one in judged)])
+
+
+def _judged(one: Mapping[str, Any]) -> tuple[str, ...]:
+    beside = f" / {one['system']} {one['variant']}" if "system" in one else ""
+    budget = "" if one["budget"] is None else f"{'<=' if one['at_most'] else '>='} {_cell(one['budget'])}"
+    word = {True: "held", False: "MISSED", None: "not judged" if not budget else "too few samples"}[one["held"]]
+    return (one["what"] + beside, _cell(one["ours"]), _cell(one.get("theirs")), _cell(one.get("ratio")), budget, word)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,g}"
+
+
+def _aligned(table: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[place]) for row in table) for place in range(len(table[0]))]
+    for row in table:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -1,0 +1,246 @@
+// Etcdclient drives an etcd cluster for `meltica bench`, on etcd's own client library.
+//
+// It reads one JSON object a line from stdin, does what it says, and answers with one line; it ends when stdin does.
+//
+//	{"do":"wait"}                                      until a leader is known and a put is done
+//	{"do":"commit","callers":32,"count":20000,"seconds":5,"size":200}
+//	{"do":"failover","pid":123,"leader":"https://..."} SIGKILL of that process, to the first put that succeeds
+//
+// A put goes over TLS to the leader itself, so that no follower's forwarding is counted; in a failover every other
+// endpoint is asked, again and again, and the first answer counts.
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+)
+
+const (
+	patience = 30 * time.Second       // for a leader, and for one put of a measurement
+	oneTry   = 200 * time.Millisecond // of a put while there may be no leader
+	pause    = 2 * time.Millisecond   // between two tries
+)
+
+type order struct {
+	Do      string  `json:"do"`
+	Callers int     `json:"callers"`
+	Count   int     `json:"count"`
+	Seconds float64 `json:"seconds"`
+	Size    int     `json:"size"`
+	Pid     int     `json:"pid"`
+	Leader  string  `json:"leader"`
+}
+
+type answer struct {
+	Us       []float64 `json:"us,omitempty"`
+	Commands int       `json:"commands,omitempty"`
+	Seconds  float64   `json:"seconds,omitempty"`
+	Ms       float64   `json:"ms,omitempty"`
+	Leader   string    `json:"leader,omitempty"`
+	Fault    string    `json:"fault,omitempty"`
+}
+
+// A cluster as it is seen from here: one connection an endpoint.
+type cluster struct {
+	endpoints []string
+	clients   map[string]*clientv3.Client
+}
+
+func main() {
+	endpoints := flag.String("endpoints", "", "addresses, separated by commas")
+	ca := flag.String("ca", "", "the authority's certificate")
+	cert := flag.String("cert", "", "our certificate")
+	key := flag.String("key", "", "its key")
+	flag.Parse()
+	found, err := open(strings.Split(*endpoints, ","), *ca, *cert, *key)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "etcdclient:", err)
+		os.Exit(1)
+	}
+	say(answer{})
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		var asked order
+		if err := json.Unmarshal(lines.Bytes(), &asked); err != nil {
+			say(answer{Fault: err.Error()})
+			continue
+		}
+		said, err := found.do(asked)
+		if err != nil {
+			said = answer{Fault: err.Error()}
+		}
+		say(said)
+	}
+}
+
+func say(said answer) {
+	text, err := json.Marshal(said)
+	if err != nil {
+		panic(err) // numbers and text only: it can't
+	}
+	fmt.Println(string(text))
+}
+
+func open(endpoints []string, ca, cert, key string) (*cluster, error) {
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	authority, err := os.ReadFile(ca)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(authority) {
+		return nil, errors.New("no certificate in " + ca)
+	}
+	found := &cluster{endpoints: endpoints, clients: map[string]*clientv3.Client{}}
+	for _, one := range endpoints {
+		client, err := clientv3.New(clientv3.Config{
+			Endpoints: []string{one},
+			Logger:    zap.NewNop(), // its words about lost connections are no business of the bench
+			TLS:       &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: pool, MinVersion: tls.VersionTLS12},
+		})
+		if err != nil {
+			return nil, err
+		}
+		found.clients[one] = client
+	}
+	return found, nil
+}
+
+func (c *cluster) do(asked order) (answer, error) {
+	switch asked.Do {
+	case "wait":
+		leader, err := c.wait()
+		return answer{Leader: leader}, err
+	case "commit":
+		return c.commit(asked)
+	case "failover":
+		return c.failover(asked)
+	}
+	return answer{}, errors.New("unknown order: " + asked.Do)
+}
+
+// wait returns the leader's endpoint once every member answers and a put through each of them is done.
+func (c *cluster) wait() (string, error) {
+	deadline := time.Now().Add(patience)
+	for time.Now().Before(deadline) {
+		leader, complete := c.look()
+		if leader != "" && complete {
+			return leader, nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return "", errors.New("etcd had no leader, or a member that did not answer, for " + patience.String())
+}
+
+func (c *cluster) look() (string, bool) {
+	leader := ""
+	for _, one := range c.endpoints {
+		limited, cancel := context.WithTimeout(context.Background(), time.Second)
+		status, err := c.clients[one].Status(limited, one)
+		if err == nil {
+			_, err = c.clients[one].Put(limited, "warm", one)
+		}
+		cancel()
+		if err != nil {
+			return "", false
+		}
+		if status.Leader == status.Header.MemberId {
+			leader = one
+		}
+	}
+	return leader, true
+}
+
+// commit makes puts, each caller one after another, until there are enough of them or the time is up.
+func (c *cluster) commit(asked order) (answer, error) {
+	leader, err := c.wait()
+	if err != nil {
+		return answer{}, err
+	}
+	client, value := c.clients[leader], strings.Repeat("x", asked.Size)
+	began := time.Now()
+	end := began.Add(time.Duration(asked.Seconds * float64(time.Second)))
+	var taken atomic.Int64
+	var waiting sync.WaitGroup
+	took := make([][]float64, asked.Callers)
+	faults := make([]error, asked.Callers)
+	for caller := range took {
+		waiting.Add(1)
+		go func() {
+			defer waiting.Done()
+			key := fmt.Sprintf("key-%d", caller)
+			for taken.Add(1) <= int64(asked.Count) && time.Now().Before(end) {
+				limited, cancel := context.WithTimeout(context.Background(), patience)
+				start := time.Now()
+				_, err := client.Put(limited, key, value)
+				elapsed := time.Since(start)
+				cancel()
+				if err != nil {
+					faults[caller] = err
+					return
+				}
+				took[caller] = append(took[caller], float64(elapsed.Nanoseconds())/1e3)
+			}
+		}()
+	}
+	waiting.Wait()
+	found := answer{Seconds: time.Since(began).Seconds()}
+	for caller := range took {
+		found.Us = append(found.Us, took[caller]...)
+	}
+	found.Commands = len(found.Us)
+	return found, errors.Join(faults...)
+}
+
+// failover kills the leader's process and puts through the others until one succeeds.
+func (c *cluster) failover(asked order) (answer, error) {
+	limited, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	done := make(chan time.Duration, len(c.endpoints))
+	struck := time.Now()
+	if err := syscall.Kill(asked.Pid, syscall.SIGKILL); err != nil {
+		return answer{}, err
+	}
+	for _, one := range c.endpoints {
+		if one != asked.Leader {
+			go putUntilDone(limited, c.clients[one], struck, done)
+		}
+	}
+	select {
+	case gap := <-done:
+		return answer{Ms: float64(gap.Nanoseconds()) / 1e6}, nil
+	case <-limited.Done():
+		return answer{}, errors.New("no put succeeded within " + patience.String())
+	}
+}
+
+func putUntilDone(whole context.Context, client *clientv3.Client, struck time.Time, done chan<- time.Duration) {
+	for whole.Err() == nil {
+		limited, cancel := context.WithTimeout(whole, oneTry)
+		_, err := client.Put(limited, "failover", "x")
+		cancel()
+		if err == nil {
+			done <- time.Since(struck)
+			return
+		}
+		time.Sleep(pause)
+	}
+}

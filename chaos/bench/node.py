@@ -1,0 +1,133 @@
+"""Node: one process of ours in a bench, `python -m chaos.bench.node SETTINGS`.
+
+The real `cluster` over mutual TLS on RocksDB, with a state machine that does nothing or with the core; no venue, no
+API, no strategy.  It imports the whole product's node, so that its start costs what a node's does.  Asked and answered
+by lines of JSON, and gone when its stdin is closed.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+from attrs import define
+
+import meltica.node  # noqa: F401 - so that a start imports what a node's start imports
+from chaos.bench import trading
+from chaos.bench.callers import Load, Opaque, Orders, Run, open_trading
+from chaos.bench.nothing import Nothing
+from cluster.driver import ClusterNode, open_node
+from cluster.pki import credentials
+from cluster.rocks import RocksStore
+from cluster.tls import Address, TlsTransport
+from cluster.types import AppliedEntry, Peer, Role, RoleChanged
+from meltica.core.state import State
+from meltica.machine import Machine
+
+HOST: Final = "127.0.0.1"
+
+
+class Listener:
+    """Nobody trades here."""
+
+    def on_role(self, change: RoleChanged) -> None:
+        """Seen by who asks."""
+
+    def on_applied(self, entry: AppliedEntry) -> None:
+        """Seen by who proposed."""
+
+    def on_stopped(self, reason: str) -> None:
+        """The process ends by the fault itself; its log says why."""
+
+
+@define
+class Answering:
+    """What this process does when it is asked."""
+
+    node: ClusterNode
+    state: State | None  # of the core
+    opened_in: int = -1  # the term in which the core's state was made to trade
+
+    async def answer(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """One question."""
+        if asked["do"] == "status":
+            return self._status()
+        if asked["do"] == "commit":
+            return await self._commit(asked)
+        return {"fault": f"unknown order: {asked['do']}"}
+
+    def _status(self) -> dict[str, Any]:
+        status = self.node.status()
+        return {
+            "leads": status.role is Role.LEADER,
+            "leader": status.leader,
+            "links": sum(peer.connected for peer in status.peers),
+            "committed": int(status.committed_index),
+            "applied": int(status.applied_index),
+            "at_ns": time.monotonic_ns(),
+        }
+
+    async def _commit(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        term = int(self.node.status().term)
+        if self.state is not None and term != self.opened_in:
+            try:
+                await open_trading(self.node, term, self.state)
+            except ValueError as error:
+                return {"disturbed": str(error)}
+            self.opened_in = term
+        loads = [self._load(term, int(asked["size"])) for _ in range(asked["callers"])]
+        began, cpu = time.perf_counter_ns(), time.process_time_ns()
+        run = Run(self.node, int(asked["count"]), began + int(asked["seconds"] * 1e9))
+        await run.play(loads)
+        seconds = (time.perf_counter_ns() - began) / 1e9
+        if run.disturbed:
+            return {"disturbed": run.disturbed}
+        used = (time.process_time_ns() - cpu) / 1e3
+        return {
+            "us": run.took_us,
+            "commands": run.commands,
+            "seconds": seconds,
+            "cpu_us": used / max(1, run.commands),
+        }
+
+    def _load(self, term: int, size: int) -> Load:
+        return Opaque(size) if self.state is None else Orders(term, self.state)
+
+
+async def serve(settings: Mapping[str, Any]) -> None:
+    """Run the node, say that it is ready, then answer until stdin ends."""
+    name, folder = Peer(settings["name"]), Path(settings["folder"])
+    ports: dict[str, int] = settings["ports"]
+    peers = {Peer(one): Address(HOST, port) for one, port in ports.items() if one != name}
+    store = RocksStore(folder / name, trading.CLUSTER, name, first_start=True)
+    rng = random.Random()
+    listen = Address(HOST, ports[name])
+    pki = credentials(folder / "pki", name)
+    transport = TlsTransport(name, listen, peers, pki, random=rng, cluster=trading.CLUSTER)
+    machine = Machine() if settings["machine"] == "core" else Nothing()
+    stdin = trio.lowlevel.FdStream(0)
+    async with open_node(
+        name, sorted(peers), store=store, machine=machine, transport=transport, listener=Listener(), random=rng
+    ) as node:
+        answering = Answering(node, machine.state if isinstance(machine, Machine) else None)
+        say({"ready": name})
+        text = b""
+        async for chunk in stdin:
+            *lines, text = (text + chunk).split(b"\n")
+            for line in lines:
+                say(await answering.answer(json.loads(line)))
+
+
+def say(document: Mapping[str, object]) -> None:
+    """One line of stdout."""
+    print(json.dumps(document), flush=True)
+
+
+if __name__ == "__main__":
+    trio.run(serve, json.loads(sys.argv[1]))

@@ -1,0 +1,144 @@
+"""Restart: a node with a long log of applied commands, from its start to caught up.
+
+The log is made by a fast path: one machine applies a market maker's mix, and what comes of each entry is written
+through the real store of each of three nodes, in batches.  Then three nodes run on it, a standby is killed with
+SIGKILL, the others go on, and it is started again: that is timed, from the start of its process, with what
+Python's own start and imports cost, to the moment at which it has applied all that its leader had committed then.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from attrs import define, field
+
+from chaos.bench import trading
+from chaos.bench.child import READY_WITHIN, BenchFault
+from chaos.bench.disk import Syncs
+from chaos.bench.figures import Row, Turn, Who, row_of
+from chaos.bench.systems import NODES, PATIENCE, OurCluster, Ours
+from cluster import pki
+from cluster.rocks import RocksStore
+from cluster.store import StoredEntry
+from cluster.types import ApplyOutcome, LogIndex, Peer, Term
+from cluster.wire import pack_commands
+from meltica.core.events import CommandResult
+from meltica.machine import Machine
+
+BATCH: Final = 256  # entries in one batch of the store
+TERM: Final = 1
+STARTS: Final = 300.0  # seconds that the first start of a long log may take
+MEANWHILE: Final = 200  # commands that the others commit while it is down
+
+
+@define
+class Writer:
+    """Makes one log on three nodes' disks."""
+
+    folder: Path
+    machine: Machine = field(factory=Machine)
+    stores: list[RocksStore] = field(factory=list)
+    commands: int = 0
+
+    def write(self, commands: int, say: Callable[[str], None]) -> None:
+        """So many commands or a few more, one an entry; every node has applied them all."""
+        try:
+            for name in NODES:
+                self.stores.append(RocksStore(self.folder / name, trading.CLUSTER, Peer(name), first_start=True))
+            for place, command in enumerate(trading.opening(NODES[0])):
+                trading.taken(self._entry((trading.encoded(command, TERM, trading.START + place),)))
+            mix = trading.entries(self.machine.state, self._entry, TERM, 1)
+            while self.commands < commands:
+                for _ in islice(mix, BATCH):
+                    pass
+                self._commit()
+                if self.commands % (BATCH * 400) < BATCH:
+                    say(f"{self.commands:,} of {commands:,} commands written")
+            self._commit()
+            for store in self.stores:
+                store.sync()
+        finally:
+            for store in self.stores:
+                store.close()
+
+    def _entry(self, entry: tuple[bytes, ...]) -> Sequence[CommandResult]:
+        index = LogIndex(self.machine.state.index + 1)
+        outcome = self.machine.apply(index, Term(TERM), entry)
+        stored = StoredEntry(index, Term(TERM), pack_commands(entry))
+        for store in self.stores:
+            _put(store, stored, outcome)
+        self.commands += len(entry)
+        return [one for one in outcome.results if isinstance(one, CommandResult)]
+
+    def _commit(self) -> None:
+        index = LogIndex(self.machine.state.index)
+        for store in self.stores:
+            store.set_vote(Term(TERM), Peer(NODES[0]))
+            store.set_commit(index)
+            store.set_applied(index)
+            store.commit()
+
+
+def _put(store: RocksStore, entry: StoredEntry, outcome: ApplyOutcome) -> None:
+    store.append(entry)
+    for key, value in outcome.writes:
+        store.put_state(key, value)
+    for place, record in enumerate(outcome.audit):
+        store.put_audit(entry.index, place, record)
+
+
+@define
+class Restart:
+    """One run of it."""
+
+    folder: Path
+    syncs: Syncs
+    say: Callable[[str], None]
+
+    def run(self, commands: int, rounds: int) -> list[Row]:
+        """The log once, then so many restarts."""
+        pki.create(self.folder / "pki", "bench", [Peer(one) for one in NODES], dt.datetime.now(dt.UTC))
+        began = time.monotonic()
+        Writer(self.folder).write(commands, self.say)
+        self.say(f"the log took {time.monotonic() - began:.0f} s to make")
+        with Ours("core").running(self.folder, STARTS) as cluster:
+            found = [self._restart(cluster, number) for number in range(rounds)]
+        size = sum(one.stat().st_size for one in (self.folder / NODES[0]).iterdir())
+        note = f"SIGKILL of a standby with {commands:,} applied commands, from its process's start to caught up"
+        who = Who("meltica", "core", note)
+        ready = [round(one[1], 1) for one in found]
+        turn = Turn(tuple(one[0] for one in found))
+        return [row_of("restart", who, [turn], commands=commands, ready_ms=ready, folder_bytes=size)]
+
+    def _restart(self, cluster: OurCluster, number: int) -> tuple[float, float]:
+        self.syncs.look()
+        leader = cluster.leader()
+        standbys = [one for one in NODES if cluster.children[one] is not leader]
+        name = standbys[number % len(standbys)]
+        cluster.children[name].kill()
+        leader.ask(PATIENCE, do="commit", callers=1, count=MEANWHILE, seconds=PATIENCE, size=0)
+        cluster.children[name].end()
+        began = time.monotonic_ns()
+        cluster.start(name)
+        cluster.children[name].heard(STARTS)
+        ready = (time.monotonic_ns() - began) / 1e6
+        caught_up = (_caught_up(cluster, name) - began) / 1e6
+        self.say(f"restart {number + 1}: {name} ready after {ready:,.0f} ms, caught up after {caught_up:,.0f} ms")
+        return caught_up, ready
+
+
+def _caught_up(cluster: OurCluster, name: str) -> int:
+    """When `name` was first seen to have applied what its leader had committed before."""
+    deadline = time.monotonic() + READY_WITHIN
+    while time.monotonic() < deadline:
+        committed = int(cluster.leader_now().ask(PATIENCE, do="status")["committed"])
+        status = cluster.children[name].ask(PATIENCE, do="status")
+        if int(status["applied"]) >= committed and status["leader"] is not None:
+            return int(status["at_ns"])
+        time.sleep(0.005)
+    raise BenchFault(f"{name} did not catch up within {READY_WITHIN:g} s")

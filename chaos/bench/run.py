@@ -1,0 +1,156 @@
+"""Run: one bench from what was asked to its document.
+
+Only choosing the systems, the folder, and what of the machine is noted may live here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import frozen
+
+from chaos.bench import apply, etcd
+from chaos.bench.child import BenchFault
+from chaos.bench.commit import Commit
+from chaos.bench.disk import Syncs, check_on_disk
+from chaos.bench.document import Measured, document
+from chaos.bench.etcd import Etcd, Missing
+from chaos.bench.failover import KINDS, Failover, OursStruck, PeerStruck
+from chaos.bench.figures import Row
+from chaos.bench.restart import Restart
+from chaos.bench.stock import Stock
+from chaos.bench.systems import Ours, System
+from chaos.demo.rig import RigFault
+
+PEERS: Final = ("etcd", "pysyncobj")
+VARIANTS: Final = ("defaults", "tuned")
+Say = Callable[[str], None]
+FAULTS: Final = (BenchFault, RigFault, OSError)  # ways in which a bench can fail by no fault of the program
+
+
+@frozen
+class Bench:
+    """What there is to measure, and how much of it a run of some minutes makes."""
+
+    text: str
+    rounds: int  # turns of each system; of failover and promote: strikes
+    samples: int
+    against: tuple[str, ...] = ()  # peers that it may be measured against
+    fewest: int = 1  # samples
+
+
+BENCHES: Final = {
+    "commit": Bench("one durable command, 1 and 32 callers", 5, 1000, PEERS),
+    "apply": Bench("commands a second of the core on one processor core", 5, 20_000, fewest=300),
+    "failover": Bench("SIGKILL of the active node, to the venue's first admitted order", 100, 1, PEERS),
+    "promote": Bench("a hand-over, to the venue's first order after it", 100, 1),
+    "restart": Bench("a node with a long log, from its start to caught up", 5, 1_000_000, fewest=1000),
+}
+
+
+@frozen
+class Wish:
+    """What was asked."""
+
+    what: str
+    against: tuple[str, ...]
+    rounds: int
+    samples: int
+    folder: Path | None  # where its files go; None: a new one in the current directory
+
+
+class BadWish(Exception):
+    """It can't be measured like that; the text says what can."""
+
+
+def wish_of(what: str, against: str, rounds: int | None, samples: int | None, folder: str | None) -> Wish:
+    """The defaults filled in.  Raises BadWish for what can't be measured, Missing where a peer is not installed."""
+    bench = BENCHES[what]
+    peers = tuple(one.strip() for one in against.split(",") if one.strip())
+    for peer in peers:
+        if peer not in bench.against:
+            can = ", ".join(bench.against) or "nothing"
+            raise BadWish(f"{what} is measured against {can}, not against {peer!r}")
+    if "etcd" in peers:
+        etcd.check_installed()
+    wanted = bench.samples if samples is None else samples
+    if wanted < bench.fewest:
+        raise BadWish(f"{what} needs at least {bench.fewest} samples")
+    return Wish(what, peers, rounds or bench.rounds, wanted, None if folder is None else Path(folder))
+
+
+def run_bench(wish: Wish, say: Say) -> dict[str, Any]:
+    """Measure.  Raises one of FAULTS where it can't."""
+    load = os.getloadavg()[0]
+    with _folder(wish.folder) as folder:
+        syncs = Syncs(folder)
+        syncs.look()
+        rows, disturbed = RUNS[wish.what](wish, syncs, say)
+        syncs.look()
+    appended, in_place = syncs.p50(syncs.appended), syncs.p50(syncs.in_place)
+    return document(Measured(os.cpu_count() or 1, appended, in_place, round(load, 2)), rows, disturbed)
+
+
+Found = tuple[list[Row], int]
+
+
+def _commit(wish: Wish, syncs: Syncs, say: Say) -> Found:
+    systems: list[System] = [Ours("nothing"), Ours("core"), *_peers(wish.against)]
+    run = Commit(syncs.folder, syncs, systems, wish.samples, say)
+    return run.run(wish.rounds), run.disturbed
+
+
+def _apply(wish: Wish, _syncs: Syncs, say: Say) -> Found:
+    return apply.measure(wish.samples, wish.rounds, say), 0
+
+
+def _failover(wish: Wish, syncs: Syncs, say: Say) -> Found:
+    ours = [OursStruck(kind) for kind in KINDS[wish.what]]
+    struck: list[OursStruck | PeerStruck] = [*ours, *(PeerStruck(one) for one in _peers(wish.against))]
+    return Failover(syncs.folder, syncs, struck, say).run(wish.rounds), 0
+
+
+def _restart(wish: Wish, syncs: Syncs, say: Say) -> Found:
+    return Restart(syncs.folder, syncs, say).run(wish.samples, wish.rounds), 0
+
+
+RUNS: Final[dict[str, Callable[[Wish, Syncs, Say], Found]]] = {
+    "commit": _commit,
+    "apply": _apply,
+    "failover": _failover,
+    "promote": _failover,
+    "restart": _restart,
+}
+
+
+def _peers(against: Sequence[str]) -> list[Etcd | Stock]:
+    found: list[Etcd | Stock] = []
+    for variant in VARIANTS:
+        if "etcd" in against:
+            found.append(Etcd(variant))
+    for variant in VARIANTS:
+        if "pysyncobj" in against:
+            found.append(Stock(variant))
+    return found
+
+
+@contextmanager
+def _folder(wanted: Path | None) -> Iterator[Path]:
+    """A new folder on a disk, gone afterwards."""
+    if wanted is not None:
+        wanted.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="meltica-bench-", dir=wanted or Path.cwd())).resolve()
+    try:
+        check_on_disk(folder)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+__all__ = ["BENCHES", "FAULTS", "PEERS", "BadWish", "Missing", "Wish", "run_bench", "wish_of"]

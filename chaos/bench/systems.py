@@ -1,0 +1,119 @@
+"""Systems: what a bench asks of each system in it, and ours.
+
+A system is started for one turn, alone on the machine, in a new folder, and ended after it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from attrs import define, field
+
+from chaos.bench.child import READY_WITHIN, BenchFault, Child, python, start
+from chaos.bench.figures import Turn, Who
+from chaos.bench.ports import free_ports
+from cluster import pki
+from cluster.types import Peer
+
+NODES: Final = ("n1", "n2", "n3")
+SIZE: Final = 200  # bytes of an opaque command
+PATIENCE: Final = 60.0  # seconds beyond what a measurement was given
+
+
+class Cluster(Protocol):
+    """A system that runs."""
+
+    def commit(self, callers: int, count: int, seconds: float) -> Turn:
+        """Commands by so many callers side by side, until there are enough of them or the time is up."""
+        ...
+
+
+class System(Protocol):
+    """One that can be started."""
+
+    who: Who
+
+    def running(self, folder: Path) -> AbstractContextManager[Cluster]:
+        """Three processes in a new folder, with a leader, for as long as the block lasts."""
+        ...
+
+
+def turn_of(answer: dict[str, Any]) -> Turn:
+    """What a measuring process answered."""
+    took = tuple(us / 1e3 for us in answer["us"])
+    return Turn(took, int(answer["commands"]), float(answer["seconds"]), answer.get("cpu_us"))
+
+
+@define
+class OurCluster:
+    """Three bench nodes."""
+
+    folder: Path
+    machine: str
+    ports: dict[str, int]
+    children: dict[str, Child] = field(factory=dict)
+
+    def start(self, name: str) -> None:
+        """Start one, without waiting for it."""
+        settings = {"name": name, "folder": str(self.folder), "machine": self.machine, "ports": self.ports}
+        command = python("chaos.bench.node", settings)
+        self.children[name] = start(name, command, self.folder / f"{name}.log")
+
+    def leader(self) -> Child:
+        """The node that leads, once it is connected to both others.  Raises BenchFault after a while."""
+        return self._led_by(len(NODES) - 1)
+
+    def _led_by(self, links: int) -> Child:
+        deadline = time.monotonic() + READY_WITHIN
+        while time.monotonic() < deadline:
+            for child in self.children.values():
+                status = child.ask(PATIENCE, do="status")
+                if status["leads"] and status["links"] >= links:
+                    return child
+            time.sleep(0.05)
+        raise BenchFault(f"no leader among three nodes within {READY_WITHIN:g} s (logs in {self.folder})")
+
+    def leader_now(self) -> Child:
+        """The node that leads, whoever is connected to it."""
+        return self._led_by(0)
+
+    def commit(self, callers: int, count: int, seconds: float) -> Turn:
+        """By callers in the leader's own process."""
+        words = {"callers": callers, "count": count, "seconds": seconds, "size": SIZE}
+        return turn_of(self.leader().ask(seconds + PATIENCE, do="commit", **words))
+
+
+@define
+class Ours:
+    """The product's replication, with the core or with a state machine that does nothing."""
+
+    machine: str  # nothing, core
+    who: Who = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        note = {
+            "nothing": f"{SIZE} bytes, proposed in the leader's own process; the state machine does nothing",
+            "core": "real orders, proposed in the leader's own process; each then refused, which counts in the rate",
+        }
+        self.who = Who("meltica", self.machine, note[self.machine])
+
+    @contextmanager
+    def running(self, folder: Path, within: float = READY_WITHIN) -> Iterator[OurCluster]:
+        """Three nodes over mutual TLS, each on a RocksDB of its own."""
+        if not (folder / "pki").exists():
+            pki.create(folder / "pki", "bench", [Peer(one) for one in NODES], dt.datetime.now(dt.UTC))
+        cluster = OurCluster(folder, self.machine, dict(zip(NODES, free_ports(len(NODES)), strict=True)))
+        try:
+            for name in NODES:
+                cluster.start(name)
+            for child in cluster.children.values():
+                child.heard(within)
+            yield cluster
+        finally:
+            for child in cluster.children.values():
+                child.end()

@@ -1,0 +1,180 @@
+"""The bench's smaller parts: what a child says, where files lie, what was asked, and the market maker's mix."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from chaos.bench import etcd, run, trading
+from chaos.bench.apply import apply_log, log_of
+from chaos.bench.child import BenchFault, Disturbed, leashed, start
+from chaos.bench.commit import Commit
+from chaos.bench.disk import IN_MEMORY, Syncs, kind_of
+from chaos.bench.figures import Turn, Who
+from chaos.bench.systems import turn_of
+from meltica.api.outcomes import Exit
+from meltica.cli.main import commands
+
+# One line each of what the measuring processes answered, recorded from etcdclient and stock_node.
+RECORDED = {
+    "etcdclient": '{"us":[1220.108,998.5,4416.799],"commands":3,"seconds":0.0066}',
+    "stock_node": '{"us": [422.997, 10254.573], "commands": 2, "seconds": 0.0106, "cpu_us": 284.52}',
+}
+
+
+@pytest.mark.parametrize(("who", "cpu"), [("etcdclient", None), ("stock_node", 284.52)])
+def test_what_a_peer_answers_is_read(who, cpu):
+    turn = turn_of(json.loads(RECORDED[who]))
+    assert turn.commands == len(turn.took_ms)
+    assert turn.cpu_us == cpu
+    assert max(turn.took_ms) in (4.416799, 10.254573)
+
+
+def test_a_child_answers_a_line_or_says_what_is_wrong(tmp_path):
+    script = 'while read -r _; do echo "$1"; done'
+    said = {'{"ok": 1}': None, '{"fault": "no"}': BenchFault, '{"disturbed": "an election"}': Disturbed}
+    for answer, error in said.items():
+        child = start("child", ["/bin/sh", "-c", script, "sh", answer], tmp_path / "log")
+        if error is None:
+            assert child.ask(10.0, do="anything") == {"ok": 1}
+        else:
+            with pytest.raises(error):
+                child.ask(10.0, do="anything")
+        child.end()
+        assert child.process.returncode == 0  # it ended with its stdin, not by force
+
+
+def test_a_child_that_ends_says_its_last_words(tmp_path):
+    child = start("child", ["/bin/sh", "-c", "echo no disk >&2; exit 3"], tmp_path / "log")
+    with pytest.raises(BenchFault, match="ended with code 3: no disk"):
+        child.heard(10.0)
+    child.end()
+
+
+def test_what_does_not_end_with_its_stdin_is_ended_on_a_leash(tmp_path):
+    child = start("child", leashed(["sleep", "600"]), tmp_path / "log")
+    pid = child.heard(10.0)["pid"]
+    assert Path(f"/proc/{pid}").exists()
+    child.end()
+    assert not Path(f"/proc/{pid}").exists()  # the leash waits for it
+
+
+MOUNTS = """\
+/dev/vda / ext4 rw 0 0
+tmpfs /mem tmpfs rw 0 0
+/dev/vdb /home/a\\040b xfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(("folder", "kind"), [("/srv/x", "ext4"), ("/mem/x", "tmpfs"), ("/home/a b/c", "xfs")])
+def test_the_file_system_of_a_folder_is_known(folder, kind):
+    assert kind_of(Path(folder), MOUNTS) == kind
+    assert (kind in IN_MEMORY) == (kind == "tmpfs")
+
+
+def test_syncs_are_looked_at_all_through_a_run(tmp_path):
+    syncs = Syncs(tmp_path)
+    syncs.look()
+    syncs.look()
+    assert len(syncs.appended) == len(syncs.in_place) == 100
+    assert syncs.p50(syncs.appended) > 0
+
+
+def test_the_defaults_are_filled_in():
+    wish = run.wish_of("commit", "pysyncobj", None, 50, None)
+    assert (wish.against, wish.rounds, wish.samples) == (("pysyncobj",), run.BENCHES["commit"].rounds, 50)
+
+
+def test_what_cannot_be_measured_is_refused():
+    with pytest.raises(run.BadWish, match="apply is measured against nothing"):
+        run.wish_of("apply", "etcd", None, None, None)
+    with pytest.raises(run.BadWish, match="not against 'redis'"):
+        run.wish_of("commit", "redis", None, None, None)
+    with pytest.raises(run.BadWish, match="at least 300 samples"):
+        run.wish_of("apply", "", None, 20, None)
+
+
+@pytest.mark.parametrize(
+    ("there", "following"),
+    [((), "apt-get install etcd-server"), (("etcd",), "install Go"), (("etcd", "go"), "make etcdclient")],
+)
+def test_without_etcd_or_its_client_it_says_what_to_install(there, following, monkeypatch, tmp_path):
+    monkeypatch.setattr(etcd.shutil, "which", lambda name: name if name in there else None)
+    monkeypatch.setattr(etcd, "CLIENT", tmp_path / "etcdclient")
+    done = CliRunner().invoke(commands, ["bench", "commit", "--against", "etcd"])
+    assert done.exit_code == Exit.USAGE
+    assert following in done.stderr
+
+
+def test_the_mix_is_taken_by_the_core_and_comes_to_one_state():
+    for batch in (1, 4):
+        log = log_of(200, batch)
+        assert log.commands >= 200
+        assert apply_log(log).state.digest() == log.digest
+        kinds = {json.loads(raw)["kind"] for entry in log.entries for raw in entry}
+        assert kinds >= {"submit", "answered", "order_updated", "fill_seen", "cancel"}
+
+
+def test_a_bench_does_not_measure_refusals():
+    log = log_of(40, 1)
+    with pytest.raises(ValueError, match="the core refused"):
+        trading.taken(list(islice(_refused(log), 1)))
+
+
+def _refused(log):
+    machine = apply_log(log)
+    raw = trading.encoded(trading.submit(1), 99, trading.now(machine.state))  # of an epoch that is not the log's
+    yield from machine.apply(machine.state.index + 1, 1, (raw,)).results
+
+
+class Scripted:
+    """A system that gives what it was told to; an election ends some of its turns."""
+
+    def __init__(self, name, ends=0):
+        self.who = Who(name, "v")
+        self.ends = ends
+        self.asked = []
+
+    def running(self, folder):
+        assert not list(folder.iterdir()), "each turn has a new folder"
+        (folder / "data").touch()
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def commit(self, callers, count, seconds):
+        self.asked.append((self.who.system, callers, count))
+        if self.ends and callers == 1:
+            self.ends -= 1
+            raise Disturbed("an election")
+        return Turn((1.0,), count, 1.0)
+
+
+def test_turns_are_interleaved_and_one_that_an_election_ends_is_made_again_and_counted(tmp_path):
+    said = []
+    systems = [Scripted("a"), Scripted("b", ends=1)]
+    commit = Commit(tmp_path, Syncs(tmp_path), systems, 10, said.append)
+    rows = commit.run(2)
+    assert [text.split(":")[1].split()[0] for text in said if text.startswith("round")] == ["a", "b", "a", "b"]
+    assert commit.disturbed == 1
+    assert [(row.who.system, row.callers, row.n) for row in rows] == [
+        ("a", 1, 2),
+        ("b", 1, 2),
+        ("a", 32, 2),
+        ("b", 32, 2),
+    ]
+    assert systems[0].asked == [("a", 32, 300), ("a", 1, 10), ("a", 32, 200)] * 2  # a warm-up first
+
+
+def test_a_system_that_only_holds_elections_ends_the_bench(tmp_path):
+    commit = Commit(tmp_path, Syncs(tmp_path), [Scripted("a", ends=9)], 10, lambda _text: None)
+    with pytest.raises(BenchFault, match="too busy"):
+        commit.run(1)
