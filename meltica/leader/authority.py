@@ -133,6 +133,14 @@ def drift_of(state: State) -> int:
     return max((policy.drift_ppm for policy in state.venues.values()), default=1000)
 
 
+def window_at(state: State, epoch: Epoch, venue: Venue) -> Nanos:
+    """The W that `epoch` has for `venue`; what is not known is taken to be the widest."""
+    record = state.epochs.get(epoch)
+    if record is not None and venue in record.windows:
+        return record.windows[venue]
+    return window_of(state.epochs, epoch, venue, widest_window(state))
+
+
 def widest_window(state: State) -> Nanos:
     """The widest window that any policy or epoch in the log has: what an unknown older epoch is taken to have had.
 

@@ -136,6 +136,8 @@ class Desk:
 
     def retry(self, now: Nanos) -> None:
         """Propose again what is due."""
+        if not self._again:
+            return
         due = [each for each in self._again if each.due <= now]
         self._again = [each for each in self._again if each.due > now]
         for each in due:
@@ -168,7 +170,7 @@ class Desk:
 
     def next_due(self) -> Nanos | None:
         """When `retry` has something to do."""
-        return min((each.due for each in self._again), default=None)
+        return min(each.due for each in self._again) if self._again else None
 
 
 def result_of(outcome: Outcome) -> CommandResult | None:

@@ -63,8 +63,7 @@ class Dispatch:
     def _ordered(self, entry: AppliedEntry, effect: Effect) -> None:
         desk = self._desk
         term = Epoch(entry.term)
-        fallback = authority.widest_window(desk.state)
-        window = authority.window_of(desk.state.epochs, effect.epoch, effect.venue, fallback)
+        window = authority.window_at(desk.state, effect.epoch, effect.venue)
         drift = authority.drift_of(desk.state)
         own = entry.own and entry.proposed is not None
         since = entry.proposed if own and entry.proposed is not None else entry.appended

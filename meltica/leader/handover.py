@@ -65,7 +65,10 @@ class Handover:
     @property
     def ready(self) -> bool:
         """Whether the drain has nothing left to wait for."""
-        if self.step is not Step.DRAINING or self._dispatch.in_flight or self._desk.outstanding:
+        running = self._running
+        if running is None or running.step is not Step.DRAINING:
+            return False
+        if self._dispatch.in_flight or self._desk.outstanding:
             return False
         return self._desk.mono() >= self._dispatch.drained_at()
 

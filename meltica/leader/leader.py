@@ -241,7 +241,7 @@ class Leader:
         if port is None:
             return
         if isinstance(report, Report):
-            ours = reconcile.is_of_ours(self._desk.state, venue, report.order)
+            ours = report.trade is not None and reconcile.is_of_ours(self._desk.state, venue, report.order)
             self._dropcopy.add(venue, port.account, report, self._desk.mono(), ours=ours)
         self._recon.report(venue, report)
 
@@ -445,20 +445,26 @@ class Leader:
         """The mono time at which `wake` is due next."""
         desk = self._desk
         now = desk.mono()
-        every = desk.settings.watch_every if desk.gate.leading is not None else desk.settings.idle_every
         if self._results or self._start_due or self._dispatch.has_lapses or self._handover.ready:
             return now
-        dues = [
-            Nanos(self._watchdog.last + every),
-            desk.next_due(),
+        leads = desk.gate.leading is not None
+        dues = [self._handover.next_due(), self._dropcopy.next_due()]
+        if leads:  # the other rooms have nothing to do by themselves on a node that does not
+            dues += self._leaders_dues(now)
+        due = Nanos(self._watchdog.last + (desk.settings.watch_every if leads else desk.settings.idle_every))
+        for each in dues:
+            if each is not None and each < due:
+                due = each
+        return max(now, due)
+
+    def _leaders_dues(self, now: Nanos) -> tuple[Nanos | None, ...]:
+        return (
+            self._desk.next_due(),
             self._takeover.next_due(),
             self._standstill.next_due(),
-            self._handover.next_due(),
-            self._dropcopy.next_due(),
-            self._recon.next_due(now) if desk.can_propose else None,
+            self._recon.next_due(now) if self._desk.can_propose else None,
             self._upkeep.next_due() if self._holds_authority() else None,
-        ]
-        return max(now, min(due for due in dues if due is not None))
+        )
 
     def on_stall(self, duration: Nanos) -> None:
         """The event loop stood still for so long: the gate shuts until a full pass."""

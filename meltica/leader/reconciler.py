@@ -131,8 +131,9 @@ class Reconciler:
             for need in survey.due(now):
                 survey.retry_at.pop(need, None)
                 self._ask(venue, need)
-        self._want_doubtful(now)
-        self.lookups.drop_settled(desk.state, desk.epoch, self._flying())
+        flying = self._flying()
+        self._want_doubtful(flying, now)
+        self.lookups.drop_settled(desk.state, desk.epoch, flying)
         self._ask_lookups(now)
         for venue, symbol in self.arrears.work(desk.state, now):
             self._ask(venue, (ReadKind.TRADES, symbol))
@@ -141,10 +142,9 @@ class Reconciler:
         self._tell_balances(now)
         self._compare_balances(now)
 
-    def _want_doubtful(self, now: Nanos) -> None:
+    def _want_doubtful(self, flying: frozenset[ClientOrderId], now: Nanos) -> None:
         desk = self._desk
-        flying = self._flying()
-        for intent in list(desk.state.intents.values()):
+        for intent in desk.state.intents.values():
             order = desk.state.orders.get(intent.order)
             if order is not None and lookups_room.doubtful(order, desk.epoch, flying):
                 self.lookups.want(order, now)
@@ -501,9 +501,9 @@ class Reconciler:
     def next_due(self, now: Nanos) -> Nanos | None:
         """When `work` has something to do."""
         dues = [self.reads.next_due(), self.lookups.next_due(), self.arrears.next_due(), self._strangers.next_due()]
-        dues += [survey.next_due() for survey in self.surveys.values()]
-        dues += [watch.due() for watch in self.watches.values()]
-        dues += [news.due for news in self._news.values()]
+        dues += [survey.next_due() for survey in self.surveys.values() if survey.retry_at]
+        dues += [watch.due() for watch in self.watches.values() if watch.waiting]
+        dues += [news.due for news in self._news.values() if news.due]
         dues.append(self._period_ends)
         known = [due for due in dues if due is not None]
         return Nanos(max(min(known), now)) if known else None

@@ -96,7 +96,9 @@ class Standstill:
 
     def next_due(self) -> Nanos | None:
         """When `work` has something to do by itself."""
-        return self._due if self._desk.can_propose and CAUSE not in self._desk.state.risk.halts else None
+        if self._due is None or not self._desk.can_propose or CAUSE in self._desk.state.risk.halts:
+            return None
+        return self._due
 
     def refused(self) -> Refused | None:
         """What an operator is told who asks for anything else meanwhile."""

@@ -241,7 +241,8 @@ class Takeover:
 
     def next_due(self) -> Nanos | None:
         """When `work` may have something to do that it had not when it ran last."""
+        if self.phase is not Phase.RECONCILING:
+            return self._retry_at
         dues = [] if self._retry_at is None else [self._retry_at]
-        if self.phase is Phase.RECONCILING:
-            dues += [at for at in (self._wait_over, self._patience_ends()) if at > self._worked_at]
+        dues += [at for at in (self._wait_over, self._patience_ends()) if at > self._worked_at]
         return min(dues, default=None)

@@ -88,9 +88,11 @@ class Upkeep:
 
     def next_due(self) -> Nanos | None:
         """When `work` has something to do by itself; not while it waits for an answer, whose coming wakes it."""
-        orders = self._desk.state.orders
-        known = [orders[name] for name in self._cancelled if name in orders]
-        dues = [self._again_at(order) for order in known if not self._awaited(order)]
+        dues: list[Nanos] = []
+        if self._cancelled:
+            orders = self._desk.state.orders
+            known = [orders[name] for name in self._cancelled if name in orders]
+            dues += [self._again_at(order) for order in known if not self._awaited(order)]
         if self._cancels_only():
             dues += [due for due in map(self._gap_due, self._desk.state.live_orders()) if due is not None]
         return min(dues, default=None)
