@@ -1,6 +1,6 @@
 """Hub: what the venue says by itself: market streams, user events, and the ledger's records of both.
 
-Sans-IO.  A market event is rendered once for each form that someone listens to, and goes out at once.  A user event
+Sans-IO.  An event is rendered once for each form that someone listens to.  Market events go out at once; a user event
 waits for a seeded while, so that it may come before or after its answer; an account's events keep their order, but
 for the faults that lose, double or swap them.
 """
@@ -127,26 +127,33 @@ class Hub:
         self._floor.agenda.put(due, partial(self._tell, account, event, self._executions))
 
     def _tell(self, account: str, event: UserEvent, number: int, now: Times) -> None:
+        texts: dict[tuple[int, bool], str] = {}
         for conn in list(self._floor.connections.values()):
             for subscription, listening in conn.accounts.items():
-                if listening == account:
-                    text = self._user_text(conn, subscription, event, number, now)
-                    self._deliver(conn, _subject(conn, account, event), text, now)
+                if listening != account:
+                    continue
+                form = (subscription, conn.micro)
+                text = texts.get(form)
+                if text is None:
+                    text = texts[form] = self._user_text(form, event, number, now)
+                self._deliver(conn, account, event, text, now)
 
-    def _user_text(self, conn: Conn, subscription: int, event: UserEvent, number: int, now: Times) -> str:
-        at = self._floor.unit_us(self._floor.clock(now), micro=conn.micro)
-        unit = self.unit(micro=conn.micro)
+    def _user_text(self, form: tuple[int, bool], event: UserEvent, number: int, now: Times) -> str:
+        subscription, micro = form
+        at = self._floor.unit_us(self._floor.clock(now), micro=micro)
+        unit = self.unit(micro=micro)
         if isinstance(event, Execution):
             body = render.execution_report(event, at, unit, number)
         else:
             body = render.balance_event(event, at, unit)
         return render.dump({"subscriptionId": subscription, "event": body})
 
-    def _deliver(self, conn: Conn, subject: Subject, text: str, now: Times) -> None:
+    def _deliver(self, conn: Conn, account: str, event: UserEvent, text: str, now: Times) -> None:
         faults = self._floor.faults
         if not faults.kinds and conn.id not in self._held:
             self._floor.emit(conn, Frame(conn.id, text))
             return
+        subject = _subject(conn, account, event)
         if faults.strike("lose_event", subject) is not None:
             return
         swap = None if conn.id in self._held else faults.strike("reorder_events", subject)

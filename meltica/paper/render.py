@@ -26,7 +26,18 @@ Json = dict[str, Any]
 Unit = Callable[[int], int]  # the exchange's microseconds -> the client's unit
 Levels = Iterable[tuple[Decimal, Decimal]]
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"))  # made once: json.dumps would make one a call
+
+def _encoder() -> Callable[[object], str]:
+    """Compact JSON.  The C encoder is made once, where there is one: `JSONEncoder.encode` makes it at each call."""
+    plain = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return plain.encode
+    chunks = make(None, plain.default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, True)
+    return lambda value: "".join(chunks(value, 0))
+
+
+_ENCODE = _encoder()
 
 ZERO = "0.00000000"
 SELF_TRADE = "EXPIRE_MAKER"  # what the exchange does, Binance's default
@@ -34,7 +45,7 @@ SELF_TRADE = "EXPIRE_MAKER"  # what the exchange does, Binance's default
 
 def dump(value: object) -> str:
     """Compact JSON."""
-    return _ENCODER.encode(value)
+    return _ENCODE(value)
 
 
 def amount(value: Decimal) -> str:
