@@ -7,7 +7,7 @@ without the waiting it would not have come.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import frozen
@@ -17,6 +17,7 @@ from chaos.demo.pulse import OURS, Pulse
 MACHINE: Final = "machine"
 UNEXPLAINED: Final = "unexplained"
 VOTES_MS: Final = 200  # from the end of the timer to the leader's own word
+TAKEOVER_MS: Final = 500  # from there to an order: the window, and the takeover itself
 
 
 @frozen
@@ -50,9 +51,15 @@ class Blame:
     pulse: Pulse
     timers: Timers
 
-    def of_gap(self, begin: int, end: int, over_ms: float) -> dict[str, Any]:
-        """A pause that is so much over its bound, from one moment to another: one process waited for that long."""
+    def of_gap(self, begin: int, end: int, over_ms: float, elected: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+        """A pause that is so much over its bound, from one moment to another: one process waited for that long.
+
+        A pause in which a leader was lost is that loss's: it lasts until another may trade, however briefly what
+        brought it about had lasted.
+        """
         waited = self.pulse.within(begin, end)
+        if elected:
+            return {"fault": worst(str(one["fault"]) for one in elected), "waited_ms": waited}
         return _told(waited, max(waited.values(), default=0.0), over_ms)
 
     def of_election(self, change: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,6 +74,17 @@ class Blame:
         waited = self.pulse.within(end - (timer + VOTES_MS) * 1_000_000, end)
         chain = sum(waited.get(str(name), 0.0) for name in {change.get("node"), lost.get("node"), OURS})
         return _told(waited, chain, self.timers.silence_ms)
+
+    def of_freeze(self, begin: int, end: int, left: Iterable[str]) -> dict[str, Any]:
+        """Nobody took over while the leader was frozen: those that were left waited for what there was time for."""
+        waited = self.pulse.within(begin, end)
+        spare = (end - begin) / 1e6 - self.timers.election_max - VOTES_MS - TAKEOVER_MS
+        return _told(waited, sum(waited.get(name, 0.0) for name in left), max(spare, self.timers.silence_ms))
+
+
+def worst(faults: Iterable[str]) -> str:
+    """The machine's only if all are."""
+    return UNEXPLAINED if UNEXPLAINED in set(faults) else MACHINE
 
 
 def _told(waited: Mapping[str, float], longest: float, needed: float) -> dict[str, Any]:

@@ -1,15 +1,14 @@
 """Freeze: the active node is stopped with SIGSTOP for longer than any authority lasts, then woken, again and again.
 
 Only the rounds and what is counted of them may live here.  Another node trades by then; the woken one may still write
-what it was about to write, and the venue must admit none of it.
+what it was about to write, and what it was asked for while it was frozen (`chaos.demo.beat`), and the venue must admit
+none of it.
 """
 
 from __future__ import annotations
 
-import shutil
 import signal
 import statistics
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,8 +20,24 @@ from attrs import define, field, frozen
 
 from chaos.checkers.history import History, Request, named
 from chaos.checkers.verdict import Check, verdict
+from chaos.demo.beat import Beat
+from chaos.demo.blame import Blame, Timers
+from chaos.demo.pulse import Pulse
 from chaos.demo.rig import NODES, Rig, open_rig
-from chaos.demo.steps import active, admitted, caught_up, cluster_of, ended, in_order, judged, late, resumed, summed
+from chaos.demo.steps import (
+    active,
+    admitted,
+    caught_up,
+    cluster_of,
+    ended,
+    in_order,
+    judged,
+    kept_on_failure,
+    late,
+    resumed,
+    steadily,
+    summed,
+)
 from chaos.demo.watch import Watcher, open_watcher
 
 A_CLUSTER: Final = 2  # a third lost leader within ten minutes halts
@@ -53,19 +68,34 @@ class Freezing:
         """Its rounds, how many requests were admitted late, and what the shared checkers say."""
         async with open_rig(folder, self.market, self.seed) as rig:
             await rig.create()
+            steadily(folder)
             await rig.start_all()
+            pulse = Pulse(rig.pids)
+            rig.nursery.start_soon(pulse.run)
             apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
             async with open_watcher(folder, apis, rig.ledger_path) as watcher:
-                for _ in range(self.strikes):
-                    self.stops.append(await self._round(rig, watcher))
+                await self._play(rig, watcher)
                 await ended(rig, watcher)
         history, checks = judged(folder)
-        return [round_of(stop, history) for stop in self.stops], len(late(history)), checks
+        blame = Blame(pulse, Timers())
+        return [round_of(stop, history, blame) for stop in self.stops], len(late(history)), checks
 
-    async def _round(self, rig: Rig, watcher: Watcher) -> Stop:
-        await active(watcher)
+    async def _play(self, rig: Rig, watcher: Watcher) -> None:
+        async with trio.open_nursery() as nursery:
+            beats = Beat(watcher, NODES[0]), Beat(watcher, NODES[1])
+            for beat in beats:
+                nursery.start_soon(beat.run)
+            for _ in range(self.strikes):
+                self.stops.append(await self._round(rig, watcher, beats))
+            nursery.cancel_scope.cancel()
+
+    async def _round(self, rig: Rig, watcher: Watcher, beats: Sequence[Beat]) -> Stop:
+        """Both are asked for orders all the time: the one that is to be frozen, and one that is not."""
+        first, _ = await active(watcher)
+        beats[0].node = first
         await trio.sleep(TRADE_BEFORE)
         name, epoch = await in_order(watcher)
+        beats[0].node, beats[1].node = name, next(one for one in NODES if one != name)
         process = rig.children[name].process
         stopped_ns = time.monotonic_ns()
         process.send_signal(signal.SIGSTOP)
@@ -80,11 +110,13 @@ class Freezing:
         return Stop(name, epoch, stopped_ns, woken_ns)
 
 
-def round_of(stop: Stop, history: History) -> dict[str, Any]:
+def round_of(stop: Stop, history: History, blame: Blame) -> dict[str, Any]:
     """When another traded, and what the woken node still sent under the epoch that it had lost."""
     newer = [(at, epoch, r) for at, epoch, r in admitted(history) if epoch > stop.epoch and not r.is_cancel]
     at, epoch, first = next(iter(newer), (None, None, None))
     sent = [one for one in history.requests if _woken(one, stop, history.cluster)]
+    there = first is not None and first.node != stop.node and stop.stopped_ns <= (at or 0) < stop.woken_ns
+    others = [one for one in NODES if one != stop.node]
     return {
         "node": stop.node,
         "epoch": stop.epoch,
@@ -92,6 +124,8 @@ def round_of(stop: Stop, history: History) -> dict[str, Any]:
         "to": first.node if first else None,
         "epoch_to": epoch,
         "gap_ms": None if at is None else round((at - stop.stopped_ns) / 1e6, 1),
+        "traded_while_frozen": there,
+        **({} if there else blame.of_freeze(stop.stopped_ns, stop.woken_ns, others)),
         "sent_after_waking": len(sent),
         "admitted_after_waking": sum(1 for one in sent if one.admitted_ns is not None),
     }
@@ -111,19 +145,18 @@ def _woken(request: Request, stop: Stop, cluster: str) -> bool:
 
 def document(rounds: Sequence[dict[str, Any]], admitted_late: int, checks: Sequence[Check]) -> dict[str, Any]:
     """What came of it; `pass` if another traded while the one was frozen, and nothing of that one was admitted."""
-    took = [one for one in rounds if one["gap_ms"] is None or one["to"] == one["node"]]
+    took = [one for one in rounds if not one["traded_while_frozen"]]
     spoke = [one for one in rounds if one["admitted_after_waking"]]
     own = (
-        Check("another_traded", len(rounds), tuple(f"{one['node']} in epoch {one['epoch']}" for one in took)),
+        Check("another_traded", len(rounds), tuple(_untraded(one) for one in took)),
         Check("woken_not_admitted", len(rounds), tuple(f"{one['node']} in epoch {one['epoch']}" for one in spoke)),
     )
     gaps = sorted(one["gap_ms"] for one in rounds if one["gap_ms"] is not None)
-    while_frozen = sum(1 for one in rounds if one["gap_ms"] is not None and one["gap_ms"] < one["stopped_ms"])
     return {
         "kind": "freeze",
         "verdict": verdict((*checks, *own)),
         "n": len(rounds),
-        "traded_elsewhere_while_frozen": while_frozen,
+        "traded_elsewhere_while_frozen": len(rounds) - len(took),
         "leader_changes": sum(1 for one in rounds if one["to"] not in (None, one["node"])),
         "sent_after_waking": sum(one["sent_after_waking"] for one in rounds),
         "admitted_after_waking": sum(one["admitted_after_waking"] for one in rounds),
@@ -134,18 +167,21 @@ def document(rounds: Sequence[dict[str, Any]], admitted_late: int, checks: Seque
     }
 
 
+def _untraded(one: dict[str, Any]) -> str:
+    return (
+        f"{one['node']} in epoch {one['epoch']}: {one['gap_ms']} ms, {one['to']} ({one['fault']}: {one['waited_ms']})"
+    )
+
+
 async def freeze(rounds: int, market: str, seconds: float) -> dict[str, Any]:
     """Freeze so often, on as many fresh clusters as it takes."""
     found: list[dict[str, Any]] = []
     judgements: list[tuple[Check, ...]] = []
     total_late = 0
     while len(found) < rounds:
-        folder = Path(tempfile.mkdtemp(prefix="meltica-measure-"))
-        try:
+        with kept_on_failure() as folder:
             one = Freezing(market, min(A_CLUSTER, rounds - len(found)), seconds, seed=len(found))
             played, late_ones, checks = await one.run(folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
         found += played
         judgements.append(checks)
         total_late += late_ones

@@ -25,13 +25,11 @@ from chaos.demo.blame import MACHINE, Blame, Timers
 from chaos.demo.pulse import Pulse
 from chaos.demo.relay import Relay
 from chaos.demo.rig import NODES, Rig, open_rig
-from chaos.demo.steps import active, admitted, caught_up, elections, ended, in_order, judged, late
+from chaos.demo.steps import active, admitted, caught_up, elections, ended, in_order, judged, late, steadily
 from chaos.demo.watch import Watcher, open_watcher
 
 TRADE_BEFORE: Final = 3.0  # seconds
 HEALING: Final = 3.0  # seconds after a cut that belong to it
-MAKER: Final = 'kind = "market_maker"'
-QUOTING: Final = "parameters = { requote_ms = 160, tolerance_ticks = 0 }"  # the maker follows every move of the market
 
 
 @frozen
@@ -86,9 +84,10 @@ class Healing:
             await rig.create()
             relay = Relay()
             await relay.start(folder, NODES, rig.nursery)
-            _write_settings(folder, timers)
+            steadily(folder)
+            _set_timers(folder, timers)
             await rig.start_all()
-            pulse = Pulse(lambda: {name: child.pid for name, child in rig.children.items()})
+            pulse = Pulse(rig.pids)
             rig.nursery.start_soon(pulse.run)
             counts = await self._play(rig, relay)
         history, checks = judged(folder)
@@ -125,13 +124,11 @@ class Healing:
         return Cut(node, trader, epoch, cut_ns, end_ns, plain_ns)
 
 
-def _write_settings(folder: Path, timers: Timers) -> None:
-    """A maker that quotes at a steady pace, and the election timers: a cut lasts many of them."""
+def _set_timers(folder: Path, timers: Timers) -> None:
+    """The election timers: a cut still lasts many of them."""
     for name in NODES:
         path = folder / "nodes" / name / "meltica.toml"
-        text = path.read_text()
-        maker = f"{MAKER}\n{QUOTING}"
-        path.write_text(f"{text.replace(MAKER, maker, 1)}\n[timers]\n{timers.toml()}")
+        path.write_text(f"{path.read_text()}\n[timers]\n{timers.toml()}")
 
 
 def longest(times: Sequence[int], span: Span) -> Span:
@@ -198,7 +195,9 @@ def _round(
 ) -> dict[str, Any]:
     gap, without = gaps
     during = _elected(Span(cut.cut_ns, cut.plain_ns), elected)  # until the one that was cut off has caught up
-    over = {} if gap.ms <= bound else blame.of_gap(gap.begin_ns, gap.end_ns, gap.ms - bound)
+    changes = [{**_told(one), **blame.of_election(one)} for one in during]
+    within = [told for one, told in zip(during, changes, strict=True) if _elected(gap, [one])]
+    over = {} if gap.ms <= bound else blame.of_gap(gap.begin_ns, gap.end_ns, gap.ms - bound, within)
     return {
         "node": cut.node,
         "active": cut.trader,
@@ -208,7 +207,7 @@ def _round(
         "gap_at_ms": round((gap.begin_ns - cut.cut_ns) / 1e6, 1),
         "gap_without_ms": without.ms,
         **over,
-        "elections": [{**_told(one), **blame.of_election(one)} for one in during],
+        "elections": changes,
     }
 
 

@@ -19,10 +19,8 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import signal
 import sys
-import tempfile
 import time
 import tomllib
 from collections.abc import Sequence
@@ -39,7 +37,7 @@ from chaos.demo.freeze import freeze
 from chaos.demo.gather import json_lines
 from chaos.demo.heal import Healing
 from chaos.demo.rig import NODES, Rig, open_rig
-from chaos.demo.steps import active, cluster_of, promotable, resumed
+from chaos.demo.steps import active, cluster_of, kept_on_failure, promotable, resumed
 from chaos.demo.timeline import Strike, failovers, marks_of
 from chaos.demo.watch import ActRefused, Watcher, open_watcher
 
@@ -183,12 +181,9 @@ async def measure(kind: str, rounds: int, market: str, seed: int = 0) -> list[di
     found: list[dict[str, Any]] = []
     each = PROMOTES_A_CLUSTER if kind == "promote" else KILLS_A_CLUSTER
     while len(found) < rounds:
-        folder = Path(tempfile.mkdtemp(prefix="meltica-measure-"))
         round_ = Round(kind, market, min(each, rounds - len(found)), seed=seed + len(found))
-        try:
+        with kept_on_failure() as folder:
             await round_.run(folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
         found += round_.found
         click.echo(f"{len(found)} of {rounds}: {[one['gap_ms'] for one in round_.found]}", err=True)
     return found
@@ -196,11 +191,8 @@ async def measure(kind: str, rounds: int, market: str, seed: int = 0) -> list[di
 
 async def heal(rounds: int, market: str, seconds: float, slower: int = 1) -> dict[str, Any]:
     """Cut and heal so often, on one cluster, whose election timers are so many times the shipped ones."""
-    folder = Path(tempfile.mkdtemp(prefix="meltica-measure-"))
-    try:
+    with kept_on_failure() as folder:
         return {"timers": slower, **await Healing(market, rounds, seconds, slower).run(folder)}
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _found(kind: str, rounds: int, market: str, seconds: float | None, slower: int) -> dict[str, Any]:

@@ -105,6 +105,10 @@ class Rig:
         """Where the venue writes what it saw."""
         return self.folder / "ledger.jsonl"
 
+    def pids(self) -> dict[str, int]:
+        """Every process's number, by name."""
+        return {name: child.pid for name, child in self.children.items()}
+
     async def create(self) -> None:
         """Make the cluster's folder."""
         base = self.base_port

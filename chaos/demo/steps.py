@@ -5,13 +5,16 @@ Only waiting, asking and judging may live here; when and in which order is for t
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import click
 import trio
 
 from chaos.checkers.all import check_all
@@ -24,7 +27,35 @@ from chaos.demo.watch import ActRefused, Watcher
 
 NEAR: Final = 2.0  # seconds between a node that stood still and the election that came of it
 WITHIN: Final = 60.0  # seconds; for another process to come to what is waited for
+MAKER: Final = 'kind = "market_maker"'
+QUOTING: Final = "parameters = { requote_ms = 160, tolerance_ticks = 0 }"
 SETTLED_WITHIN: Final = 180.0  # after the halt: every doubt takes the venue's settle time, and reads
+
+
+class Unsettled(Exception):
+    """A halted cluster did not come to rest; the message says what was seen last."""
+
+
+@contextmanager
+def kept_on_failure() -> Iterator[Path]:
+    """A folder for one cluster, gone after the block, but kept, and named, if that fails: it is evidence."""
+    folder = Path(tempfile.mkdtemp(prefix="meltica-measure-"))
+    try:
+        yield folder
+    except Exception:
+        click.echo(f"it failed: the cluster's folder is kept: {folder}", err=True)
+        raise
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def steadily(folder: Path) -> None:
+    """Have the makers of a cluster's folder, none of whose nodes runs yet, quote anew at every move of the market."""
+    for name in NODES:
+        path = folder / "nodes" / name / "meltica.toml"
+        path.write_text(path.read_text().replace(MAKER, f"{MAKER}\n{QUOTING}", 1))
 
 
 async def active(watcher: Watcher) -> tuple[str, int]:
@@ -92,7 +123,7 @@ def _newer(record: Mapping[str, Any], cluster: str, epoch: int) -> bool:
 
 
 async def ended(rig: Rig, watcher: Watcher) -> None:
-    """Halt, wait until all is quiet and all agree, and end every process.  Raises trio.TooSlowError."""
+    """Halt, wait until all is quiet and all agree, and end every process.  Raises trio.TooSlowError or Unsettled."""
     with trio.fail_after(WITHIN):
         while True:
             name, _ = await active(watcher)
@@ -100,11 +131,20 @@ async def ended(rig: Rig, watcher: Watcher) -> None:
                 await watcher.act(name, "halt", {"cause": "measured"}, "measuring: the end")
                 break
             await trio.sleep(0.1)
-    with trio.fail_after(SETTLED_WITHIN):
-        while not settled(await watcher.statuses()):  # noqa: ASYNC110 - other processes are asked, by polling
-            await trio.sleep(0.1)
+    await _settled(watcher)
     await rig.stop(NODES)
     await rig.stop(("venue",))
+
+
+async def _settled(watcher: Watcher) -> None:
+    statuses: dict[str, dict[str, Any]] = {}
+    with trio.move_on_after(SETTLED_WITHIN):
+        while not settled(statuses):
+            await trio.sleep(0.1)
+            statuses = await watcher.statuses() or statuses
+        return
+    seen = {name: (one["orders"], one["active"], one["epoch"], one["nodes"]) for name, one in statuses.items()}
+    raise Unsettled(f"not all was quiet, and all alike, within {SETTLED_WITHIN:g} s of the halt: {seen}")
 
 
 def cluster_of(folder: Path) -> str:

@@ -106,6 +106,14 @@ def test_a_gap_is_put_down_to_the_machine_only_where_a_process_waited_for_what_i
         assert (found["verdict"], found["rounds"][0]["fault"], found["faults"][fault]) == ("fail", fault, 1)
 
 
+@pytest.mark.parametrize(("waited", "fault"), [(300, MACHINE), (200, UNEXPLAINED)])
+def test_a_gap_that_a_lost_leader_made_is_put_down_to_what_that_is(waited, fault):
+    pulse = waiting((200, {"n1": 0}), (500, {"n1": waited}))  # and of the rest of the gap, nothing
+    found = cut_document(without((300, 900)), elected=(500,), pulse=pulse)
+    assert (found["gap_ms"]["max"], found["rounds"][0]["fault"]) == (600, fault)
+    assert found["faults"][fault] == 2
+
+
 def test_an_election_is_put_down_to_the_machine_only_where_those_that_it_took_waited_for_a_timer():
     change = {"mono_ns": 2000 * MS, "node": "n2", "lost": {"node": "n1"}}
     blame = Blame(waiting((1200, {}), (1200, dict.fromkeys(("n1", "n2", "n3", "measure"), 0))), Timers())
@@ -139,13 +147,14 @@ def test_a_pulse_reads_how_long_a_process_waited_for_a_processor(tmp_path):
     assert Pulse(dict).within(0, 1) == {}
 
 
+BLAME = Blame(NOBODY, Timers())
 STOP = Stop("n1", 1, 100 * MS, 2100 * MS)
 BEFORE, AFTER = request(50, 1, "n1"), request(700, 2, "n2")
 
 
 def frozen(*more):
     found = history(BEFORE, AFTER, *more)
-    return freeze.document([round_of(STOP, found)], len(late(found)), HELD)
+    return freeze.document([round_of(STOP, found, BLAME)], len(late(found)), HELD)
 
 
 def test_another_that_trades_and_a_woken_one_that_is_refused_pass():
@@ -168,7 +177,20 @@ def test_the_mandate_of_a_woken_one_and_its_own_newer_epoch_are_its_right():
 
 
 def test_nobody_else_that_trades_fails():
-    assert freeze.document([round_of(STOP, history(BEFORE))], 0, HELD)["verdict"] == "fail"
+    document = freeze.document([round_of(STOP, history(BEFORE), BLAME)], 0, HELD)
+    assert document["verdict"] == "fail"
+    assert "unexplained" in document["checks"][1]["violations"][0]
+
+
+def test_another_that_trades_only_once_the_frozen_one_is_woken_fails():
+    found = [round_of(STOP, history(BEFORE, request(2150, 2, "n2")), BLAME)]
+    assert freeze.document(found, 0, HELD)["verdict"] == "fail"
+
+
+def test_nobody_that_takes_over_is_put_down_to_the_machine_where_those_left_waited_all_the_time_there_was():
+    for ms, fault in ((350, MACHINE), (349, UNEXPLAINED)):  # 2000 less the timer, the votes and the takeover
+        pulse = waiting((100, dict.fromkeys(("n1", "n2", "n3"), 0)), (2100, {"n1": 900, "n2": 350, "n3": ms}))
+        assert round_of(STOP, history(BEFORE), Blame(pulse, Timers()))["fault"] == fault
 
 
 def test_an_election_is_told_with_how_long_a_node_stood_still_and_how_the_leader_before_ended(tmp_path):
