@@ -27,6 +27,7 @@ class Beat:
 
     watcher: Watcher
     node: str
+    every_ms: int = EVERY_MS
     counts: Counter[str] = field(factory=Counter)
 
     async def run(self) -> None:
@@ -36,7 +37,7 @@ class Beat:
             number = 0
             while True:
                 await trio.sleep_until(due)
-                due = max(due + EVERY_MS / 1000, trio.current_time())  # what was missed is not made up for
+                due = max(due + self.every_ms / 1000, trio.current_time())  # what was missed is not made up for
                 number += 1
                 if len(nursery.child_tasks) < AT_ONCE:
                     nursery.start_soon(self._ask, {**ORDER, "side": "BUY" if number % 2 else "SELL"})

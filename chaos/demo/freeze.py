@@ -29,19 +29,22 @@ from chaos.demo.steps import (
     admitted,
     caught_up,
     cluster_of,
+    elections,
     ended,
+    evidence,
     in_order,
     judged,
-    kept_on_failure,
     late,
     resumed,
     steadily,
     summed,
+    told,
 )
 from chaos.demo.watch import Watcher, open_watcher
 
 A_CLUSTER: Final = 2  # a third lost leader within ten minutes halts
 TRADE_BEFORE: Final = 2.5  # seconds
+BEAT_MS: Final = 250  # at each of two nodes: what matters is that there is something to send at any moment
 
 
 @frozen
@@ -75,14 +78,19 @@ class Freezing:
             apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
             async with open_watcher(folder, apis, rig.ledger_path) as watcher:
                 await self._play(rig, watcher)
-                await ended(rig, watcher)
+                rest = await ended(rig, watcher)
         history, checks = judged(folder)
-        blame = Blame(pulse, Timers())
-        return [round_of(stop, history, blame) for stop in self.stops], len(late(history)), checks
+        blame, elected = Blame(pulse, Timers()), elections(folder)
+        since = [0, *(stop.woken_ns for stop in self.stops)]
+        rounds = [
+            {**round_of(stop, history, blame), "elections": others_of(stop, before, elected, blame)}
+            for stop, before in zip(self.stops, since, strict=False)
+        ]
+        return rounds, len(late(history)), (*checks, rest)
 
     async def _play(self, rig: Rig, watcher: Watcher) -> None:
         async with trio.open_nursery() as nursery:
-            beats = Beat(watcher, NODES[0]), Beat(watcher, NODES[1])
+            beats = [Beat(watcher, name, BEAT_MS) for name in NODES[:2]]
             for beat in beats:
                 nursery.start_soon(beat.run)
             for _ in range(self.strikes):
@@ -131,6 +139,13 @@ def round_of(stop: Stop, history: History, blame: Blame) -> dict[str, Any]:
     }
 
 
+def others_of(stop: Stop, since: int, elected: Sequence[dict[str, Any]], blame: Blame) -> list[dict[str, Any]]:
+    """The elections up to its waking that it did not cause itself: each counts, and the third lost leader halts."""
+    mine = [one for one in elected if since < int(one["mono_ns"]) <= stop.woken_ns and one["lost"] is not None]
+    own = next((one for one in mine if one["mono_ns"] > stop.stopped_ns and one["lost"]["node"] == stop.node), None)
+    return [{**told(one), **blame.of_election(one)} for one in mine if one is not own]
+
+
 def _woken(request: Request, stop: Stop, cluster: str) -> bool:
     """It reached the venue after the node was woken, and is of the epoch in which it was stopped."""
     parts = named(request.client_order_id, cluster)
@@ -157,6 +172,7 @@ def document(rounds: Sequence[dict[str, Any]], admitted_late: int, checks: Seque
         "verdict": verdict((*checks, *own)),
         "n": len(rounds),
         "traded_elsewhere_while_frozen": len(rounds) - len(took),
+        "other_elections": sum(len(one["elections"]) for one in rounds),
         "leader_changes": sum(1 for one in rounds if one["to"] not in (None, one["node"])),
         "sent_after_waking": sum(one["sent_after_waking"] for one in rounds),
         "admitted_after_waking": sum(one["admitted_after_waking"] for one in rounds),
@@ -179,9 +195,10 @@ async def freeze(rounds: int, market: str, seconds: float) -> dict[str, Any]:
     judgements: list[tuple[Check, ...]] = []
     total_late = 0
     while len(found) < rounds:
-        with kept_on_failure() as folder:
+        with evidence() as cluster:
             one = Freezing(market, min(A_CLUSTER, rounds - len(found)), seconds, seed=len(found))
-            played, late_ones, checks = await one.run(folder)
+            played, late_ones, checks = await one.run(cluster.folder)
+            cluster.keep = document(played, late_ones, checks)["verdict"] == "fail"
         found += played
         judgements.append(checks)
         total_late += late_ones

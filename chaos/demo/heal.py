@@ -25,7 +25,7 @@ from chaos.demo.blame import MACHINE, Blame, Timers
 from chaos.demo.pulse import Pulse
 from chaos.demo.relay import Relay
 from chaos.demo.rig import NODES, Rig, open_rig
-from chaos.demo.steps import active, admitted, caught_up, elections, ended, in_order, judged, late, steadily
+from chaos.demo.steps import active, admitted, caught_up, elections, ended, in_order, judged, late, steadily, told
 from chaos.demo.watch import Watcher, open_watcher
 
 TRADE_BEFORE: Final = 3.0  # seconds
@@ -89,11 +89,12 @@ class Healing:
             await rig.start_all()
             pulse = Pulse(rig.pids)
             rig.nursery.start_soon(pulse.run)
-            counts = await self._play(rig, relay)
+            counts, rest = await self._play(rig, relay)
         history, checks = judged(folder)
-        return {"beat": counts, **document(history, self.cuts, elections(folder), checks, Blame(pulse, timers))}
+        blame = Blame(pulse, timers)
+        return {"beat": counts, **document(history, self.cuts, elections(folder), (*checks, rest), blame)}
 
-    async def _play(self, rig: Rig, relay: Relay) -> dict[str, int]:
+    async def _play(self, rig: Rig, relay: Relay) -> tuple[dict[str, int], Check]:
         apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
         async with open_watcher(rig.folder, apis, rig.ledger_path) as watcher:
             trader, _ = await active(watcher)
@@ -104,8 +105,7 @@ class Healing:
                 for number in range(self.rounds):
                     self.cuts.append(await self._round(number, relay, watcher, beat))
                 nursery.cancel_scope.cancel()
-            await ended(rig, watcher)
-        return dict(beat.counts)
+            return dict(beat.counts), await ended(rig, watcher)
 
     async def _round(self, number: int, relay: Relay, watcher: Watcher, beat: Beat) -> Cut:
         trader, epoch = await in_order(watcher)
@@ -195,8 +195,8 @@ def _round(
 ) -> dict[str, Any]:
     gap, without = gaps
     during = _elected(Span(cut.cut_ns, cut.plain_ns), elected)  # until the one that was cut off has caught up
-    changes = [{**_told(one), **blame.of_election(one)} for one in during]
-    within = [told for one, told in zip(during, changes, strict=True) if _elected(gap, [one])]
+    changes = [{**told(one), **blame.of_election(one)} for one in during]
+    within = [change for one, change in zip(during, changes, strict=True) if _elected(gap, [one])]
     over = {} if gap.ms <= bound else blame.of_gap(gap.begin_ns, gap.end_ns, gap.ms - bound, within)
     return {
         "node": cut.node,
@@ -209,10 +209,6 @@ def _round(
         **over,
         "elections": changes,
     }
-
-
-def _told(change: dict[str, Any]) -> dict[str, Any]:
-    return {key: change.get(key) for key in ("term", "node", "reason", "lost", "stall_ms")}
 
 
 def _gap(one: dict[str, Any], bound: float) -> str:

@@ -37,7 +37,7 @@ from chaos.demo.freeze import freeze
 from chaos.demo.gather import json_lines
 from chaos.demo.heal import Healing
 from chaos.demo.rig import NODES, Rig, open_rig
-from chaos.demo.steps import active, cluster_of, kept_on_failure, promotable, resumed
+from chaos.demo.steps import active, cluster_of, evidence, promotable, resumed
 from chaos.demo.timeline import Strike, failovers, marks_of
 from chaos.demo.watch import ActRefused, Watcher, open_watcher
 
@@ -182,8 +182,8 @@ async def measure(kind: str, rounds: int, market: str, seed: int = 0) -> list[di
     each = PROMOTES_A_CLUSTER if kind == "promote" else KILLS_A_CLUSTER
     while len(found) < rounds:
         round_ = Round(kind, market, min(each, rounds - len(found)), seed=seed + len(found))
-        with kept_on_failure() as folder:
-            await round_.run(folder)
+        with evidence() as cluster:
+            await round_.run(cluster.folder)
         found += round_.found
         click.echo(f"{len(found)} of {rounds}: {[one['gap_ms'] for one in round_.found]}", err=True)
     return found
@@ -191,8 +191,10 @@ async def measure(kind: str, rounds: int, market: str, seed: int = 0) -> list[di
 
 async def heal(rounds: int, market: str, seconds: float, slower: int = 1) -> dict[str, Any]:
     """Cut and heal so often, on one cluster, whose election timers are so many times the shipped ones."""
-    with kept_on_failure() as folder:
-        return {"timers": slower, **await Healing(market, rounds, seconds, slower).run(folder)}
+    with evidence() as cluster:
+        found = await Healing(market, rounds, seconds, slower).run(cluster.folder)
+        cluster.keep = found["verdict"] == "fail"
+    return {"timers": slower, **found}
 
 
 def _found(kind: str, rounds: int, market: str, seconds: float | None, slower: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import click
 import trio
+from attrs import define
 
 from chaos.checkers.all import check_all
 from chaos.checkers.history import History, Request, named
@@ -32,23 +33,28 @@ QUOTING: Final = "parameters = { requote_ms = 160, tolerance_ticks = 0 }"
 SETTLED_WITHIN: Final = 180.0  # after the halt: every doubt takes the venue's settle time, and reads
 
 
-class Unsettled(Exception):
-    """A halted cluster did not come to rest; the message says what was seen last."""
+@define
+class Evidence:
+    """One cluster's folder; gone after the block that it was made for, unless somebody should look at it."""
+
+    folder: Path
+    keep: bool = False
 
 
 @contextmanager
-def kept_on_failure() -> Iterator[Path]:
-    """A folder for one cluster, gone after the block, but kept, and named, if that fails: it is evidence."""
-    folder = Path(tempfile.mkdtemp(prefix="meltica-measure-"))
+def evidence() -> Iterator[Evidence]:
+    """A new one; kept, and named, if the block fails or says so."""
+    found = Evidence(Path(tempfile.mkdtemp(prefix="meltica-measure-")))
     try:
-        yield folder
+        yield found
     except Exception:
-        click.echo(f"it failed: the cluster's folder is kept: {folder}", err=True)
+        found.keep = True
         raise
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        if found.keep:
+            click.echo(f"not as it should be: the cluster's folder is kept: {found.folder}", err=True)
+        else:
+            shutil.rmtree(found.folder, ignore_errors=True)
 
 
 def steadily(folder: Path) -> None:
@@ -122,8 +128,11 @@ def _newer(record: Mapping[str, Any], cluster: str, epoch: int) -> bool:
     return parts is not None and parts.epoch > epoch
 
 
-async def ended(rig: Rig, watcher: Watcher) -> None:
-    """Halt, wait until all is quiet and all agree, and end every process.  Raises trio.TooSlowError or Unsettled."""
+async def ended(rig: Rig, watcher: Watcher) -> Check:
+    """Halt, wait until all is quiet and all agree, and end every process; whether it was so in time.
+
+    Raises trio.TooSlowError if nobody can be halted.
+    """
     with trio.fail_after(WITHIN):
         while True:
             name, _ = await active(watcher)
@@ -131,20 +140,21 @@ async def ended(rig: Rig, watcher: Watcher) -> None:
                 await watcher.act(name, "halt", {"cause": "measured"}, "measuring: the end")
                 break
             await trio.sleep(0.1)
-    await _settled(watcher)
+    came_to_rest = await _rest(watcher)
     await rig.stop(NODES)
     await rig.stop(("venue",))
+    return came_to_rest
 
 
-async def _settled(watcher: Watcher) -> None:
+async def _rest(watcher: Watcher) -> Check:
     statuses: dict[str, dict[str, Any]] = {}
     with trio.move_on_after(SETTLED_WITHIN):
         while not settled(statuses):
             await trio.sleep(0.1)
             statuses = await watcher.statuses() or statuses
-        return
-    seen = {name: (one["orders"], one["active"], one["epoch"], one["nodes"]) for name, one in statuses.items()}
-    raise Unsettled(f"not all was quiet, and all alike, within {SETTLED_WITHIN:g} s of the halt: {seen}")
+        return Check("came_to_rest", 1, ())
+    seen = {name: (one["orders"], one["active"], one["epoch"]) for name, one in statuses.items()}
+    return Check("came_to_rest", 1, (f"open, in doubt, or unlike {SETTLED_WITHIN:g} s after the halt: {seen}",))
 
 
 def cluster_of(folder: Path) -> str:
@@ -201,6 +211,11 @@ def elections(folder: Path) -> list[dict[str, Any]]:
         {**line, "stall_ms": _stall_ms(line, stalls), "lost": _lost(before, roles)}
         for before, line in zip((None, *changes), changes, strict=False)
     ]
+
+
+def told(change: Mapping[str, Any]) -> dict[str, Any]:
+    """What a measurement's document says of an election."""
+    return {key: change.get(key) for key in ("term", "node", "reason", "lost", "stall_ms")}
 
 
 def _lost(before: Mapping[str, Any] | None, roles: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -153,8 +153,13 @@ BEFORE, AFTER = request(50, 1, "n1"), request(700, 2, "n2")
 
 
 def frozen(*more):
-    found = history(BEFORE, AFTER, *more)
-    return freeze.document([round_of(STOP, found, BLAME)], len(late(found)), HELD)
+    return frozen_document(history(BEFORE, AFTER, *more))
+
+
+def frozen_document(found, blame=BLAME, elected=()):
+    """Of one round."""
+    elections = freeze.others_of(STOP, 0, [{"mono_ns": at * MS, **one} for at, one in elected], blame)
+    return freeze.document([{**round_of(STOP, found, blame), "elections": elections}], len(late(found)), HELD)
 
 
 def test_another_that_trades_and_a_woken_one_that_is_refused_pass():
@@ -177,14 +182,24 @@ def test_the_mandate_of_a_woken_one_and_its_own_newer_epoch_are_its_right():
 
 
 def test_nobody_else_that_trades_fails():
-    document = freeze.document([round_of(STOP, history(BEFORE), BLAME)], 0, HELD)
+    document = frozen_document(history(BEFORE))
     assert document["verdict"] == "fail"
     assert "unexplained" in document["checks"][1]["violations"][0]
 
 
 def test_another_that_trades_only_once_the_frozen_one_is_woken_fails():
-    found = [round_of(STOP, history(BEFORE, request(2150, 2, "n2")), BLAME)]
-    assert freeze.document(found, 0, HELD)["verdict"] == "fail"
+    assert frozen_document(history(BEFORE, request(2150, 2, "n2")))["verdict"] == "fail"
+
+
+def test_elections_that_the_freeze_did_not_cause_are_told():
+    def change(node, lost):
+        return {"node": node, "term": 1, "lost": lost and {"node": lost}}
+
+    first, mine = (10, change("n1", None)), (700, change("n2", "n1"))
+    assert frozen_document(history(BEFORE, AFTER), elected=[first, mine])["other_elections"] == 0
+    more = [first, (60, change("n1", "n3")), mine, (900, change("n3", "n2")), (2200, change("n1", "n3"))]
+    found = frozen_document(history(BEFORE, AFTER), elected=more)
+    assert [one["node"] for one in found["rounds"][0]["elections"]] == ["n1", "n3"]
 
 
 def test_nobody_that_takes_over_is_put_down_to_the_machine_where_those_left_waited_all_the_time_there_was():
