@@ -38,9 +38,11 @@ def checks_of(document):
 
 
 def disturbed(document):
-    """Whether the machine, not the cut, took the lead away: for want of a processor, every time."""
-    changes = [one for each in document["rounds"] for one in each["elections"]]
-    return bool(changes) and all(one["fault"] == "machine" for one in changes)
+    """Whether the machine, not the cut or the freeze, took a lead away: for want of a processor, every time."""
+    rounds = document["rounds"]
+    untraded = [one for one in rounds if one.get("traded_while_frozen") is False]
+    faults = [one["fault"] for one in (*untraded, *(change for each in rounds for change in each["elections"]))]
+    return bool(faults) and set(faults) == {"machine"}
 
 
 def undisturbed(*words):
