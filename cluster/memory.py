@@ -33,6 +33,16 @@ class MemoryDisk:
         self.audit: list[tuple[LogIndex, int, bytes]] = []
         self.ticket = 0
         self.unsynced: deque[tuple[int, list[_Undo]]] = deque()  # how to undo each batch that is not synced
+        self.damaged: dict[int, StoredEntry] = {}  # entries that can't be read any more, as long as they are in place
+
+    @property
+    def rotten(self) -> bool:
+        """Whether something on it can't be read any more."""
+        return any(self.spoilt(entry) for entry in self.entries) if self.damaged else False
+
+    def spoilt(self, entry: StoredEntry) -> bool:
+        """Whether this entry is damaged: that very one, and no other that was written in its place."""
+        return self.damaged.get(entry.index) is entry
 
     def copy(self) -> MemoryDisk:
         """A copy of what is on it now, as a backup of it: an older one, once this one has gone on."""
@@ -40,6 +50,7 @@ class MemoryDisk:
         other.identity, other.meta, other.memory = self.identity, self.meta, self.memory
         other.first, other.entries = self.first, list(self.entries)
         other.state, other.audit, other.ticket = dict(self.state), list(self.audit), self.ticket
+        other.damaged = dict(self.damaged)
         return other
 
     def crash(self, keep: int = 0) -> int:
@@ -91,9 +102,23 @@ class MemoryStore:
         return LogIndex(disk.first), LogIndex(disk.first + len(disk.entries) - 1)
 
     def entries(self, first: LogIndex, count: int) -> list[StoredEntry]:
-        """Up to `count` entries from `first` on."""
-        start = max(0, first - self.disk.first)
-        return self.disk.entries[start : max(0, first + count - self.disk.first)]
+        """Up to `count` entries from `first` on; raises StoreFault at a damaged one."""
+        disk = self.disk
+        start = max(0, first - disk.first)
+        found = disk.entries[start : max(0, first + count - disk.first)]
+        if disk.damaged:
+            self._refuse_damage(found)
+        return found
+
+    def check(self) -> None:
+        """Read everything once, as the store on a real disk does when it is opened; raises StoreFault."""
+        if self.disk.damaged:
+            self._refuse_damage(self.disk.entries)
+
+    def _refuse_damage(self, entries: list[StoredEntry]) -> None:
+        for entry in entries:
+            if self.disk.spoilt(entry):
+                raise StoreFault(f"log entry {entry.index} is damaged or missing")
 
     def state(self) -> Iterator[tuple[bytes, bytes]]:
         """All committed state pairs, in key order."""

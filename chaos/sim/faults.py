@@ -275,21 +275,25 @@ class Faults:
         self.product.network.at(wait, lambda: self.product.start(name))
 
     def _do_bit_flip(self, name: Peer, fault: Fault) -> bool:
-        """It ends, and what it finds at its next start is damaged: it stays away, as one node may."""
+        """It goes on until it reads what is damaged, or ends and finds it at its start: it stays away, as one may."""
         product = self.product
-        if product.away or product.copied:
+        if product.rotten or product.copied:
             return False
+        product.rotten = name
         disk = product.network.processes[name].disk
-        self._end(name, fault.until - fault.at, power=False)
         damage = rot.flip(disk, self._random(fault))
-        if damage:
-            product.away[name] = damage
+        if disk.damaged:
+            product.network.at(max(SOONEST, fault.until - fault.at), lambda: self._end(name, SOONEST, power=False))
+        else:
+            self._end(name, fault.until - fault.at, power=False)
+            if damage:
+                product.away[name] = damage
         return True
 
     def _do_old_copy(self, name: Peer, fault: Fault) -> bool:
         """Somebody keeps a copy of its disk, and later puts that in the place of the disk: one node's, as one may."""
         product = self.product
-        if product.away or product.copied:
+        if product.rotten or product.copied:
             return False
         product.copied = name
         copy = product.network.processes[name].disk.copy()

@@ -145,20 +145,30 @@ class Network:
     # Processes
 
     def start(self, name: Peer) -> None:
-        """Start a node, on what its disk has kept; it dials its peers, and they dial it."""
+        """Start a node, on what its disk has kept; it dials its peers, and they dial it.
+
+        Raises:
+            StoreFault: what its disk has kept is damaged.
+        """
         process = self.processes[name]
         if process.replica is not None:
             return
         process.life += 1
         process.frozen_until = process.rings_at = 0
         process.syncing = process.failing = False
-        process.store = MemoryStore("sim", name, process.disk)
+        process.store = store = MemoryStore("sim", name, process.disk)
+        try:
+            store.check()
+        except StoreFault:
+            store.close()
+            process.store = None
+            raise
         peers = [peer for peer in self.names if peer != name]
         process.replica = Replica(
             name,
             peers,
             self.timers,
-            process.store,
+            store,
             self._machine(name),
             self.clock(name),
             Random(self.random.getrandbits(64)),
@@ -291,8 +301,12 @@ class Network:
         if process.frozen_until > self.now:
             self.at(process.frozen_until - self.now, self._input, process, life, action)
             return
-        action(process.replica)
-        self._pump(process)
+        try:
+            action(process.replica)
+        except StoreFault as error:  # what it must send to one that is far behind can't be read
+            self._disk_failed(process, error)
+        else:
+            self._pump(process)
 
     def _between(self, bounds: tuple[int, int]) -> int:
         """Any whole number from the first to the second: what `Random.randint` draws, for half of its time."""
@@ -369,7 +383,7 @@ class Network:
         """As the driver: it is silenced, and the process ends; what was not synced may be lost then, from the end."""
         if process.replica is not None:
             process.replica.sync_failed(str(error))
-        if process.failing:
+        if process.failing or process.disk.rotten:
             self.disk_failed(process.name)
         else:
             self._watcher.fault(process, error)
@@ -458,8 +472,12 @@ class Network:
         if process.frozen_until > self.now:
             self._input(process, process.life, lambda replica: _receive(replica, a, frames))
             return
-        _receive(replica, a, frames)
-        self._pump(process)
+        try:
+            _receive(replica, a, frames)
+        except StoreFault as error:
+            self._disk_failed(process, error)
+        else:
+            self._pump(process)
 
 
 def _receive(replica: Replica, peer: Peer, frames: Sequence[bytes]) -> None:

@@ -185,6 +185,7 @@ class Product:
     wall_off: dict[Peer, int] = field(factory=dict)  # how wrong a node's wall clock is now, nanoseconds
     away: dict[Peer, str] = field(factory=dict)  # who can't start any more, and why
     copied: Peer | None = None  # whose disk is to be replaced by an older copy, or was
+    rotten: Peer | None = None  # on whose disk a bit was flipped
     trace: list[tuple[object, ...]] = field(factory=list)  # what happened: time, word, and what belongs to it
     _making: dict[Peer, Machine] = field(factory=dict)
 
@@ -415,7 +416,11 @@ class Product:
         try:
             self.network.start(name)
         except Exception as error:  # noqa: BLE001 # it is judged at the end
-            self.faults.append((name, error))
+            if self.network.processes[name].disk.rotten:
+                self.away[name] = str(error)
+                self.note("away", name, str(error))
+            else:
+                self.faults.append((name, error))
 
     def living(self) -> Iterator[_Life]:
         """The nodes that run now, in order."""

@@ -1,7 +1,8 @@
 """Rot: a flipped bit in what a node's disk has kept and nobody reads just now.
 
 Only that may live here.  The damaged bytes go through the product's own encoding, so that a product which does not
-notice would go on with what it then reads.
+notice would go on with what it then reads.  A damaged entry is found when it is read: at the node's next start, or
+sooner, if it must send it to one that is far behind.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from cluster.stored import Marker, decode_entry, decode_marker, encode_entry, en
 
 
 def flip(disk: MemoryDisk, random: Random) -> str:
-    """Flip one bit in an entry, or in the record of term, vote and indexes; what the next start finds, or ""."""
+    """Flip one bit in an entry, or in the record of term, vote and indexes; what is damaged now, or "".
+
+    The record is written again with the next commit: only a node that does not run any more keeps a damaged one.
+    """
     place = random.randrange(len(disk.entries) + 1)
     if place == len(disk.entries):
         marker = decode_marker(_flipped(encode_marker(Marker(disk.ticket, disk.meta)), random))
@@ -24,7 +28,9 @@ def flip(disk: MemoryDisk, random: Random) -> str:
     key, value = encode_entry(disk.entries[place])
     entry = decode_entry(key, _flipped(value, random))
     if entry is None:
-        return f"entry {disk.entries[place].index} is damaged"
+        spoilt = disk.entries[place]
+        disk.damaged[spoilt.index] = spoilt
+        return f"entry {spoilt.index} is damaged"
     disk.entries[place] = entry
     return ""
 

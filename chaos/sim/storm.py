@@ -19,6 +19,7 @@ from chaos.sim.collector import put_off_while
 from chaos.sim.history import History, Violation
 from chaos.sim.network import MS, SECOND, Network, Weather
 from cluster.replica import Busy, Replica
+from cluster.store import StoreFault
 from cluster.types import Applied, NotLeader, Peer, Token
 
 PROFILES: Final = {
@@ -69,7 +70,8 @@ class Storm:
         self._duration = duration
         self._pace, self._rest = pace, rest
         self._token = 0
-        self.away: dict[Peer, str] = {}  # whose disk is damaged for good
+        self.away: dict[Peer, str] = {}  # who has found its disk damaged for good
+        self.rotten: Peer | None = None  # on whose disk a bit was flipped
 
     def run(self) -> History:
         """Start, storm, heal, and see that everything is well.
@@ -191,8 +193,14 @@ class Storm:
         self.network.at(wait, partial(self._start, name))
 
     def _start(self, name: Peer) -> None:
-        if name not in self.away:
+        if name in self.away:
+            return
+        try:
             self.network.start(name)
+        except StoreFault as fault:
+            if not self.network.processes[name].disk.rotten:
+                raise
+            self.away[name] = str(fault)
 
     def _kill_all(self) -> None:
         """A power cut of everything, sometimes."""
@@ -239,15 +247,28 @@ class Storm:
         self._start_later(name, self._length())
 
     def _flip_bit(self) -> None:
-        """A node ends, and a bit of what its disk keeps is another: it is seen at the next start, and it stays away."""
+        """A bit of what a node's disk keeps is another: it is seen when it is read, at the next start at the latest.
+
+        Who has found it stays away.
+        """
         name = self._someone()
-        if self.away or len(self.network.alive()) < len(self.network.names):
+        if self.rotten or len(self.network.alive()) < len(self.network.names):
+            return
+        self.rotten = name
+        disk = self.network.processes[name].disk
+        damage = rot.flip(disk, self.random)
+        if disk.damaged:
+            self.network.at(self._length(), partial(self._end_and_start, name))
             return
         self._end(name, power=False)
-        damage = rot.flip(self.network.processes[name].disk, self.random)
         if damage:
             self.away[name] = damage
         self._start_later(name, self._length())
+
+    def _end_and_start(self, name: Peer) -> None:
+        if self.network.now < self._duration:
+            self._end(name, power=False)
+            self._start_later(name, MS)
 
     def _change_rate(self) -> None:
         self.network.set_rate(self._someone(), 1.0 + self.random.uniform(-self._drift, self._drift))
@@ -280,7 +301,7 @@ class Storm:
         self.network.weather = PROFILES["calm"]
         for process in self.network.processes.values():
             process.disk_stalled_until = 0
-            if process.failing:  # a disk that is still to fail: it is replaced, with what it has
+            if process.failing or process.disk.rotten:  # a disk that is still to fail: it is replaced, or stays away
                 self._end(process.name, power=True)
         self.network.heal_all()
         for name in self.network.names:
