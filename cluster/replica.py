@@ -471,11 +471,12 @@ class Replica:
     def _judge(self) -> None:
         """A node that has diverged steps down; a leader that can't apply what a follower has applied hands over."""
         vouching, guard, stop = self._vouching, self._guard, self._applying.stop
-        if vouching.disputed is not None:
+        vouching.stands = stop is not None and guard.core.role is Role.LEADER
+        if vouching.stands or vouching.disputed is not None:
             vouching.tick(self._applying.applied)
         if vouching.diverged is not None:
             guard.resign("diverged")
-        elif stop is not None and guard.core.role is Role.LEADER and not guard.transferring:
+        elif stop is not None and vouching.stands and not guard.transferring:
             past = [peer for peer in guard.peers if vouching.applied.get(peer, 0) >= stop.index and guard.linked(peer)]
             if past:
                 guard.transfer(past[0])

@@ -16,7 +16,7 @@ from cluster.types import MonoNs, Peer
 from cluster.wire import Vouch
 
 KEPT: Final = 8  # digests a node
-AGAIN: Final = 200_000_000  # ns: in a dispute, who has not spoken is asked again after so long
+AGAIN: Final = 200_000_000  # ns: as long as something is in question, everybody is asked again after so long
 
 
 class Vouching:
@@ -27,6 +27,7 @@ class Vouching:
         self.outbox: list[tuple[Peer, Vouch]] = []
         self.diverged: int | None = None  # for good: of a state that differs nothing is to be trusted again
         self.disputed: int | None = None
+        self.stands = False  # this node leads and can't apply an entry: is anybody past it?  None may be yet
         self.abouts: dict[Peer, bytes] = {}
         self.applied: dict[Peer, int] = {}
         self._name = name
@@ -65,14 +66,14 @@ class Vouching:
             self.tell(peer, applied, at=self.disputed or 0, ask=True)
 
     def tick(self, applied: int) -> None:
-        """In a dispute, ask again when it is time."""
+        """In a dispute, or while this node stands, ask again when it is time."""
         due = self.next_due()
         if due is not None and self._clock() >= due:
             self.ask_all(applied)
 
     def next_due(self) -> MonoNs | None:
         """When `tick` has something to do."""
-        return None if self.disputed is None else MonoNs(self._asked_at + AGAIN)
+        return MonoNs(self._asked_at + AGAIN) if self.stands or self.disputed is not None else None
 
     def _keep(self, node: Peer, index: int, digest: bytes) -> None:
         said = self._said[node]

@@ -105,6 +105,20 @@ def test_in_a_dispute_it_asks_again_and_a_question_is_answered_at_its_index() ->
     assert book.said() == [(N3, Vouch(1000, GOOD, 1000, False, b"about"))]
 
 
+def test_a_leader_that_stands_before_an_entry_asks_again_as_the_others_may_not_be_past_it_yet() -> None:
+    book = Book()
+    book.vouching.ask_all(12)
+    book.said()
+    book.now = MonoNs(AGAIN)
+    book.vouching.tick(12)
+    assert (book.said(), book.vouching.next_due()) == ([], None), "nothing is in question"
+    book.vouching.stands = True
+    assert book.vouching.next_due() == AGAIN
+    book.vouching.tick(12)
+    assert book.said() == [(peer, Vouch(0, b"", 12, True, b"about")) for peer in (N2, N3)]
+    assert book.vouching.next_due() == 2 * AGAIN
+
+
 def test_a_peer_that_says_much_pushes_out_only_its_own_word() -> None:
     book = Book()
     book.passed(1000, GOOD)
