@@ -55,6 +55,7 @@ from meltica.telemetry.observer import NodeObserver
 from meltica.venues.base import Capabilities, VenuePort
 from meltica.venues.binance_spot.adapter import run_adapter
 from meltica.venues.binance_spot.settings import CAPABILITIES, Secret, Settings
+from meltica.venues.clock import apart
 from meltica.view import Marks, View
 
 STOP_WITHIN: Final = 3.0  # seconds for a hand-over when the node is asked to stop
@@ -238,6 +239,7 @@ def venue_settings(settings: NodeSettings, venue: VenueSettings) -> Settings:
         secret=Secret(venue.secret_file.read_text().strip()),
         user_agent=f"meltica/{__version__} ({settings.node.name})",
         capabilities=_capabilities(venue),
+        clock_drift_ppm=apart(venue.drift_ppm),
     )
 
 

@@ -72,15 +72,13 @@ class Handover:
             return False
         return self._desk.mono() >= self._dispatch.drained_at()
 
-    def begin(self, to: NodeName, reason: str, on_result: OnResult, *, release: bool) -> None:
-        """Hand over to `to`.  Without `release` (authority was never taken) only the lead is transferred."""
+    def begin(self, to: NodeName, reason: str, on_result: OnResult) -> None:
+        """Hand over to `to`: whatever this epoch has taken by the end of the drain is released first."""
         desk = self._desk
         now = desk.mono()
         desk.gate.shut_for_good(desk.epoch)
         self._running = Running(desk.epoch, to, reason, now, on_result, Step.DRAINING, now)
         desk.observer.event("handover", {"to": to, "reason": reason})
-        if not release:
-            self._transfer(self._running)
 
     def work(self, now: Nanos) -> None:
         """Go on, as far as it can."""
@@ -106,6 +104,10 @@ class Handover:
         if self._desk.outstanding:
             return
         desk = self._desk
+        record = desk.state.epochs.get(running.epoch)
+        if record is None or not record.active:
+            self._transfer(running)  # nothing was taken, not even by a proposal that was on its way: nothing to release
+            return
         running.step, running.step_since = Step.RELEASING, now
         desk.propose(
             AuthorityReleased(desk.epoch, desk.at, running.to), lambda outcome: self._released(running, outcome)

@@ -109,7 +109,9 @@ class Leader:
         self._results: list[CommandResult] = []
         self._leader: NodeName | None = None
         self._start_due = False
-        self._last_traded = Nanos(0)  # the log's clock, when this node last saw authority in use
+        self._last_traded = Nanos(0)  # the log's clock at the last sign of an epoch that traded
+        self._idle_since = Nanos(0)  # the same, when the newest epoch started
+        self._note_trading()
         self._lost_since: Nanos | None = None
         self._handed_at: Nanos | None = None
         self._gate_was = ""
@@ -188,12 +190,21 @@ class Leader:
         if changed:
             self._recon.holdings_changed()
         self._desk.sends.prune(self._desk.state)
+        self._note_trading()
+
+    def _note_trading(self) -> None:
+        """On every node: the log's clock at the last sign of an epoch that traded, for who must tell of the gap."""
+        epoch = self._desk.state.epoch
+        if epoch is not None and epoch.trades:
+            self._last_traded = self._desk.state.clock
 
     def _authority(self, term: Epoch, event: AuthorityEvent) -> None:
         desk = self._desk
         if event.what == "started":
-            self._mandate.newer(event.epoch)  # its own as well: a new epoch cares for its orders by intents
+            self._idle_since = self._last_traded
         if desk.gate.leading != term or event.epoch != term:
+            if event.what == "started":
+                self._mandate.newer(event.epoch)
             return
         record = desk.state.epochs.get(term)
         if event.what == "started" and not desk.started:
@@ -339,10 +350,8 @@ class Leader:
             self._host.save()
         self._host.stop(f"handing over to {to}: {reason}")
         self._start_due = False
-        record = self._desk.state.epochs.get(self._desk.epoch)
-        release = record is not None and record.active
         self._handed_at = self._desk.mono()
-        self._handover.begin(to, reason, on_result, release=release)
+        self._handover.begin(to, reason, on_result)
         self._handover.work(self._desk.mono())
 
     def stop(self, on_result: OnResult) -> None:
@@ -397,7 +406,6 @@ class Leader:
         self._host.results(results)
         self._host.work(now)
         if self._holds_authority():
-            self._last_traded = self._desk.state.clock
             self._upkeep.work(now)
 
     def _begin_trading(self) -> None:
@@ -408,20 +416,25 @@ class Leader:
         record = desk.state.epochs.get(desk.epoch)
         if record is not None and record.trades and not self._host.active:
             older = [each for each in desk.state.epochs.values() if each.epoch < desk.epoch and each.taken_index]
-            gap = record.taken_at - record.started_at if older else 0
+            gap = record.taken_at - (self._idle_since or record.started_at) if older else 0
             self._host.start(Nanos(max(gap, 1) if older else 0))
 
     def _holds_authority(self) -> bool:
         return not authority.why_not_active(self._desk.gate, self._desk.state.epoch)
 
     def _majority(self, now: Nanos) -> None:
-        """Whether this node, active, still has a majority: it leads, and its commits come through."""
-        record = self._desk.state.epoch
-        if record is None or self._desk.standing or not self._holds_authority():
+        """Whether this node still has a majority: it leads, and its commits come through."""
+        desk = self._desk
+        record = desk.state.epoch
+        if record is None or desk.standing or desk.gate.leading is None:
             return
-        oldest = self._desk.oldest_outstanding()
-        if oldest is None or now - oldest < self._desk.settings.commit_stall:
+        oldest = desk.oldest_outstanding()
+        if oldest is not None and now - oldest >= desk.settings.commit_stall:
+            return
+        if self._holds_authority():
             self._mandate.has_majority(now, record)
+        else:
+            self._mandate.commits(now)
 
     def _lost_venue(self, now: Nanos) -> None:
         """A leader that has lost a venue which a standby still hears hands over, with hysteresis."""

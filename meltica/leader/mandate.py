@@ -1,7 +1,9 @@
 """Mandate: the last active node, without a majority, takes its quotes from the market (design.md section 5).
 
 Only these cancels may live here: the one exception to *intent first*.  Each names one order by the venue's id,
-under an id that checkers know by its place.  They stop as soon as a newer epoch is heard of.
+under an id that checkers know by its place.  They stop as soon as another node's newer epoch is heard of.  While this
+node leads, in whatever term, it has a majority, and its time has not begun; an epoch of its own in which it has taken
+nothing yet leaves the mandate of the one before in force, and so does a release that nobody has followed up.
 
 An operator's `kill --without-quorum` does the same by hand, from any node, for the orders that it knew at that moment
 and for no later ones: the active node may be healthy.
@@ -77,7 +79,7 @@ class Mandate:
             self._hand = None
 
     def commits(self, now: Nanos) -> None:
-        """Something commits under this node's lead, be it in a newer term in which it has no authority yet."""
+        """This node leads and a majority answers, be it in a term in which it has no authority, or has none any more."""
         if self._majority_at is not None:
             self._majority_at = now
 
@@ -116,7 +118,7 @@ class Mandate:
         record = self._desk.state.epochs.get(self._epoch)
         if record is None or record.taken_index is None:
             return
-        if self._hand is None and (self._majority_at is None or record.released_index is not None):
+        if self._hand is None and self._majority_at is None:
             return
         if self._hand is None and self._majority_at == now:
             return  # it has a majority at this very moment: its mandate is for when it has none
@@ -162,12 +164,15 @@ class Mandate:
         return due is not None and now >= due
 
     def due_for(self, order: Order) -> Nanos | None:
-        """When the mandate takes `order` from the market; None: it lets it be."""
+        """When the mandate takes `order` from the market; None: it lets it be.
+
+        That an order is to be gone (a kill, a halt, its strategy) is replicated, and rules whatever its policy says.
+        """
         gap, after = gap_of(self._desk.state, order.strategy)
         policy = self._desk.state.venues.get(order.venue)
-        if self._majority_at is None or gap is Gap.LEAVE or policy is None:
+        if self._majority_at is None or policy is None or (gap is Gap.LEAVE and not order.to_be_gone):
             return None
-        return Nanos(self._majority_at + max(after, policy.mandate_after))
+        return Nanos(self._majority_at + (policy.mandate_after if order.to_be_gone else max(after, policy.mandate_after)))
 
     def _cancel_all(self, due: Sequence[Order], epoch: Epoch, taken: Index, now: Nanos) -> None:
         desk = self._desk

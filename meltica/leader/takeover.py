@@ -32,6 +32,7 @@ class Takeover:
         self.takeovers = 0
         self._reason = ""
         self._retry_at: Nanos | None = None
+        self._proposed = False  # EpochStarted or AuthorityTaken is on its way: its outcome is to come
         self._wait_over = Nanos(0)
         self._ready_marked = False
         self._worked_at = Nanos(0)
@@ -57,6 +58,7 @@ class Takeover:
         self.phase = Phase.ELECTED
         self.promoted = False
         self._waits = self._rejected = ""
+        self._proposed = False
         self._reason = reason
         self._start()
 
@@ -66,6 +68,7 @@ class Takeover:
         self.marks = {}
         self._waits = self._rejected = ""
         self._retry_at = None
+        self._proposed = False
 
     def _start(self) -> None:
         """Propose the epoch, unless this node's time must not enter the log: then a later pass tries again."""
@@ -76,8 +79,9 @@ class Takeover:
         if fault is not None:
             self._retry_at = None
             return
-        self._retry_at = Nanos(desk.mono() + RETRY)
+        self._retry_at = None  # its outcome says whether and when again
         epoch = desk.epoch
+        self._proposed = True
         desk.propose(
             EpochStarted(epoch, desk.at, desk.node, self._reason, desk.settings.build),
             lambda outcome: self._outcome(epoch, "EpochRejected", outcome),
@@ -125,16 +129,16 @@ class Takeover:
         """Go on, as far as it can."""
         self._worked_at = now
         if self._retry_at is not None and now >= self._retry_at:
-            self._again(now)
-        elif self.phase is Phase.ELECTED and self._retry_at is None:
+            self._again()
+        elif self.phase is Phase.ELECTED and self._retry_at is None and not self._proposed:
             self._start()
         if self.phase is Phase.RECONCILING:
             self._reconciling(now)
         elif self.phase is Phase.WAITING_PROMOTE and (self.promoted or not self._manual()):
-            self._take(cancels_only=False)
+            self._reconciling(now)  # perhaps hours after the first time: the same is asked again
 
-    def _again(self, now: Nanos) -> None:
-        self._retry_at = Nanos(now + RETRY)
+    def _again(self) -> None:
+        self._retry_at = None
         if self.phase is Phase.ELECTED:
             self._start()
         elif self.phase is Phase.TAKING:
@@ -201,15 +205,23 @@ class Takeover:
         if desk.gate.shut_epoch >= epoch:
             return  # it hands the lead on: taken now, the epoch would only count as a trading leader that was lost
         self.phase = Phase.TAKING
-        self._retry_at = Nanos(desk.mono() + RETRY)
+        self._retry_at = None
+        self._proposed = True
         desk.propose(
             AuthorityTaken(epoch, desk.at, cancels_only),
             lambda outcome: self._outcome(epoch, "AuthorityRejected", outcome),
         )
 
     def _outcome(self, epoch: Epoch, alert: str, outcome: Outcome) -> None:
+        """What is still on its way is never proposed a second time: both might apply, and the second be refused."""
+        if self._desk.epoch != epoch:
+            return
+        self._proposed = False
         result = result_of(outcome)
-        if result is None or result.rejection is None or self._desk.epoch != epoch:
+        if self.phase not in (Phase.ELECTED, Phase.TAKING):
+            return  # it was applied, and this is how that is told
+        self._retry_at = Nanos(self._desk.mono() + RETRY)
+        if result is None or result.rejection is None:
             return
         if not self._rejected:
             self._desk.observer.alert(alert, describe(outcome))

@@ -75,6 +75,7 @@ class Tenure:
             return False
         if not self._ended:
             self._ended = True
+            desk.gate.shut_for_good(desk.epoch)
             desk.cluster.stop_leading("the log's clock is too far behind: a new epoch is needed")
         return True
 
@@ -102,6 +103,7 @@ class Tenure:
             return
         if self._left_at is None or now - self._left_at >= settings.unfit_pause:
             self._left_at = now
+            desk.gate.shut_for_good(desk.epoch)  # first: that it leads no more is told in a later step
             desk.cluster.stop_leading(why)
 
     def _tell(self, now: Nanos) -> None:

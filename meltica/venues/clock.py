@@ -55,6 +55,11 @@ class Estimate:
         return Nanos(-((self.low - self.high) // 2))
 
 
+def apart(drift_ppm: int) -> int:
+    """How far two clocks drift apart, each of which is off by at most `drift_ppm`: the ratio's bound, rounded up."""
+    return -(-2 * drift_ppm * MILLION // (MILLION - drift_ppm))
+
+
 class VenueClock:
     """The running estimate of one venue's clock."""
 

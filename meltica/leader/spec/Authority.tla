@@ -51,7 +51,7 @@ VARIABLES
   intent,               \* [ep, at, orders, st, age]: its entry's place; whether apply orders
                         \* its send; what became of it; ticks since s
   shut,                 \* epochs whose leader shut its gate for good
-  quiet,                \* ticks since the node was active; NEVER: it has no mandate
+  quiet,                \* ticks since the node led, having been active; NEVER: it has no mandate
   others,               \* entries that ordered nothing, so far
   viol                  \* the properties that were violated
 
@@ -119,6 +119,7 @@ HasTaken(s, t) == In(s, <<t, TAKEN>>) \/ In(s, <<t, TAKEN_FOR_CANCELS>>)
 Applied(t, e) == \E i \in 1 .. committed[t] : sent[t][i] = e
 TakenApplied(t) == Applied(t, <<t, TAKEN>>) \/ Applied(t, <<t, TAKEN_FOR_CANCELS>>)
 IsActive(n) == leads[n] /\ TakenApplied(term[n]) /\ term[n] \notin shut
+LastActive(n) == leads[n] /\ TakenApplied(term[n])   \* or was it, until it released and nobody followed
 
 -----------------------------------------------------------------------------
 (* Replication: cluster *)
@@ -168,8 +169,7 @@ StartEpoch(c, v) ==
   /\ leads' = [leads EXCEPT ![c] = TRUE, ![v] = FALSE]
   /\ \E w \in C.windows : window' = [window EXCEPT ![t] = w]
   /\ intent' = [x \in Ids |-> IF Discard(c)[x] # intent[x] THEN Discard(c)[x] ELSE Discard(v)[x]]
-  /\ quiet' = [quiet EXCEPT ![c] = NEVER,
-                            ![v] = IF Mandated /\ IsActive(v) THEN 0 ELSE @]
+  /\ quiet' = [n \in Nodes |-> IF Mandated /\ n \in {c, v} /\ LastActive(n) THEN 0 ELSE quiet[n]]
   /\ UNCHANGED <<case, committed, synced, acked, wiped, seen, shut, others, viol>>
 
 (* A follower appends up to m of what the leader of t sent; a conflicting tail goes. *)
@@ -219,7 +219,7 @@ StepDown(n) ==
   /\ Mandated /\ leads[n]
   /\ leads' = [leads EXCEPT ![n] = FALSE]
   /\ intent' = Discard(n)
-  /\ quiet' = IF IsActive(n) THEN [quiet EXCEPT ![n] = 0] ELSE quiet
+  /\ quiet' = IF LastActive(n) THEN [quiet EXCEPT ![n] = 0] ELSE quiet
   /\ UNCHANGED <<case, term, log, sent, leader, committed, synced, acked, wiped, newest, window, seen,
                  shut, others, viol>>
 
@@ -412,7 +412,8 @@ Tick ==
   /\ seen' = [n \in Nodes |-> [x \in Ids |->
        IF seen[n][x] = NEVER THEN NEVER ELSE Least(seen[n][x] + 1, Long)]]
   /\ intent' = [x \in Ids |-> Aged(x)]
-  /\ quiet' = [n \in Nodes |-> IF quiet[n] = NEVER THEN NEVER ELSE Least(quiet[n] + 1, Quite)]
+  /\ quiet' = [n \in Nodes |-> IF quiet[n] = NEVER THEN NEVER
+                               ELSE IF leads[n] THEN 0 ELSE Least(quiet[n] + 1, Quite)]
   /\ UNCHANGED <<raft, shut, others, viol>>
 
 -----------------------------------------------------------------------------

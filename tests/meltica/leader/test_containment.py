@@ -352,7 +352,7 @@ def test_a_drain_that_does_not_end_is_due_when_it_is_given_up_and_not_before() -
     world.majority = False
     handover = node.leader._handover
     begun = world.now
-    handover.begin(NodeName("n2"), "test", lambda _result: None, release=True)
+    handover.begin(NodeName("n2"), "test", lambda _result: None)
     due = handover.next_due()
     assert due is not None
     assert due > begun

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from cluster.types import AppliedEntry, LogIndex, MonoNs, Term
+from meltica.core import commands as c
 from meltica.core.ids import parse_id
+from meltica.core.values import Epoch, Gap, Nanos, NodeName
 from meltica.leader.mandate import BY_HAND_MOST, MOST
-from meltica.leader.ports import Done, WithoutQuorum
-from tests.meltica.leader.world import MS, Node, S, World, by
+from meltica.leader.ports import Done, Order, Promote, WithoutQuorum
+from meltica.venues.base import ReadKind
+from tests.meltica.leader.world import CONFIGURED, MS, QUOTER, SETTINGS, Node, S, World, by
 
 
 def by_hand(world: World, name: str) -> str:
@@ -111,3 +116,71 @@ def test_a_node_without_a_place_left_says_so_and_sends_nothing() -> None:
     world.run(30 * S)
     assert places(world) == [2 * (MOST // 3) - 1], "the last of its own"
     assert [name for name, _ in world.nodes["n2"].notes.alerts].count("MandateSpent") == 1
+
+
+def cut_off_for_good(world: World) -> None:
+    world.majority = False
+    if world.leader is not None:
+        world.depose()
+    world.run(10 * S)
+
+
+def test_an_epoch_of_its_own_in_which_it_took_nothing_leaves_the_older_mandate_in_force() -> None:
+    """Back in the lead for a moment, its new epoch committed, and the majority gone again before the takeover's end."""
+    world = World()
+    node = world.start()
+    world.run(1 * S)
+    world.majority = False
+    world.depose()
+    world.run(600 * MS)
+    node.port.failing = {ReadKind.OPEN_ORDERS}
+    world.majority = True
+    world.elect("n1")
+    world.run(20 * MS)
+    assert node.state.epoch is not None
+    assert (node.state.epoch.epoch, node.state.epoch.taken_index) == (2, None)
+    world.run(500 * MS)
+    assert node.state.epoch.taken_index is None
+    world.majority = False
+    world.depose()
+    world.run(1900 * MS)
+    assert sent(node) == 0
+    world.run(1 * S)
+    assert (sent(node), len(world.exchange.open())) == (2, 0)
+
+
+def test_a_release_that_nobody_follows_up_leaves_the_mandate_in_force() -> None:
+    world = World()
+    node = world.start()
+    world.run(1 * S)
+    node.cluster.transfers_work = False
+    world.act("n1", Promote(by("p"), NodeName("n2")))
+    world.run(50 * MS)
+    assert node.state.epoch is not None
+    assert node.state.epoch.released_index is not None
+    cut_off_for_good(world)
+    assert (sent(node), len(world.exchange.open())) == (2, 0)
+
+
+def test_another_nodes_epoch_ends_the_mandate_of_a_released_one() -> None:
+    world = World()
+    node = world.start()
+    world.run(1 * S)
+    world.act("n1", Promote(by("p"), NodeName("n2")))
+    world.run(10 * S)
+    assert world.nodes["n2"].leader.status().active
+    assert sent(node) == 0
+
+
+def test_what_a_kill_wants_gone_is_named_whatever_its_strategys_policy_says() -> None:
+    leave = evolve(CONFIGURED, strategies=(c.StrategyPolicy(QUOTER, Gap.LEAVE),))
+    world = World(settings=evolve(SETTINGS, configuration=leave))
+    node = world.start()
+    world.run(1 * S)
+    node.port.connected = False
+    world.act("n1", Order(c.Kill(epoch=Epoch(0), at=Nanos(0), cause="x", by=by("k"))))
+    world.run(20 * MS)
+    node.port.connected = True
+    cut_off_for_good(world)
+    assert len(world.exchange.open()) == 0
+    assert sent(node) == 2

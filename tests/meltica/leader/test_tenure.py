@@ -7,8 +7,9 @@ from attrs import evolve
 
 from meltica.core import commands as c
 from meltica.core.apply import LEAP
+from meltica.core.codec import decode_command
 from meltica.core.values import Epoch, Nanos, NodeName
-from meltica.leader.ports import Done, Order
+from meltica.leader.ports import Done, Order, Promote
 from meltica.leader.status import Phase
 from meltica.venues.base import ReadKind
 from tests.meltica.leader.world import CONFIGURED, MS, POLICY, SETTINGS, VENUE, Idle, Node, S, World, by, submit
@@ -235,3 +236,60 @@ def test_a_window_whose_clock_is_not_known_is_not_taken_for_long_enough() -> Non
     assert VENUE in node.leader.status().waiting
     assert "clock is not known" in node.leader.status().waiting
     assert not node.leader.status().active
+
+
+def test_authority_that_is_slow_to_commit_is_not_asked_for_twice() -> None:
+    """Both would apply, the second be refused, and a leader that trades be called unfit for it."""
+    world = World()
+    world.tick()
+    world.elect("n1")
+    node = world.nodes["n1"]
+    real, held = world._commit, list[int]()
+
+    def commit() -> None:
+        if not held and node.leader._takeover.phase is Phase.TAKING:
+            held.append(1)
+            world.after(Nanos(700 * MS), real)  # a disk that hesitates, longer than a proposal is waited for
+        else:
+            real()
+
+    world._commit = commit  # type: ignore[method-assign] # the disk
+    node.cluster.ready, world.nodes["n2"].cluster.ready = NodeName("n2"), NodeName("n1")
+    for _ in range(100):
+        world.run(100 * MS)
+        world.tick()
+    kinds = [decode_command(raw)[0] for entry in world.log for raw in entry.commands]
+    assert kinds.count("authority_taken") == 1
+    assert node.leader.status().active
+    assert node.notes.alerts == []
+
+
+def test_a_hand_over_in_the_moment_of_taking_releases_what_was_taken() -> None:
+    """Else a planned hand-over would count as a lost leader, and three of them as a storm."""
+    world = World()
+    world.tick()
+    world.elect("n1")
+    node = world.nodes["n1"]
+    while node.leader._takeover.phase is not Phase.TAKING:
+        world.run(100_000)
+    world.act("n1", Promote(by("p"), NodeName("n2")))
+    world.run(2 * S)
+    state = world.nodes["n2"].state
+    first = state.epochs[Epoch(1)]
+    assert first.taken_index is not None
+    assert first.released_index is not None
+    assert state.losses.times == ()
+    assert world.nodes["n2"].leader.status().active
+
+
+def test_strategies_are_told_how_long_nobody_traded_and_not_how_long_the_takeover_took() -> None:
+    world = World()
+    world.start()
+    world.run(1 * S)
+    world.kill("n1")
+    world.run(3600 * S)
+    world.tick()
+    world.elect("n2")
+    world.run(2 * S)
+    gap = world.made[-1].contexts[-1].gap
+    assert 3600 * S <= gap <= 3602 * S

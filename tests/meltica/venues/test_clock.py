@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meltica.core.values import Nanos
-from meltica.venues.clock import CONSISTENT, Sample, VenueClock
+from meltica.venues.clock import apart, CONSISTENT, Sample, VenueClock
 from meltica.venues.deadlines import Deadline, deadline
 
 MS = 1_000_000
@@ -156,3 +156,8 @@ def test_the_venue_never_admits_after_send_by(
     estimate = clock.at(Nanos(send_by))
     assert estimate is not None
     assert lost <= (estimate.high - estimate.low) + MS + 2 * US
+
+
+@pytest.mark.parametrize(("each", "both"), [(0, 0), (1000, 2003), (100_000, 222_223)])
+def test_two_clocks_drift_apart_by_the_ratio_of_what_each_is_off(each: int, both: int) -> None:
+    assert apart(each) == both
