@@ -172,7 +172,9 @@ class Mandate:
         policy = self._desk.state.venues.get(order.venue)
         if self._majority_at is None or policy is None or (gap is Gap.LEAVE and not order.to_be_gone):
             return None
-        return Nanos(self._majority_at + (policy.mandate_after if order.to_be_gone else max(after, policy.mandate_after)))
+        return Nanos(
+            self._majority_at + (policy.mandate_after if order.to_be_gone else max(after, policy.mandate_after))
+        )
 
     def _cancel_all(self, due: Sequence[Order], epoch: Epoch, taken: Index, now: Nanos) -> None:
         desk = self._desk

@@ -70,7 +70,9 @@ class Settings:
     meet_within: Nanos = Nanos(2 * SECOND)  # an answer and its report
     clock_every: Nanos = Nanos(500 * MILLISECOND)  # a sample of the venue's clock
     clock_stale: Nanos = Nanos(5 * SECOND)  # an older estimate sends nothing
-    clock_drift_ppm: int = 2003  # how far the venue's clock and ours may drift apart: `apart` of 1,000, the log's default
+    clock_drift_ppm: int = (
+        2003  # how far the venue's clock and ours may drift apart: `apart` of 1,000, the log's default
+    )
     signed_read_every: Nanos = Nanos(60 * SECOND)
     health_every: Nanos = Nanos(SECOND)
     silence: Nanos = Nanos(10 * SECOND)  # a stream that says nothing for so long is asked whether it lives

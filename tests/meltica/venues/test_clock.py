@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meltica.core.values import Nanos
-from meltica.venues.clock import apart, CONSISTENT, Sample, VenueClock
+from meltica.venues.clock import CONSISTENT, Sample, VenueClock, apart
 from meltica.venues.deadlines import Deadline, deadline
 
 MS = 1_000_000
