@@ -79,7 +79,7 @@ class Mandate:
             self._hand = None
 
     def commits(self, now: Nanos) -> None:
-        """This node leads and a majority answers, be it in a term in which it has no authority, or has none any more."""
+        """This node leads and a majority answers, be it in a term in which it has no authority."""
         if self._majority_at is not None:
             self._majority_at = now
 
