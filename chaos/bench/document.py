@@ -15,8 +15,21 @@ from chaos.bench.figures import Row
 
 SCHEMA: Final = "meltica.bench/1"
 QUIET: Final = 0.25  # load a core before the run, above which figures are not to be quoted
-HEAD: Final = ("what", "system", "variant", "callers", "n", "p50 ms", "p99 ms", "max ms", "a second")
-COLUMNS: Final = ("what", "system", "variant", "callers", "n", "p50_ms", "p99_ms", "max_ms", "rate_per_s")
+COLUMNS: Final = {  # what people see of a row, where there is any of it
+    "what": "what",
+    "system": "system",
+    "variant": "variant",
+    "callers": "callers",
+    "n": "n",
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99 ms",
+    "max_ms": "max ms",
+    "rate_per_s": "a second",
+    "cpu_us": "cpu us",
+    "instructions": "instructions",
+    "calls": "calls",
+    "encodings": "encodings",
+}
 
 
 @frozen
@@ -57,9 +70,11 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     machine = found["machine"]
     fsync, in_place = _cell(machine["fsync_us_p50"]), _cell(machine["fdatasync_in_place_us_p50"])
     yield f"{machine['cores']} cores; one fsync {fsync} us, where no file grows {in_place} us, at the median"
-    if not machine["quiet"]:
+    if not machine["quiet"] and any(row["what"] != "counts" for row in found["rows"]):
         yield f"NOT QUIET: load {machine['load_before']} before the run: quote none of these figures"
-    yield from _aligned([HEAD, *([_cell(row[name]) for name in COLUMNS] for row in found["rows"])])
+    columns = [name for name in COLUMNS if any(row.get(name) is not None for row in found["rows"])]
+    head = [COLUMNS[name] for name in columns]
+    yield from _aligned([head, *([_cell(row.get(name)) for name in columns] for row in found["rows"])])
     yield from sorted({f"{row['system']} {row['variant']}: {row['note']}" for row in found["rows"] if row["note"]})
     judged = [*found["ratios"], *found["budgets"]]
     if judged:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from chaos.bench import apply, etcd
+from chaos.bench import apply, counted, etcd
 from chaos.bench.child import BenchFault
 from chaos.bench.commit import Commit
 from chaos.bench.disk import Syncs, check_on_disk
@@ -50,6 +50,7 @@ BENCHES: Final = {
     "apply": Bench("commands a second of the core on one processor core", 5, 20_000, fewest=300),
     "failover": Bench("SIGKILL of the active node, to the venue's first admitted order", 100, 1, PEERS),
     "promote": Bench("a hand-over, to the venue's first order after it", 100, 1),
+    "counts": Bench("instructions, calls and encodings a command: the same on any machine, however busy", 1, 1),
     "restart": Bench("a node with a long log, from its start to caught up", 5, 1_000_000, fewest=1000),
 }
 
@@ -126,6 +127,7 @@ RUNS: Final[dict[str, Callable[[Wish, Syncs, Say], Found]]] = {
     "failover": _failover,
     "promote": _failover,
     "restart": _restart,
+    "counts": lambda _wish, _syncs, _say: (list(counted.rows(counted.count_all())), 0),
 }
 
 

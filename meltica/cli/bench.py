@@ -13,7 +13,7 @@ import click
 from meltica.api.outcomes import Exit
 from meltica.cli.errors import CliError
 
-WHATS = ("commit", "apply", "failover", "promote", "restart")
+WHATS = ("commit", "apply", "failover", "promote", "restart", "counts")
 
 
 @click.command()
@@ -34,6 +34,7 @@ def bench(  # noqa: PLR0917 - click passes them by name
     failover  SIGKILL of the active node, to the venue's first admitted order
     promote   a hand-over, to the venue's first order after it
     restart   a node with a million applied commands, from its start to caught up
+    counts    instructions, calls and encodings a command: the same on any machine, however busy
 
     What is done is told on stderr, the table or the document on stdout.  Budgets are held or missed in it; the exit
     code says only whether it was measured.
