@@ -13,8 +13,8 @@ from attrs import define, field
 
 from chaos.checkers.conduct import Conduct
 from chaos.checkers.facts import Answered, Ended, Facts, Led, Synced, Voted
-from chaos.checkers.history import History, fills_of, orders_of, replayed, requests_of
-from chaos.demo.gather import Stored, node_history
+from chaos.checkers.history import History, replayed
+from chaos.checkers.stored import Stored, history_from
 from chaos.sim.exchange import ACCOUNT
 from chaos.sim.product import CLUSTER, DRIFT, WINDOW, Product, configuration
 from cluster.types import LogIndex, Peer
@@ -34,20 +34,14 @@ def trace_of(product: Product) -> str:
 
 def history_of(product: Product) -> History:
     """What the checkers read; of the nodes, those that are there at the end."""
-    ledger = product.exchange.ledger.records
-    here = product.here()
-    common = min(int(life.machine.state.index) for life in here.values())
     reader = _Reader(product)
-    return History(
-        account=ACCOUNT,
-        cluster=CLUSTER,
-        requests=requests_of(ledger, ACCOUNT),
-        fills=fills_of(ledger, ACCOUNT),
-        orders=orders_of(ledger, ACCOUNT),
-        nodes=tuple(
-            node_history(reader.stored(name), common, product.commits.get(name, ()), reader.replay) for name in here
-        ),
+    return history_from(
+        product.exchange.ledger.records,
+        ACCOUNT,
+        CLUSTER,
+        [reader.stored(name) for name in product.here()],
         gone={name: tuple(product.commits.get(name, ())) for name in sorted(product.away)},
+        replay=reader.replay,
     )
 
 
@@ -71,7 +65,8 @@ class _Reader:
         store = self.product.network.processes[name].store
         pairs = list(store.state()) if store is not None else []
         audit = store.audit(LogIndex(0), 1 << 30) if store is not None else []
-        return Stored(name, pairs, [self._row(raw) for _, _, raw in audit], self.product.lives[name].machine.state)
+        state, commits = self.product.lives[name].machine.state, tuple(self.product.commits.get(name, ()))
+        return Stored(name, pairs, [self._row(raw) for _, _, raw in audit], state, commits)
 
     def _row(self, raw: bytes) -> dict[str, Any]:
         row = self.rows.get(raw)

@@ -18,6 +18,7 @@ from chaos.checkers.history import (
     VenueFill,
     VenueOrder,
 )
+from chaos.checkers.verdict import Check
 from meltica.core import ids
 from meltica.core.values import Epoch, Index
 
@@ -127,3 +128,9 @@ def with_request(history: History, changed: Request) -> History:
 def with_node(history: History, name: str, **changes: Any) -> History:
     nodes = tuple(evolve(node, **changes) if node.name == name else node for node in history.nodes)
     return evolve(history, nodes=nodes)
+
+
+def fails(check: Check, word: str) -> None:
+    """The check failed, and says why."""
+    assert not check.held
+    assert any(word in violation for violation in check.violations), check.violations

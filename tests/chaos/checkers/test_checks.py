@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from attrs import evolve
@@ -22,18 +20,8 @@ from chaos.checkers.orders_equal import orders_equal
 from chaos.checkers.positions import positions
 from chaos.checkers.state_equal import state_equal
 from chaos.checkers.verdict import Check, verdict
-
-_spec = importlib.util.spec_from_file_location("honest", Path(__file__).with_name("honest.py"))
-assert _spec is not None
-assert _spec.loader is not None
-h = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(h)
-
-
-def only(check: Check, word: str) -> None:
-    """The check failed, and says why."""
-    assert not check.held
-    assert any(word in violation for violation in check.violations), check.violations
+from tests.chaos.checkers import honest as h
+from tests.chaos.checkers.honest import fails
 
 
 def test_all_hold_on_an_honest_history() -> None:
@@ -61,12 +49,12 @@ def test_a_violation_fails_the_verdict() -> None:
 
 def test_an_older_epoch_admitted_behind_a_newer_one() -> None:
     late = h.request(4, "n1", "order.place", h.cid(1, 15), 400)
-    only(one_trader(h.with_request(h.honest(), late)), "after epoch 2")
+    fails(one_trader(h.with_request(h.honest(), late)), "after epoch 2")
 
 
 def test_a_refused_request_counts_if_it_was_admitted() -> None:
     late = evolve(h.request(4, "n1", "order.place", h.cid(1, 15), 400), outcome="rejected")
-    only(one_trader(h.with_request(h.honest(), late)), "after epoch 2")
+    fails(one_trader(h.with_request(h.honest(), late)), "after epoch 2")
 
 
 def test_what_the_deadline_stopped_breaks_nothing() -> None:
@@ -76,12 +64,12 @@ def test_what_the_deadline_stopped_breaks_nothing() -> None:
 
 def test_admission_not_receipt_is_what_counts() -> None:
     early = evolve(h.request(4, "n1", "order.place", h.cid(1, 15), 250), admitted_ns=9_000)
-    only(one_trader(h.with_request(h.honest(), early)), "after epoch 2")
+    fails(one_trader(h.with_request(h.honest(), early)), "after epoch 2")
 
 
 def test_two_nodes_in_one_epoch() -> None:
     other = h.request(4, "n3", "order.place", h.cid(2, 25), 400)
-    only(one_trader(h.with_request(h.honest(), other)), "epoch 2 was spoken for by n2")
+    fails(one_trader(h.with_request(h.honest(), other)), "epoch 2 was spoken for by n2")
 
 
 def test_a_late_cancel_under_the_mandate_is_known() -> None:
@@ -89,12 +77,12 @@ def test_a_late_cancel_under_the_mandate_is_known() -> None:
 
 
 def test_an_order_under_the_mandate_is_a_violation() -> None:
-    only(one_trader(h.with_request(h.honest(), h.request(4, "n1", "order.place", h.IN_MANDATE, 400))), "mandate")
+    fails(one_trader(h.with_request(h.honest(), h.request(4, "n1", "order.place", h.IN_MANDATE, 400))), "mandate")
 
 
 @pytest.mark.parametrize("stranger", ["", "web_1234", "0" * 32, h.PLACED[:-1] + "f"])
 def test_an_id_that_is_not_ours(stranger: str) -> None:
-    only(one_trader(h.with_request(h.honest(), h.request(4, "n2", "order.place", stranger, 400))), "no id of ours")
+    fails(one_trader(h.with_request(h.honest(), h.request(4, "n2", "order.place", stranger, 400))), "no id of ours")
 
 
 # --- intent first -------------------------------------------------------------------------------------------
@@ -102,17 +90,17 @@ def test_an_id_that_is_not_ours(stranger: str) -> None:
 
 def test_a_send_that_no_entry_ordered() -> None:
     ghost = h.request(4, "n2", "order.place", h.cid(2, 30), 400)
-    only(intent_first(h.with_request(h.honest(), ghost)), "not in the final log")
+    fails(intent_first(h.with_request(h.honest(), ghost)), "not in the final log")
 
 
 def test_a_send_before_its_commit() -> None:
     hasty = h.request(3, "n2", "order.place", h.SECOND, 290)
-    only(intent_first(h.with_request(h.honest(), hasty)), "before its sender had applied")
+    fails(intent_first(h.with_request(h.honest(), hasty)), "before its sender had applied")
 
 
 def test_a_send_by_a_node_that_never_applied_it() -> None:
     history = h.with_node(h.honest(), "n2", commits=())
-    only(intent_first(history), "n2 has no record")
+    fails(intent_first(history), "n2 has no record")
 
 
 def test_an_id_ordered_at_another_index() -> None:
@@ -120,7 +108,7 @@ def test_an_id_ordered_at_another_index() -> None:
     history = h.honest()
     for name in ("n1", "n2", "n3"):
         history = h.with_node(history, name, audit=moved)
-    only(intent_first(history), "was ordered at index 22")
+    fails(intent_first(history), "was ordered at index 22")
 
 
 def test_a_mandate_that_no_authority_gave() -> None:
@@ -129,7 +117,7 @@ def test_a_mandate_that_no_authority_gave() -> None:
     assert intent_first(history).held
     for name in ("n1", "n2", "n3"):
         history = h.with_node(history, name, audit=cut)
-    only(intent_first(history), "its mandate")
+    fails(intent_first(history), "its mandate")
 
 
 @pytest.mark.parametrize(
@@ -138,17 +126,17 @@ def test_a_mandate_that_no_authority_gave() -> None:
 )
 def test_an_order_sent_otherwise_than_it_was_committed(field: str, value: object) -> None:
     altered = h.request(3, "n2", "order.place", h.SECOND, 300, **{**h.ORDER, field: value})
-    only(intent_first(h.with_request(h.honest(), altered)), f"is {field}")
+    fails(intent_first(h.with_request(h.honest(), altered)), f"is {field}")
 
 
 def test_an_order_sent_under_a_cancels_id() -> None:
     altered = h.request(2, "n1", "order.place", h.CANCEL, 200, **h.ORDER)
-    only(intent_first(h.with_request(h.honest(), altered)), "committed was a cancel")
+    fails(intent_first(h.with_request(h.honest(), altered)), "committed was a cancel")
 
 
 def test_a_cancel_of_another_order_than_was_committed() -> None:
     altered = h.request(2, "n1", "order.cancel", h.CANCEL, 200, symbol="BTCUSDT", names=("501",))
-    only(intent_first(h.with_request(h.honest(), altered)), "cancels 501")
+    fails(intent_first(h.with_request(h.honest(), altered)), "cancels 501")
 
 
 def test_a_cancel_may_name_the_order_by_our_id() -> None:
@@ -167,16 +155,16 @@ def test_a_request_that_was_refused_unread_shows_nothing_to_compare() -> None:
 
 def test_an_id_received_twice() -> None:
     again = h.request(4, "n2", "order.place", h.SECOND, 400)
-    only(one_send(h.with_request(h.honest(), again)), "and again as 4")
+    fails(one_send(h.with_request(h.honest(), again)), "and again as 4")
 
 
 def test_an_id_refused_once_still_counts() -> None:
     again = evolve(h.request(4, "n2", "order.place", h.SECOND, 400), outcome="rejected", admitted_ns=None)
-    only(one_send(h.with_request(h.honest(), again)), "and again as 4")
+    fails(one_send(h.with_request(h.honest(), again)), "and again as 4")
 
 
 def test_a_send_without_an_id() -> None:
-    only(
+    fails(
         one_send(h.with_request(h.honest(), h.request(4, "n2", "openOrders.cancelAll", "", 400))), "no client order id"
     )
 
@@ -185,18 +173,18 @@ def test_a_send_without_an_id() -> None:
 
 
 def test_a_fill_that_a_node_lacks() -> None:
-    only(every_fill_once(h.with_node(h.honest(), "n3", fills=())), "n3 lacks trade 7")
+    fails(every_fill_once(h.with_node(h.honest(), "n3", fills=())), "n3 lacks trade 7")
 
 
 def test_a_fill_that_the_venue_never_made() -> None:
     extra = evolve(h.FILL, trade_id=8)
-    only(every_fill_once(h.with_node(h.honest(), "n1", fills=(h.FILL, extra))), "never made")
+    fails(every_fill_once(h.with_node(h.honest(), "n1", fills=(h.FILL, extra))), "never made")
 
 
 @pytest.mark.parametrize("field", ["price", "quantity", "fee"])
 def test_a_fill_with_another_amount(field: str) -> None:
     wrong = evolve(h.FILL, **{field: Decimal("0.2")})
-    only(every_fill_once(h.with_node(h.honest(), "n1", fills=(wrong,))), "n1 has trade 7")
+    fails(every_fill_once(h.with_node(h.honest(), "n1", fills=(wrong,))), "n1 has trade 7")
 
 
 def test_trailing_zeros_are_the_same_amount() -> None:
@@ -206,7 +194,7 @@ def test_trailing_zeros_are_the_same_amount() -> None:
 
 def test_a_fill_counted_twice_in_the_log() -> None:
     twice = (*h.AUDIT, h.record(22, 2, "fill_seen", **h.FILLED))
-    only(every_fill_once(h.with_node(h.honest(), "n1", audit=twice)), "2 times")
+    fails(every_fill_once(h.with_node(h.honest(), "n1", audit=twice)), "2 times")
 
 
 def test_a_fill_known_before_is_not_counted_again() -> None:
@@ -221,24 +209,24 @@ def test_a_fill_known_before_is_not_counted_again() -> None:
 @pytest.mark.parametrize("held", ["10.1", "10", "10.09990001"])
 def test_a_holding_that_fills_do_not_make(held: str) -> None:
     wrong = (("BTC", Decimal(held)), h.HELD[1])
-    only(positions(h.with_node(h.honest(), "n2", holdings=wrong)), "n2 holds")
+    fails(positions(h.with_node(h.honest(), "n2", holdings=wrong)), "n2 holds")
 
 
 def test_a_fill_that_no_holding_shows() -> None:
     history = h.honest()
     more = evolve(h.FILL, trade_id=8)
-    only(positions(evolve(history, fills=(*history.fills, more))), "opening and fills make 10.1998")
+    fails(positions(evolve(history, fills=(*history.fills, more))), "opening and fills make 10.1998")
 
 
 # --- state equal --------------------------------------------------------------------------------------------
 
 
 def test_digests_that_differ() -> None:
-    only(state_equal(h.with_node(h.honest(), "n2", common_digest="c2")), "the nodes differ at index 21")
+    fails(state_equal(h.with_node(h.honest(), "n2", common_digest="c2")), "the nodes differ at index 21")
 
 
 def test_a_stored_state_that_its_audit_trail_does_not_replay_to() -> None:
-    only(state_equal(h.with_node(h.honest(), "n2", state_digest="d2")), "its audit trail replays to d1")
+    fails(state_equal(h.with_node(h.honest(), "n2", state_digest="d2")), "its audit trail replays to d1")
 
 
 def test_a_node_that_was_stopped_an_entry_earlier() -> None:
@@ -248,7 +236,7 @@ def test_a_node_that_was_stopped_an_entry_earlier() -> None:
 
 def test_chains_that_part() -> None:
     parted = tuple(evolve(r, chain="other") if r.index == 12 else r for r in h.AUDIT)
-    only(state_equal(h.with_node(h.honest(), "n3", audit=parted)), "index 12")
+    fails(state_equal(h.with_node(h.honest(), "n3", audit=parted)), "index 12")
 
 
 def test_one_node_alone_compares_nothing() -> None:
@@ -260,23 +248,23 @@ def test_one_node_alone_compares_nothing() -> None:
 
 
 def test_an_order_that_a_node_does_not_know() -> None:
-    only(orders_equal(h.with_node(h.honest(), "n1", orders=h.ORDERS[:1])), "does not know")
+    fails(orders_equal(h.with_node(h.honest(), "n1", orders=h.ORDERS[:1])), "does not know")
 
 
 def test_an_order_open_at_the_venue_alone() -> None:
     history = h.honest()
     opened = (VenueOrder("BTCUSDT", "500", h.PLACED, "NEW", Decimal(0)), history.orders[1])
-    only(orders_equal(evolve(history, orders=opened)), "as cancelled, the venue as NEW")
+    fails(orders_equal(evolve(history, orders=opened)), "as cancelled, the venue as NEW")
 
 
 def test_an_order_that_only_a_node_believes_open() -> None:
     ghost = evolve(h.ORDERS[0], client_order_id=h.cid(2, 40), venue_order_id="777", state="open")
-    only(orders_equal(h.with_node(h.honest(), "n2", orders=(*h.ORDERS, ghost))), "the venue does not")
+    fails(orders_equal(h.with_node(h.honest(), "n2", orders=(*h.ORDERS, ghost))), "the venue does not")
 
 
 def test_an_order_filled_by_another_amount() -> None:
     other = (h.ORDERS[0], evolve(h.ORDERS[1], filled=Decimal("0.05")))
-    only(orders_equal(h.with_node(h.honest(), "n2", orders=other)), "0.05")
+    fails(orders_equal(h.with_node(h.honest(), "n2", orders=other)), "0.05")
 
 
 # --- accounted ----------------------------------------------------------------------------------------------
@@ -284,12 +272,12 @@ def test_an_order_filled_by_another_amount() -> None:
 
 def test_an_order_left_in_doubt() -> None:
     doubtful = (h.ORDERS[0], evolve(h.ORDERS[1], in_doubt=True))
-    only(accounted(h.with_node(h.honest(), "n1", orders=doubtful)), "in doubt")
+    fails(accounted(h.with_node(h.honest(), "n1", orders=doubtful)), "in doubt")
 
 
 def test_a_send_without_an_end() -> None:
     unsent = (*h.AUDIT, h.record(22, 2, "submit", (h.cid(2, 22),)))
-    only(accounted(h.with_node(h.honest(), "n1", audit=unsent)), "nothing says why")
+    fails(accounted(h.with_node(h.honest(), "n1", audit=unsent)), "nothing says why")
 
 
 def test_a_lapsed_send_has_an_end() -> None:
@@ -310,12 +298,12 @@ def test_a_cancel_that_never_left_owes_nothing() -> None:
 def test_a_fill_of_an_id_nobody_ordered() -> None:
     history = h.honest()
     odd = evolve(h.FILL, trade_id=9, client_order_id=h.cid(3, 99))
-    only(accounted(evolve(history, fills=(*history.fills, odd))), "which no entry ordered")
+    fails(accounted(evolve(history, fills=(*history.fills, odd))), "which no entry ordered")
 
 
 def test_what_lapsed_was_never_received() -> None:
     lapsed = (*h.AUDIT, evolve(h.record(22, 2, "lapsed"), command={"intents": [h.PLACED]}))
-    only(accounted(h.with_node(h.honest(), "n1", audit=lapsed)), "lapsed, and the venue received it")
+    fails(accounted(h.with_node(h.honest(), "n1", audit=lapsed)), "lapsed, and the venue received it")
 
 
 def test_a_refused_lapse_said_nothing() -> None:
@@ -327,7 +315,7 @@ def test_what_is_called_dead_never_was_an_order() -> None:
     once = (*h.AUDIT, h.record(22, 2, "not_found", order=h.PLACED, final=True))
     assert accounted(h.with_node(h.honest(), "n1", audit=once)).held
     twice = (*once, h.record(23, 2, "not_found", order=h.PLACED, final=True))
-    only(accounted(h.with_node(h.honest(), "n1", audit=twice)), "called dead, and the venue had it")
+    fails(accounted(h.with_node(h.honest(), "n1", audit=twice)), "called dead, and the venue had it")
     refused = evolve(h.honest(), orders=h.honest().orders[1:])  # it came, and never was an order there
     assert accounted(h.with_node(refused, "n1", audit=twice)).held
 
@@ -346,19 +334,19 @@ def halted(*more: AuditRecord) -> History:
 
 
 def test_an_order_behind_a_halt() -> None:
-    only(halt_survives(halted()), "was admitted")
-    only(halt_survives(halted(h.record(35, 3, "epoch_started"))), "halted (x) since index 30")
+    fails(halt_survives(halted()), "was admitted")
+    fails(halt_survives(halted(h.record(35, 3, "epoch_started"))), "halted (x) since index 30")
 
 
 def test_a_resume_that_names_the_cause_ends_it() -> None:
     assert halt_survives(halted(h.record(31, 2, "resume", causes=["x"]))).held
-    only(halt_survives(halted(h.record(31, 2, "resume", causes=["y"]))), "halted (x)")
-    only(halt_survives(halted(evolve(h.record(31, 2, "resume", causes=["x"]), accepted=False))), "halted (x)")
+    fails(halt_survives(halted(h.record(31, 2, "resume", causes=["y"]))), "halted (x)")
+    fails(halt_survives(halted(evolve(h.record(31, 2, "resume", causes=["x"]), accepted=False))), "halted (x)")
 
 
 def test_each_cause_must_be_lifted() -> None:
     two = h.record(31, 2, "kill", cause="y")
-    only(halt_survives(halted(two, h.record(32, 2, "resume", causes=["x"]))), "halted (y)")
+    fails(halt_survives(halted(two, h.record(32, 2, "resume", causes=["x"]))), "halted (y)")
     assert halt_survives(halted(two, h.record(32, 2, "resume", causes=["x", "y"]))).held
 
 
@@ -385,11 +373,11 @@ def stormy(*more: AuditRecord, every: int = 100, starts: int = 3, **configured: 
 
 
 def test_a_takeover_storm_halts_though_nobody_said_so() -> None:
-    only(halt_survives(stormy()), "halted (takeover_storm) since index 36")
+    fails(halt_survives(stormy()), "halted (takeover_storm) since index 36")
     assert halt_survives(stormy(starts=2)).held
     assert halt_survives(stormy(every=200, storm_window=400 * SECOND)).held  # the first is forgotten by the third
     assert halt_survives(stormy(storm_takeovers=0)).held
-    only(halt_survives(stormy(starts=2, storm_takeovers=2)), "takeover_storm")
+    fails(halt_survives(stormy(starts=2, storm_takeovers=2)), "takeover_storm")
 
 
 def test_a_leader_that_handed_over_or_never_traded_was_not_lost() -> None:
@@ -404,9 +392,9 @@ def test_a_leader_that_handed_over_or_never_traded_was_not_lost() -> None:
 
 def test_whoever_resumes_has_seen_the_losses() -> None:
     assert halt_survives(stormy(h.record(40, 6, "resume", causes=["takeover_storm"], epoch=6))).held
-    only(halt_survives(stormy(h.record(40, 6, "resume", causes=["x"], epoch=6))), "takeover_storm")
+    fails(halt_survives(stormy(h.record(40, 6, "resume", causes=["x"], epoch=6))), "takeover_storm")
     old = h.record(40, 6, "resume", causes=["takeover_storm"], epoch=6, risk_index=35)
-    only(halt_survives(stormy(old)), "resumes by a look at index 35; a cause was added at 36")
+    fails(halt_survives(stormy(old)), "resumes by a look at index 35; a cause was added at 36")
 
 
 def test_a_time_that_leaps_does_not_end_a_storm() -> None:
@@ -415,7 +403,7 @@ def test_a_time_that_leaps_does_not_end_a_storm() -> None:
     leap = evolve(h.record(35, 5, "clock_told", epoch=5, at=9_000 * SECOND), accepted=False)
     audit = history.nodes[0].audit
     with_it = (*audit[:7], leap, *audit[7:])
-    only(halt_survives(evolve(history, nodes=(evolve(history.nodes[0], audit=with_it),))), "takeover_storm")
+    fails(halt_survives(evolve(history, nodes=(evolve(history.nodes[0], audit=with_it),))), "takeover_storm")
 
 
 def test_an_entry_that_was_passed_unread_halts() -> None:
@@ -423,7 +411,7 @@ def test_an_entry_that_was_passed_unread_halts() -> None:
         return halted(h.record(31, 2, "resume", causes=["x"]), said)
 
     skipped = h.record(33, 2, "skip_entry")
-    only(halt_survives(audit(skipped)), "halted (entry_isolated) since index 33")
+    fails(halt_survives(audit(skipped)), "halted (entry_isolated) since index 33")
     assert halt_survives(audit(evolve(skipped, accepted=False))).held
     assert halt_survives(audit(evolve(skipped, duplicate=True))).held
 
@@ -431,7 +419,7 @@ def test_an_entry_that_was_passed_unread_halts() -> None:
 def test_causes_beyond_the_most_share_one() -> None:
     many = [h.record(31, 2, "halt", cause=f"c{number}") for number in range(300)]
     named = [*(f"c{number}" for number in range(255)), "x"]
-    only(halt_survives(halted(*many, h.record(32, 2, "resume", causes=named))), "halted (more)")
+    fails(halt_survives(halted(*many, h.record(32, 2, "resume", causes=named))), "halted (more)")
     assert halt_survives(halted(*many, h.record(32, 2, "resume", causes=[*named, "more"]))).held
 
 
@@ -449,4 +437,4 @@ def test_cancels_go_on_while_halted() -> None:
 
 
 def test_an_order_that_was_ordered_and_never_sent_is_seen_too() -> None:
-    only(halt_survives(evolve(halted(), requests=h.honest().requests)), "was ordered at index 40")
+    fails(halt_survives(evolve(halted(), requests=h.honest().requests)), "was ordered at index 40")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,14 +14,9 @@ from chaos.checkers.facts import KILL, Done, Ended, Fact, Facts, Led
 from chaos.checkers.fail_closed import fail_closed
 from chaos.checkers.history import History
 from chaos.checkers.mandate import mandate
-from chaos.checkers.verdict import Check
 from chaos.checkers.within_window import within_window
-
-_spec = importlib.util.spec_from_file_location("honest", Path(__file__).with_name("honest.py"))
-assert _spec is not None
-assert _spec.loader is not None
-h = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(h)
+from tests.chaos.checkers import honest as h
+from tests.chaos.checkers.honest import fails
 
 MS = 1_000_000
 AHEAD = 7 * MS  # of the node's clock
@@ -48,11 +41,6 @@ def conduct(**changes: Any) -> Conduct:
 
 def wrote(intent: str, at: int, node: str = "n1") -> tuple[Sent, ...]:
     return (*conduct().sent, Sent(at * MS, node, at * MS + AHEAD, intent))
-
-
-def fails(check: Check, word: str) -> None:
-    assert not check.held
-    assert any(word in violation for violation in check.violations), check.violations
 
 
 def test_all_hold_on_honest_conduct() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +13,7 @@ from chaos.checkers.verdict import Check
 from chaos.checkers.worst_case import worst_case
 from meltica.core.checks import CHECKS
 from meltica.core.commands import Limits
-
-_spec = importlib.util.spec_from_file_location("honest", Path(__file__).with_name("honest.py"))
-assert _spec is not None
-assert _spec.loader is not None
-h = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(h)
+from tests.chaos.checkers import honest as h
 
 BOUNDS = {"open_orders_symbol": 2, "open_orders": 3, "position": "612000"}  # 10 BTC at 60,000 from the opening, and 0.2
 

@@ -1,0 +1,115 @@
+"""Stored: what nodes' stores hold at the end, as the history that the checks read.
+
+Pure; where the stores are, files of ended processes or a simulation's heap, is their reader's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from chaos.checkers.history import (
+    History,
+    LocalCommit,
+    NodeHistory,
+    NodeOrder,
+    VenueFill,
+    audit_of,
+    fills_of,
+    orders_of,
+    replayed,
+    requests_of,
+)
+from meltica.core.keys import FORMS, parts_of
+from meltica.core.orders import Order
+from meltica.core.records import FillRecord
+from meltica.core.state import State
+
+Replay = Callable[[list[dict[str, Any]], tuple[int, ...]], dict[int, str]]
+
+
+@frozen
+class Stored:
+    """What one node's store holds."""
+
+    name: str
+    pairs: list[tuple[bytes, bytes]]
+    audit: list[dict[str, Any]]
+    state: State
+    commits: tuple[LocalCommit, ...]  # when it had applied what it was about to send
+
+
+def history_from(
+    ledger: Sequence[Mapping[str, Any]],
+    account: str,
+    cluster: str,
+    stored: Sequence[Stored],
+    *,
+    gone: Mapping[str, tuple[LocalCommit, ...]] | None = None,
+    replay: Replay = replayed,
+) -> History:
+    """The venue's ledger and the nodes that are there at the end; `gone` are those that are not."""
+    common = min(int(one.state.index) for one in stored)
+    return History(
+        account=account,
+        cluster=cluster,
+        requests=requests_of(ledger, account),
+        fills=fills_of(ledger, account),
+        orders=orders_of(ledger, account),
+        nodes=tuple(_node(one, common, replay) for one in stored),
+        gone=gone or {},
+    )
+
+
+def _node(stored: Stored, common: int, replay: Replay) -> NodeHistory:
+    """What a checker needs of one node; `common` is the newest index that all nodes have reached."""
+    state = stored.state
+    digests = replay(stored.audit, (common, int(state.index)))
+    return NodeHistory(
+        name=stored.name,
+        applied_index=int(state.index),
+        state_digest=state.digest(),
+        replayed_digest=digests[int(state.index)],
+        common_digest=digests[common],
+        audit=audit_of(stored.audit),
+        commits=stored.commits,
+        fills=tuple(_fills_held(stored.pairs)),
+        orders=tuple(_order(order) for order in state.orders.values()),
+        openings=tuple(pair for opening in state.openings.values() for pair in sorted(opening.balances.items())),
+        holdings=tuple((asset, amount) for (_, _, asset), amount in sorted(state.holdings.items())),
+        assets=tuple((symbol, one.base, one.quote) for (_, symbol), one in sorted(state.instruments.items())),
+    )
+
+
+def _fills_held(pairs: Iterable[tuple[bytes, bytes]]) -> Iterator[VenueFill]:
+    """Every trade in a stored state."""
+    for key, value in pairs:
+        if parts_of(key)[0] == "trade":
+            yield _fill(FORMS["trade"].load(value))
+
+
+def _fill(record: FillRecord) -> VenueFill:
+    return VenueFill(
+        symbol=record.symbol,
+        trade_id=int(record.trade_id),
+        order_id=record.venue_order_id,
+        client_order_id=record.order or "",
+        side=str(record.side),
+        price=record.price,
+        quantity=record.quantity,
+        fee=record.fee,
+        fee_asset=record.fee_asset,
+    )
+
+
+def _order(order: Order) -> NodeOrder:
+    return NodeOrder(
+        client_order_id=order.id,
+        symbol=order.symbol,
+        venue_order_id=order.venue_order_id,
+        state=str(order.state),
+        filled=order.filled,
+        in_doubt=bool(order.unanswered),  # in flight or in doubt: at the end, both are a doubt
+    )
