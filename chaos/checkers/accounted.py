@@ -18,8 +18,8 @@ def accounted(history: History) -> Check:
     """No order is left in doubt; each order reached the venue, lapsed, or was resolved by the venue's evidence.
 
     A cancel that never left owes nothing but its purpose: that its order is closed, which *orders equal* checks.
-    And nobody said more than was known: what lapsed (surely never sent) was never received, and what was called dead
-    never was an order at the venue (one that it refused is dead too), whatever later evidence mended.
+    And nobody said more than was known: what lapsed (surely never sent) was never received, and what was called dead,
+    or refused, never was an order at the venue (one that it refused is dead too), whatever later evidence mended.
     """
     received = {request.client_order_id for request in history.requests}
     violations: list[str] = []
@@ -52,9 +52,11 @@ def _said_too_much(node: NodeHistory, history: History) -> list[str]:
     lapsed = {str(intent) for record in told if record.kind == "lapsed" for intent in record.command["intents"]}
     reads = Counter(str(r.command["order"]) for r in told if r.kind == "not_found" and r.command.get("final"))
     dead = {order for order, times in reads.items() if times >= READS_TO_DIE}
+    refused = {str(r.command["intent"]) for r in told if r.kind == "answered" and not r.command.get("accepted")}
     return [
         *(f"{node.name}: {intent} lapsed, and the venue received it" for intent in sorted(lapsed & received)),
         *(f"{node.name}: {order} was called dead, and the venue had it" for order in sorted(dead & existed)),
+        *(f"{node.name}: {order} was told to be refused, and the venue had it" for order in sorted(refused & existed)),
     ]
 
 

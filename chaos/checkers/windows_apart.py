@@ -14,10 +14,11 @@ from chaos.checkers.verdict import Check
 
 
 def windows_apart(history: History) -> Check:
-    """No request of an epoch is received before s + W of all that older epochs ordered, but behind a release."""
-    released = sorted(
-        {r.term for node in history.nodes for r in node.audit if r.kind == "authority_released" and r.accepted}
-    )
+    """No request of an epoch is received before s + W of all that older epochs ordered, but behind a release.
+
+    The release of an epoch that was never taken excuses nobody: it has not outwaited the older ones.
+    """
+    released = sorted(_accepted(history, "authority_released") & _accepted(history, "authority_taken"))
     ends = sorted(
         (commit.term, commit.until_ns)
         for node in history.nodes
@@ -43,3 +44,7 @@ def windows_apart(history: History) -> Check:
                 f"{until - request.received_ns} ns before an older epoch's window ended"
             )
     return Check("windows_apart", len(ends), tuple(violations))
+
+
+def _accepted(history: History, kind: str) -> set[int]:
+    return {r.term for node in history.nodes for r in node.audit if r.kind == kind and r.accepted}

@@ -6,11 +6,15 @@ Only the way to the simulations may live here: the rest of this package knows no
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any, Final
 
 from attrs import frozen
 
+import chaos
 from chaos.checkers.all import check_replication
 from chaos.checkers.verdict import Check
 from chaos.mutants.mutant import Arena, Judge, Scene
@@ -40,7 +44,10 @@ def play(scene: Scene, seed: int) -> tuple[Finding, ...]:
     try:
         with Patches() as patches:
             own = scene.setting(patches)
-            found = _cluster(scene, seed) if scene.arena is Arena.CLUSTER else _product(scene, seed)
+            try:
+                found = _PLAYED[scene.arena](scene, seed)
+            except Exception as error:  # noqa: BLE001 # a scene that can't go on is told as what it showed
+                found = (Finding(type(error).__name__, f"the run raised {error!r}"),)
             found = (*found, *_own(own))
             return tuple(finding for finding in found if finding.check not in scene.known)
     finally:
@@ -80,6 +87,44 @@ def _cluster(scene: Scene, seed: int) -> tuple[Finding, ...]:
         checks = check_replication(storm.history.facts())
         said += [found for found in _found(checks) if found.check in AT_ANY_MOMENT]
     return (*said, *_own(judge))
+
+
+class _Seen:
+    """A pytest plugin: which tests failed, by their functions' names; what could not be run at all is `collection`."""
+
+    def __init__(self) -> None:
+        self.found: list[Finding] = []
+        self.passed = 0
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """One phase of one test is over."""
+        self.passed += report.when == "call" and report.passed
+        if report.failed:
+            name = report.nodeid.rpartition("::")[2].partition("[")[0]
+            told = str(report.longreprtext).strip().splitlines()
+            lines = [line.removeprefix("E").strip() for line in told if line.startswith("E ")]
+            self.found.append(Finding(name if report.when == "call" else report.when, "; ".join(lines)[:300]))
+
+
+def _test(scene: Scene, _seed: int) -> tuple[Finding, ...]:
+    """A directed test, run here: in a fresh process, so that it reads the product as the patch has made it."""
+    import pytest  # noqa: PLC0415 # the simulations need none
+
+    seen, top = _Seen(), Path(chaos.__file__).parents[1]
+    if not (top / "tests").is_dir():
+        return (Finding("collection", "there is no tests/ beside chaos/: directed tests need the checkout"),)
+    with redirect_stdout(StringIO()):
+        pytest.main(["-q", "-p", "no:cacheprovider", "--rootdir", str(top), str(top / scene.name)], [seen])
+    if not seen.passed and not seen.found:
+        return (Finding("collection", f"{scene.name} was not run"),)
+    return tuple(seen.found)
+
+
+_PLAYED: Final[Mapping[Arena, Callable[[Scene, int], tuple[Finding, ...]]]] = {
+    Arena.PRODUCT: _product,
+    Arena.CLUSTER: _cluster,
+    Arena.TEST: _test,
+}
 
 
 class _Directed(Storm):

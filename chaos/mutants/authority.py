@@ -11,9 +11,17 @@ from attrs import evolve
 
 from chaos.mutants.mutant import mutant
 from chaos.mutants.patches import Patches
-from chaos.mutants.scenes import FAILING, LATE_WORDS, MANUAL, PROMOTED_LATE, SLOW_COMMITS, VERY_LATE_WORDS
+from chaos.mutants.scenes import (
+    FAILING,
+    LATE_WORDS,
+    MANUAL,
+    PROMOTED_EARLY,
+    PROMOTED_LATE,
+    SLOW_COMMITS,
+    VERY_LATE_WORDS,
+)
 from chaos.sim import link
-from meltica.core import apply
+from meltica.core import apply, apply_authority
 from meltica.core import commands as c
 from meltica.core.values import Nanos
 from meltica.leader import authority
@@ -113,6 +121,25 @@ def the_release_does_not_wait_for_the_drain(patches: Patches) -> None:
 
     whole = Handover._drain  # noqa: SLF001 # what is broken is inside
     patches.attribute(Handover, "_drain", drain)
+
+
+@mutant("1", PROMOTED_EARLY, "windows_apart", "one_trader")
+def a_release_without_a_taken_authority(patches: Patches) -> None:
+    """Who was elected and has not waited yet releases all the same, and its successor need not wait either."""
+    begin = Handover.begin
+    whole = apply_authority.authority_released
+
+    def released(turn: Any, command: Any) -> Any:
+        epoch = turn.state.epoch
+        if epoch.taken_index is None:
+            turn.state.put_epoch(evolve(epoch, taken_index=turn.index))
+        return whole(turn, command)
+
+    def begun(self: Any, to: Any, reason: str, on_result: Any, *, release: bool) -> None:  # noqa: ARG001 # always
+        begin(self, to, reason, on_result, release=True)
+
+    patches.attribute(Handover, "begin", begun)
+    patches.item(apply.ROOMS, c.AuthorityReleased, released)
 
 
 @mutant("1", MANUAL, "in_authority")

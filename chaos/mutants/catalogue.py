@@ -11,6 +11,7 @@ from chaos.mutants import (
     audit,
     authority,
     determinism,
+    directed,
     durability,
     fail_closed,
     fills,
@@ -21,7 +22,19 @@ from chaos.mutants import (
 )
 from chaos.mutants.mutant import Mutant
 
-FAMILIES: Final = (authority, intents, fills, unknowns, halts, determinism, durability, fail_closed, audit, replication)
+FAMILIES: Final = (
+    authority,
+    intents,
+    fills,
+    unknowns,
+    halts,
+    determinism,
+    durability,
+    fail_closed,
+    audit,
+    replication,
+    directed,
+)
 
 MUTANTS: Final[tuple[Mutant, ...]] = tuple(
     value

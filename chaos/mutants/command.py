@@ -9,39 +9,20 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from multiprocessing import get_context
-from multiprocessing.pool import AsyncResult
 from typing import Any
 
 import click
-from attrs import evolve
 
-from chaos.mutants.arena import Finding
+from chaos.mutants.bench import hunted
 from chaos.mutants.catalogue import MUTANTS, named
-from chaos.mutants.hunt import Catch, control_named, hunt_named
+from chaos.mutants.hunt import Catch
 from chaos.mutants.mutant import Mutant
 
 
-def hunted(names: Sequence[str], processes: int) -> Iterator[Catch]:
-    """Every mutant's catch, in order; each mutant has a process to itself, so that none can taint another.
-
-    A scene that several were caught in with the same seed has one control.
-    """
-    with get_context("spawn").Pool(processes, maxtasksperchild=1) as pool:
-        controls: dict[tuple[str, int], AsyncResult[tuple[Finding, ...]]] = {}
-        for catch in pool.imap(hunt_named, names, chunksize=1):
-            if catch.seed is None:
-                yield catch
-                continue
-            key = (named(catch.name).scene.name, catch.seed)
-            if key not in controls:
-                controls[key] = pool.apply_async(control_named, ((catch.name, catch.seed),))
-            yield evolve(catch, unbroken=controls[key].get())
-
-
 def document(catches: Sequence[Catch]) -> dict[str, Any]:
-    """contracts.md section 7; `what` and `message` besides."""
-    return {"schema": "meltica.mutants/1", "mutants": [_entry(catch) for catch in catches]}
+    """contracts.md section 7; `what`, `message` and what it cost besides."""
+    entries = [_entry(catch) for catch in catches]
+    return {"schema": "meltica.mutants/1", "cpu_s": round(sum(catch.cpu_s for catch in catches), 1), "mutants": entries}
 
 
 def _entry(catch: Catch) -> dict[str, Any]:
@@ -57,6 +38,7 @@ def _entry(catch: Catch) -> dict[str, Any]:
         "seeds": mutant.seeds,
         "message": catch.message,
         "also": list(catch.others),
+        "cpu_s": round(catch.cpu_s, 1),
     }
     if catch.unbroken:
         entry["unbroken"] = [f"{found.check}: {found.message}" for found in catch.unbroken]
@@ -67,7 +49,11 @@ def told(catches: Iterator[Catch]) -> Iterator[Catch]:
     """Each on stderr as it comes."""
     for catch in catches:
         verdict = f"caught by {catch.by} at seed {catch.seed}" if catch.caught else _survived(catch)
-        print(f"{named(catch.name).rule:>3}  {catch.name}: {verdict}", file=sys.stderr, flush=True)
+        print(
+            f"{named(catch.name).rule:>3}  {catch.name}: {verdict} ({catch.cpu_s:.0f} CPU s)",
+            file=sys.stderr,
+            flush=True,
+        )
         yield catch
 
 
@@ -91,7 +77,8 @@ def mutants(output: str, only: str, processes: int) -> None:
     if output == "json":
         print(json.dumps(document(catches), indent=1))
     else:
-        print(f"{sum(catch.caught for catch in catches)} of {len(catches)} mutants caught")
+        spent = sum(catch.cpu_s for catch in catches)
+        print(f"{sum(catch.caught for catch in catches)} of {len(catches)} mutants caught in {spent:.0f} CPU s")
     sys.exit(0 if all(catch.caught for catch in catches) else 1)
 
 

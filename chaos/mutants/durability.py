@@ -9,14 +9,16 @@ from typing import Any
 
 from attrs import evolve
 
-from chaos.mutants.cluster_scenes import POWER, RESTARTS, STORM
+from chaos.mutants.cluster_scenes import RESTARTS, STORM
 from chaos.mutants.mutant import mutant
 from chaos.mutants.patches import Patches
+from chaos.mutants.single_scenes import FOLLOWERS_STALL, SHORT_LOG, VOTERS_STALL
 from cluster.acks import Acks
 from cluster.guard import Guard
 from cluster.journal import Journal
 from cluster.replica import Replica
 from cluster.store import Ticket
+from cluster.wire import Ack, AskVote, Vote
 
 FAR = 1 << 62
 
@@ -66,7 +68,7 @@ def a_node_votes_twice_in_a_term(patches: Patches) -> None:
     patches.attribute(Guard, "_ask_vote", ask)
 
 
-@mutant("8", STORM, "leader_completeness", "durability", "state_machine_safety", seeds=16)
+@mutant("8", SHORT_LOG, "durability", "leader_completeness")
 def a_vote_without_a_look_at_the_log(patches: Patches) -> None:
     """A vote is given, and encouraged, however short the candidate's log is."""
     vote, prevote = Guard._ask_vote, Guard._ask_pre_vote  # noqa: SLF001 # what is broken is inside
@@ -92,12 +94,35 @@ def a_refused_append_is_acknowledged(patches: Patches) -> None:
     patches.attribute(Guard, "core_sends", sends)
 
 
-@mutant("8", POWER, "durability", "state_machine_safety", "leader_completeness")
-def frames_do_not_wait_for_the_sync(patches: Patches) -> None:
-    """Votes and acknowledgements leave at once (hazard 1): the power takes back what they promised."""
+@mutant("8", FOLLOWERS_STALL, "durability")
+def acknowledgements_do_not_wait_for_the_sync(patches: Patches) -> None:
+    """A follower says that it has an entry at once (hazard 1): a power cut takes back what it promised."""
+    _at_once(patches, Ack)
+
+
+@mutant("8", VOTERS_STALL, "election_safety")
+def votes_do_not_wait_for_the_sync(patches: Patches) -> None:
+    """A vote leaves at once, and so does a candidate's own with its question (hazard 1)."""
+    _at_once(patches, Vote, AskVote)
+
+
+def _at_once(patches: Patches, *kinds: type) -> None:
     whole = Guard._say  # noqa: SLF001 # what is broken is inside
 
-    def say(self: Any, peer: Any, message: Any, **_promise: bool) -> None:
-        whole(self, peer, message)
+    def say(self: Any, peer: Any, message: Any, *, promise: bool = False) -> None:
+        whole(self, peer, message, promise=promise and not isinstance(message, kinds))
 
     patches.attribute(Guard, "_say", say)
+
+
+@mutant("8", FOLLOWERS_STALL, "durability")
+def every_other_sync_is_skipped(patches: Patches) -> None:
+    """Every other batch is taken for durable as soon as it is written."""
+    whole = Replica._commit  # noqa: SLF001 # what is broken is inside
+
+    def commit(self: Any) -> None:
+        whole(self)
+        if self._promised % 2:
+            self.synced(self._promised)
+
+    patches.attribute(Replica, "_commit", commit)

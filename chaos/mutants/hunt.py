@@ -6,12 +6,17 @@ found there as well was not found because of it, and the hunt has failed.
 
 from __future__ import annotations
 
+from time import process_time
+from typing import Final
+
 from attrs import evolve, frozen
 
 from chaos.mutants.arena import Finding, play
 from chaos.mutants.catalogue import named
 from chaos.mutants.mutant import Mutant
 from chaos.mutants.patches import Patches
+
+SLIPS: Final = frozenset({"AttributeError", "NameError", "TypeError", "UnboundLocalError"})
 
 
 @frozen
@@ -24,11 +29,20 @@ class Catch:
     message: str = ""
     others: tuple[str, ...] = ()  # what else was violated, in seeds that were played
     unbroken: tuple[Finding, ...] = ()  # what the same seed shows without the mutant: nothing, or the scene is no good
+    cpu_s: float = 0.0  # processor seconds that it took, a control of its own included
 
     @property
     def caught(self) -> bool:
         """Seen by a check that should see it, in a scene that the unbroken product survives."""
         return bool(self.by) and not self.unbroken
+
+
+@frozen
+class Played:
+    """What a scene showed with nothing broken, and the processor seconds that it took."""
+
+    found: tuple[Finding, ...]
+    cpu_s: float
 
 
 def hunt(mutant: Mutant) -> Catch:
@@ -38,7 +52,8 @@ def hunt(mutant: Mutant) -> Catch:
         with Patches() as patches:
             mutant.patch(patches)
             found = play(mutant.scene, seed)
-        seen = [finding for finding in found if finding.check in mutant.seen_by]
+        raised = any(finding.check in SLIPS for finding in found)  # the patch is at odds with the code it is put into
+        seen = [] if raised else [finding for finding in found if finding.check in mutant.seen_by]
         others.update(dict.fromkeys(finding.check for finding in found if finding not in seen))
         if seen:
             return Catch(mutant.name, seen[0].check, seed, seen[0].message, tuple(others))
@@ -58,10 +73,10 @@ def judged(catch: Catch) -> Catch:
 
 
 def hunt_named(name: str) -> Catch:
-    """For a process of its own."""
-    return hunt(named(name))
+    """For a process of its own, which has done nothing else."""
+    return evolve(hunt(named(name)), cpu_s=process_time())
 
 
-def control_named(asked: tuple[str, int]) -> tuple[Finding, ...]:
-    """For a process of its own."""
-    return control(named(asked[0]), asked[1])
+def control_named(name: str, seed: int) -> Played:
+    """For a process of its own, which has done nothing else."""
+    return Played(control(named(name), seed), process_time())

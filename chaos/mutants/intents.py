@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from chaos.mutants.mutant import mutant
 from chaos.mutants.patches import Patches
-from chaos.mutants.scenes import CUT_OFF, NO_ANSWERS, QUIET
+from chaos.mutants.scenes import ASKED_TWICE, CUT_OFF, NO_ANSWERS, QUIET
 from cluster.journal import Journal
 from cluster.raft import RaftCore
 from cluster.types import Role
+from meltica.core import apply
 from meltica.core.turn import Turn
 from meltica.core.values import Epoch, Nanos
 from meltica.leader import authority
@@ -70,6 +71,12 @@ def an_unknown_outcome_is_sent_again(patches: Patches) -> None:
             port.send(effect, Nanos(self._desk.mono() + W), lambda: True)
 
     patches.attribute(Dispatch, "answered", again)
+
+
+@mutant("3", ASKED_TWICE, "operators")
+def a_retry_is_not_recognised(patches: Patches) -> None:
+    """An operator's request that comes again is done again."""
+    patches.attribute(apply, "_asked", lambda turn, _place, command, room, _by: room(turn, command))
 
 
 @mutant("3", QUIET, "intent_first", "one_send")

@@ -27,6 +27,7 @@ class Arena(enum.StrEnum):
 
     PRODUCT = "product"  # three whole nodes and the paper venue
     CLUSTER = "cluster"  # replication alone
+    TEST = "test"  # nothing: a directed test of the checkout's is run, in this process, where the patch is
 
 
 def _unchanged(_patches: Patches) -> Judge | None:
@@ -75,6 +76,11 @@ def mutant(rule: str, scene: Scene, *seen_by: str, seeds: int = SEEDS) -> Callab
         return Mutant(getattr(patch, "__name__", "").replace("_", " "), rule, what, patch, scene, seen_by, seeds)
 
     return made
+
+
+def directed(where: str, test: str) -> Scene:
+    """A test of the checkout's `tests/`: for what three nodes at a venue can't show."""
+    return Scene(f"tests/{where}::{test}", Arena.TEST)
 
 
 def storm(*faults: tuple[str, float, float, int]) -> tuple[Fault, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, MutableMapping
+from inspect import Parameter, signature
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -45,9 +46,11 @@ class Patches:
         """Replace a module's or a class's attribute; one that a class inherits is shadowed.
 
         Raises:
-            AttributeError: there is no such attribute: the seam has moved.
+            AttributeError: there is no such attribute, or it takes other arguments: the seam has moved.
         """
         own = vars(owner).get(name, _MISSING)
+        if not _takes_the_same(getattr(owner, name), value):
+            raise AttributeError(f"{owner.__name__}.{name} takes other arguments than its replacement")
         self.changes.append(Change(f"{owner.__name__}.{name}", getattr(owner, name), lambda: getattr(owner, name)))
         setattr(owner, name, value)
         self._undo.append(lambda: delattr(owner, name) if own is _MISSING else setattr(owner, name, own))
@@ -56,6 +59,8 @@ class Patches:
         """Replace an entry of a table; raises KeyError if it has none."""
         mapping: MutableMapping[Any, Any] = table
         before = mapping[key]
+        if not _takes_the_same(before, value):
+            raise AttributeError(f"[{key!r}] takes other arguments than its replacement")
         self.changes.append(Change(f"[{key!r}]", before, lambda: mapping[key]))
         mapping[key] = value
         self._undo.append(lambda: mapping.__setitem__(key, before))
@@ -73,3 +78,20 @@ class Patches:
             raise LookupError(f"no module has {before!r}")
         for module, name in found:
             self.attribute(module, name, after)
+
+
+def _takes_the_same(before: object, after: object) -> bool:
+    """Whether a function can stand for another: else every call would raise, and whatever comes of that is no catch."""
+    if not callable(before) or not callable(after):
+        return True
+    try:
+        asked, given = signature(before).parameters.values(), signature(after)
+    except ValueError:  # a builtin that does not say
+        return True
+    by_place = [p for p in asked if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+    by_name = {p.name: None for p in asked if p.kind is Parameter.KEYWORD_ONLY}
+    try:
+        given.bind(*by_place, **by_name)
+    except TypeError:
+        return False
+    return True

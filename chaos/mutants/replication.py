@@ -25,6 +25,7 @@ from chaos.mutants.cluster_scenes import (
 )
 from chaos.mutants.mutant import mutant
 from chaos.mutants.patches import Patches
+from chaos.mutants.single_scenes import OLD_ANSWERS
 from cluster import raft
 from cluster.acks import Acks
 from cluster.applying import Applying
@@ -79,6 +80,13 @@ def an_answer_counts_from_its_receipt(patches: Patches) -> None:
     patches.attribute(Guard, "_ack", lambda self, peer, ack: whole(self, peer, evolve(ack, answers=self._clock())))
 
 
+@mutant("h5", OLD_ANSWERS, "durability")
+def answers_of_an_older_term_count(patches: Patches) -> None:
+    """An acknowledgement counts in whatever term it comes."""
+    whole = Guard._ack  # noqa: SLF001 # what is broken is inside
+    patches.attribute(Guard, "_ack", lambda self, peer, ack: whole(self, peer, evolve(ack, term=self.core.term)))
+
+
 @mutant("h6", WILD, "JournalFault", "durability", "state_machine_safety", "log_matching")
 def what_is_matched_is_truncated(patches: Patches) -> None:
     """A follower truncates behind every append, matching or not, as the core does."""
@@ -101,7 +109,7 @@ def what_a_deposed_leader_was_asked_waits(patches: Patches) -> None:
 @mutant("h18", STALLED_DISK, "replaced")
 def a_leader_whose_disk_stalls_stays(patches: Patches) -> None:
     """A disk that takes no more is not noticed: the leader leads on and commits nothing."""
-    patches.attribute(Replica, "_watch_disk", lambda _self: None)
+    patches.attribute(Replica, "_watch_disk", lambda _self, _now: None)
 
 
 @mutant("h20", STORM, "state_machine_safety", "ApplyFault", "outcomes")

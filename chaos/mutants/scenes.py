@@ -13,9 +13,14 @@ from chaos.mutants.mutant import Judge, Scene, storm
 from chaos.sim.exchange import ACCOUNT
 from chaos.sim.gather import history_of
 from chaos.sim.network import MS, SECOND
+from chaos.sim.operators import order_by_hand
+from chaos.sim.plan import NAMES
 from chaos.sim.run import Run
-from meltica.core.commands import Halt, Resume
-from meltica.core.values import Epoch, Nanos
+from cluster.types import Peer
+from meltica.core.commands import By, Halt, Resume, Submit
+from meltica.core.values import Epoch, Nanos, NodeName
+from meltica.leader.ports import Promote
+from meltica.leader.status import Phase
 
 # Picks of `slow_active`: 0 is 60 ms, 1 is 250 ms (within a window), 2 is 600 ms and 3 is 1,500 ms (past any window).
 QUIET: Final = Scene("quiet", faults=storm(("bridge", 4, 4.5, 0)))
@@ -55,6 +60,60 @@ UNPLUGGED: Final = Scene(
 )
 REFUSED: Final = Scene(
     "requests are refused for nothing", faults=storm(*[("reject", 3 + place / 2, 8, 15) for place in range(8)])
+)
+
+
+LOST_WORDS: Final = Scene("last words are lost", faults=storm(("drop_request", 3, 8, 2), ("kill_active", 3.3, 4, 0)))
+
+
+def _asked_twice(run: Run) -> Judge | None:
+    """An operator who has missed the answer asks once more, under the same request id."""
+    operators, network = run.operators, run.product.network
+
+    def ask() -> None:
+        by = operators.by("wish")
+        command = order_by_hand(by)
+        operators.ask(command, by)
+        network.at(500 * MS, again, command, by)
+
+    def again(command: Submit, by: By) -> None:
+        operators.ask(command, by)
+
+    network.at(3 * SECOND, ask)
+    return None
+
+
+ASKED_TWICE: Final = Scene("an operator asks twice", faults=storm(("bridge", 4, 4.5, 0)), script=_asked_twice)
+
+
+def _promoted_early(run: Run) -> Judge | None:
+    """The active node is killed; whoever takes over is told, before it has waited, to hand over to the third."""
+    product, network = run.product, run.product.network
+
+    def kill() -> None:
+        name = product.active()
+        if name is not None:
+            product.kill(name, power=False)
+            network.at(1500 * MS, lambda: product.start(name))
+            look(name, 2000)
+
+    def look(gone: Peer, looks: int) -> None:
+        for life in product.living():
+            name = life.process.name
+            if life.leader is not None and life.leader.status().phase is Phase.RECONCILING:
+                (third,) = (NodeName(other) for other in NAMES if other not in {name, gone})
+                by = run.operators.by("promote")
+                product.act(name, Promote(by, third), lambda _result: None)
+                return
+        if looks:
+            network.at(MS // 5, lambda: look(gone, looks - 1))
+
+    network.at(3 * SECOND, kill)
+    return None
+
+
+PROMOTED_EARLY: Final = Scene(
+    "promoted before the wait is over", faults=storm(("bridge", 6, 6.5, 0)), script=_promoted_early
 )
 
 

@@ -5,21 +5,23 @@ Only mutants of doubt, of lookups and of takeovers that assume may live here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from chaos.mutants.mutant import mutant
 from chaos.mutants.patches import Patches
-from chaos.mutants.scenes import REFUSED, SILENT, STALE, STALLED, VERY_LATE_WORDS
-from meltica.core import apply
+from chaos.mutants.scenes import LATE_WORDS, LOST_WORDS, REFUSED, SILENT, STALE, STALLED, VERY_LATE_WORDS
+from meltica.core import apply, apply_authority
 from meltica.core import commands as c
 from meltica.core.events import Rejection
 from meltica.core.moves import move
 from meltica.core.orders import Sign
-from meltica.core.values import Nanos
+from meltica.core.values import ClientOrderId, Nanos
 from meltica.leader import lookups
 from meltica.leader.dispatch import Dispatch
 from meltica.leader.lookups import Bounds, Lookups
 from meltica.leader.reconciler import Reconciler
+from meltica.leader.takeover import Takeover
 from meltica.venues.base import NotSent, Unknown
 
 
@@ -53,6 +55,37 @@ def a_refused_cancel_closes_the_order(patches: Patches) -> None:
         return refused
 
     patches.item(apply.ROOMS, c.Answered, close)
+
+
+@mutant("5", LATE_WORDS, "accounted")
+def a_takeover_assumes_what_flew_to_be_refused(patches: Patches) -> None:
+    """A new leader takes what older epochs have no answer to for refused by the venue."""
+    _assume(patches, lambda desk, names: [c.Answered(desk.epoch, desk.at, name, accepted=False) for name in names])
+
+
+@mutant("5", LATE_WORDS, "accounted")
+def a_takeover_assumes_what_flew_to_be_never_sent(patches: Patches) -> None:
+    """A new leader takes what older epochs have no answer to for never sent."""
+    _assume(patches, lambda desk, names: [c.Lapsed(desk.epoch, desk.at, tuple(names), "assumed")] if names else [])
+
+
+def _assume(patches: Patches, guess: Callable[[Any, list[ClientOrderId]], list[Any]]) -> None:
+    whole = Takeover.started
+
+    def started(self: Any) -> None:
+        whole(self)
+        desk = self._desk
+        flew = [name for name, intent in sorted(desk.state.intents.items()) if not intent.is_cancel]
+        for told in guess(desk, flew):
+            desk.evidence(told)
+
+    patches.attribute(Takeover, "started", started)
+
+
+@mutant("5", LOST_WORDS, "liveness", "accounted")
+def a_takeover_notes_no_doubt(patches: Patches) -> None:
+    """What the lost leader may have sent goes on as in flight: no read can say that it is not there."""
+    patches.everywhere(apply_authority.doubt_all, lambda _turn, _why: None)
 
 
 @mutant("5", VERY_LATE_WORDS, "accounted", "orders_equal", "liveness")

@@ -105,10 +105,10 @@ class Storm:
         if self.network.now < self._duration:
             self.network.at(self.random.randint(0, 2 * self._pace), self._propose)
 
-    def _propose_at(self, name: Peer, count: int = 1) -> Token:
+    def _propose_at(self, name: Peer, count: int = 1, what: bytes | None = None) -> Token:
         """Propose in one round of the node's scheduler: one entry takes them all.  Returns the last one's token."""
         recorder, new = self.history.recorder, range(self._token + 1, self._token + 1 + count)
-        commands = [(Token(number), self._command(Token(number))) for number in new]
+        commands = [(Token(number), what or self._command(Token(number))) for number in new]
         self._token += count
 
         def propose(replica: Replica) -> None:

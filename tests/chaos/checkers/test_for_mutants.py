@@ -1,11 +1,14 @@
-"""Checks that surviving mutants asked for: windows apart, in authority, a resume by an old look."""
+"""Checks that surviving mutants asked for: windows apart, in authority, a resume by an old look, a takeover's guess."""
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from attrs import evolve
 
+from chaos.checkers.accounted import accounted
 from chaos.checkers.halt_survives import halt_survives
-from chaos.checkers.history import AuditRecord, History, LocalCommit, NodeHistory, Request
+from chaos.checkers.history import AuditRecord, History, LocalCommit, NodeHistory, Request, VenueOrder
 from chaos.checkers.in_authority import in_authority
 from chaos.checkers.windows_apart import windows_apart
 from meltica.core.ids import make_id
@@ -20,14 +23,18 @@ def request(epoch: int, received: int) -> Request:
     return Request(1, "n1", "order.place", name, received * MS, received * MS, "ok", None)
 
 
-def node(*commits: tuple[int, int], released: tuple[int, ...] = ()) -> NodeHistory:
+def node(*commits: tuple[int, int], released: tuple[int, ...] = (), taken: bool = True) -> NodeHistory:
     return NodeHistory(
         name="n1",
         applied_index=9,
         state_digest="",
         replayed_digest="",
         common_digest="",
-        audit=tuple(AuditRecord(5, term, 0, "authority_released", {}, True, (), "00") for term in released),
+        audit=tuple(
+            AuditRecord(5, term, 0, kind, {}, True, (), "00")
+            for term in released
+            for kind in (("authority_taken",) * taken + ("authority_released",))
+        ),
         commits=tuple(LocalCommit(4, term, 0, (), until * MS) for term, until in commits),
         fills=(),
         orders=(),
@@ -53,6 +60,12 @@ def test_a_release_excuses_from_what_is_not_newer_than_it() -> None:
     assert not windows_apart(history(node((1, 400), (2, 500), released=(2,)), request(3, 100))).violations
     assert windows_apart(history(node((1, 400), (2, 500), released=(1,)), request(3, 450))).violations
     assert windows_apart(history(node((1, 400), released=(2,)), request(2, 100))).violations
+
+
+def test_the_release_of_what_was_never_taken_excuses_nobody() -> None:
+    late = request(3, 450)
+    assert windows_apart(history(node((1, 500), released=(2,), taken=False), late)).violations
+    assert not windows_apart(history(node((1, 500), released=(2,)), late)).violations
 
 
 def test_what_is_not_known_is_not_judged() -> None:
@@ -85,3 +98,11 @@ def test_a_resume_by_an_old_look_is_seen() -> None:
     assert not halt_survives(
         history(evolve(node(), audit=(*log, told(7, "resume", **{**by, "risk_index": 6}))))
     ).violations
+
+
+def test_what_was_told_to_be_refused_and_is_at_the_venue_is_seen() -> None:
+    name = make_id(CLUSTER, Epoch(1), Index(9), 0)
+    log = (told(9, "submit", 1, name), told(12, "answered", intent=name, accepted=False))
+    doctored = evolve(history(evolve(node(), audit=log)), orders=(VenueOrder("BTCUSDT", "1", name, "NEW", Decimal(0)),))
+    assert f"n1: {name} was told to be refused, and the venue had it" in accounted(doctored).violations
+    assert not [text for text in accounted(evolve(doctored, orders=())).violations if "refused" in text]

@@ -1,0 +1,140 @@
+"""What three nodes at a venue can't show: mutants that a named directed test must see.
+
+Only such mutants may live here, each with why no scene shows it.  The patch is in place when the test is read and run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import evolve
+
+from chaos.mutants.mutant import directed, mutant
+from chaos.mutants.patches import Patches
+from cluster.acks import Acks
+from cluster.applying import Applying, Passed
+from cluster.following import Following
+from cluster.guard import Guard
+from cluster.types import ApplyOutcome, LogIndex, Term
+from meltica.core.orders import ORDER_LIFE, OrderState, Sign
+from meltica.leader import authority
+from meltica.leader.dispatch import Dispatch
+
+RATIO = "test_the_wait_covers_the_ratio_of_two_clocks_and_not_much_more"
+TWICE = "test_two_votes_of_one_peer_are_one"
+BELOW = "test_a_stale_reset_does_not_go_below_the_match"
+UNVERIFIED = "test_a_follower_commits_only_what_it_has_verified"
+STALLED = "test_a_stalled_loop_sends_nothing_until_a_full_pass"
+FINAL = "test_fills_are_legal_from_every_state_and_reopen_no_final_one"
+POISON = "test_9_ours_stops_there_once_and_says_where"
+ABOVE = "test_22_ours_the_leader_is_elected_above_it"
+WAITS = "test_23_ours_it_waits_and_asks"
+
+
+# Two clocks part by a quarter of a millisecond in a window: less than an entry takes to its followers.
+@mutant("1", directed("meltica/leader/test_authority.py", RATIO), RATIO)
+def the_wait_leaves_out_what_clocks_drift(patches: Patches) -> None:
+    """The successor waits for W by its own clock, which may be the faster of the two."""
+    patches.attribute(authority, "stretched", lambda window, _drift: window)
+
+
+# A stall that is longer than the window is told by the window itself, and in a shorter one nobody else may send.
+@mutant("9", directed("meltica/leader/test_leader.py", STALLED), STALLED)
+def a_stalled_process_sends_at_once(patches: Patches) -> None:
+    """A process whose event loop stood still sends before it has looked at what came meanwhile."""
+    whole = Dispatch.__init__
+
+    def made(self: Any, desk: Any, stalled: Any) -> None:  # noqa: ARG001 # that it stood still is not asked
+        whole(self, desk, lambda _now: False)
+
+    patches.attribute(Dispatch, "__init__", made)
+
+
+# The next read of open orders does not show it, and closes it again before the end.
+@mutant("4", directed("meltica/core/test_orders.py", FINAL), FINAL)
+def a_fill_reopens_a_closed_order(patches: Patches) -> None:
+    """A fill of an order that the venue called cancelled or expired opens it again."""
+    for state in (OrderState.CANCELLED, OrderState.EXPIRED):
+        patches.item(ORDER_LIFE, (state, Sign.FILL_PART), OrderState.PARTIALLY_FILLED)
+
+
+# In three nodes the one that votes twice is with the candidate a majority already.
+@mutant("8", directed("cluster/test_guard.py", TWICE), TWICE)
+def a_vote_that_comes_twice_counts_twice(patches: Patches) -> None:
+    """A candidate counts votes, not voters."""
+    whole = Guard._vote  # noqa: SLF001 # what is broken is inside
+
+    def vote(self: Any, peer: Any, told: Any) -> None:
+        self._votes = set()
+        whole(self, peer, told)
+
+    patches.attribute(Guard, "_vote", vote)
+
+
+# It costs a round trip: what is sent again is matched, and changes nothing.
+@mutant("h6", directed("cluster/test_guard.py", BELOW), BELOW)
+def a_stale_reset_goes_below_the_match(patches: Patches) -> None:
+    """A refusal that comes late has the leader begin again below what the follower has acknowledged since."""
+    whole = Acks.answer
+
+    def answer(self: Any, peer: Any, ack: Any, last: int, synced: int, now: Any) -> Any:
+        follower = self._followers[peer]
+        matched = follower.matched
+        follower.matched = matched if ack.success else 0
+        try:
+            return whole(self, peer, ack, last, synced, now)
+        finally:
+            follower.matched = max(follower.matched, matched)
+
+    patches.attribute(Acks, "answer", answer)
+
+
+# There are no snapshots yet, and without them a leader always sends what its commit index speaks of.
+@mutant("h7", directed("cluster/test_guard.py", UNVERIFIED), UNVERIFIED)
+def the_commit_index_is_taken_unverified(patches: Patches) -> None:
+    """A follower takes the leader's commit index over whatever its own log has there."""
+    whole = Following.fit
+    patches.attribute(Following, "fit", lambda self, append: evolve(whole(self, append), commit=append.commit))
+
+
+# The product's state machine never raises but for a fault of the program, which the simulation does not have.
+@mutant("h9", directed("cluster/hazards/test_commands.py", POISON), POISON)
+def an_entry_that_raises_is_passed_over(patches: Patches) -> None:
+    """An exception in apply is swallowed, as stock swallows it: the node goes on behind the entry."""
+    whole = Applying._apply  # noqa: SLF001 # what is broken is inside
+
+    def apply(self: Any, entry: Any) -> Passed:
+        try:
+            return whole(self, entry)
+        except Exception:  # noqa: BLE001 # that is the mutant
+            self.applied = entry[1]
+            return Passed(LogIndex(entry[1]), Term(entry[2]), (), ApplyOutcome((), (), ()), None)
+
+    patches.attribute(Applying, "_apply", apply)
+
+
+# Whoever is above the leader stands by itself before long, and the log is none the worse for it.
+@mutant("h22", directed("cluster/hazards/test_elections.py", ABOVE), ABOVE)
+def a_newer_term_is_not_answered(patches: Patches) -> None:
+    """A node whose term is above the leader's is silent, and hears it no more."""
+    patches.attribute(Guard, "_newer_term", lambda _self, _message: None)
+
+
+# Terms that run up cost elections, which the checks of a history don't count.
+@mutant("h23", directed("cluster/hazards/test_elections.py", WAITS), WAITS)
+def a_leader_that_falls_back_stands_at_once(patches: Patches) -> None:
+    """The election timer is not armed anew when the lead is lost, and who stands asks nobody: term after term."""
+
+    def role(self: Any, role: Any) -> None:
+        was = self._leads
+        whole(self, role)
+        if was and not self._leads:
+            self._elections.at = self._clock()
+
+    def ask(self: Any, reason: str) -> None:
+        self._elections.ask(self._clock(), self.peers, reason)
+        self._stand(reason)
+
+    whole = Guard.core_role
+    patches.attribute(Guard, "core_role", role)
+    patches.attribute(Guard, "_ask", ask)
