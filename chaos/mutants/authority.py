@@ -20,13 +20,13 @@ from chaos.mutants.scenes import (
     SLOW_COMMITS,
     VERY_LATE_WORDS,
 )
-from chaos.sim import link
 from meltica.core import apply, apply_authority
 from meltica.core import commands as c
 from meltica.core.values import Nanos
 from meltica.leader import authority
 from meltica.leader.dispatch import Dispatch
 from meltica.leader.handover import Handover
+from meltica.venues.binance_spot import lane
 from meltica.venues.deadlines import Deadline
 
 MINUTE_US = 60_000_000
@@ -46,7 +46,7 @@ def _a_minute_long(clock: Any, now: int, *_args: object, **_more: object) -> Dea
 @mutant("1", VERY_LATE_WORDS, "one_trader")
 def no_deadline(patches: Patches) -> None:
     """Requests are dated a minute long, so that a late packet passes the venue's check."""
-    patches.attribute(link, "deadline", _a_minute_long)
+    patches.attribute(lane, "deadline", _a_minute_long)
 
 
 @mutant("1", LATE_WORDS, "one_trader")

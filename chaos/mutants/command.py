@@ -60,6 +60,8 @@ def told(catches: Iterator[Catch]) -> Iterator[Catch]:
 def _survived(catch: Catch) -> str:
     if catch.unbroken:
         return f"NO SCENE: the unbroken product is found out too: {catch.unbroken[0].message}"
+    if catch.message:
+        return f"NO MUTANT: {catch.message}"
     also = f" (seen by {', '.join(catch.others)})" if catch.others else ""
     return f"SURVIVED {named(catch.name).seeds} seeds{also}"
 

@@ -77,12 +77,12 @@ def a_stale_reset_goes_below_the_match(patches: Patches) -> None:
     """A refusal that comes late has the leader begin again below what the follower has acknowledged since."""
     whole = Acks.answer
 
-    def answer(self: Any, peer: Any, ack: Any, last: int, synced: int, now: Any) -> Any:
+    def answer(self: Any, peer: Any, ack: Any, *known: Any) -> Any:
         follower = self._followers[peer]
         matched = follower.matched
         follower.matched = matched if ack.success else 0
         try:
-            return whole(self, peer, ack, last, synced, now)
+            return whole(self, peer, ack, *known)
         finally:
             follower.matched = max(follower.matched, matched)
 

@@ -31,7 +31,7 @@ def a_leader_that_cannot_sync_sends_on(patches: Patches) -> None:
     """A leader whose disk stalls counts its own copy all the same, leads on, and sends."""
     whole = Acks.tell
     patches.attribute(Acks, "tell", lambda self, peer, _synced: whole(self, peer, FAR))
-    patches.attribute(Replica, "_watch_disk", lambda _self, _now: None)
+    patches.attribute(Replica, "_watch_disk", lambda *_args: None)
 
 
 @mutant("9", EVERYBODY_ALONE, "quotes_gone")

@@ -50,7 +50,10 @@ def hunt(mutant: Mutant) -> Catch:
     others: dict[str, None] = {}
     for seed in range(1, mutant.seeds + 1):
         with Patches() as patches:
-            mutant.patch(patches)
+            try:
+                mutant.patch(patches)
+            except (AttributeError, LookupError) as error:
+                return Catch(mutant.name, message=f"its patch does not fit: {error}")
             found = play(mutant.scene, seed)
         raised = any(finding.check in SLIPS for finding in found)  # the patch is at odds with the code it is put into
         seen = [] if raised else [finding for finding in found if finding.check in mutant.seen_by]
@@ -63,13 +66,6 @@ def hunt(mutant: Mutant) -> Catch:
 def control(mutant: Mutant, seed: int) -> tuple[Finding, ...]:
     """What its scene shows with that seed, nothing broken."""
     return play(mutant.scene, seed)
-
-
-def judged(catch: Catch) -> Catch:
-    """With its control."""
-    if catch.seed is None:
-        return catch
-    return evolve(catch, unbroken=control(named(catch.name), catch.seed))
 
 
 def hunt_named(name: str) -> Catch:

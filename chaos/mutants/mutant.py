@@ -73,7 +73,8 @@ def mutant(rule: str, scene: Scene, *seen_by: str, seeds: int = SEEDS) -> Callab
 
     def made(patch: Patch) -> Mutant:
         what = " ".join((patch.__doc__ or "").split())
-        return Mutant(getattr(patch, "__name__", "").replace("_", " "), rule, what, patch, scene, seen_by, seeds)
+        played = 1 if scene.arena is Arena.TEST else seeds  # a test has no seed
+        return Mutant(getattr(patch, "__name__", "").replace("_", " "), rule, what, patch, scene, seen_by, played)
 
     return made
 

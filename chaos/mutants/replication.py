@@ -109,7 +109,7 @@ def what_a_deposed_leader_was_asked_waits(patches: Patches) -> None:
 @mutant("h18", STALLED_DISK, "replaced")
 def a_leader_whose_disk_stalls_stays(patches: Patches) -> None:
     """A disk that takes no more is not noticed: the leader leads on and commits nothing."""
-    patches.attribute(Replica, "_watch_disk", lambda _self, _now: None)
+    patches.attribute(Replica, "_watch_disk", lambda *_args: None)
 
 
 @mutant("h20", STORM, "state_machine_safety", "ApplyFault", "outcomes")
