@@ -12,7 +12,7 @@ from attrs import evolve
 from chaos.mutants.cluster_scenes import RESTARTS, STORM
 from chaos.mutants.mutant import mutant
 from chaos.mutants.patches import Patches
-from chaos.mutants.single_scenes import FOLLOWERS_STALL, SHORT_LOG, VOTERS_STALL
+from chaos.mutants.single_scenes import FOLLOWERS_STALL, SHORT_LOG, TWO_CANDIDATES, VOTERS_STALL
 from cluster.acks import Acks
 from cluster.guard import Guard
 from cluster.journal import Journal
@@ -56,7 +56,7 @@ def the_vote_is_not_kept(patches: Patches) -> None:
     patches.attribute(Journal, "setCurrentTerm", lambda self, term, _vote: whole(self, term, None))
 
 
-@mutant("8", STORM, "election_safety", seeds=16)
+@mutant("8", TWO_CANDIDATES, "election_safety")
 def a_node_votes_twice_in_a_term(patches: Patches) -> None:
     """Whoever asks for a vote gets one, whomever else it was given to in that term."""
     whole = Guard._ask_vote  # noqa: SLF001 # what is broken is inside

@@ -34,7 +34,14 @@ DOUBLED: Final = Scene("doubled events", faults=storm(("duplicate_event", 2.5, 6
 LOST_REPORTS: Final = Scene(
     "lost reports", faults=storm(*[("lose_event", 2.5 + place / 10, 8, 1) for place in range(40)])
 )
-SILENT: Final = Scene("silent venue", faults=storm(("silence_active", 3, 4.5, 0), ("bridge", 8, 8.5, 0)))
+NO_WORD: Final = Scene(
+    "neither answers nor reports, and the connection breaks",
+    faults=storm(
+        ("drop_answer", 3, 8, 2),
+        *[("lose_event", 3 + place / 10, 8, 1) for place in range(20)],
+        ("disconnect_active", 3.6, 4, 0),
+    ),
+)
 STALLED: Final = Scene("stalled engine", faults=storm(("engine_stall", 3, 8, 0), ("kill_active", 3.3, 4, 0)))
 HALTED: Final = Scene("halted", faults=storm(("halt_resume", 3, 7, 0), ("kill_active", 4, 4.7, 0)))
 PROMOTED_LATE: Final = Scene(

@@ -93,6 +93,28 @@ def _short_log(storm: Storm) -> Judge | None:
     return None
 
 
+def _two_candidates(storm: Storm) -> Judge | None:
+    """Two stand in one term, out of each other's hearing, and the third, who was the leader, is asked by both.
+
+    Its words are so slow that it has encouraged both before either stands, and been asked by both before it hears one.
+    """
+    network = storm.network
+
+    def strike() -> None:
+        voter = leader_of(storm)
+        a, b = _others(storm, voter)
+        network.cut(a, b)
+        network.cut(b, a)
+        _kill(storm, voter)
+        for name in (a, b):
+            network.links[voter, name].slow = (250 * MS, 260 * MS)
+        network.at(300 * MS, lambda: network.start(voter))
+        network.at(2 * SECOND, network.heal_all)
+
+    network.at(STRUCK_AT, strike)
+    return None
+
+
 class _OldAnswers:
     """Five nodes.  A follower's answers stay under way until its leader leads again, two terms later, with other
     entries in their places: it has not got those.
@@ -162,6 +184,7 @@ def _old_answers(storm: Storm) -> Judge | None:
 FOLLOWERS_STALL: Final = Scene("the followers' disks stall", Arena.CLUSTER, direct=_followers_stall)
 VOTERS_STALL: Final = Scene("the voters' disks stall", Arena.CLUSTER, direct=_voters_stall)
 SHORT_LOG: Final = Scene("who lacks an entry stands first", Arena.CLUSTER, direct=_short_log, seconds=4)
+TWO_CANDIDATES: Final = Scene("two stand in one term", Arena.CLUSTER, direct=_two_candidates, seconds=4)
 OLD_ANSWERS: Final = Scene(
     "answers of an older term, in five nodes", Arena.CLUSTER, direct=_old_answers, seconds=5, nodes=5
 )

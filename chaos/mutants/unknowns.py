@@ -10,7 +10,7 @@ from typing import Any
 
 from chaos.mutants.mutant import mutant
 from chaos.mutants.patches import Patches
-from chaos.mutants.scenes import LATE_WORDS, LOST_WORDS, REFUSED, SILENT, STALE, STALLED, VERY_LATE_WORDS
+from chaos.mutants.scenes import LATE_WORDS, LOST_WORDS, NO_WORD, REFUSED, STALE, STALLED, VERY_LATE_WORDS
 from meltica.core import apply, apply_authority
 from meltica.core import commands as c
 from meltica.core.events import Rejection
@@ -25,7 +25,7 @@ from meltica.leader.takeover import Takeover
 from meltica.venues.base import NotSent, Unknown
 
 
-@mutant("5", SILENT, "accounted")
+@mutant("5", NO_WORD, "accounted")
 def silence_is_taken_for_failure(patches: Patches) -> None:
     """No answer is taken for not sent."""
     whole = Dispatch.answered
