@@ -25,7 +25,7 @@ from meltica.core import commands as c
 from meltica.core.values import Nanos
 from meltica.leader import authority
 from meltica.leader.dispatch import Dispatch
-from meltica.leader.handover import Handover
+from meltica.leader.handover import Handover, Step
 from meltica.venues.binance_spot import lane
 from meltica.venues.deadlines import Deadline
 
@@ -126,19 +126,24 @@ def the_release_does_not_wait_for_the_drain(patches: Patches) -> None:
 @mutant("1", PROMOTED_EARLY, "windows_apart", "one_trader")
 def a_release_without_a_taken_authority(patches: Patches) -> None:
     """Who was elected and has not waited yet releases all the same, and its successor need not wait either."""
-    begin = Handover.begin
-    whole = apply_authority.authority_released
+    release = apply_authority.authority_released
+    transfer = Handover._transfer  # noqa: SLF001 # what is broken is inside
 
     def released(turn: Any, command: Any) -> Any:
         epoch = turn.state.epoch
         if epoch.taken_index is None:
             turn.state.put_epoch(evolve(epoch, taken_index=turn.index))
-        return whole(turn, command)
+        return release(turn, command)
 
-    def begun(self: Any, to: Any, reason: str, on_result: Any, *, release: bool) -> None:  # noqa: ARG001 # always
-        begin(self, to, reason, on_result, release=True)
+    def transferred(self: Any, running: Any) -> None:
+        if running.step is not Step.DRAINING:
+            transfer(self, running)
+            return
+        running.step, desk = Step.RELEASING, self._desk
+        command = c.AuthorityReleased(desk.epoch, desk.at, running.to)
+        desk.propose(command, lambda outcome: self._released(running, outcome))
 
-    patches.attribute(Handover, "begin", begun)
+    patches.attribute(Handover, "_transfer", transferred)
     patches.item(apply.ROOMS, c.AuthorityReleased, released)
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import evolve
-
 from chaos.mutants.mutant import directed, mutant
 from chaos.mutants.patches import Patches
 from cluster.acks import Acks
@@ -94,7 +92,7 @@ def a_stale_reset_goes_below_the_match(patches: Patches) -> None:
 def the_commit_index_is_taken_unverified(patches: Patches) -> None:
     """A follower takes the leader's commit index over whatever its own log has there."""
     whole = Following.fit
-    patches.attribute(Following, "fit", lambda self, append: evolve(whole(self, append), commit=append.commit))
+    patches.attribute(Following, "fit", lambda self, append: whole(self, append)._replace(commit=append.commit))
 
 
 # The product's state machine never raises but for a fault of the program, which the simulation does not have.
