@@ -15,7 +15,7 @@ from meltica.core.values import ClientOrderId, Epoch, Nanos, Symbol, TradeId, Ve
 from meltica.leader.desk import Desk
 from meltica.venues.base import Read, ReadDone, ReadFailed, ReadKind
 
-IN_FLIGHT: Final = 32  # questions before one venue at once; far more than it answers side by side
+IN_FLIGHT: Final = 32  # requests before one venue at once; far more than it answers side by side
 
 
 @frozen
@@ -28,6 +28,11 @@ class Question:
     from_trade: TradeId | None = None
     order_ids: tuple[ClientOrderId, ...] = ()
     venue_order_id: VenueOrderId | None = None
+
+    @property
+    def requests(self) -> int:
+        """How many it may take."""
+        return max(1, len(self.order_ids) + (self.venue_order_id is not None))
 
 
 @define
@@ -70,14 +75,15 @@ class Reads:
     def _fill(self, venue: Venue) -> None:
         """Write what there is room for."""
         self._forget_older()
-        room = IN_FLIGHT - sum(1 for each in self._asked.values() if each.question.venue == venue)
+        asked = [each.question.requests for each in self._asked.values() if each.question.venue == venue]
+        room = IN_FLIGHT - sum(asked)
         for about_order in (False, True):
             waiting = self._waiting.get((venue, about_order), {})
             while waiting and room > 0:
                 question = next(iter(waiting))
                 del waiting[question]
                 self._write(question)
-                room -= 1
+                room -= question.requests
 
     def _write(self, question: Question) -> None:
         query = self._next
@@ -111,7 +117,7 @@ class Reads:
         """Give up on questions without an answer for too long, as failed."""
         if not self._asked:
             return []
-        late = [query for query, each in self._asked.items() if now - each.at > self._desk.settings.read_timeout]
+        late = [query for query, each in self._asked.items() if now > self._end(each)]
         failed = []
         for query in late:
             question = self._asked.pop(query).question
@@ -125,7 +131,11 @@ class Reads:
         """When `overdue` has something."""
         if not self._asked:
             return None
-        return Nanos(min(each.at for each in self._asked.values()) + self._desk.settings.read_timeout + 1)
+        return Nanos(min(map(self._end, self._asked.values())) + 1)
+
+    def _end(self, asked: Asked) -> Nanos:
+        """Until when it is waited for."""
+        return Nanos(asked.at + self._desk.settings.read_timeout * asked.question.requests)
 
 
 def again(question: Question, from_trade: TradeId | None) -> Question:
