@@ -48,8 +48,24 @@ def _no_float(text: str) -> NoReturn:
     raise BadValue(f"a number with a point, an exponent or no value: {text:.40}")
 
 
-_DECODER: Final = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float)
-_SCAN: Final[Callable[[str, int], tuple[Any, int]]] = _DECODER.scan_once  # type: ignore[attr-defined] # not in typeshed
+def decoding(decoder: json.JSONDecoder) -> Callable[[str], Any]:
+    """What `decoder.decode` does: the one value that a text writes; ValueError if it writes none, or more.
+
+    Most texts have no white space around it: `decode`, which skips that, is only asked about those that may have.
+    """
+    scan: Callable[[str, int], tuple[Any, int]] = decoder.scan_once  # type: ignore[attr-defined] # not in typeshed
+
+    def decoded(text: str) -> Any:
+        try:
+            found, end = scan(text, 0)
+        except StopIteration:
+            end = -1
+        return found if end == len(text) else decoder.decode(text)
+
+    return decoded
+
+
+_DECODED: Final = decoding(json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float))
 
 
 def _encoder() -> Callable[[Any], str]:
@@ -71,7 +87,7 @@ def parse(raw: bytes, limit: int | None = MAX_BYTES) -> dict[str, Any]:
         raise BadValue(f"expected at most {limit} bytes, found {len(raw)}")
     try:
         text = raw.decode("ascii")
-        found = _decoded(text)
+        found = _DECODED(text)
     except BadValue:
         raise
     except (ValueError, RecursionError):  # its text differs between versions of Python, so it is not repeated
@@ -81,18 +97,6 @@ def parse(raw: bytes, limit: int | None = MAX_BYTES) -> dict[str, Any]:
     if encode(found) != text:
         raise BadValue("not canonical JSON: white space, a repeated key, or an escape that is not needed")
     return found
-
-
-def _decoded(text: str) -> Any:
-    """The one value that `text` writes; ValueError if it writes none, or more.
-
-    What is canonical has no white space around it: `decode`, which skips that, is only asked about what is not.
-    """
-    try:
-        found, end = _SCAN(text, 0)
-    except StopIteration:
-        end = -1
-    return found if end == len(text) else _DECODER.decode(text)
 
 
 # --- readers and writers of scalars --------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from meltica.core.values import Epoch, Nanos, NodeName, Venue
 from meltica.leader.authority import Gate, Sends
 from meltica.leader.ports import ClusterPort, Mono, Observer, Wall
 from meltica.leader.settings import LeaderSettings
-from meltica.venues.base import VenuePort
+from meltica.venues.base import Health, VenuePort
 
 OnOutcome = Callable[[Outcome], None]
 
@@ -81,6 +81,10 @@ class Desk:
     def at(self) -> Nanos:
         """What a command proposed now carries as its time: a wall clock that is set meanwhile does not move it."""
         return self.wall() if self._anchor is None else Nanos(self._anchor + self.mono())
+
+    def healths(self) -> dict[Venue, Health]:
+        """How each venue stands."""
+        return {venue: port.health() for venue, port in self.venues.items()}
 
     @property
     def can_propose(self) -> bool:

@@ -5,10 +5,12 @@ Only that judgement, on the venues' health and the clocks, may live here; it cha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import frozen
 
 from meltica.core.apply import LEAP
-from meltica.core.values import Nanos
+from meltica.core.values import Nanos, Venue
 from meltica.leader.desk import Desk
 from meltica.leader.settings import LeaderSettings
 from meltica.venues.base import Capabilities, Health
@@ -53,7 +55,7 @@ class TimeFault:
     contradicted: bool  # a venue's clock says so; else no venue's clock is known
 
 
-def time_fault(desk: Desk, now: Nanos) -> TimeFault | None:
+def time_fault(desk: Desk, healths: Mapping[Venue, Health], now: Nanos) -> TimeFault | None:
     """Whether the time that this node stamps can be trusted: the log's clock never goes back.
 
     One venue that agrees is enough: then another one's clock is wrong, not this one.  Where no venue's clock is known
@@ -61,7 +63,6 @@ def time_fault(desk: Desk, now: Nanos) -> TimeFault | None:
     clock can move by `LEAP` only, but it may not leap.
     """
     ahead = desk.at - desk.wall()
-    healths = {venue: port.health() for venue, port in desk.venues.items()}
     known = {
         venue: health.clock_offset - ahead
         for venue, health in healths.items()

@@ -6,7 +6,7 @@ synchronous and deterministic; the Trio driver and the simulator pump it alike.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cluster.types import AppliedEntry, Role, RoleChanged
 from meltica.core.commands import Submit
@@ -380,9 +380,10 @@ class Leader:
         self._handover.work(now)
         self._majority(now)
         self._mandate.work(now)
-        self._lost_venue(now)
-        if desk.gate.leading is not None and not self._handover.running:
-            self._tenure.work(now, self._takeover.held_up)
+        if desk.gate.leading is not None:
+            self._stay(now, desk.healths())
+        else:
+            self._lost_since = None
         self._missing_fills(now)
         self._watchdog.leave(desk.mono(), desk.venues.values())
         self._gate_event()
@@ -436,11 +437,17 @@ class Leader:
         else:
             self._mandate.commits(now)
 
-    def _lost_venue(self, now: Nanos) -> None:
+    def _stay(self, now: Nanos, healths: Mapping[Venue, Health]) -> None:
+        """Whether to go on leading."""
+        self._lost_venue(now, healths)
+        if self._desk.gate.leading is not None and not self._handover.running:
+            self._tenure.work(now, healths, self._takeover.held_up)
+
+    def _lost_venue(self, now: Nanos, healths: Mapping[Venue, Health]) -> None:
         """A leader that has lost a venue which a standby still hears hands over, with hysteresis."""
         desk = self._desk
         settings = desk.settings
-        if not desk.can_propose or self._handover.running or all(port.health().ready for port in desk.venues.values()):
+        if not desk.can_propose or self._handover.running or all(health.ready for health in healths.values()):
             self._lost_since = None
             return
         if self._lost_since is None:

@@ -74,7 +74,7 @@ class Takeover:
         """Propose the epoch, unless this node's time must not enter the log: then a later pass tries again."""
         desk = self._desk
         desk.take_time()
-        fault = time_fault(desk, desk.mono())
+        fault = time_fault(desk, desk.healths(), desk.mono())
         self._waits = "" if fault is None else fault.why
         if fault is not None:
             self._retry_at = None

@@ -7,16 +7,17 @@ for ever: without a standby that says it is ready a node steps down once in `unf
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
 from meltica.core.apply import LEAP
 from meltica.core.commands import ClockTold
-from meltica.core.values import Nanos, NodeName
+from meltica.core.values import Nanos, NodeName, Venue
 from meltica.leader import authority
 from meltica.leader.desk import Desk
 from meltica.leader.fitness import time_fault, unapproved
+from meltica.venues.base import Health
 
 TELL_AFTER = LEAP // 5  # of silence, by the log's clock: then the time is told
 
@@ -47,11 +48,11 @@ class Tenure:
         self._since = self._told_at = None
         self._alerted = self._ended = False
 
-    def work(self, now: Nanos, held_up: str) -> None:
+    def work(self, now: Nanos, healths: Mapping[Venue, Health], held_up: str) -> None:
         """While this node leads and hands nothing over: hand the lead on, if it is time; else tell the time."""
         if self._left_behind():
             return
-        unfit = self._unfit(now, held_up)
+        unfit = self._unfit(now, healths, held_up)
         if unfit is None:
             self._since, self._alerted = None, False
             self._tell(now)
@@ -79,10 +80,10 @@ class Tenure:
             desk.cluster.stop_leading("the log's clock is too far behind: a new epoch is needed")
         return True
 
-    def _unfit(self, now: Nanos, held_up: str) -> Unfit | None:
+    def _unfit(self, now: Nanos, healths: Mapping[Venue, Health], held_up: str) -> Unfit | None:
         desk = self._desk
         patience = desk.settings.unfit_after
-        fault = time_fault(desk, now)
+        fault = time_fault(desk, healths, now)
         if fault is not None and fault.contradicted:
             return Unfit(fault.why, patience if desk.started else Nanos(0))
         why = held_up or unapproved(desk)

@@ -65,33 +65,31 @@ class Step(enum.Enum):
 class _Side:
     """One side's levels by price, worst first when sorted by `sign * price`."""
 
-    __slots__ = ("_keys", "_sign", "sizes")
+    __slots__ = ("_keys", "_sign", "levels")
 
     def __init__(self, sign: int) -> None:
         self._sign = sign
         self._keys: list[Decimal] = []  # sign * price, ascending: the best level is last
-        self.sizes: dict[Decimal, Quantity] = {}
+        self.levels: dict[Decimal, Level] = {}
 
     def put(self, price: Price, size: Quantity) -> None:
         key = self._sign * price
         if size == 0:
-            if self.sizes.pop(key, None) is not None:
+            if self.levels.pop(key, None) is not None:
                 del self._keys[bisect_left(self._keys, key)]
             return
-        if key not in self.sizes:
+        if key not in self.levels:
             insort(self._keys, key)
-        self.sizes[key] = size
+        self.levels[key] = (price, size)
         if len(self._keys) > MOST_LEVELS:
-            del self.sizes[self._keys.pop(0)]
+            del self.levels[self._keys.pop(0)]
 
     def top(self, levels: int) -> tuple[Level, ...]:
         keys = self._keys[-levels:] if levels else []
-        return tuple((Price(self._sign * key), self.sizes[key]) for key in reversed(keys))
+        return tuple([self.levels[key] for key in reversed(keys)])
 
     def best(self) -> Level | None:
-        if not self._keys:
-            return None
-        return Price(self._sign * self._keys[-1]), self.sizes[self._keys[-1]]
+        return self.levels[self._keys[-1]] if self._keys else None
 
     def best_key(self) -> Decimal | None:
         return self._keys[-1] if self._keys else None

@@ -29,6 +29,7 @@ from meltica.core.values import (
     decimal_of,
     text_of,
 )
+from meltica.core.wire import decoding
 from meltica.venues.base import (
     Accepted,
     Answer,
@@ -111,7 +112,7 @@ def _no_constant(word: str) -> object:
 
 
 # Made once: json.loads would make one a call.
-_DECODE: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant).decode
+_DECODE: Final = decoding(json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant))
 
 
 def mapping(value: object, where: str) -> Mapping[str, Any]:
@@ -131,7 +132,7 @@ def sequence(value: object, where: str) -> Sequence[Any]:
 def text_at(data: Mapping[str, Any], key: str, *, empty: bool = False) -> str:
     """The text at `key`, not empty unless that is allowed."""
     value = data.get(key)
-    if not isinstance(value, str) or not (value or empty):
+    if type(value) is not str or not (value or empty):
         raise ParseFault(f"{key}: expected a text, found {value!r:.80}")
     return value
 
@@ -139,7 +140,7 @@ def text_at(data: Mapping[str, Any], key: str, *, empty: bool = False) -> str:
 def integer_at(data: Mapping[str, Any], key: str) -> int:
     """The whole number at `key`."""
     value = data.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST:
+    if type(value) is not int or not -LARGEST <= value <= LARGEST:
         raise ParseFault(f"{key}: expected a whole number of at most 63 bits, found {value!r:.80}")
     return value
 
