@@ -24,7 +24,12 @@ from chaos.demo.measure import KILLS_A_CLUSTER, PROMOTES_A_CLUSTER, measure
 MARKET: Final = "synthetic"
 OURS: Final = {  # by the measure's own word: what of the bench, our variant, strikes a turn, and what is measured
     "kill": ("failover", "quoting", KILLS_A_CLUSTER, "SIGKILL of the active node, to the venue's first admitted order"),
-    "idle": ("failover", "idle", KILLS_A_CLUSTER, "the same, without a send in the window before; operators ask"),
+    "idle": (
+        "failover",
+        "idle",
+        KILLS_A_CLUSTER,
+        "SIGKILL of the active node, no send in the window before; operators ask",
+    ),
     "promote": ("promote", "quoting", PROMOTES_A_CLUSTER, "a hand-over, to the venue's first order of the next epoch"),
 }
 KINDS: Final = {"failover": ("kill", "idle"), "promote": ("promote",)}
