@@ -173,12 +173,14 @@ class Dispatch:
         return bool(self._lapsed) and self._desk.can_propose
 
     def has(self, intent: ClientOrderId) -> bool:
-        """Whether an answer to it is still to come on this node."""
-        return intent in self._flights
+        """Whether an answer to it, a send of this very epoch, is still to come on this node."""
+        flight = self._flights.get(intent)
+        return flight is not None and flight.ordered.term == self._desk.epoch
 
     def flying(self) -> frozenset[ClientOrderId]:
-        """The sends without an answer."""
-        return frozenset(self._flights)
+        """The sends of this epoch without an answer: those of an older one are looked up, whoever sent them."""
+        epoch = self._desk.epoch
+        return frozenset(intent for intent, flight in self._flights.items() if flight.ordered.term == epoch)
 
     def drained_at(self) -> Nanos:
         """When the last send that the venue did not answer is past its deadline, drift added; 0 if there is none.

@@ -7,8 +7,6 @@ only two full reads later than all that and `settle` can say dead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from attrs import define, field, frozen
 
 from meltica.core.ids import parse_id
@@ -47,6 +45,8 @@ class Lookup:
     symbol: Symbol
     next_at: Nanos
     asked: bool = False
+    since: Nanos = Nanos(0)  # when it was wanted first
+    owed: bool = False  # wanted before this node may trade: its symbol waits for an answer
     served: bool = False  # one answer came, whatever it said
     failing: str = ""
     tries: int = 0
@@ -100,10 +100,12 @@ class Lookups:
         """This node leads no more."""
         self._wanted.clear()
 
-    def want(self, order: Order, at: Nanos) -> None:
+    def want(self, order: Order, at: Nanos, *, owed: bool = False) -> None:
         """Ask for `order`, at `at`."""
-        if order.id not in self._wanted:
-            self._wanted[order.id] = Lookup(order.id, order.venue, order.symbol, at)
+        lookup = self._wanted.get(order.id)
+        if lookup is None:
+            lookup = self._wanted[order.id] = Lookup(order.id, order.venue, order.symbol, at, since=at)
+        lookup.owed = lookup.owed or owed
 
     def due(self, now: Nanos) -> list[Lookup]:
         """What is to be asked now."""
@@ -191,9 +193,16 @@ class Lookups:
         """Orders that no answer came for yet."""
         return [each for each in self._wanted.values() if each.venue == venue and not each.served]
 
-    def failing(self) -> Iterable[Lookup]:
-        """Orders that could not be read at the last attempt."""
-        return [each for each in self._wanted.values() if each.failing]
+    def unread(self, venue: Venue, symbol: Symbol, before: Nanos) -> Lookup | None:
+        """An order whose doubt nobody could read: its symbol takes cancels only.
+
+        It failed; or no answer came yet though trading waits for it, or though it was wanted first before `before`.
+        """
+        for each in self._wanted.values():
+            late = not each.served and (each.owed or each.since < before)
+            if (each.failing or late) and (each.venue, each.symbol) == (venue, symbol):
+                return each
+        return None
 
     def next_due(self) -> Nanos | None:
         """When `due` has something."""

@@ -7,7 +7,7 @@ look closer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from attrs import field, frozen
 
@@ -142,9 +142,17 @@ def open_orders(
 
 
 def trades(
-    state: State, stamp: Stamp, shown: Iterable[TradeShown], names: Iterable[tuple[Symbol, VenueOrderId]], source: str
+    state: State,
+    stamp: Stamp,
+    shown: Iterable[TradeShown],
+    names: Iterable[tuple[Symbol, VenueOrderId]],
+    named: Mapping[tuple[Symbol, VenueOrderId], ClientOrderId],
 ) -> Learnt:
-    """Fills that the log lacks.  `names` are venue order ids that are known to be foreign."""
+    """Fills that the log lacks, and a read shows.
+
+    `names` are venue order ids that are known to be foreign, `named` those of orders of ours that were proposed and are
+    not applied yet.
+    """
     foreign = set(names)
     commands: list[Command] = []
     unknown: dict[tuple[Symbol, VenueOrderId], None] = {}
@@ -153,8 +161,9 @@ def trades(
             continue
         name = (each.symbol, each.venue_order_id)
         order = state.order_named(stamp.venue, each.symbol, each.venue_order_id, each.order)
-        if order is not None:
-            commands.append(fill(each, order.id, stamp, source))
+        ours = order.id if order is not None else named.get(name)
+        if ours is not None:
+            commands.append(fill(each, ours, stamp, "reconcile"))
         elif name not in foreign:
             unknown[name] = None
     return Learnt(tuple(commands), (), tuple(unknown))

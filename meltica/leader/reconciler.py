@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from meltica.core.commands import Discrepancy, NotFound, OpeningApproved, Reconciled, VenuePolicy
+from meltica.core.commands import Command, Discrepancy, NotFound, OpeningApproved, Reconciled, VenuePolicy
 from meltica.core.exact import add
 from meltica.core.orders import Order, OrderState
 from meltica.core.values import Account, ClientOrderId, Money, Nanos, Symbol, TradeId, Venue
@@ -16,6 +16,7 @@ from meltica.leader import lookups as lookups_room
 from meltica.leader import reconcile
 from meltica.leader.arrears import Arrears
 from meltica.leader.balances import BalanceNews, BalanceWatch
+from meltica.leader.claims import Claims
 from meltica.leader.desk import Desk
 from meltica.leader.lookups import Lookup, Lookups, Verdict
 from meltica.leader.reads import Question, Reads
@@ -40,6 +41,7 @@ class Reconciler:
         self._news: dict[Venue, BalanceNews] = {}
         self._reported: set[tuple[str, str]] = set()
         self._strangers = Strangers()
+        self._claims = Claims()
         self._last: dict[tuple[Venue, Need], Nanos] = {}  # when each was asked for
         self._period_ends: Nanos | None = None  # when the first of those is to be asked for again
         self._trades: dict[tuple[Venue, Symbol], tuple[Nanos, tuple[TradeShown, ...]]] = {}
@@ -102,11 +104,13 @@ class Reconciler:
     def begin(self, reason: str) -> None:
         """This node leads, and its epoch is committed: read everything, look up whatever is in doubt."""
         self._reported.clear()
+        self._claims.clear()
+        self._claims.behind(self._desk.state)
         for venue in self._desk.venues:
             self.survey(venue, reason)
         for order in self._desk.state.live_orders():
             if lookups_room.doubtful(order, self._desk.epoch, self._flying()):
-                self.lookups.want(order, self._desk.mono())
+                self._want(order, self._desk.mono())
         self._ask_lookups(self._desk.mono())
 
     def lost_lead(self) -> None:
@@ -115,6 +119,7 @@ class Reconciler:
         self.lookups.clear()
         self.arrears.clear()
         self._strangers.clear()
+        self._claims.clear()
         for news in self._news.values():
             news.clear()
         self._last.clear()
@@ -135,6 +140,7 @@ class Reconciler:
         self._want_doubtful(flying, now)
         self.lookups.drop_settled(desk.state, desk.epoch, flying)
         self._ask_lookups(now)
+        self._claims.settle(desk.state)
         for venue, symbol in self.arrears.work(desk.state, now):
             self._ask(venue, (ReadKind.TRADES, symbol))
         self._ask_strangers(now)
@@ -147,13 +153,22 @@ class Reconciler:
         for intent in desk.state.intents.values():
             order = desk.state.orders.get(intent.order)
             if order is not None and lookups_room.doubtful(order, desk.epoch, flying):
-                self.lookups.want(order, now)
+                self._want(order, now)
 
     def want(self, name: ClientOrderId) -> None:
         """Look an order up soon: something about it is odd."""
         order = self._desk.state.orders.get(name)
         if order is not None and self._desk.can_propose:
-            self.lookups.want(order, self._desk.mono())
+            self._want(order, self._desk.mono())
+
+    def _want(self, order: Order, at: Nanos) -> None:
+        self.lookups.want(order, at, owed=self._owing(order.venue))
+
+    def _owing(self, venue: Venue) -> bool:
+        """Whether what comes up now is waited for: before this node trades, and while `venue` is read in full."""
+        record, survey = self._desk.state.epoch, self.surveys.get(venue)
+        trades = record is not None and record.epoch == self._desk.epoch and record.trades
+        return not trades or survey is None or not survey.complete
 
     def _ask_lookups(self, now: Nanos) -> None:
         for lookup in self.lookups.due(now):
@@ -240,10 +255,28 @@ class Reconciler:
         for command in learnt.commands:
             if isinstance(command, Discrepancy):
                 desk.observer.alert(command.kind, f"{command.subject}: {command.found}, not {command.expected}")
-            desk.evidence(command)
+            self._learnt(venue, command)
         self._reported.update(learnt.foreign)
         for symbol in sorted(learnt.behind):
-            self._ask(venue, (ReadKind.TRADES, symbol))
+            self._read_trades(venue, symbol)
+
+    def _learnt(self, venue: Venue, command: Command) -> None:
+        """Propose it; what trading waits for counts what is proposed as learnt."""
+        if self._owing(venue):
+            self._claims.proposed(command)
+        self._desk.evidence(command)
+
+    def _read_trades(self, venue: Venue, symbol: Symbol) -> None:
+        """More was executed than the fills add up to, or a trade was heard of no known order: read them.
+
+        Before this node trades the read that shows them is waited for, like all else that the takeover asks.
+        """
+        need: Need = (ReadKind.TRADES, symbol)
+        survey = self.surveys.get(venue)
+        lacking = self._claims.lacking(self._desk.state, venue, symbol)
+        if survey is not None and lacking and self._owing(venue):
+            survey.lacks(need, self._desk.mono())
+        self._ask(venue, need)
 
     def _missing(self, learnt: Learnt, result: ReadDone) -> None:
         """Live orders that a read of all open ones lacks: ask for each by name."""
@@ -251,7 +284,7 @@ class Reconciler:
         for name in learnt.missing:
             order = self._desk.state.orders[name]
             if not any(intent in flying for intent, _ in order.unanswered):
-                self.lookups.want(order, result.ended)
+                self._want(order, result.ended)
         self._ask_lookups(self._desk.mono())
 
     def _order_read(self, question: Question, result: ReadDone) -> None:
@@ -278,10 +311,19 @@ class Reconciler:
     def _found(self, order: Order, shown: OrderShown) -> None:
         stamp = self.stamp(order.venue)
         if reconcile.news(order, shown):
-            self._desk.evidence(reconcile.update(order, shown, stamp, "reconcile"))
-        if shown.executed > order.filled:
-            self._ask(order.venue, (ReadKind.TRADES, order.symbol))
+            self._learnt(order.venue, reconcile.update(order, shown, stamp, "reconcile"))
+        self._adopt((order.venue, shown.symbol, shown.venue_order_id), order, stamp)
+        lacking = self._claims.lacking(self._desk.state, order.venue, order.symbol)
+        if lacking or (shown.executed > order.filled and not self._owing(order.venue)):
+            self._read_trades(order.venue, order.symbol)
         self.lookups.found(order.id, self._desk.mono())
+
+    def _adopt(self, stranger: Name, order: Order, stamp: Stamp) -> None:
+        """It is `order`: the trades that named it are its fills."""
+        for trade in self._strangers.trades_of(stranger):
+            if not reconcile.has_fill(self._desk.state, stamp, trade.symbol, trade.trade_id):
+                self._learnt(stamp.venue, reconcile.fill(trade, order.id, stamp, "reconcile"))
+        self._strangers.settled(stranger, foreign=False)
 
     def _verdict(self, name: ClientOrderId, verdict: Verdict) -> None:
         desk = self._desk
@@ -304,11 +346,10 @@ class Reconciler:
         for shown in result.orders:
             order = reconcile.owner(self._desk.state, question.venue, shown)
             if order is not None:
-                self._desk.evidence(reconcile.update(order, shown, stamp, "reconcile"))
-                for trade in trades:
-                    if not reconcile.has_fill(self._desk.state, stamp, trade.symbol, trade.trade_id):
-                        self._desk.evidence(reconcile.fill(trade, order.id, stamp, "reconcile"))
-                self._strangers.settled(stranger, foreign=False)
+                self._learnt(stamp.venue, reconcile.update(order, shown, stamp, "reconcile"))
+                self._adopt(stranger, order, stamp)
+                if self._claims.lacking(self._desk.state, question.venue, question.symbol):
+                    self._read_trades(question.venue, question.symbol)
                 return
             self._report_stray(question.venue, shown)
         ours = any(reconcile.named_by_us(self._desk.state, shown) for shown in result.orders)
@@ -343,13 +384,17 @@ class Reconciler:
         if not self._opened(venue):
             return  # what was traded before the opening balance was approved is part of it
         foreign = self._strangers.foreign_at(venue)
-        learnt = reconcile.trades(self._desk.state, stamp, result.trades, foreign, "reconcile")
+        owing, now = self._owing(venue), self._desk.mono()
+        names = self._claims.named(venue)
+        learnt = reconcile.trades(self._desk.state, stamp, result.trades, foreign, names)
         self._commit(venue, learnt)
         for name in learnt.unknown:
             named = [each for each in result.trades if each.venue_order_id == name[1]]
-            self._strangers.meet((venue, *name), named, self._desk.mono())
-        self._ask_strangers(self._desk.mono())
+            self._strangers.meet((venue, *name), named, now, owed=owing)
+        self._ask_strangers(now)
         survey = self.surveys.get(venue)
+        if survey is not None and not self._claims.lacking(self._desk.state, venue, symbol):
+            survey.enough((ReadKind.TRADES, symbol))
         if survey is not None and survey.closed:
             self._raise_mark(venue, symbol)
 
@@ -484,19 +529,30 @@ class Reconciler:
     # --- views --------------------------------------------------------------------------------------------
 
     def complete(self, venue: Venue) -> bool:
-        """Whether the venue was read in full since it was last asked to be, and every doubt asked for once."""
+        """Whether the venue was read in full since it was last asked to be, and every doubt answered once.
+
+        To the full read belong the trades of orders that it showed executed further than their fills, and whose an
+        order is that a trade names.
+        """
         survey = self.surveys.get(venue)
-        return survey is not None and survey.complete and not self.lookups.unserved(venue)
+        if survey is None or not survey.complete:
+            return False
+        return not self.lookups.unserved(venue) and self._strangers.owed(venue) is None
 
     def blocked(self, venue: Venue, symbol: Symbol) -> str:
         """Why `symbol` takes cancels only, or ""."""
         survey = self.surveys.get(venue)
         if survey is None or not survey.complete:
             return (survey.failing if survey is not None else "") or "not reconciled yet"
-        for lookup in self.lookups.failing():
-            if lookup.venue == venue and lookup.symbol == symbol:
-                return f"order {lookup.order} could not be read: {lookup.failing}"
-        return ""
+        late = Nanos(self._desk.mono() - self._desk.settings.takeover_patience)
+        lookup = self.lookups.unread(venue, symbol, late)
+        if lookup is not None:
+            return f"order {lookup.order} could not be read: {lookup.failing or 'no answer yet'}"
+        stranger = self._strangers.owed(venue, symbol)
+        if stranger is not None:
+            return f"whose order {stranger[2]} is, which traded, cannot be told yet"
+        short = self._claims.short(self._desk.state, venue, symbol)
+        return f"the trades of order {short} do not add up yet" if short is not None else ""
 
     def next_due(self, now: Nanos) -> Nanos | None:
         """When `work` has something to do."""

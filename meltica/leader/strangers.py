@@ -25,6 +25,7 @@ class Stranger:
     trades: tuple[TradeShown, ...]
     due: Nanos | None = None  # when to ask; None: a question is on its way
     tries: int = 0
+    owed: bool = False  # met before this node may trade: its symbol waits for it
 
 
 class Strangers:
@@ -38,9 +39,10 @@ class Strangers:
         """This node leads no more."""
         self._asked.clear()
 
-    def meet(self, name: Name, trades: Iterable[TradeShown], now: Nanos) -> None:
+    def meet(self, name: Name, trades: Iterable[TradeShown], now: Nanos, *, owed: bool = False) -> None:
         """A read of trades named it; whether and when to ask about it stays as it is, if it was met before."""
         stranger = self._asked.setdefault(name, Stranger((), now))
+        stranger.owed = stranger.owed or owed
         known = {each.trade_id for each in stranger.trades}
         stranger.trades += tuple(each for each in trades if each.trade_id not in known)
 
@@ -74,6 +76,11 @@ class Strangers:
     def names(self) -> list[Name]:
         """All that are asked about."""
         return list(self._asked)
+
+    def owed(self, venue: Venue, symbol: Symbol | None = None) -> Name | None:
+        """One that trading waits for, there or on that symbol of it."""
+        names = (name for name, each in self._asked.items() if each.owed)
+        return next((name for name in names if name[0] == venue and symbol in (None, name[1])), None)
 
     def is_foreign(self, venue: Venue, trade: TradeShown) -> bool:
         """Whether the trade is known to be somebody else's."""

@@ -37,6 +37,7 @@ class Survey:
     closed: bool = False  # it is complete, and that was proposed
     retry_at: dict[Need, Nanos] = field(factory=dict)
     tries: dict[Need, int] = field(factory=dict)
+    after: dict[Need, Nanos] = field(factory=dict)  # of what was found lacking: only a read begun after that counts
     failing: str = ""
 
     @property
@@ -49,14 +50,24 @@ class Survey:
         need = (question.kind, question.symbol)
         if need not in self.missing:
             return False
-        if result.begun < self.begun:
+        if result.begun < self.after.get(need, self.begun):
             self.retry_at[need] = result.ended
             return False
         self.missing.discard(need)
         self.retry_at.pop(need, None)
+        self.after.pop(need, None)
         if self.complete:
             self.failing = ""
         return self.complete
+
+    def lacks(self, need: Need, now: Nanos) -> None:
+        """What was read did not show all: it is to be read again, from now on."""
+        self.missing.add(need)
+        self.after[need] = now
+
+    def enough(self, need: Need) -> None:
+        """What was lacking has been found: a read that was under way already will do."""
+        self.after.pop(need, None)
 
     def failed(self, question: Question, result: ReadFailed, now: Nanos, first: Nanos) -> None:
         """Ask again, later each time."""

@@ -206,7 +206,22 @@ def test_what_cannot_be_read_is_not_absent_and_is_asked_again_later_each_time() 
     assert lookups.next_due() == 100 * MS
     lookups.failed(name, Nanos(0), Nanos(100 * MS), "503")
     assert lookups.next_due() == 200 * MS
-    assert [each.order for each in lookups.failing()] == [name]
+    unread = lookups.unread(VENUE, SYMBOL, Nanos(0))
+    assert unread is not None
+    assert unread.order == name
+    assert lookups.unread(VENUE, Symbol("ETHUSDT"), Nanos(0)) is None
+
+
+@pytest.mark.parametrize(("owed", "age", "blocks"), [(True, 0, True), (False, 999, False), (False, 1001, True)])
+def test_an_order_that_nobody_answered_about_blocks_where_trading_waits_for_it_or_for_long(
+    *, owed: bool, age: int, blocks: bool
+) -> None:
+    node = World().start()
+    lookups, order = Lookups(), next(iter(node.state.orders.values()))
+    lookups.want(order, Nanos(5000), owed=owed)
+    assert (lookups.unread(VENUE, SYMBOL, Nanos(5000 + age - 1000)) is not None) == blocks
+    lookups.found(order.id, Nanos(5001))
+    assert lookups.unread(VENUE, SYMBOL, Nanos(9000)) is None
 
 
 # --- surveys -------------------------------------------------------------------------------------------------
