@@ -80,7 +80,7 @@ class Acks:
     def answered_by(self, needed: int) -> MonoNs:
         """The newest time such that `needed` followers have answered what was sent then or later."""
         if needed == 1:
-            return max(follower.answered for follower in self._followers.values())
+            return max([follower.answered for follower in self._followers.values()])
         return sorted((follower.answered for follower in self._followers.values()), reverse=True)[needed - 1]
 
     def answer(self, peer: Peer, ack: Ack, last: int, synced: int, now: MonoNs) -> list[Delivery]:
@@ -157,15 +157,17 @@ class Acks:
         elif now != follower.sent_at:
             follower.probe = now
         follower.sent_at = now
+        if not entries:
+            return 0
         count = min(len(entries), MAX_ENTRIES)
-        size = sum(len(entry[0]) for entry in entries[:count])
+        size = sum([len(entry[0]) for entry in entries[:count]])
         if follower.flight_bytes and follower.flight_bytes + size > WINDOW:
             count = size = 0
         if count:
             follower.flight.append((previous + count, size))
             follower.flight_bytes += size
             follower.next = previous + count + 1
-        elif entries:
+        else:
             follower.next = previous + 1
         return count
 

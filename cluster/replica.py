@@ -287,6 +287,11 @@ class Replica:
 
     # The pump
 
+    @property
+    def rests(self) -> bool:
+        """Whether a step now would do nothing: only a plain heartbeat's answer came since the last, and none is due."""
+        return self._quiet and self._settled and self._clock() < self._rests_until
+
     def step(self) -> Ready:
         """Advance.
 
@@ -300,11 +305,10 @@ class Replica:
             raise raised
         if self._fault is not None:
             return self._ready((), MonoNs(self._clock() + self._timers.election_max))
-        now = self._clock()
-        quiet, self._quiet = self._quiet, False
-        if quiet and self._settled and now < self._rests_until:
+        if self.rests:
             return self._ready((), self._wakes_at)
-        self._settled = True
+        now = self._clock()
+        self._quiet, self._settled = False, True
         try:
             applied = self._work(now)
         except Exception as error:
@@ -429,7 +433,7 @@ class Replica:
 
     def _apply(self) -> tuple[AppliedEntry, ...]:
         """Apply what is committed and not applied (9, 20), a bounded number a step."""
-        return tuple(self._told_of(one) for one in self._applying.run(self._guard.core.commit, self._recorded))
+        return tuple([self._told_of(one) for one in self._applying.run(self._guard.core.commit, self._recorded)])
 
     def _told_of(self, passed: Passed) -> AppliedEntry:
         """An entry has passed: whoever waits for it hears the outcome."""

@@ -163,6 +163,7 @@ _SIMPLE: Final[dict[int, tuple[type, tuple[type, ...]]]] = {
     11: (Known, (int, int, int, int)),
 }
 _APPEND: Final = 1
+_ACK: Final = 2
 _KINDS: Final = {kind: number for number, (kind, _) in _SIMPLE.items()}
 
 
@@ -237,6 +238,13 @@ def _number(value: object) -> int:
 
 
 def _simple(number: int, fields: tuple[object, ...]) -> Message:
+    if number == _ACK and len(fields) == 4:  # half of all frames
+        term, verified, success, answers = fields
+        if (
+            type(term) is int and type(verified) is int and type(answers) is int and type(success) is bool
+            and 0 <= term < _LIMIT and 0 <= verified < _LIMIT and 0 <= answers < _LIMIT
+        ):  # fmt: skip
+            return Ack(term, verified, success, answers)
     kind, types = _SIMPLE.get(number, (None, ()))
     if kind is None:
         raise WireError(f"unknown kind {number}")

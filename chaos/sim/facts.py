@@ -150,6 +150,6 @@ class Recorder:
             behind -= 1
         news = entries[behind:]
         known[behind:] = news
-        items = tuple((int(entry.term), entry.command) for entry in news)
+        items = tuple([(int(entry.term), entry.command) for entry in news])
         self.facts.append(Wrote(self.now(), name, disk.ticket, behind, items))
         seen.tickets.append(disk.ticket)

@@ -55,7 +55,7 @@ class RegisterMachine:
         entry = b"%d:%d:%d:" % (index, term, len(commands)) + b"\0".join(commands)
         self.chain = self.chains[index] = hashlib.blake2b(self.chain + entry, digest_size=16).digest()
         changed: dict[bytes, bytes | None] = {_CHAIN: self.chain}
-        results = tuple(self._run(command, changed) for command in commands)
+        results = tuple([self._run(command, changed) for command in commands])
         return ApplyOutcome(results, tuple(changed.items()), commands)
 
     def _run(self, command: bytes, changed: dict[bytes, bytes | None]) -> bytes:

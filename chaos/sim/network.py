@@ -477,7 +477,8 @@ class Network:
         except StoreFault as error:
             self._disk_failed(process, error)
         else:
-            self._pump(process)
+            if not replica.rests:
+                self._pump(process)
 
 
 def _receive(replica: Replica, peer: Peer, frames: Sequence[bytes]) -> None:

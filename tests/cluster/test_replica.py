@@ -22,7 +22,7 @@ from cluster.types import (
     Term,
     Token,
 )
-from cluster.wire import Ack, Append, AskVote, Resign, pack_commands, unpack_commands
+from cluster.wire import Ack, Append, AskVote, Resign, encode, pack_commands, unpack_commands
 
 if TYPE_CHECKING:
     from conftest import Hand
@@ -405,6 +405,48 @@ def test_it_asks_to_be_woken_and_is_never_woken_in_a_loop(hand: type[Hand]) -> N
         node.step()
         steps += 1
     assert steps < 60
+
+
+def test_a_heartbeats_answer_asks_for_no_step(hand: type[Hand]) -> None:
+    """It is heard all the same: the leader leads on by it, and who is not heard is missed."""
+    node, term = leader(hand)
+    commit(node, term)
+    node.sync()
+    last = node.last
+    for _ in range(12):  # 600 ms of heartbeats: more than the fallback
+        node.wait(51)
+        sent = next(m.sent for _, m in reversed(node.said) if isinstance(m, Append))
+        node.replica.received(Peer("n2"), encode(Ack(term, last, True, sent)))  # the wire's order
+        assert node.replica.rests
+        assert node.ready is not None
+        before = node.ready
+        after = node.step()
+        assert after == before._replace(sends=(), outcomes=(), applied=(), roles=())
+    assert node.role is Role.LEADER
+    node.wait(500)
+    assert node.role is Role.FOLLOWER
+
+
+@pytest.mark.parametrize("other", ["propose", "lost", "resign", "late"])
+def test_an_answer_beside_something_else_rests_not(hand: type[Hand], other: str) -> None:
+    node, term = leader(hand)
+    commit(node, term)
+    node.sync()
+    node.wait(51)
+    sent = next(m.sent for _, m in reversed(node.said) if isinstance(m, Append))
+    if other == "propose":
+        node.replica.propose(b"x", Token(77))
+    elif other == "lost":
+        node.replica.disconnected(Peer("n3"))
+    elif other == "resign":
+        node.replica.stop_leading("test")
+    node.replica.received(Peer("n2"), encode(Ack(term, node.last, True, sent)))  # the wire's order
+    if other == "late":
+        node.now += 60 * MS
+    assert not node.replica.rests
+    node.said.clear()
+    node.step()
+    assert node.said or other == "lost"
 
 
 def test_nothing_is_sent_where_no_connection_is(hand: type[Hand]) -> None:
