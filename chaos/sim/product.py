@@ -37,7 +37,7 @@ from meltica.venues.base import VenuePort
 
 CLUSTER: Final = "51ed00"
 WINDOW: Final = 300 * MS
-QUOTING: Final = {"requote_ms": 160, "tolerance_ticks": 0}  # about ten orders a second
+QUOTING: Final = {"requote_ms": 160, "tolerance_ticks": 0}  # about six orders a second
 MOST_PASSES: Final = 2000  # of a leader in 10 ms
 DRIFT: Final = 0.0004  # each node's clock is off by up to this; the policy below allows 0.001, the venue clock 0.0005
 LIMITS: Final = Limits(

@@ -33,7 +33,7 @@ from meltica.core.values import Epoch, Mode, Nanos
 
 CALM: Final = 6 * SECOND  # liveness: at most so long after healing, trading goes on
 TRADE: Final = SECOND  # and is let go on for so long
-MORE: Final = 15 * SECOND  # at most, to have the orders without which a seed does not count
+MORE: Final = 25 * SECOND  # at most, to have the orders without which a seed does not count
 SETTLE: Final = 40 * SECOND  # at most, after the halt
 RESTART_AFTER: Final = 700 * MS
 # A seed counts only with at least so much in it.
