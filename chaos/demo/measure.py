@@ -176,8 +176,13 @@ def _rank(values: Sequence[float], share: float) -> float | None:
     return values[max(0, math.ceil(share * len(values)) - 1)] if values else None
 
 
-async def measure(kind: str, rounds: int, market: str, seed: int = 0) -> list[dict[str, Any]]:
-    """Strike so often, on as many fresh clusters as it takes; the markets' seeds count from `seed` on."""
+async def measure(
+    kind: str, rounds: int, market: str, seed: int = 0, within: Path | None = None
+) -> list[dict[str, Any]]:
+    """Strike so often, on as many fresh clusters as it takes; the markets' seeds count from `seed` on.
+
+    `within`: whose disk the clusters lie on; None: where temporary files do.
+    """
     found: list[dict[str, Any]] = []
     each = PROMOTES_A_CLUSTER if kind == "promote" else KILLS_A_CLUSTER
     while len(found) < rounds:
