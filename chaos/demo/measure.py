@@ -187,7 +187,7 @@ async def measure(
     each = PROMOTES_A_CLUSTER if kind == "promote" else KILLS_A_CLUSTER
     while len(found) < rounds:
         round_ = Round(kind, market, min(each, rounds - len(found)), seed=seed + len(found))
-        with evidence() as cluster:
+        with evidence(within) as cluster:
             await round_.run(cluster.folder)
         found += round_.found
         click.echo(f"{len(found)} of {rounds}: {[one['gap_ms'] for one in round_.found]}", err=True)

@@ -42,9 +42,9 @@ class Evidence:
 
 
 @contextmanager
-def evidence() -> Iterator[Evidence]:
-    """A new one; kept, and named, if the block fails or says so."""
-    found = Evidence(Path(tempfile.mkdtemp(prefix="meltica-measure-")))
+def evidence(within: Path | None = None) -> Iterator[Evidence]:
+    """A new one, where temporary files lie or `within`; kept, and named, if the block fails or says so."""
+    found = Evidence(Path(tempfile.mkdtemp(prefix="meltica-measure-", dir=within)))
     try:
         yield found
     except Exception:
