@@ -91,7 +91,7 @@ def a_takeover_notes_no_doubt(patches: Patches) -> None:
 @mutant("5", VERY_LATE_WORDS, "accounted", "orders_equal", "liveness")
 def a_takeover_looks_nothing_up(patches: Patches) -> None:
     """What an older epoch left in doubt is asked for by nobody."""
-    patches.attribute(Lookups, "want", lambda *_args: None)
+    patches.attribute(Lookups, "want", lambda *_args, **_more: None)
 
 
 @mutant("5", STALE, "orders_equal", "liveness")
