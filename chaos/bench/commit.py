@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from attrs import define, field
+from attrs import define, evolve, field
 
-from chaos.bench.child import BenchFault, Disturbed
+from chaos.bench.child import BenchFault, Disturbed, cpu_us
 from chaos.bench.disk import Syncs
 from chaos.bench.figures import Row, Turn, row_of
 from chaos.bench.systems import Cluster, System
@@ -74,7 +74,9 @@ class Commit:
         if callers == CALLERS[0]:
             cluster.commit(CALLERS[-1], WARM, 1.0)
         count = self.samples * (1 if callers == CALLERS[0] else MORE)
-        return cluster.commit(callers, count, self.seconds)
+        before = cpu_us(cluster.pids())
+        turn = cluster.commit(callers, count, self.seconds)
+        return evolve(turn, cpu_us=(cpu_us(cluster.pids()) - before) / max(1, turn.commands))
 
     def _told(self, place: int) -> str:
         last = [(callers, self.turns[place, callers][-1]) for callers in CALLERS]

@@ -59,7 +59,7 @@ class EtcdCluster:
     clients: dict[str, int]  # ports
     peers: dict[str, int]
     members: dict[str, Child] = field(factory=dict)
-    pids: dict[str, int] = field(factory=dict)
+    etcds: dict[str, int] = field(factory=dict)  # process ids of the members, which are on leashes
 
     def command(self, name: str) -> list[str]:
         """One member's command line."""
@@ -97,7 +97,11 @@ class EtcdCluster:
         """Start a member, or start it again on its data."""
         child = start(name, leashed(self.command(name)), self.folder / f"{name}.log")
         self.members[name] = child
-        self.pids[name] = int(child.heard(READY_WITHIN)["pid"])
+        self.etcds[name] = int(child.heard(READY_WITHIN)["pid"])
+
+    def pids(self) -> list[int]:
+        """Of the three members and the client."""
+        return [*self.etcds.values(), self.client.pid]
 
     @property
     def client(self) -> Child:
@@ -126,7 +130,7 @@ class EtcdCluster:
         """Milliseconds from SIGKILL of the leader to the first put that succeeds; then it is started again."""
         leader = self.leader()
         (name,) = [one for one in MEMBERS if self.url(one) == leader]
-        said = self.client.ask(FAILOVER_WITHIN, do="failover", pid=self.pids[name], leader=leader)
+        said = self.client.ask(FAILOVER_WITHIN, do="failover", pid=self.etcds[name], leader=leader)
         self.members[name].end()
         self.start(name)
         self.leader()

@@ -31,7 +31,7 @@ class Turn:
     took_ms: tuple[float, ...]
     commands: int = 0
     seconds: float = 0.0
-    cpu_us: float | None = None  # processor time of the measured process a command
+    cpu_us: float | None = None  # processor time a command, of all processes of the system, its client too
 
 
 @frozen

@@ -33,6 +33,10 @@ class StockCluster:
         log = self.folder / f"{own.rpartition(':')[2]}.log"
         self.children[own] = start(f"PySyncObj {own}", python("chaos.bench.stock_node", settings), log)
 
+    def pids(self) -> list[int]:
+        """Of the three processes; who proposes is in one of them."""
+        return [child.pid for child in self.children.values()]
+
     def leader(self) -> str:
         """Who leads, once it is connected to both others."""
         deadline = time.monotonic() + READY_WITHIN

@@ -28,6 +28,10 @@ PATIENCE: Final = 60.0  # seconds beyond what a measurement was given
 class Cluster(Protocol):
     """A system that runs."""
 
+    def pids(self) -> list[int]:
+        """All its processes."""
+        ...
+
     def commit(self, callers: int, count: int, seconds: float) -> Turn:
         """Commands by so many callers side by side, until there are enough of them or the time is up."""
         ...
@@ -46,7 +50,7 @@ class System(Protocol):
 def turn_of(answer: dict[str, Any]) -> Turn:
     """What a measuring process answered."""
     took = tuple(us / 1e3 for us in answer["us"])
-    return Turn(took, int(answer["commands"]), float(answer["seconds"]), answer.get("cpu_us"))
+    return Turn(took, int(answer["commands"]), float(answer["seconds"]))
 
 
 @define
@@ -63,6 +67,10 @@ class OurCluster:
         settings = {"name": name, "folder": str(self.folder), "machine": self.machine, "ports": self.ports}
         command = python("chaos.bench.node", settings)
         self.children[name] = start(name, command, self.folder / f"{name}.log")
+
+    def pids(self) -> list[int]:
+        """Of the three nodes; who proposes is in one of them."""
+        return [child.pid for child in self.children.values()]
 
     def leader(self) -> Child:
         """The node that leads, once it is connected to both others.  Raises BenchFault after a while."""

@@ -66,6 +66,7 @@ def test_commits_are_measured_beside_stock_pysyncobj(tmp_path):
         assert timed >= (20 if callers == 1 else 300), row
         assert 0 < row["p50_ms"] <= row["max_ms"]
         assert row["rate_per_s"] > 0
+        assert row["cpu_us"] > 0
         assert ("SYNCS NOTHING" in row["note"]) == (system == "pysyncobj")
     assert {one["system"] for one in found["ratios"]} == {"pysyncobj"}
     assert all(one["held"] is None and one["ratio"] > 0 for one in found["ratios"])
