@@ -168,6 +168,11 @@ class Desk:
         """Proposals whose outcome is not known, those to be repeated included."""
         return len(self._outstanding) + len(self._again)
 
+    @property
+    def repeats(self) -> bool:
+        """Whether evidence that replication did not take waits to be proposed again."""
+        return bool(self._again)
+
     def oldest_outstanding(self) -> Nanos | None:
         """Since when the oldest proposal waits for its outcome."""
         return min((each.since for each in self._outstanding.values()), default=None)

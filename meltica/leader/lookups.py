@@ -7,6 +7,8 @@ only two full reads later than all that and `settle` can say dead.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import define, field, frozen
 
 from meltica.core.ids import parse_id
@@ -14,7 +16,7 @@ from meltica.core.orders import Order, OrderState
 from meltica.core.state import State
 from meltica.core.values import ClientOrderId, Epoch, Nanos, Symbol, Venue
 from meltica.leader.reads import Question
-from meltica.venues.base import Capabilities, ReadDone, ReadKind
+from meltica.venues.base import ReadDone, ReadKind
 
 LONGEST_BACKOFF = 2_000_000_000
 BETWEEN_FINAL_READS = 1_000_000_000  # two full reads that say the same prove more when time lies between
@@ -30,10 +32,13 @@ class Bounds:
     final: Nanos
 
 
-def bounds(limit: Nanos, capabilities: Capabilities, uncertainty: Nanos) -> Bounds:
-    """`limit`: when the venue's deadline check lets the intent pass no more, drift included."""
-    absent = Nanos(limit + uncertainty + capabilities.read_lag)
-    return Bounds(absent, Nanos(absent + capabilities.settle))
+def bounds(limit: Nanos, uncertainty: Nanos, read_lag: Nanos, settle: Nanos) -> Bounds:
+    """`limit`: when the venue's deadline check lets the intent pass no more, drift included.
+
+    `settle` is the log's, not this node's: what says that an order is dead must not hang on who leads.
+    """
+    absent = Nanos(limit + uncertainty + read_lag)
+    return Bounds(absent, Nanos(absent + settle))
 
 
 @define
@@ -168,26 +173,26 @@ class Lookups:
         lookup.next_at = _tick(Nanos(now + BETWEEN_FINAL_READS))
         return Verdict(absent=True, final=True)
 
-    def also_read(self, question: Question, result: ReadDone) -> list[tuple[ClientOrderId, Verdict]]:
-        """Open orders or trades were read: what that completes."""
+    def also_read(
+        self, question: Question, result: ReadDone, shows: Callable[[ClientOrderId], bool]
+    ) -> list[tuple[ClientOrderId, Verdict]]:
+        """Open orders or trades were read: what that completes.
+
+        One that `shows` the order contradicts the venue's word on it: that full read says nothing, and begins anew.
+        """
         verdicts = []
         for lookup in self._wanted.values():
             if lookup.full_since is None or lookup.venue != question.venue or result.begun < lookup.full_since:
                 continue
             if question.kind is ReadKind.TRADES and question.symbol != lookup.symbol:
                 continue
-            if question.kind in lookup.full_missing:
+            if shows(lookup.order):
+                lookup.full_since, lookup.full_missing = None, set()
+                lookup.next_at = Nanos(result.ended + STILL_DOUBTFUL)
+            elif question.kind in lookup.full_missing:
                 lookup.full_missing.discard(question.kind)
                 verdicts.append((lookup.order, self._full(lookup, result.ended)))
         return verdicts
-
-    def full_reads(self) -> list[tuple[Venue, Symbol, set[ReadKind], Nanos]]:
-        """Full reads under way, and what they lack."""
-        return [
-            (each.venue, each.symbol, each.full_missing, each.full_since)
-            for each in self._wanted.values()
-            if each.full_since is not None
-        ]
 
     def unserved(self, venue: Venue) -> list[Lookup]:
         """Orders that no answer came for yet."""

@@ -32,7 +32,7 @@ from meltica.core.values import (
     Venue,
     VenueOrderId,
 )
-from meltica.venues.base import BalanceShown, InstrumentShown, OrderShown, Report, TradeShown
+from meltica.venues.base import BalanceShown, InstrumentShown, OrderShown, ReadDone, Report, TradeShown
 
 
 @frozen
@@ -64,6 +64,15 @@ def owner(state: State, venue: Venue, shown: OrderShown) -> Order | None:
 def named_by_us(state: State, shown: OrderShown) -> bool:
     """Whether it goes by an id that this cluster may have made, known to the log or not."""
     return any(name and is_ours(name, state.cluster) for name in (shown.placed_as, shown.shown_as))
+
+
+def shows(state: State, venue: Venue, result: ReadDone, name: ClientOrderId) -> bool:
+    """Whether open orders or trades that were read name this order of ours."""
+    order = state.orders.get(name)
+    if order is None:
+        return False
+    named = (state.order_named(venue, each.symbol, each.venue_order_id, each.order) for each in result.trades)
+    return any(owner(state, venue, each) is order for each in result.orders) or any(each is order for each in named)
 
 
 def is_of_ours(state: State, venue: Venue, shown: OrderShown) -> bool:

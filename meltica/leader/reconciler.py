@@ -6,6 +6,7 @@ Only the passage from questions to commands may live here; what an answer means 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 
 from meltica.core.commands import Command, Discrepancy, NotFound, OpeningApproved, Reconciled, VenuePolicy
@@ -212,7 +213,8 @@ class Reconciler:
             self._order_read(question, result)
             return
         self._learn(question, result)
-        for name, verdict in self.lookups.also_read(question, result):
+        shows = functools.partial(reconcile.shows, self._desk.state, venue, result)
+        for name, verdict in self.lookups.also_read(question, result, shows):
             self._verdict(name, verdict)
         survey = self.surveys.get(venue)
         if survey is not None and survey.done(question, result):
@@ -305,7 +307,7 @@ class Reconciler:
         port = self._desk.venues[question.venue]
         uncertainty = port.health().clock_uncertainty or Nanos(0)
         limit = self._desk.sends.limit_of(order.id, self._desk.state)
-        limits = lookups_room.bounds(limit, port.capabilities, uncertainty)
+        limits = lookups_room.bounds(limit, uncertainty, port.capabilities.read_lag, self._settle(question.venue))
         self._verdict(name, self.lookups.not_found(name, result, limits))
 
     def _found(self, order: Order, shown: OrderShown) -> None:
@@ -436,7 +438,7 @@ class Reconciler:
             newest = max((each.trade_id for each in shown), default=None)
             return None if newest is None else TradeId(newest + 1)
         venue_then = desk.wall() - (desk.mono() - begun) + health.clock_offset
-        sure = venue_then - port.capabilities.settle - port.capabilities.read_lag - (health.clock_uncertainty or 0)
+        sure = venue_then - self._settle(venue) - port.capabilities.read_lag - (health.clock_uncertainty or 0)
         stamp = self.stamp(venue)
 
         def accounted(trade: TradeShown) -> bool:
@@ -459,6 +461,10 @@ class Reconciler:
         if known is not None:
             return known
         return next((each for each in self._desk.settings.configuration.venues if each.venue == venue), None)
+
+    def _settle(self, venue: Venue) -> Nanos:
+        policy = self.policy(venue)
+        return policy.settle if policy is not None else self._desk.venues[venue].capabilities.settle
 
     def _open_account(self, venue: Venue, result: ReadDone) -> None:
         desk = self._desk

@@ -149,8 +149,8 @@ class Takeover:
         if ready and not self._ready_marked:
             self._ready_marked = True
             self.marks["reconciled"] = now
-        if not ready or now < self._wait_over:
-            return
+        if not ready or now < self._wait_over or self._desk.repeats:
+            return  # what replication did not take yet is to stand before AuthorityTaken in the log
         unfit = self.unfit(now)
         if unfit and not self._waits:
             self._desk.observer.alert("TakeoverHeldUp", unfit)

@@ -28,7 +28,7 @@ from meltica.leader.reads import Question
 from meltica.leader.reconcile import low_water
 from meltica.leader.survey import Survey, needs_of
 from meltica.venues.base import BalanceShown, PublicTrade, Read, ReadDone, ReadFailed, ReadKind, TradeShown
-from tests.meltica.leader.world import CAPABILITIES, MS, SYMBOL, VENUE, S, World
+from tests.meltica.leader.world import MS, SYMBOL, VENUE, S, World
 
 BTC = Asset("BTC")
 
@@ -133,7 +133,7 @@ def test_a_read_of_a_true_history_never_drifts(changes: list[tuple[int, int]], l
 
 
 def test_absence_begins_after_deadline_uncertainty_and_read_lag_and_death_after_settle_too() -> None:
-    limits = bounds(Nanos(1000 * MS), CAPABILITIES, Nanos(5 * MS))
+    limits = bounds(Nanos(1000 * MS), Nanos(5 * MS), Nanos(20 * MS), Nanos(10 * S))
     assert limits == Bounds(Nanos(1025 * MS), Nanos(1025 * MS + 10 * S))
 
 
@@ -144,6 +144,10 @@ def looked_up() -> tuple[Lookups, Question]:
     lookups = Lookups()
     lookups.want(order, Nanos(0))
     return lookups, Question(VENUE, ReadKind.ORDER, SYMBOL, None, (order.id,))
+
+
+def nowhere(_name: ClientOrderId) -> bool:
+    return False
 
 
 def order_read(begun: int) -> ReadDone:
@@ -181,7 +185,7 @@ def test_absent_then_dead_only_after_two_full_reads_later_than_settle() -> None:
         finals += verdict.final
         for kind, symbol in ((ReadKind.OPEN_ORDERS, None), (ReadKind.TRADES, SYMBOL)):
             done = ReadDone(Read(2, kind, symbol), Nanos(now), Nanos(now + MS))
-            finals += sum(each.final for _, each in lookups.also_read(Question(VENUE, kind, symbol), done))
+            finals += sum(each.final for _, each in lookups.also_read(Question(VENUE, kind, symbol), done, nowhere))
         if finals == 0:
             assert now <= 200 + 3 * MS
         now += 2 * MS
@@ -196,7 +200,7 @@ def test_trades_read_before_the_full_read_began_do_not_complete_it() -> None:
     limits = Bounds(Nanos(100), Nanos(200))
     lookups.not_found(name, order_read(300), limits)
     old = ReadDone(Read(2, ReadKind.TRADES, SYMBOL), Nanos(299), Nanos(301))
-    assert lookups.also_read(Question(VENUE, ReadKind.TRADES, SYMBOL), old) == []
+    assert lookups.also_read(Question(VENUE, ReadKind.TRADES, SYMBOL), old, nowhere) == []
 
 
 def test_what_cannot_be_read_is_not_absent_and_is_asked_again_later_each_time() -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from attrs import evolve
 
+from cluster.types import NotLeader
+from meltica.core import commands as c
 from meltica.core.codec import decode_command
 from meltica.core.values import ClientOrderId, Nanos, Price, Quantity, Side
 from meltica.leader.status import Phase
@@ -214,3 +218,61 @@ def test_a_send_of_this_nodes_own_older_epoch_is_looked_up_though_its_adapter_st
     asked: list[ClientOrderId] = [name for read in node.port.reads[before:] for name in read.order_ids]
     assert order.id in asked
     assert order.state == "absent"
+
+
+def test_authority_is_not_taken_before_evidence_that_replication_refused_for_a_moment() -> None:
+    world = in_doubt("drop", filled="0.01")
+    node = world.nodes["n2"]
+    propose, refused = node.cluster.propose, [0]
+
+    def busy(command: c.Command, on_outcome: Any) -> None:
+        if isinstance(command, c.FillSeen) and refused[0] < 3:
+            refused[0] += 1
+            on_outcome(NotLeader(None))
+            return
+        propose(command, on_outcome)
+
+    node.cluster.propose = busy  # type: ignore[method-assign] # a full queue, for a moment
+    world.elect("n2")
+    world.run(500 * MS)
+    assert refused == [3]
+    log = log_of(world, 2)
+    assert log.index("fill_seen") < log.index("authority_taken")
+    assert began(world) == (Decimal("1.01"), "")
+
+
+@pytest.mark.parametrize("kind", [ReadKind.OPEN_ORDERS, ReadKind.TRADES])
+def test_a_full_read_that_shows_the_order_itself_never_proves_it_dead(kind: ReadKind) -> None:
+    world = World()
+    node = world.start()
+    world.run(15 * S)
+    order = node.state.live_orders()[0]
+    assert order.venue_order_id is not None
+    world.exchange.fill(order.venue_order_id, "0.004")
+    real = world.exchange.read
+
+    def contradicts(asked: Read) -> dict[str, Any]:
+        """A venue whose read of one order finds nothing, while another read shows it."""
+        answer = real(asked)
+        return answer if asked.kind not in {ReadKind.ORDER, ReadKind.OPEN_ORDERS} - {kind} else {"orders": ()}
+
+    world.exchange.read = contradicts  # type: ignore[method-assign] # see there
+    node.leader._recon.want(order.id)
+    seen = set()
+    for _ in range(80):
+        world.run(100 * MS)
+        seen.add(node.state.orders[order.id].final_reads)
+    assert seen == {0}
+    assert not node.state.orders[order.id].closed
+
+
+def test_death_waits_for_the_settle_of_the_log_not_for_that_of_this_nodes_file() -> None:
+    world = in_doubt("lose")
+    node = world.nodes["n2"]
+    node.port.capabilities = evolve(node.port.capabilities, settle=Nanos(0))
+    world.elect("n2")
+    world.run(8 * S)
+    (order,) = node.state.orders.values()
+    assert (order.state, order.final_reads) == ("absent", 0)
+    world.run(6 * S)
+    assert node.state.orders[order.id].state == "dead"
