@@ -1,8 +1,8 @@
 """Events: what is decided of the account's own events: when they are subscribed to, and when some may be missing.
 
 Synchronous, and without a socket: `user` gives it one, the simulation a cable.  The law of this file: whenever events
-may have been missed, `on_gap` says so, once when the stream is lost and once when it stands again, because only a read
-that begins after that covers what was missed.
+may have been missed, `on_gap` says so, once when the stream is lost and whenever it stands, the first time too, because
+only a read that begins after that covers what was missed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class UserEvents:
     ) -> None:
         self._settings, self._venue_clock, self._budget = settings, venue_clock, budget
         self._on_report, self._on_gap, self._on_change = on_report, on_gap, on_change
-        self._missed: str | None = None  # why events may have been missed since the last subscription
+        self._missed = "nothing was heard yet"  # why events may be missing when the next subscription stands
         self._opened_at = self._begun = self._answered_at = Nanos(0)
         self._quiet_until = Nanos(0)
         self._pings = 0
@@ -129,7 +129,5 @@ class UserEvents:
                 self._on_change()
             raise StreamLost(f"the subscription was refused: {answer.status} {answer.code}: {answer.text}")
         self.refused, self.subscribed = None, True
-        missed, self._missed = self._missed, None
-        if missed is not None:
-            self._on_gap(f"the user stream stands again after: {missed}")
+        self._on_gap(f"the user stream stands after: {self._missed}")
         self._on_change()

@@ -58,7 +58,7 @@ async def test_place_report_and_cancel_with_its_rename(paper: Any) -> None:
         again = await bench.answer(bench.cancel(order))
         assert isinstance(again, Refused)
         assert again.code == "-2011"
-        assert heard.gaps == []
+        assert heard.gaps == ["the user stream stands after: nothing was heard yet"]
 
 
 async def test_a_fill_its_trade_and_its_balances(paper: Any) -> None:
@@ -166,7 +166,7 @@ async def test_a_dropped_answer_is_unknown_and_a_gap(paper: Any) -> None:
         answer = await bench.answer(order)
         assert isinstance(answer, Unknown)
         assert "no answer" in answer.reason
-        await paper.until(lambda: words(bench.listener.gaps, "did not meet", "stands again"))
+        await paper.until(lambda: words(bench.listener.gaps, "did not meet", "stands after"))
         assert [r.order.shown_as for r in bench.listener.reports] == [order.intent]
         await trio.sleep(0.03)
         shown = await bench.read(ReadKind.OPEN_ORDERS)
@@ -186,7 +186,7 @@ async def test_a_lost_event_is_a_gap(paper: Any) -> None:
     async with paper.paper_bench() as bench:
         bench.fault(kind="lose_event", target="method:executionReport")
         assert isinstance(await bench.answer(bench.place()), Accepted)
-        await paper.until(lambda: words(bench.listener.gaps, "no report", "stands again"))
+        await paper.until(lambda: words(bench.listener.gaps, "no report", "stands after"))
         await paper.until(lambda: bench.port.health().ready)
         assert isinstance(await bench.answer(bench.place()), Accepted)
         await paper.until(lambda: bench.listener.reports)
@@ -270,7 +270,7 @@ async def test_a_silent_venue_is_left_and_found_again(paper: Any) -> None:
     async with paper.paper_bench(silence=Nanos(700 * MS), clock_every=Nanos(50 * MS)) as bench:
         bench.fault(kind="silence", target="connection:ws_api", seconds=1.5)
         await paper.until(lambda: words(bench.listener.gaps, "was lost"))
-        await paper.until(lambda: words(bench.listener.gaps, "stands again"))
+        await paper.until(lambda: words(bench.listener.gaps, "stands after"))
         await paper.until(lambda: bench.port.health().ready)
 
 
