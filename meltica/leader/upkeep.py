@@ -41,20 +41,25 @@ class Upkeep:
         self._known = known
         self._cancelled: dict[ClientOrderId, tuple[Nanos, int]] = {}  # when it was cancelled last, how often
         self._begun = Nanos(0)  # when this epoch's authority was taken
+        self._judged: set[ClientOrderId] = set()  # of older epochs' orders: those that no policy is against
+        self._condemned: dict[ClientOrderId, Nanos] = {}  # those that one is against: when the cancel was proposed
         self._unattended: dict[ClientOrderId, Nanos] = {}  # when one's cancel was proposed because nobody speaks for it
 
     def begin(self) -> None:
         """Authority was just taken: settle what older epochs owed, at once."""
         self._cancelled.clear()
         self._unattended.clear()
+        self._judged.clear()
+        self._condemned.clear()
         self._begun = self._desk.mono()
-        self._policies()
         self.work(self._desk.mono())
 
     def work(self, now: Nanos) -> None:
         """Cancel what is to be gone: at once where this epoch has not done so, and again after a while."""
         self._gaps(now)
-        doomed = [order for order in self._desk.state.live_orders() if order.to_be_gone]
+        live = self._desk.state.live_orders()
+        self._judge(live, now)
+        doomed = [order for order in live if order.to_be_gone]
         if not doomed and not self._cancelled:
             return
         names = {order.id for order in doomed}
@@ -130,24 +135,37 @@ class Upkeep:
             self._look(order.id)
         desk.propose(Cancel(desk.epoch, desk.at, order.id, order.to_be_gone))
 
-    def _policies(self) -> None:
+    def _judge(self, live: list[Order], now: Nanos) -> None:
+        """Each order of an older epoch once, as soon as its price can be judged; the cancel until the log has it.
+
+        Those of this epoch were judged by apply, at the price of the moment.
+        """
         desk = self._desk
-        for order in desk.state.live_orders():
-            if order.to_be_gone:
+        older = [order for order in live if order.epoch < desk.epoch]
+        if self._judged:  # one that was taken for dead and surfaces is judged anew: nobody watched it meanwhile
+            self._judged.intersection_update([order.id for order in older])
+        for order in older:
+            if order.id in self._judged or order.to_be_gone:
                 continue
             reason = self._why_gone(order)
-            if reason:
+            if reason == "":
+                self._judged.add(order.id)
+                continue
+            asked = self._condemned.get(order.id)
+            if reason is not None and (asked is None or now >= asked + desk.settings.recancel_every):
+                self._condemned[order.id] = now
                 desk.propose(Cancel(desk.epoch, desk.at, order.id, reason))
 
-    def _why_gone(self, order: Order) -> str:
+    def _why_gone(self, order: Order) -> str | None:
+        """Which policy is against it, or "": none is; None: not to be told before the market is heard."""
         if order.strategy not in self._known and order.strategy != OPERATOR:
             return "its strategy is gone"
         ticker = self._market.tickers.get((order.venue, order.symbol))
         limits = self._desk.state.limits
-        if ticker is None or limits is None or order.price is None:
+        if order.price is None:
             return ""
-        if self._desk.mono() - ticker.mono > limits.book_age:
-            return ""
+        if ticker is None or limits is None or self._desk.mono() - ticker.mono > limits.book_age:
+            return None
         mid = ticker.mid
         far = abs(order.price - mid) * 10_000 > mid * limits.collar_bps
         return "outside the price collar" if far else ""
