@@ -121,7 +121,9 @@ def bind(turn: Turn, order: Order, venue_order_id: VenueOrderId | None) -> Order
 
 def _claim(turn: Turn, order: Order, venue_order_id: VenueOrderId) -> Order:
     owner = (order.venue, order.account, order.symbol, venue_order_id)
-    orphans = turn.state.trades.orphans.get(owner, {})
+    orphans = turn.state.trades.orphans.get(owner)
+    if not orphans:
+        return order
     for trade_id in sorted(orphans):
         fill = orphans[trade_id]
         if fill.at + ORDERS_KEPT >= turn.state.clock:  # older ones may be forgotten: a rule of the clock alone

@@ -16,7 +16,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from operator import attrgetter, itemgetter
+from operator import attrgetter, call, itemgetter
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 import attrs
@@ -291,8 +291,7 @@ class Form(Generic[T]):
 
     def text(self, value: T) -> str:
         """`value` as an object in canonical JSON."""
-        found = zip(self._writers, self._get(value), strict=True)
-        return self._template % tuple([writer(item) for writer, item in found])
+        return self._template % tuple(map(call, self._writers, self._get(value)))
 
     def write(self, value: T) -> bytes:
         """`value` in canonical form."""
@@ -355,7 +354,7 @@ def _many(reader: Reader | None, writer: Writer) -> Pair:
             raise BadValue(f"expected a list of at most {MAX_ITEMS}, found {_short(value)}")
         return tuple(value) if reader is None else tuple([reader(item) for item in value])
 
-    return read, lambda value: f"[{','.join([writer(item) for item in value])}]"
+    return read, lambda value: f"[{','.join(map(writer, value))}]" if value else "[]"
 
 
 def _product(pairs: list[Pair]) -> Pair:
@@ -364,8 +363,10 @@ def _product(pairs: list[Pair]) -> Pair:
             raise BadValue(f"expected a list of {len(pairs)}, found {_short(value)}")
         return tuple([item if pair[0] is None else pair[0](item) for item, pair in zip(value, pairs, strict=True)])
 
+    writers = [pair[1] for pair in pairs]
+
     def write(value: tuple[Any, ...]) -> str:
-        return f"[{','.join([pair[1](item) for item, pair in zip(value, pairs, strict=True)])}]"
+        return f"[{','.join(map(call, writers, value))}]"
 
     return read, write
 
