@@ -17,8 +17,9 @@ import queue
 import random
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
 from typing import Final, Protocol
 
@@ -26,8 +27,8 @@ import trio
 from attrs import define, field
 
 from cluster.replica import Ready, Replica
-from cluster.store import Store, StoreFault, Ticket
-from cluster.transport import LinkFigures, Transport, TransportError
+from cluster.store import Store, Ticket
+from cluster.transport import LinkFigures, Transport
 from cluster.types import (
     AppliedEntry,
     MonoNs,
@@ -139,7 +140,7 @@ class ClusterNode:
         """
         if self._stopping or self.fault is not None:
             if on_outcome is not None:
-                trio.lowlevel.current_trio_token().run_sync_soon(on_outcome, NotLeader(None))
+                trio.lowlevel.current_trio_token().run_sync_soon(self._guarded, on_outcome, NotLeader(None))
             return
         token = Token(next(self._tokens))
         self._replica.propose(command, token)
@@ -192,14 +193,23 @@ class ClusterNode:
         """Take part until cancelled; gives the store back at the end.
 
         Raises:
-            StoreFault, ApplyFault, TransportError: why it can't go on; links are severed by then.
+            StoreFault, ApplyFault, TransportError: why it can't go on, alone; links are severed by then.
         """
+        try:
+            await self._take_part(task_status)
+        except* trio.Cancelled:
+            if self.fault is None:  # else others ended with this node, and why it ended is what is told
+                raise
+        if self.fault is not None:
+            raise self.fault
+
+    async def _take_part(self, task_status: trio.TaskStatus[None]) -> None:
         try:
             async with trio.open_nursery() as nursery:
                 try:
                     await self._start(nursery)
                     task_status.started()
-                except TransportError as fault:
+                except Exception as fault:  # noqa: BLE001  # whatever it is, `run` raises it
                     self._fail(fault)
                 try:
                     await self._ended.wait()
@@ -213,15 +223,23 @@ class ClusterNode:
                 self._stop()
             finally:
                 self._store.close()
-        if self.fault is not None:
-            raise self.fault
 
     async def _start(self, nursery: trio.Nursery) -> None:
-        nursery.start_soon(self._syncer.run)
-        self.address = await nursery.start(self._transport.run, self)
-        nursery.start_soon(self._pump_when_kicked)
-        nursery.start_soon(self._flush_when_late)
-        nursery.start_soon(self._pump_when_due)
+        nursery.start_soon(self._watched, self._syncer.run)
+        self.address = await nursery.start(self._serve_links)
+        nursery.start_soon(self._watched, self._pump_when_kicked)
+        nursery.start_soon(self._watched, self._flush_when_late)
+        nursery.start_soon(self._watched, self._pump_when_due)
+
+    async def _serve_links(self, task_status: trio.TaskStatus[str]) -> None:
+        await self._watched(partial(self._transport.run, self, task_status=task_status))
+
+    async def _watched(self, serve: Callable[[], Awaitable[None]]) -> None:
+        """A task that raises ends this node like any fault: silence at once, and the first fault is what is told."""
+        try:
+            await serve()
+        except* Exception as group:  # noqa: BLE001  # whatever it is, `run` raises it
+            self._fail(_first_of(group))
 
     def _stop(self) -> None:
         """Stop intake; what waits stays unknown, as it may still be done by others."""
@@ -290,12 +308,12 @@ class ClusterNode:
         self._pump()
 
     def _synced(self, ticket: Ticket, duration: int) -> None:
-        self._observer.synced(duration)
+        self._guarded(self._observer.synced, duration)
         self._input(lambda: self._replica.synced(ticket))
 
     def _sync_failed(self, fault: Exception) -> None:
         self._fail(fault)
-        self._replica.sync_failed(str(fault))
+        self._guarded(self._replica.sync_failed, str(fault))
 
     # The pump
 
@@ -341,7 +359,7 @@ class ClusterNode:
             self._fail(fault)
         finally:
             self._pumping = False
-        self._observer.stepped(time.perf_counter_ns() - started)
+        self._guarded(self._observer.stepped, time.perf_counter_ns() - started)
 
     def _carry(self, ready: Ready) -> None:
         if ready.ticket is not None:
@@ -417,7 +435,7 @@ class _Syncer:
             started = time.perf_counter_ns()
             try:
                 ticket = self.store.sync()
-            except StoreFault as fault:
+            except Exception as fault:  # noqa: BLE001  # whatever a sync raises, nothing says that it is durable
                 token.run_sync_soon(self.failed, fault)
                 return
             token.run_sync_soon(self._done, ticket, time.perf_counter_ns() - started)
@@ -427,6 +445,12 @@ class _Syncer:
         if self._wanted > ticket:
             self.want(Ticket(self._wanted))  # before the step: the disk works while we do
         self.synced(ticket, duration)
+
+
+def _first_of(group: BaseExceptionGroup[Exception]) -> Exception:
+    """What a task raised, without the groups around it."""
+    found = group.exceptions[0]
+    return _first_of(found) if isinstance(found, BaseExceptionGroup) else found
 
 
 @asynccontextmanager

@@ -45,6 +45,8 @@ DRAIN_BYTES: Final = 1024 * 1024  # handed over at once at most, so that one pee
 HANDSHAKES: Final = 16  # at a time; strangers must not exhaust us
 HANDSHAKES_EACH: Final = 8  # of one address: what it sends beyond is closed at once
 HELLO_S: Final = 0.5  # a connection that says nothing for so long takes no place at all
+ACCEPT_PAUSE_S: Final = 0.1  # before the next try when this process or machine has no room for a connection more
+NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 Log = Callable[[str, Mapping[str, object]], None]
 
@@ -162,6 +164,9 @@ class TlsTransport:
             return secure
 
     async def _serve_dialled(self, link: _Link, sock: ssl.SSLSocket, listener: LinkListener) -> None:
+        if self._severed:  # while it was dialled
+            _close(sock)
+            return
         link.open(sock)
         listener.connected(link.peer)
         try:
@@ -176,9 +181,21 @@ class TlsTransport:
     # Accepting
 
     async def _accept(self, source: trio.SocketListener, listener: LinkListener, nursery: trio.Nursery) -> None:
+        """Take connections for ever: having no room for one more, for a while, is no reason to end replication."""
+        told = False  # once for each such time
         async with source:
             while True:
-                stream = await source.accept()
+                try:
+                    stream = await source.accept()
+                except OSError as error:
+                    if error.errno not in NO_ROOM:
+                        raise
+                    if not told:
+                        self._log("peer_port_without_room", {"address": str(self._listen), "reason": str(error)})
+                    told = True
+                    await trio.sleep(ACCEPT_PAUSE_S)
+                    continue
+                told = False
                 plain = socket.socket(fileno=stream.socket.detach())
                 nursery.start_soon(self._serve_accepted, plain, listener)
 
@@ -227,10 +244,14 @@ class TlsTransport:
                 if peer is None:
                     known = ", ".join(self._links)
                     raise ssl.SSLError(f"its certificate names {' '.join(names)}, which is none of the peers ({known})")
+                if self._severed:
+                    raise ConnectionAbortedError("this node has severed its links: nothing more leaves it")
                 await _send_all(sock, GREETING)
         return Peer(peer)
 
     async def _read_all(self, peer: Peer, sock: ssl.SSLSocket, listener: LinkListener, address: str) -> None:
+        if self._severed:  # while it was greeted
+            return
         old = self._inbound.get(peer)
         self._inbound[peer] = sock
         if old is not None:  # it restarted before we saw its old connection end
@@ -293,7 +314,10 @@ class _Link:
             await self._blocked.wait()
             self._blocked = trio.Event()
             while self._queue and sock is self._sock:
-                await trio.lowlevel.wait_writable(sock)
+                try:
+                    await trio.lowlevel.wait_writable(sock)
+                except (OSError, trio.ClosedResourceError, ValueError):
+                    return  # it was closed meanwhile; the task that watches it tells
                 self._flush(sock)
 
     def figures(self) -> LinkFigures:

@@ -259,34 +259,46 @@ def _capabilities(venue: VenueSettings) -> Capabilities:
 def run(settings: NodeSettings) -> int:
     """Run one node until SIGTERM or SIGINT; the exit code.
 
-    Raises StoreFault, WrongFolder, ApplyFault, TransportError, ApiError, alone: each names the next step.
+    Raises StoreFault, WrongFolder, ApplyFault, TransportError, ApiError: each names the next step.  They come alone,
+    but for causes of which none came of another.
     """
     log = make_logger(settings.node.name, settings.log_level)
-    try:
-        trio.run(_main, settings, log)
-    except BaseExceptionGroup as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from group
+    trio.run(_main, settings, log)
     return 0
 
 
 async def _main(settings: NodeSettings, log: FilteringBoundLogger) -> None:
     node = make_node(settings, log)
+    try:
+        await _until_stopped(node)
+    except BaseExceptionGroup as group:
+        raise what_ended(group, node.cluster.fault) from group
+    log.info("stopped")
+
+
+async def _until_stopped(node: Node) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             stop_api = trio.Event()
             api = await _start(node, nursery, stop_api)
             _say_ready(node, api)
             async for number in signals:
-                log.info("stopping", signal=signal.Signals(number).name)
+                node.log.info("stopping", signal=signal.Signals(number).name)
                 break
             await _stop(node)
             stop_api.set()
             await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
-    log.info("stopped")
+
+
+def what_ended(group: BaseExceptionGroup[BaseException], fault: Exception | None) -> BaseException:
+    """What is told of a node's end: why replication ended, if it did, else the one cause, or all that there are."""
+    if fault is not None:
+        return fault  # its words name the next step; what else is in the group came of it
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup) and len(found.exceptions) == 1:
+        found = found.exceptions[0]
+    return found
 
 
 def _say_ready(node: Node, api: str) -> None:

@@ -563,3 +563,108 @@ async def test_a_sync_that_hangs_keeps_no_caller_waiting_at_the_stop() -> None:
                 await trio.lowlevel.checkpoint()
             assert told == [OutcomeUnknown("this node is stopping")]
             store.allowed.release()
+
+
+class Brittle(Wire):
+    """A transport with a task that raises when the links are severed, as one that waits for a socket can."""
+
+    def __init__(self, journal: list[str], *, at_once: bool) -> None:
+        super().__init__(journal)
+        self._severed = trio.Event()
+        if at_once:
+            self._severed.set()
+
+    async def run(self, _listener: object, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+        task_status.started("wire")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            await self._severed.wait()
+            raise trio.ClosedResourceError("another task closed this fd")
+
+    def sever(self) -> None:
+        super().sever()
+        self._severed.set()
+
+
+async def test_a_task_that_falls_over_a_severed_link_hides_nothing_of_the_disk_s_words() -> None:
+    """What is raised is the fault, alone, with its next step (rule 9)."""
+    store = MemoryStore("c", N1)
+    bench = Bench(store)
+    bench.node._transport = Brittle(bench.journal, at_once=False)
+    store.fail_next_sync("EIO")
+    store.append(StoredEntry(LogIndex(1), Term(1), b""))
+    bench.replica.ready = [Ready((), store.commit(), (), (), (), FAR)]
+    with pytest.raises(StoreFault, match="EIO"), trio.fail_after(5):
+        await bench.node.run()
+    assert [what for what in bench.journal if what.startswith("stopped")] == [
+        "stopped: a sync failed (EIO): nothing more is written by this process"
+    ]
+
+
+async def test_a_task_that_raises_silences_the_node_and_is_raised_alone() -> None:
+    bench = Bench()
+    bench.node._transport = Brittle(bench.journal, at_once=True)
+    with pytest.raises(trio.ClosedResourceError, match="another task"), trio.fail_after(5):
+        await bench.node.run()
+    assert bench.journal[:2] == ["sever", "stopped: another task closed this fd"]
+
+
+async def test_why_a_node_ended_is_raised_also_when_whoever_runs_it_ends_with_it(autojump_clock: object) -> None:
+    """As the rest of the node does, when it hears that replication stopped."""
+    bench = Bench()
+    with pytest.RaisesGroup(pytest.RaisesExc(StoreFault, match="no space")):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(bench.node.run)
+            bench.ears.on_stopped = lambda _reason: nursery.cancel_scope.cancel()  # type: ignore[method-assign]
+            await trio.testing.wait_all_tasks_blocked()
+            bench.replica.raises = StoreFault("no space left")
+            bench.node.received(N2, [b"x"])
+
+
+class Broken(MemoryStore):
+    """Its library raises something of its own."""
+
+    def sync(self) -> Ticket:
+        raise OSError(5, "input/output error")
+
+
+async def test_whatever_a_sync_raises_is_a_failed_sync() -> None:
+    bench = Bench(Broken("c", N1))
+    bench.store.append(StoredEntry(LogIndex(1), Term(1), b""))
+    bench.replica.ready = [Ready((), bench.store.commit(), (), (), (), FAR)]
+    with pytest.raises(OSError, match="input/output"), trio.fail_after(5):
+        await bench.node.run()
+    assert bench.journal[:2] == ["sever", "stopped: [Errno 5] input/output error"]
+    assert bench.replica.heard[-1] == ("sync_failed", "[Errno 5] input/output error")
+
+
+class Faulty(NoObserver):
+    """Who measures, and must not raise."""
+
+    def synced(self, duration: int) -> None:
+        raise RuntimeError(f"no clock shows {duration}")
+
+
+async def test_an_observer_that_raises_at_a_sync_ends_the_node_and_not_the_event_loop() -> None:
+    store = MemoryStore("c", N1)
+    bench = Bench(store)
+    bench.node._observer = Faulty()
+    store.append(StoredEntry(LogIndex(1), Term(1), b""))
+    bench.replica.ready = [Ready((), store.commit(), (), (), (), FAR)]
+    with pytest.raises(RuntimeError, match="no clock shows"), trio.fail_after(5):
+        await bench.node.run()
+    assert bench.journal[0] == "sever"
+
+
+async def test_a_caller_that_raises_at_a_node_that_takes_no_more_ends_not_the_event_loop() -> None:
+    bench = Bench()
+
+    def raises(_outcome: Outcome) -> None:
+        raise RuntimeError("a fault of the caller")
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(bench.node.run)
+        nursery.cancel_scope.cancel()
+    bench.node.propose_nowait(b"a", raises)
+    await trio.testing.wait_all_tasks_blocked()
+    assert "a fault of the caller" in str(bench.node.fault)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
+import os
 import random
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from cluster import pki
 from cluster.frames import MAX_FRAME
@@ -32,9 +35,11 @@ class Silent:
     def __init__(self) -> None:
         self.heard: list[str] = []
         self.frame = trio.Event()
+        self.up = trio.Event()
 
     def connected(self, peer: Peer) -> None:
         self.heard.append(f"connected {peer}")
+        self.up.set()
 
     def disconnected(self, peer: Peer) -> None:
         self.heard.append(f"disconnected {peer}")
@@ -315,3 +320,101 @@ async def test_who_says_nothing_is_hung_up_on(node: Node, folder: Path) -> None:
         assert await stream.receive_some() == b""
         assert (await node.log.of("peer_refused"))["reason"] == "no handshake in time"
         await node.lives(folder)
+
+
+# The end of a node's links, and a machine without room
+
+
+async def deaf(listener: trio.SocketListener, folder: Path) -> None:
+    """n2, as a frozen process is seen: it greets n1 and then reads nothing."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "n2.pem", folder / "n2.key")
+    async with listener:
+        stream = trio.SSLStream(await listener.accept(), context, server_side=True)
+        try:
+            await stream.send_all(GREETING)
+            await trio.sleep_forever()
+        finally:
+            await trio.aclose_forcefully(stream)
+
+
+async def test_links_are_severed_while_frames_wait_for_a_peer_that_does_not_read(folder: Path) -> None:
+    """Rule 9's first act: it ends nothing else, least of all with an exception that hides the disk's."""
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            port = listeners[0].socket.getsockname()[1]
+            nursery.start_soon(deaf, listeners[0], folder)
+            here = TlsTransport(
+                N1, Address("127.0.0.1", 0), {N2: Address("127.0.0.1", port)}, pki.credentials(folder, "n1"),
+                random=seeded(),
+            )  # fmt: skip
+            heard = Silent()
+            await nursery.start(here.run, heard)
+            await heard.up.wait()
+            while not here.figures()[0].queued:
+                assert here.send(N2, [bytes(1_000_000)])
+            await trio.testing.wait_all_tasks_blocked()  # the task that empties the queue waits for the socket
+            here.sever()
+            while "disconnected n2" not in heard.heard:  # noqa: ASYNC110  # told by a callback
+                await trio.sleep(0.01)
+            assert not here.send(N2, [b"x"])
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_dial_that_ends_after_the_links_were_severed_opens_none(
+    node: Node, folder: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does a peer that dials us: neither side is told of a link."""
+    with trio.fail_after(10):
+        heard = Silent()
+        there = TlsTransport(
+            N2, Address("127.0.0.1", 0), {N1: Address("127.0.0.1", node.port)}, pki.credentials(folder, "n2"),
+            random=seeded(),
+        )  # fmt: skip
+        dialled = trio.Event()
+        connect = there._connect
+
+        async def slow(link: object) -> ssl.SSLSocket:
+            sock = await connect(link)  # type: ignore[arg-type]  # as it was given
+            there.sever()
+            dialled.set()
+            return sock
+
+        monkeypatch.setattr(there, "_connect", slow)
+        await nursery.start(there.run, heard)
+        await dialled.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        assert heard.heard == []
+        assert not there.send(N1, [b"x"])
+
+
+async def test_who_dials_a_node_that_severed_its_links_is_not_greeted(node: Node, folder: Path) -> None:
+    with trio.fail_after(10):
+        node.transport.sever()
+        stream = await node.dial(folder, "n2")
+        await ended(stream)
+        assert "nothing more leaves it" in str((await node.log.of("peer_refused"))["reason"])
+        assert node.heard.heard == []
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS])
+async def test_a_machine_without_room_for_a_connection_ends_nothing_and_says_so_once(
+    code: int, node: Node, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the kernel says it, three times; then there is room again."""
+    accept: Callable[[trio.SocketListener], object] = trio.SocketListener.accept
+    left = [OSError(code, os.strerror(code)) for _ in range(3)]
+
+    async def starved(self: trio.SocketListener) -> object:
+        if left:
+            raise left.pop()
+        return await accept(self)  # type: ignore[misc]  # the library's own
+
+    with trio.fail_after(10):
+        monkeypatch.setattr(trio.SocketListener, "accept", starved)
+        await node.lives(folder)  # by the call that waited before
+        await node.lives(folder)
+        said = [fields for event, fields in node.log.lines if event == "peer_port_without_room"]
+        assert [fields["reason"] for fields in said] == [str(OSError(code, os.strerror(code)))]
+        assert not left

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from cluster.store import StoreFault
 from cluster.types import LogIndex, Peer, Role, Status, Term
-from meltica.node import mark_diverged, refuse_diverged
+from meltica.node import mark_diverged, refuse_diverged, what_ended
 
 STATUS = Status(Peer("n1"), Role.FOLLOWER, Term(3), None, *[LogIndex(9)] * 4, ())
 
@@ -19,3 +19,13 @@ def test_a_node_that_diverged_is_not_started_again(tmp_path):
     mark_diverged(tmp_path, evolve(STATUS, diverged=LogIndex(2000)))
     with pytest.raises(StoreFault, match=r"differed from the majority's at index 1000: do not start it.*states-differ"):
         refuse_diverged(tmp_path)
+
+
+def test_a_failed_disk_is_what_is_told_of_a_node_s_end_whatever_else_was_raised():
+    disk, other, third = StoreFault("check its disk"), KeyError("a"), KeyError("b")
+    nested = ExceptionGroup("outer", [ExceptionGroup("inner", [other])])
+    both = ExceptionGroup("outer", [other, third])
+    assert what_ended(ExceptionGroup("outer", [other, disk]), disk) is disk
+    assert what_ended(nested, disk) is disk
+    assert what_ended(nested, None) is other
+    assert what_ended(both, None) is both
