@@ -615,7 +615,11 @@ async def test_why_a_node_ended_is_raised_also_when_whoever_runs_it_ends_with_it
     with pytest.RaisesGroup(pytest.RaisesExc(StoreFault, match="no space")):
         async with trio.open_nursery() as nursery:
             await nursery.start(bench.node.run)
-            bench.ears.on_stopped = lambda _reason: nursery.cancel_scope.cancel()  # type: ignore[method-assign]
+
+            def end(_reason: str) -> None:
+                nursery.cancel_scope.cancel()
+
+            bench.ears.on_stopped = end  # type: ignore[method-assign]  # a test's own ears
             await trio.testing.wait_all_tasks_blocked()
             bench.replica.raises = StoreFault("no space left")
             bench.node.received(N2, [b"x"])
