@@ -187,7 +187,7 @@ class Guard:
             case Resign():
                 self._resigned(peer, message)
             case Known():
-                self._remembered.told(message)
+                self._known(message)
 
     # Time
 
@@ -240,6 +240,13 @@ class Guard:
     def unfit(self) -> str | None:
         """Why this node neither stands nor encourages nor (but for a stalled disk, whose votes wait) votes, or None."""
         return self.stalled or self._remembered.bar()
+
+    def _may_stand(self) -> bool:
+        """Whether this node may win an election: asked when a round begins, and again whenever it goes on.
+
+        What a peer remembers can come between the question and the answer, and between the answer and the vote.
+        """
+        return self.unfit is None and not self._remembered.lacks()
 
     @property
     def transferring(self) -> bool:
@@ -332,7 +339,7 @@ class Guard:
     def _stand_now(self, peer: Peer, order: StandNow) -> None:
         follows = self.core.role is Role.FOLLOWER and self.core.leader == peer
         linked = any(link.outbound for link in self._links.values())
-        if follows and linked and order.term == self.core.term and self.unfit is None:
+        if follows and linked and order.term == self.core.term and self._may_stand():
             self._ordered = True
             try:
                 self._stand("transfer")
@@ -461,7 +468,7 @@ class Guard:
     def _ask(self, reason: str) -> None:
         """Ask everyone whether an election could be won."""
         now = self._clock()
-        if self.unfit is not None or self._remembered.lacks():
+        if not self._may_stand():
             self._elections.arm(now)
             return
         linked = [peer for peer in self.peers if self._links[peer].outbound]
@@ -482,7 +489,9 @@ class Guard:
             self._ask("quick")
 
     def _pre_vote(self, peer: Peer, answer: PreVote) -> None:
-        if not self._leads and self._elections.answered(peer, answer, self._clock()):
+        if not self._may_stand():
+            self._elections.close()
+        elif not self._leads and self._elections.answered(peer, answer, self._clock()):
             self.core.raise_term(self._elections.term)
             self._stand(self._elections.reason)
 
@@ -499,12 +508,29 @@ class Guard:
 
     def _vote(self, peer: Peer, vote: Vote) -> None:
         """A vote; each peer's counts once.  If it wins, the core must see its connections: it speaks at once."""
+        if not self._may_stand():
+            return
         if self.core.role is Role.CANDIDATE and vote.term == self.core.term and peer not in self._votes:
             self._votes.add(peer)
             self._show_all()
             self.core.deliver(peer, {"type": "response_vote", "term": vote.term})
             self._hide_unless_leading()
             self._mend()
+
+    def _known(self, message: Known) -> None:
+        """What a peer remembers; who learns by it that its own log lacks something stands no more, nor leads.
+
+        A candidacy ends with its term: votes that are under way are of an older one when they come.
+        """
+        self._remembered.told(message)
+        if self._remembered.bar() is None and not self._remembered.lacks():
+            return
+        self._elections.close()
+        if self._leads:
+            self.resign("its disk went back")
+        elif self.core.role is Role.CANDIDATE:
+            self.core.raise_term(self.core.term + 1)
+            self._note("its disk went back")
 
     def _hears(self, asker: Peer, now: MonoNs) -> bool:
         """Whether we hear a leader other than the asker: connected, and heard within the shortest election timeout."""

@@ -14,7 +14,7 @@ import pytest
 from cluster.remembered import Remembered
 from cluster.rocks import RocksStore
 from cluster.types import Peer, Role
-from cluster.wire import Ack, Append, AskPreVote, AskVote, Known, PreVote, StandNow, Vote, pack_commands
+from cluster.wire import Ack, Append, AskPreVote, AskVote, Known, PreVote, Resign, StandNow, Vote, encode, pack_commands
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,6 +148,71 @@ def test_what_it_still_has_bars_nothing(hand: type[Hand]) -> None:
     node.hears("n2", Known(3, 3, 3, 3))
     assert node.replica.status().stalled is None
     assert asks(node)
+
+
+# It learns of it while its election is under way
+
+BARS = (Known(1, 0, 5, 3), Known(5, 3, 0, 0))  # it has acknowledged entry 5; entry 5 was committed
+
+
+def asked(node: Hand) -> AskPreVote:
+    """It has entry 2 of term 3, and asks whether it could be elected."""
+    follow(node, 3)
+    node.wait(700)
+    return next(m for m in reversed(node.take(AskPreVote, "n2")) if isinstance(m, AskPreVote))
+
+
+@pytest.mark.parametrize("told", BARS)
+def test_told_between_its_question_and_the_answer_it_does_not_stand(hand: type[Hand], told: Known) -> None:
+    """The grant of a peer that knows nothing of it was under way already."""
+    node = hand()
+    question = asked(node)
+    node.hears("n3", told)
+    node.hears("n2", PreVote(question.round, 3, granted=True))
+    node.sync()
+    assert (node.take(AskVote), node.role, node.term) == ([], Role.FOLLOWER, 3)
+
+
+@pytest.mark.parametrize("told", BARS)
+def test_told_between_its_request_and_the_vote_it_does_not_win(hand: type[Hand], told: Known) -> None:
+    node = hand()
+    node.hears("n2", PreVote(asked(node).round, 3, granted=True))
+    node.sync()
+    (request,) = node.take(AskVote, "n2")
+    assert node.role is Role.CANDIDATE
+    node.hears("n3", told)
+    assert (node.role, node.term, node.roles[-1].reason) == (Role.FOLLOWER, 5, "its disk went back")
+    node.hears("n2", Vote(4))
+    node.sync()
+    assert request == AskVote(4, 2, 3)
+    assert (node.role, node.take(Append)) == (Role.FOLLOWER, [])
+    assert not asks(node)
+
+
+def test_a_stalled_disk_wins_no_election_that_was_under_way(hand: type[Hand]) -> None:
+    node = hand()
+    node.hears("n2", PreVote(asked(node).round, 3, granted=True))
+    node.sync()
+    node.hears("n3", Known(1, 0, 2, 3))  # what it has: it goes on
+    assert node.role is Role.CANDIDATE
+    node.replica._guard.stalled = "the disk has not synced for 350 ms"
+    node.replica.received(Peer("n2"), encode(Vote(4)))
+    assert node.role is Role.CANDIDATE
+    node.replica._guard.stalled = None
+    node.hears("n3", Vote(4))
+    assert node.role is Role.LEADER
+
+
+def test_a_leader_that_has_lost_what_a_later_leader_committed_leads_no_more(hand: type[Hand]) -> None:
+    node = hand()
+    term = node.lead()
+    node.sync()
+    node.hears("n3", Known(2, term, 2, term))  # it has that
+    assert node.role is Role.LEADER
+    node.said.clear()
+    node.hears("n3", Known(9, term + 1, 0, 0))
+    assert (node.role, node.roles[-1].reason) == (Role.FOLLOWER, "its disk went back")
+    assert node.take(Resign, "n2") == [Resign(term)]
 
 
 # A folder that is a copy
