@@ -1,8 +1,8 @@
 """`meltica bench commit` and `restart`, played with few samples: real processes, a document, and nothing left running.
 
 etcd and its client are no part of an install.  Where they are here, a turn of etcd is played too; where they are not,
-in CI too, one test is skipped, and the end of the run says why.  What an etcd client answers is read in
-tests/chaos/bench/test_parts.py from what one answered once.
+the bench says what to install.  What an etcd client answers is read in tests/chaos/bench/test_parts.py from what one
+answered once.
 """
 
 from __future__ import annotations
@@ -81,9 +81,12 @@ def test_a_node_restarts_on_a_log_that_was_written_and_catches_up(tmp_path):
     assert [one["what"] for one in found["budgets"]] == ["restart to caught up, the slowest"]
 
 
-def test_commits_are_measured_beside_etcd(tmp_path):
+def test_commits_are_measured_beside_etcd_or_it_is_said_what_to_install(tmp_path):
     if missing():
-        pytest.skip(f"etcd was not looked at here: {missing()}")
+        refused = bench(tmp_path, "commit", "--against", "etcd", "--rounds", "1", "--samples", "20")
+        assert refused.returncode == Exit.USAGE
+        assert all(words in refused.stderr for words in missing().split(": "))
+        return
     rows = by_row(measured(tmp_path, "commit", "--against", "etcd", "--rounds", "1", "--samples", "20"))
     for variant in ("defaults", "tuned"):
         assert rows["etcd", variant, 1]["n"] == 20
