@@ -267,6 +267,7 @@ class Guard:
         kind = message["type"]
         if kind == "append_entries":
             self._send_append(peer, message)
+            self._beat = MonoNs(self._clock() + self._timers.heartbeat + _TICK)  # it sends to all, or to none
         elif kind == "next_node_idx":
             ack = Ack(self.core.term, self._following.verified, bool(message["success"]), self._answering)
             self._say(peer, ack, promise=True)
@@ -393,7 +394,6 @@ class Guard:
         now = self._clock()
         previous, entries = message["prevLogIdx"], message["entries"]
         count = self._acks.sending(peer, previous, entries, now)
-        self._beat = MonoNs(now + self._timers.heartbeat + _TICK)
         append = Append(
             message["term"],
             message["commit_index"],
@@ -411,7 +411,8 @@ class Guard:
     def _send_on(self, peer: Peer) -> None:
         """Send what this follower lacks now, in the core's words: the core itself would wait for its next heartbeat.
 
-        Between the kill of a leader and the first commit of the next there is no time for that.
+        Between the kill of a leader and the first commit of the next there is no time for that.  It is no heartbeat:
+        the others hear nothing by it, so the core's next comes as if it had not been.
         """
         at = self._acks.following(peer)
         if at > self._journal.last or self._acks.full(peer) or not self._links[peer].outbound:

@@ -386,6 +386,33 @@ def test_a_follower_far_behind_is_sent_no_more_than_a_window(hand: type[Hand]) -
     assert [p.match for p in node.replica.status().peers] == [node.last] * 2
 
 
+def test_the_catching_up_of_one_is_no_heartbeat_for_the_others(hand: type[Hand]) -> None:
+    """On an idle log: n3 is sent entry after entry, and n2 hears its heartbeats and the commit index all the same."""
+    node = hand()
+    term = node.lead()
+    for token in range(140):
+        node.propose(b"x" * 200_000, token)
+        node.sync()
+        node.hears("n2", Ack(term, node.last, True, node.now))
+    node.said.clear()
+    node.hears("n3", Ack(term, 1, False, node.now))
+    heard, silence, took = node.now, 0, 0
+    while any(isinstance(m, Append) and m.entries for peer, m in node.said if peer == "n3"):
+        answered = [m for peer, m in node.said if peer == "n3" and isinstance(m, Append)]
+        if any(peer == "n2" and isinstance(m, Append) and m.commit == node.committed for peer, m in node.said):
+            heard = node.now
+            node.hears("n2", Ack(term, node.last, True, node.now))
+        node.said.clear()
+        node.wait(60)
+        took += 60
+        silence = max(silence, node.now - heard)
+        for one in answered:
+            node.hears("n3", Ack(term, one.previous + len(one.entries), True, one.sent))
+    assert took >= 500
+    assert silence <= 100 * MS
+    assert node.role is Role.LEADER
+
+
 # Terms: hazards 22, step-down (23)
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tests.cluster.conftest import Scene
     from tests.cluster.hazards.conftest import StockNet
 
+MS = 1_000_000
+
 
 def led(net: StockNet) -> str:
     net.run(6, until=lambda: bool(net.leaders))
@@ -74,6 +76,34 @@ def test_4_ours_a_restarted_standby_deposes_nobody_and_makes_no_gap(scene: type[
         assert run.run(700) < 60
         run.network.start(standby)
         assert run.run(700) < 60
+    assert run.leaders == terms
+
+
+@pytest.mark.parametrize("nodes", [3, 5])
+def test_4_ours_on_an_idle_log_a_long_catch_up_starves_nobody_and_deposes_nobody(
+    scene: type[Scene], nodes: int
+) -> None:
+    """No proposal hides what a standby hears: only heartbeats reach the others while one is sent what it missed."""
+    run = scene(3, names=tuple(f"n{at}" for at in range(1, nodes + 1)))
+    network, leader, terms = run.network, run.leader, dict(run.leaders)
+    behind, *others = run.others()
+    network.kill(behind)
+    for _ in range(180):
+        run.propose(leader, b"x" * 200_000)
+        run.run(5)
+    end = network.replica(leader).status().last_index
+    assert len(run.acknowledged) > 100
+    network.links[leader, behind].slow = (100 * MS, 100 * MS)
+    network.start(behind)
+    began, silence = network.now, 0
+    while network.now - began < 10_000 * MS and network.replica(behind).status().last_index < end:
+        run.run(5)
+        for other in others:
+            heard = network.replica(other)._guard._led
+            silence = max(silence, network.clock_of(other) - heard)
+    assert network.replica(behind).status().last_index == end
+    assert network.now - began > 1_000 * MS
+    assert silence < 100 * MS  # two heartbeats
     assert run.leaders == terms
 
 
