@@ -23,7 +23,7 @@ from meltica.leader.lookups import Lookup, Lookups, Verdict
 from meltica.leader.reads import Question, Reads
 from meltica.leader.reconcile import Learnt, Stamp
 from meltica.leader.strangers import Name, Strangers
-from meltica.leader.survey import Need, Survey, needs_of
+from meltica.leader.survey import COUNTERS, Need, Survey, needs_of
 from meltica.venues.base import BalanceReport, OrderShown, ReadDone, ReadFailed, ReadKind, Report, TradeShown
 
 
@@ -64,10 +64,12 @@ class Reconciler:
 
     # --- asking -------------------------------------------------------------------------------------------
 
-    def survey(self, venue: Venue, reason: str) -> None:
+    def survey(self, venue: Venue, reason: str, *, counters: bool = False) -> None:
         """Begin a full read of `venue`; one that is under way is begun anew."""
         desk = self._desk
-        needs = needs_of(desk.settings.symbols_of(venue))
+        older = self.surveys.get(venue)
+        counters = counters or (older is not None and COUNTERS in older.missing)
+        needs = needs_of(desk.settings.symbols_of(venue), counters=counters)
         opened = (venue, self.account(venue)) in desk.state.openings
         self.surveys[venue] = Survey(venue, reason, desk.mono(), needs, opened)
         for need in sorted(needs, key=lambda need: (need[0], need[1] or "")):
@@ -79,7 +81,8 @@ class Reconciler:
         from_trade = None
         if kind is ReadKind.TRADES and symbol is not None:
             from_trade = desk.state.low_water.get((venue, self.account(venue), symbol))
-        self._last[(venue, need)] = desk.mono()
+        if kind in self._periods:
+            self._last[(venue, need)] = desk.mono()
         self._period_ends = min(self._again_at(last, each) for (_, each), last in self._last.items())
         self.reads.ask(Question(venue, kind, symbol, from_trade))
 
@@ -108,7 +111,8 @@ class Reconciler:
         self._claims.clear()
         self._claims.behind(self._desk.state)
         for venue in self._desk.venues:
-            self.survey(venue, reason)
+            self.watches[venue].begin()
+            self.survey(venue, reason, counters=True)
         for order in self._desk.state.live_orders():
             if lookups_room.doubtful(order, self._desk.epoch, self._flying()):
                 self._want(order, self._desk.mono())
@@ -558,7 +562,17 @@ class Reconciler:
         if stranger is not None:
             return f"whose order {stranger[2]} is, which traded, cannot be told yet"
         short = self._claims.short(self._desk.state, venue, symbol)
-        return f"the trades of order {short} do not add up yet" if short is not None else ""
+        if short is not None:
+            return f"the trades of order {short} do not add up yet"
+        return self._unexplained(venue, symbol)
+
+    def _unexplained(self, venue: Venue, symbol: Symbol) -> str:
+        """A takeover's first balances must be those of the log, or be told to it as a discrepancy, before it quotes."""
+        state, rules = self._desk.state, self._desk.state.instruments.get((venue, symbol))
+        if rules is None or (venue, self.account(venue)) not in state.openings:
+            return ""
+        odd = self.watches[venue].odd((rules.base, rules.quote))
+        return f"the balance of {odd} is not explained yet" if odd is not None else ""
 
     def next_due(self, now: Nanos) -> Nanos | None:
         """When `work` has something to do."""

@@ -16,11 +16,17 @@ from meltica.venues.base import ReadDone, ReadFailed, ReadKind
 
 Need = tuple[ReadKind, Symbol | None]
 LONGEST_BACKOFF = 2_000_000_000
+COUNTERS: Need = (ReadKind.ORDER_COUNTS, None)
 
 
-def needs_of(symbols: Iterable[Symbol]) -> set[Need]:
-    """What a full read of an account that trades `symbols` consists of."""
+def needs_of(symbols: Iterable[Symbol], *, counters: bool = False) -> set[Need]:
+    """What a full read of an account that trades `symbols` consists of.
+
+    `counters`: of a takeover, how much of the rate limits is used: by the predecessor, whose answers told nobody else.
+    """
     needs: set[Need] = {(ReadKind.OPEN_ORDERS, None), (ReadKind.BALANCES, None), (ReadKind.INSTRUMENTS, None)}
+    if counters:
+        needs.add(COUNTERS)
     needs.update((ReadKind.TRADES, symbol) for symbol in symbols)
     return needs
 

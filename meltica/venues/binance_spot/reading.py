@@ -86,8 +86,14 @@ class ReadDesk:
         if read.kind is ReadKind.BALANCES:
             return _undated(read, balances=parse.balances((yield Ask("account", weight=20))))
         if read.kind is ReadKind.ORDER_COUNTS:
-            return _undated(read, counts=parse.order_counts((yield Ask("rateLimit/order", weight=40))))
+            return (yield from self._order_counts(read))
         return (yield from self._instruments(read))
+
+    def _order_counts(self, read: Read) -> Steps[ReadDone]:
+        """How much of the limits is used, by whichever node: the budget counts on from there."""
+        value = yield Ask("rateLimit/order", weight=40)
+        self._budget.learn(parse.rate_limits(value), self._clock())
+        return _undated(read, counts=parse.order_counts(value))
 
     def _instruments(self, read: Read) -> Steps[ReadDone]:
         wanted = (read.symbol,) if read.symbol is not None else self.settings.symbols

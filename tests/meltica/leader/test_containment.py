@@ -288,7 +288,7 @@ def test_many_doubtful_orders_are_asked_for_a_few_at_a_time() -> None:
     asked = world.nodes["n2"].port.reads
     assert max(most) == requests(asked)
     assert full(max(most))
-    assert {read.kind for read in asked[:4]} == set(ReadKind) - {ReadKind.ORDER, ReadKind.ORDER_COUNTS}
+    assert {read.kind for read in asked[:5]} == set(ReadKind) - {ReadKind.ORDER}
     world.run(2 * S)
     assert full(max(most))
     assert len({read.order_ids for read in asked if read.kind is ReadKind.ORDER}) == 100

@@ -12,7 +12,7 @@ from attrs import evolve
 from cluster.types import NotLeader
 from meltica.core import commands as c
 from meltica.core.codec import decode_command
-from meltica.core.values import ClientOrderId, Nanos, Price, Quantity, Side
+from meltica.core.values import Asset, ClientOrderId, Nanos, Price, Quantity, Side, Trading
 from meltica.leader.status import Phase
 from meltica.strategies.base import Context
 from meltica.venues.base import Read, ReadKind
@@ -276,3 +276,70 @@ def test_death_waits_for_the_settle_of_the_log_not_for_that_of_this_nodes_file()
     assert (order.state, order.final_reads) == ("absent", 0)
     world.run(6 * S)
     assert node.state.orders[order.id].state == "dead"
+
+
+def test_a_takeover_reads_the_rate_limits_counters_and_a_gap_does_not() -> None:
+    world = World()
+    node = world.start()
+    world.run(S)
+
+    def counted() -> int:
+        return [read.kind for read in node.port.reads].count(ReadKind.ORDER_COUNTS)
+
+    assert counted() == 1
+    node.leader.on_stream_gap(VENUE, "cut")
+    world.run(400 * S)
+    assert counted() == 1, "periodic reads neither"
+
+
+def test_a_gap_within_a_takeover_does_not_lose_the_counters() -> None:
+    world = World()
+    node = world.start()
+    world.kill("n1")
+    node = world.nodes["n2"]
+    node.port.failing = {ReadKind.ORDER_COUNTS}
+    world.elect("n2")
+    world.run(50 * MS)
+    node.leader.on_stream_gap(VENUE, "cut")
+    world.run(50 * MS)
+    assert phase_of(node) is Phase.RECONCILING
+    node.port.failing = set()
+    world.run(500 * MS)
+    assert phase_of(node) is Phase.ACTIVE
+
+
+@pytest.mark.parametrize("explained", [True, False])
+def test_a_takeover_quotes_nothing_before_its_first_balances_are_explained_or_told(*, explained: bool) -> None:
+    world = World(make=Watching)
+    world.start()
+    world.run(5 * S)
+    world.kill("n1")
+    if not explained:
+        world.exchange.balances[Asset("BTC")] -= Decimal("0.5")  # and no fill says why
+    world.run(S)
+    world.elect("n2")
+    node = world.nodes["n2"]
+    free: list[bool] = []
+    for _ in range(600):
+        world.run(10 * MS)
+        if node.leader.status().active and not blocked(node):
+            free.append(node.state.risk.trading is Trading.REDUCING)
+    assert began(world)[1] == ("" if explained else "the balance of BTC is not explained yet")
+    assert set(free) == {not explained}, "what it may do before the log reduces is to cancel"
+
+
+def test_a_balance_that_is_explained_by_the_second_read_frees_its_symbol() -> None:
+    world = World(make=Watching)
+    world.start()
+    world.run(5 * S)
+    world.kill("n1")
+    world.run(S)
+    world.exchange.balances[Asset("USDT")] += 7
+    world.elect("n2")
+    world.run(100 * MS)
+    node = world.nodes["n2"]
+    assert blocked(node) == "the balance of USDT is not explained yet"
+    world.exchange.balances[Asset("USDT")] -= 7
+    world.run(2 * S)
+    assert not blocked(node)
+    assert node.state.risk.trading is Trading.RUNNING

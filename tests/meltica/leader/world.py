@@ -309,6 +309,8 @@ class Exchange:
         if read.kind is ReadKind.BALANCES:
             zero = Money(Decimal(0))
             return {"balances": tuple(BalanceShown(a, Money(v), zero) for a, v in sorted(self.balances.items()))}
+        if read.kind is ReadKind.ORDER_COUNTS:
+            return {"counts": (("10S", len(self.admitted), 100),)}
         return {"instruments": (RULES,)}
 
     def open(self) -> list[OrderShown]:

@@ -97,3 +97,13 @@ async def test_a_429_is_heeded() -> None:
     assert budget.refusal("REQUEST_WEIGHT", 1, Urgency.READ, Nanos(10 + 2 * 10**9)) is not None
     assert budget.refusal("REQUEST_WEIGHT", 1, Urgency.CANCEL, Nanos(10)) is None
     assert budget.refusal("REQUEST_WEIGHT", 1, Urgency.READ, Nanos(10 + 3 * 10**9)) is None
+
+
+async def test_the_orders_counters_that_a_takeover_reads_are_what_the_budget_counts_on_from() -> None:
+    used = {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100, "count": 91}
+    rest, budget = a_rest(lambda _: httpx.Response(200, json=[used]))
+    assert budget.refusal("ORDERS", 1, Urgency.ORDINARY, Nanos(10)) is None
+    found = await read_by(rest, Read(1, ReadKind.ORDER_COUNTS))
+    assert isinstance(found, ReadDone)
+    assert found.counts == (("10S", 91, 100),)
+    assert budget.refusal("ORDERS", 1, Urgency.ORDINARY, Nanos(10)) is not None
