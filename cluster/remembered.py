@@ -61,8 +61,12 @@ class Remembered:
         return term, last
 
     def heard(self, append: Append, verified: int) -> None:
-        """An append of the leader that we follow, behind which our log is the leader's up to `verified`."""
-        if append.commit > self._journal.last:
+        """An append of the leader that we follow, behind which our log is the leader's up to `verified`.
+
+        What is committed beyond our own commit index may lie beyond our log's end, or where an old tail is not yet
+        replaced: either way our log may lack it.
+        """
+        if append.commit > self._journal.commit:
             self._learn(known=(append.commit_term, append.commit))
         if self._suspect and self._caught_up(append, verified):
             self._suspect = False
@@ -102,6 +106,7 @@ class Remembered:
             memory = evolve(memory, known=known)
         if owed > max(rank, memory.owed):
             memory = evolve(memory, owed=owed)
+            self._journal.dirty = True  # synced, and before any promise leaves: a power cut must not let it vote again
         if memory != self._memory:
             self._store_memory(memory)
 

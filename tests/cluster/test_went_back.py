@@ -68,6 +68,31 @@ def test_a_log_below_what_is_known_to_be_committed_gets_no_vote(hand: type[Hand]
     assert votes_for(node, "n3", AskVote(4, 9, 3))
 
 
+def test_a_longer_old_tail_hides_nothing_that_was_committed(hand: type[Hand]) -> None:
+    """Its entries up to 6 are of a term that nobody else has them of; entry 4 of term 4 is committed elsewhere."""
+    node = hand()
+    follow(node, 2, 2, 2, 2, 2)
+    node.hears("n3", Append(4, 4, 5, 4, (), 60, 4))  # it does not fit: entry 5 here is of term 2
+    node.sync()
+    assert not asks(node)
+    assert not encourages(node, "n2", AskPreVote(1, 4, 6, 2))
+    assert not votes_for(node, "n2", AskVote(9, 6, 2))
+    again = node.crash()
+    assert not votes_for(again, "n2", AskVote(10, 6, 2))
+    assert votes_for(again, "n3", AskVote(11, 4, 4))
+
+
+def test_what_its_own_log_has_is_not_remembered_beside_it(hand: type[Hand]) -> None:
+    """A follower that keeps up writes nothing but its log."""
+    node = hand()
+    follow(node, 3, 3, 3)
+    for commit in (2, 3, 4, 4):
+        node.hears("n2", Append(3, commit, 4, 3, (), 60 + commit, 3))
+    assert node.store.memory().known == (0, 0)
+    assert node.ready is not None
+    assert node.ready.ticket is None
+
+
 def test_it_stands_on_no_such_log_itself_and_remembers_over_a_crash(hand: type[Hand]) -> None:
     node = hand()
     follow(node, 3, commit=9, commit_term=3)
@@ -140,6 +165,22 @@ def test_below_what_it_has_acknowledged_it_takes_no_part_until_it_has_caught_up(
     follow(node, 3, 3)
     assert node.replica.status().stalled is None
     assert votes_for(node, "n3", AskVote(9, 9, 9))
+
+
+def test_what_it_owes_is_synced_before_it_promises_anything_more(hand: type[Hand]) -> None:
+    """What is known to be committed asks for no sync; what it has lost itself does."""
+    node = hand()
+    node.hears("n2", Known(9, 3, 0, 0))
+    assert node.ready is not None
+    assert node.ready.ticket is None
+    node.hears("n2", Known(1, 0, 3, 3))
+    assert node.ready.ticket is not None
+    node.said.clear()
+    node.hears("n2", Append(1, 1, 1, 0, (), 50))
+    assert node.take(Ack) == []
+    node.sync()
+    assert len(node.take(Ack, "n2")) == 1
+    assert "acknowledged entry 3" in str(node.crash().replica.status().stalled)
 
 
 def test_what_it_still_has_bars_nothing(hand: type[Hand]) -> None:
