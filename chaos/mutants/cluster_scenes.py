@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from chaos.checkers.facts import KILL, Led
+from chaos.checkers.facts import KILL, POWER, Led
 from chaos.checkers.verdict import Check
 from chaos.mutants.mutant import Arena, Judge, Scene
 from chaos.mutants.patches import Patches
@@ -23,7 +23,6 @@ STRUCK_AT: Final = 1200 * MS  # by then somebody leads, and commands flow
 
 STORM: Final = Scene("cluster storm", Arena.CLUSTER)
 WILD: Final = Scene("cluster storm, late and lost frames", Arena.CLUSTER, profile="wilder")
-POWER: Final = Scene("cluster storm, power cuts", Arena.CLUSTER, profile="power")
 RESTARTS: Final = Scene("cluster storm, power cuts behind restarts", Arena.CLUSTER, profile="restarts")
 
 
@@ -185,6 +184,25 @@ def _left_behind(storm: Storm) -> Judge:
     return lambda: Check("caught_up", len(looked), tuple(found))
 
 
+def _torn(storm: Storm) -> Judge | None:
+    """A standby's disk stalls while entries are committed without it; then it loses power, and starts at once."""
+    network = storm.network
+
+    def strike() -> None:
+        name = standby_of(storm)
+        network.stall_disk(name, 250 * MS)
+        network.at(200 * MS, lambda: lose(name))
+
+    def lose(name: Peer) -> None:
+        storm.history.recorder.ended(name, POWER)
+        network.kill(name, power=True, keep=0)
+        network.processes[name].disk_stalled_until = 0
+        network.start(name)
+
+    network.at(STRUCK_AT, strike)
+    return None
+
+
 def _torn_meta(patches: Patches) -> Judge | None:
     """A disk that keeps the commit index and loses the entries: what pysyncobj's own files may come to (hazard 2)."""
     whole = MemoryDisk.crash
@@ -233,10 +251,10 @@ LATE_ANSWERS: Final = Scene("answers come a second late", Arena.CLUSTER, direct=
 LEFT_BEHIND: Final = Scene("a standby comes back far behind", Arena.CLUSTER, direct=_left_behind, seconds=4)
 HANDOVERS: Final = Scene("one hand-over after the other", Arena.CLUSTER, direct=_handovers, seconds=4)
 TORN_META: Final = Scene(
-    "power cuts that keep the commit index",
+    "a power cut that keeps the commit index",
     Arena.CLUSTER,
-    profile="power",
-    setting=_torn_meta,
+    direct=_torn,
     known=("leader_completeness",),
+    setting=_torn_meta,
 )
 LARGE: Final = Scene("large commands", Arena.CLUSTER, setting=_large_commands)

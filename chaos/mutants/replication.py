@@ -38,7 +38,7 @@ STOCK_FALLBACK = 30.0  # seconds
 STOCK_BATCH = 2**16  # bytes
 
 
-@mutant("h2", TORN_META, "durability", "state_machine_safety", "JournalFault", seeds=20)
+@mutant("h2", TORN_META, "durability", "state_machine_safety", "JournalFault")
 def the_commit_index_is_not_clamped(patches: Patches) -> None:
     """At start the stored commit index is believed, though the log ends below it."""
 
