@@ -19,7 +19,7 @@ from attrs import define, frozen
 
 from cluster.applying import ApplyFault as ApplyFault  # noqa: PLC0414 # its old address: drivers catch it here
 from cluster.applying import Applying, Passed
-from cluster.guard import Guard
+from cluster.guard import Guard, Outgoing
 from cluster.journal import Journal, JournalFault
 from cluster.store import Store, Ticket
 from cluster.types import (
@@ -44,7 +44,7 @@ from cluster.types import (
     Token,
 )
 from cluster.vouching import Vouching
-from cluster.wire import Vouch, WireError, decode, encode, pack_commands
+from cluster.wire import ACK, Vouch, WireError, decode, encode, pack_commands
 
 MAX_WAITING: Final = 4096  # proposals without an outcome; more are refused (Busy)
 MAX_WAITING_BYTES: Final = 8 * 1024 * 1024  # of their commands; the same
@@ -545,9 +545,22 @@ class Replica:
         outbox, self._guard.outbox = self._guard.outbox, []
         for out in outbox:
             if out.promise and self._promised > self._durable:
-                self._held.append((self._promised, out.peer, out.frame))
+                self._hold(out)
             else:
                 self._sends.append((out.peer, out.frame))
+
+    def _hold(self, out: Outgoing) -> None:
+        """Of answers that wait for one batch the newest says all: a disk that stalls for hours keeps one, not each."""
+        held, one = self._held, (self._promised, out.peer, out.frame)
+        if out.frame.startswith(ACK):
+            for place in range(len(held) - 1, -1, -1):
+                ticket, peer, frame = held[place]
+                if ticket != self._promised:  # an older batch's may leave sooner
+                    break
+                if peer == out.peer and frame.startswith(ACK):
+                    held[place] = one
+                    return
+        held.append(one)
 
     def _wake_at(self, now: MonoNs) -> MonoNs:
         if self._applying.behind(self._guard.core.commit) or (self._queue and self._may_append()):

@@ -229,6 +229,7 @@ def unpack_commands(entry: bytes) -> tuple[bytes, ...]:
 
 
 _pack: Final[Callable[[object], bytes]] = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+ACK: Final = encode(Ack(0, 0, success=True, answers=0))[:2]  # how the frame of every Ack begins, and no other's
 
 
 def _number(value: object) -> int:

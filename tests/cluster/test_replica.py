@@ -22,7 +22,7 @@ from cluster.types import (
     Term,
     Token,
 )
-from cluster.wire import Ack, Append, AskVote, Resign, encode, pack_commands, unpack_commands
+from cluster.wire import Ack, Append, AskVote, Resign, Vote, encode, pack_commands, unpack_commands
 
 if TYPE_CHECKING:
     from conftest import Hand
@@ -347,6 +347,41 @@ def test_a_leader_whose_disk_stalls_steps_down_and_says_why(hand: type[Hand]) ->
     assert node.take(Resign) != []
     node.sync()
     assert node.replica.status().stalled is None
+
+
+def test_while_a_disk_stalls_only_the_newest_answer_is_kept(hand: type[Hand]) -> None:
+    """An hour of heartbeats waits for one batch: one answer tells it all, and is as new as can be."""
+    node = hand()
+    entry = (pack_commands((b"x",)), 2, 3)
+    node.hears("n2", Append(3, 1, 1, 0, (entry,), 50))
+    for sent in range(51, 151):
+        node.hears("n2", Append(3, 1, 2, 3, (), sent))
+    assert len(node.replica._held) == 1
+    assert node.take(Ack) == []
+    node.sync()
+    assert node.take(Ack) == [Ack(3, 2, True, 150)]
+
+
+def test_a_disk_that_is_merely_slow_holds_no_answer_of_an_older_batch_up(hand: type[Hand]) -> None:
+    node = hand()
+    node.hears("n2", Append(3, 1, 1, 0, ((pack_commands((b"x",)), 2, 3),), 50))
+    running = node.store.begin_sync()
+    node.hears("n2", Append(3, 1, 2, 3, ((pack_commands((b"y",)), 3, 3),), 60))
+    node.hears("n2", Append(3, 1, 3, 3, (), 70))
+    node.replica.synced(node.store.finish_sync(running))
+    node.step()
+    assert node.take(Ack) == [Ack(3, 2, True, 50)]
+    node.sync()
+    assert node.take(Ack) == [Ack(3, 3, True, 70)]
+
+
+def test_an_answer_and_a_vote_that_wait_for_one_batch_both_leave(hand: type[Hand]) -> None:
+    node = hand()
+    node.hears("n2", AskVote(3, 1, 0))
+    node.hears("n2", Append(3, 1, 1, 0, (), 50))
+    node.hears("n2", Append(3, 1, 1, 0, (), 60))
+    node.sync()
+    assert [message for _, message in node.said] == [Vote(3), Ack(3, 1, True, 60)]
 
 
 def test_a_failed_sync_ends_its_part(hand: type[Hand]) -> None:
