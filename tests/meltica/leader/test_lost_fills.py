@@ -268,3 +268,21 @@ def test_nobody_waits_for_somebody_elses_fill() -> None:
     world.run(7 * S)
     assert "FillMissing" not in [name for each in world.nodes.values() for name, _ in each.notes.alerts]
     assert node.state.risk.trading is Trading.RUNNING
+
+
+@pytest.mark.parametrize("quantity", ["0.004", None])
+def test_a_fill_that_only_a_standby_heard_is_read_by_the_leader_within_its_period_of_open_orders(
+    quantity: str | None,
+) -> None:
+    """Partly filled, its order shows it; filled, its order is missing among the open ones, and is looked up."""
+    world = World(make=Idle)
+    node = world.start()
+    two_submitted(world)
+    shown = world.exchange.open()[0]
+    tell = node.port.tell
+    node.port.tell = lambda heard: None if heard.trade is not None else tell(heard)  # type: ignore[method-assign] # lost
+    world.exchange.fill(shown.venue_order_id, quantity)
+    world.run(6 * S)
+    assert [name for name, _ in world.nodes["n2"].notes.alerts] == ["FillMissing"]
+    world.run(node.settings.open_orders_every - 6 * S + 100 * MS)
+    assert node.state.position_of((VENUE, ACCOUNT, SYMBOL)).traded == Decimal(quantity or "0.01")
