@@ -280,7 +280,7 @@ def test_a_fill_that_only_a_standby_heard_is_read_by_the_leader_within_its_perio
     two_submitted(world)
     shown = world.exchange.open()[0]
     tell = node.port.tell
-    node.port.tell = lambda heard: None if heard.trade is not None else tell(heard)  # type: ignore[method-assign] # lost
+    node.port.tell = lambda heard: None if heard.trade is not None else tell(heard)  # type: ignore[method-assign] # an event is lost
     world.exchange.fill(shown.venue_order_id, quantity)
     world.run(6 * S)
     assert [name for name, _ in world.nodes["n2"].notes.alerts] == ["FillMissing"]
