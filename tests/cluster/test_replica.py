@@ -377,6 +377,7 @@ def test_a_disk_that_is_merely_slow_holds_no_answer_of_an_older_batch_up(hand: t
 
 def test_an_answer_and_a_vote_that_wait_for_one_batch_both_leave(hand: type[Hand]) -> None:
     node = hand()
+    node.said.clear()
     node.hears("n2", AskVote(3, 1, 0))
     node.hears("n2", Append(3, 1, 1, 0, (), 50))
     node.hears("n2", Append(3, 1, 1, 0, (), 60))
