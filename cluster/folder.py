@@ -12,7 +12,7 @@ from typing import Final
 
 from cluster.store import StoreFault
 from cluster.stored import MAGIC, MARKER_LONGEST, Synced, decode_marker, decode_synced, encode_home
-from cluster.walfile import Walk, walk
+from cluster.walfile import Walk, seams, walk
 
 REPLACE: Final = "restore this node's folder from a copy, or replace the node, and do not delete it: it is evidence"
 SYNCED: Final = "synced"  # the file that says what the folder surely holds
@@ -30,11 +30,17 @@ def newest_marker(path: Path) -> int:
 
 
 def _newest_in(raw: mmap.mmap) -> int:
+    """Batches are written in order, so the last whole marker is the newest; it may straddle a block's boundary."""
+    straddling = (_last_marker(seam) for seam in seams(raw, MARKER_LONGEST))
+    return max(_last_marker(raw), next(filter(None, straddling), 0))
+
+
+def _last_marker(raw: mmap.mmap | bytes) -> int:
     at = raw.rfind(MAGIC)
     while at >= 0:
         marker = decode_marker(raw[at : at + MARKER_LONGEST])
         if marker is not None:
-            return marker.ticket  # batches are written in order, so the last one is the newest
+            return marker.ticket
         at = raw.rfind(MAGIC, 0, at)
     return 0
 

@@ -20,6 +20,7 @@ _RECORD: Final = struct.Struct("<IHB")  # CRC, length, type
 _BATCH: Final = struct.Struct("<QI")  # sequence number, changes
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _RECYCLABLE: Final = 4  # added to these types where files are used again: the file's number follows the header
+_NUMBER: Final = 4  # bytes of that number
 _OTHER: Final = 9  # from here on: records about the file
 
 
@@ -41,10 +42,22 @@ def walk(raw: mmap | bytes, *, most: int | None = None) -> Walk:
     return Walk(found[0][1], sequence + changes, clean=end == len(raw))
 
 
+def seams(raw: mmap | bytes, reach: int) -> Iterator[bytes]:
+    """What lies on both sides of each block's boundary, `reach` bytes each, without the record's header between.
+
+    The last boundary first.  A record that does not fit into its block fills it and goes on in the next one behind a
+    header of that one's own, so what straddles a boundary lies whole nowhere in the file.  Where blocks begin is
+    known whatever is damaged before; which of the two headers is there is not asked: both are tried.
+    """
+    for at in range(len(raw) // BLOCK * BLOCK, 0, -BLOCK):
+        for header in (_RECORD.size, _RECORD.size + _NUMBER):
+            yield raw[max(0, at - reach) : at] + raw[at + header : at + header + reach]
+
+
 def _batches(raw: mmap | bytes) -> Iterator[tuple[int, int, int]]:
     """Where each whole batch ends, its sequence number and its number of changes."""
     head: bytes | None = None  # the beginning of a batch whose last record has not come
-    for kind, begin, end in _records(raw):
+    for kind, begin, end in records(raw):
         if (kind in (_FULL, _FIRST)) is not (head is None) or kind > _LAST:
             return
         if head is None:
@@ -58,7 +71,7 @@ def _batches(raw: mmap | bytes) -> Iterator[tuple[int, int, int]]:
             head = None
 
 
-def _records(raw: mmap | bytes) -> Iterator[tuple[int, int, int]]:
+def records(raw: mmap | bytes) -> Iterator[tuple[int, int, int]]:
     """Type, begin and end of the payload of each record that lies whole in its block and in the file."""
     at = 0
     while at + _RECORD.size <= len(raw):
@@ -70,7 +83,7 @@ def _records(raw: mmap | bytes) -> Iterator[tuple[int, int, int]]:
         begin = at + _RECORD.size
         if _RECYCLABLE < kind <= 2 * _RECYCLABLE:
             kind -= _RECYCLABLE
-            begin += 4
+            begin += _NUMBER
         if kind == 0 or begin + length > min(at + left, len(raw)):
             return
         at = begin + length

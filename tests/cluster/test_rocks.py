@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,7 @@ from cluster.stored import (
     encode_memory,
 )
 from cluster.types import LogIndex, Peer, Term
-from cluster.walfile import Walk, walk
+from cluster.walfile import Walk, records, walk
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "cluster" / "store.json"
 N1 = Peer("n1")
@@ -121,6 +122,41 @@ def test_a_flipped_bit_in_a_record_s_length_is_refused_though_it_looks_like_a_to
 
 
 LENGTH: Final = 5  # the place of its high byte in a record of the write-ahead log
+
+
+@pytest.mark.parametrize("part", ["first", "last"])
+def test_a_flipped_length_is_refused_too_where_the_newest_marker_straddles_two_blocks(
+    tmp_path: Path, part: str
+) -> None:
+    """It lies whole nowhere in the file then; the sync is too young to have been noted."""
+    straddled = 0
+    for pad in range(32_577, 32_653, 5):
+        log = wal(_straddling(tmp_path / f"{pad}", pad))
+        raw = bytearray(log.read_bytes())
+        starts = [begin - 7 for _, begin, _ in records(raw)]  # of the batch: 3 is one record, or two
+        straddled += raw.rfind(encode_marker(Marker(3, Meta(Term(5), Peer("n2"), LogIndex(0), LogIndex(0))))) < 0
+        assert newest_marker(log.parent) == 3
+        raw[starts[2 if part == "first" else -1] + LENGTH] ^= 0x40
+        log.write_bytes(raw)
+        with pytest.raises(StoreFault, match=r"batch 3 is in it, but it can be read only up to batch"):
+            RocksStore(log.parent, "c", N1)
+    assert straddled > 8
+
+
+def _straddling(folder: Path, pad: int) -> Path:
+    """As kill -9 leaves it: three batches synced, of which the last ends about where the log's second block begins."""
+    store = RocksStore(folder / "live", "c", N1, first_start=True)
+    store.append(StoredEntry(LogIndex(1), Term(1), b"a"))
+    store.commit()
+    store.sync()
+    store._noted_at = time.monotonic_ns() + 10**9  # no note of the next sync: it came within 20 ms of the last
+    store.append(StoredEntry(LogIndex(2), Term(1), bytes(pad)))
+    store.set_vote(Term(5), Peer("n2"))
+    store.commit()
+    store.sync()
+    shutil.copytree(folder / "live", folder / "image")
+    store.close()
+    return folder / "image"
 
 
 @pytest.fixture(scope="module")
