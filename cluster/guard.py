@@ -323,7 +323,8 @@ class Guard:
     def _ask_vote(self, peer: Peer, ask: AskVote) -> None:
         """A vote request counts if no healthy leader is heard (or it ordered this), and for a log that lacks nothing.
 
-        Who drops it also keeps its term: a candidate whose encouragement has grown old deposes nobody.
+        Who drops it also keeps its term: a candidate whose encouragement has grown old is not elected.  What its own
+        term, which is durable, costs the leader: DESIGN.md.
         """
         if not ask.handed and self._hears(peer, self._clock()):
             return

@@ -462,7 +462,7 @@ def test_after_stepping_down_it_waits_a_whole_election_timeout(hand: type[Hand])
 
 
 def test_who_hears_a_leader_drops_a_vote_request_and_its_term(hand: type[Hand]) -> None:
-    """A candidate whose encouragement has grown old, on a slow disk, deposes nobody."""
+    """A candidate whose encouragement has grown old, on a slow disk, is not elected."""
     node = hand()
     append(node, 3, 1, 0, 3)
     node.sync()

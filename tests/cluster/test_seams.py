@@ -9,10 +9,12 @@ import ast
 import hashlib
 import importlib.metadata
 import inspect
+import pickle  # stock's, to show that it is not called
 import sys
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import Mock
 
 import pysyncobj.node
 import pysyncobj.syncobj
@@ -177,8 +179,20 @@ def test_no_thread_no_descriptor_no_fork(monkeypatch: pytest.MonkeyPatch) -> Non
     stock.wait(5_000)
 
 
-def test_no_pickle() -> None:
-    """Hazard 10: what the core might pickle raises instead."""
+def test_no_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hazard 10: what the core might pickle raises instead, where stock calls what was pickled."""
+    stock = Stock()
+    ran = Mock()
+    pickled = pickle.dumps((0, ()))
+    monkeypatch.setattr(pickle, "loads", ran)
+    message = {
+        "type": "append_entries", "term": 1, "commit_index": 2, "entries": [(b"\x00" + pickled, 2, 1)],
+        "prevLogIdx": 1, "prevLogTerm": 0,
+    }  # fmt: skip
+    stock.core.deliver(N2, message)
+    with pytest.raises(NoPickle):
+        stock.core.tick()
+    ran.assert_not_called()
     with pytest.raises(NoPickle):
         raft._Unpicklable.dumps(1)
     with pytest.raises(NoPickle):
@@ -277,11 +291,26 @@ def test_an_answer_is_stamped_with_the_time_it_is_shown(stock: Stock) -> None:
 
 
 def test_stock_counts_an_answer_of_any_term(stock: Stock) -> None:
-    """Hazard 5: the acknowledgement carries no term."""
+    """Hazard 5: what N2 acknowledged in term 1 it has lost to the leader of term 2; in term 3 its old answer comes."""
     stock.lead()
-    stock.acks(3)
+    first = stock.core.term
+    for _ in range(2):
+        stock.core.propose(OURS + b"\x90")
+        stock.core.tick()
+    follower = Stock()
+    for sent in stock.ear.take("append_entries"):
+        follower.core.deliver(N2, sent)
+    late = follower.ear.take("next_node_idx")[-1]
+    assert late["next_node_idx"] == 5  # it had entries 2 to 4, of term 1
+    stock.append(first + 1, 1, 0, first + 1)
+    assert stock.journal.last == 2
+    stock.lead()
+    assert (stock.core.term, stock.journal.last) == (first + 2, 3)
     stock.core.tick()
-    assert stock.core.commit == 2
+    assert stock.core.commit == 1
+    stock.core.deliver(N2, late)
+    stock.core.tick()
+    assert stock.core.commit == 3  # nobody else has this entry
 
 
 def test_stock_counts_its_own_unsynced_copy(stock: Stock) -> None:

@@ -6,12 +6,13 @@ import os
 import pickle  # stock's, to show what it does
 from typing import TYPE_CHECKING, Any
 
+import msgpack  # type: ignore[import-untyped] # ships no types
 import pytest
 
 from cluster.applying import ApplyFault
-from cluster.raft import NoPickle, _Unpicklable
-from cluster.types import NotLeader
-from cluster.wire import Ack, WireError, decode
+from cluster.store import StoredEntry
+from cluster.types import LogIndex, NotLeader, Peer, Term
+from cluster.wire import Ack, Append, WireError, decode, encode
 
 if TYPE_CHECKING:
     from tests.cluster.conftest import Hand
@@ -89,12 +90,35 @@ def test_10_stock_runs_what_a_peer_has_pickled(stock_net: type[StockNet], monkey
     assert os.environ[RAN]
 
 
-def test_10_ours_is_no_message_and_no_entry() -> None:
-    frame = b"\x82\xa4type\xadapply_command\xa7command\xc4\x01x"
-    with pytest.raises(WireError):
-        decode(frame)
-    with pytest.raises(NoPickle):
-        _Unpicklable.loads(b"\x80\x04.")
+def pickled() -> bytes:
+    """A command as stock has it on the wire and in its log."""
+    return b"\x00" + pickle.dumps(Evil())
+
+
+def test_10_ours_is_no_message_and_no_entry(hand: type[Hand], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(RAN, "")
+    node = hand()
+    forwarded = msgpack.packb({"type": "apply_command", "command": pickled()})
+    entry = encode(Append(3, 2, 1, 0, ((pickled(), 2, 3),), 50, 3))
+    for count, frame in enumerate((forwarded, pickled(), pickled()[1:], entry), 1):
+        with pytest.raises(WireError):
+            decode(frame)
+        node.replica.received(Peer("n2"), frame)
+        node.step()
+        assert node.replica.bad_frames == count
+    assert (node.last, os.environ[RAN]) == (1, "")
+
+
+def test_10_ours_runs_none_that_its_own_disk_holds(hand: type[Hand], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It came past the wire: our apply stops there.  That the core's would as well: test_seams, test_no_pickle."""
+    monkeypatch.setenv(RAN, "")
+    store = hand().store
+    store.append(StoredEntry(LogIndex(2), Term(3), pickled()))
+    store.commit()
+    store.sync()
+    with pytest.raises(ApplyFault):
+        hand(disk=store.crash()).hears("n2", Append(3, 2, 2, 3, (), 50, 3))
+    assert not os.environ[RAN]
 
 
 def test_13_stock_sleeps_in_a_tick_while_its_transport_is_not_ready(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +20,41 @@ if TYPE_CHECKING:
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # its own
 def test_1_stock_never_syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[int] = []
-    monkeypatch.setattr(os, "fsync", synced.append)
-    monkeypatch.setattr(os, "fdatasync", synced.append)
+    """It writes through a map of its file, and its meta as a file of its own: it syncs neither."""
+    synced: list[object] = []
+
+    class Watched(mmap.mmap):
+        def flush(self, *range_: int) -> None:
+            synced.append("map")
+            super().flush(*range_)
+
+    monkeypatch.setattr(mmap, "mmap", Watched)
+    for name in ("fsync", "fdatasync", "sync"):
+        monkeypatch.setattr(os, name, lambda *_args: synced.append("file"))
     journal = FileJournal(str(tmp_path / "journal"))
     journal.setCurrentTerm(3, "n2")
-    journal.add(b"acknowledged", 1, 3)
+    for index in range(1, 200):  # it grows its map on the way
+        journal.add(b"acknowledged", index, 3)
+    journal.onOneSecondTimer()
+    journal.deleteEntriesFrom(150)
     assert synced == []
+    journal.flush()  # nobody in stock calls it; the watch sees it
+    assert synced == ["map"]
+
+
+def test_1_stock_s_core_never_asks_its_journal_to(stock_net: type[StockNet]) -> None:
+    net = stock_net()
+    flushed: list[str] = []
+    for name in net.names:
+        net.journals[name] = journal = MemoryJournal()
+        journal.flush = lambda at=name: flushed.append(at)
+        net.start(name)
+    net.run(6, until=lambda: bool(net.leaders))
+    net.run(1)
+    net.nodes[net.leaders[0]].do("x")
+    net.run(3)
+    assert net.nodes["n1"].done == ["x"]
+    assert flushed == []
 
 
 class Torn(MemoryJournal):  # type: ignore[misc] # pysyncobj ships no types

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster.types import Role
-
 if TYPE_CHECKING:
+    from cluster.replica import Replica
     from tests.cluster.conftest import Scene
     from tests.cluster.hazards.conftest import StockNet
 
@@ -34,11 +33,26 @@ def test_3_stock_a_cut_off_leader_and_its_successor_lead_together(stock_net: typ
 
 @pytest.mark.parametrize("hold", [True, False])
 def test_3_ours_it_stops_before_its_successor_begins(scene: type[Scene], *, hold: bool) -> None:
+    """From the cut until long after the healing no two lead in the same moment."""
     run = scene(1)
     leader, terms = run.leader, len(run.leaders)
+    together = 0
+
+    def watched(ms: int) -> None:
+        nonlocal together
+        for _ in range(ms):
+            run.run(1)
+            together = max(together, len(run.leading))
+
     run.cut_off(leader, hold=hold)
-    run.until(lambda: len(run.leaders) > terms, 1500)
-    assert run.network.replica(leader).status().role is not Role.LEADER
+    watched(1500)
+    assert together == 1
+    assert len(run.leaders) == terms + 1
+    assert run.leader != leader
+    watched(1500)
+    run.network.heal_all()
+    watched(1500)
+    assert together == 1
 
 
 def test_4_stock_a_healed_standby_deposes_the_leader(stock_net: type[StockNet]) -> None:
@@ -151,6 +165,24 @@ def test_22_ours_the_leader_is_elected_above_it(scene: type[Scene]) -> None:
     run.network.call(standby, lambda replica: replica._guard.core.raise_term(99))
     assert run.run(800) < 200
     assert run.network.replica(standby).status().term == 100
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_22_ours_an_outdated_candidate_costs_one_short_election_and_is_not_elected(
+    scene: type[Scene], seed: int
+) -> None:
+    """Its encouragement is old when its vote for itself is durable: nobody votes for it, but its own term has risen."""
+    run = scene(seed, probe=True)
+    leader, terms = run.leader, len(run.leaders)
+    standby = run.others()[0]
+
+    def stands(replica: Replica) -> None:
+        replica._guard._stand("election")
+
+    run.network.call(standby, stands)
+    assert run.run(800) < 200
+    assert (run.leader, len(run.leaders)) == (leader, terms + 1)
+    assert run.network.replica(standby).status().term == max(run.leaders)
 
 
 def test_23_stock_stands_again_in_the_moment_in_which_it_falls_back(stock_net: type[StockNet]) -> None:
