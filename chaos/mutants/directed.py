@@ -27,6 +27,8 @@ FINAL = "test_fills_are_legal_from_every_state_and_reopen_no_final_one"
 POISON = "test_9_ours_stops_there_once_and_says_where"
 ABOVE = "test_22_ours_the_leader_is_elected_above_it"
 WAITS = "test_23_ours_it_waits_and_asks"
+BARRED = "test_told_between_its_question_and_the_answer_it_does_not_stand"
+STARVED = "test_the_catching_up_of_one_is_no_heartbeat_for_the_others"
 
 
 # Two clocks part by a quarter of a millisecond in a window: less than an entry takes to its followers.
@@ -67,6 +69,33 @@ def a_vote_that_comes_twice_counts_twice(patches: Patches) -> None:
         whole(self, peer, told)
 
     patches.attribute(Guard, "_vote", vote)
+
+
+# No storm puts an older disk under a node and has the one who knows of it connect within that node's election.
+@mutant("8", directed("cluster/test_went_back.py", BARRED), BARRED)
+def a_node_whose_disk_went_back_goes_on_standing(patches: Patches) -> None:
+    """Who hears, after it asked whether it could be elected, that its log lacks something acknowledged, stands on."""
+
+    def pre_vote(self: Any, peer: Any, answer: Any) -> None:
+        if not self._leads and self._elections.answered(peer, answer, self._clock()):
+            self.core.raise_term(self._elections.term)
+            self._stand(self._elections.reason)
+
+    patches.attribute(Guard, "_known", lambda self, message: self._remembered.told(message))
+    patches.attribute(Guard, "_pre_vote", pre_vote)
+
+
+# In the storms something is proposed all the time, and each proposal is a heartbeat for everyone.
+@mutant("h4", directed("cluster/test_guard.py", STARVED), STARVED)
+def what_one_is_sent_is_everyones_heartbeat(patches: Patches) -> None:
+    """Whatever is sent to one follower puts the next heartbeat of all of them off."""
+    whole = Guard._send_append  # noqa: SLF001 # what is broken is inside
+
+    def send(self: Any, peer: Any, message: Any) -> None:
+        whole(self, peer, message)
+        self._beat = self._clock() + self._timers.heartbeat
+
+    patches.attribute(Guard, "_send_append", send)
 
 
 # It costs a round trip: what is sent again is matched, and changes nothing.
