@@ -1,7 +1,7 @@
 """Folder: what the raw files of a node's data folder tell, without opening its database.
 
-Pure reading, but for the mark of a folder's home.  `rocks` asks before it opens a folder: how far the write-ahead
-logs were written, whether they have a hole, what was surely there at the last sync, and whether this is a copy.
+Pure reading.  `rocks` asks before it opens a folder: how far the write-ahead logs were written, whether they have a
+hole, and what was surely there at the last sync.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from cluster.store import StoreFault
-from cluster.stored import MAGIC, MARKER_LONGEST, Synced, decode_marker, decode_synced, encode_home
+from cluster.stored import MAGIC, MARKER_LONGEST, Synced, decode_marker, decode_synced
 from cluster.walfile import Walk, seams, walk
 
 REPLACE: Final = "restore this node's folder from a copy, or replace the node, and do not delete it: it is evidence"
 SYNCED: Final = "synced"  # the file that says what the folder surely holds
-HOME: Final = "home"  # the file by which a copy of the folder is known
 
 
 def newest_marker(path: Path) -> int:
@@ -88,17 +87,3 @@ def check_manifest(path: Path, synced: Synced) -> None:
             f"{path}: the list of its files is shorter than it was (MANIFEST-{found[0]:06} of {found[1]} bytes, not "
             f"MANIFEST-{synced.manifest:06} of {synced.size}): {REPLACE}"
         )
-
-
-def home_of(path: Path, *, make: bool) -> bytes:
-    """Which file this folder's mark is: whatever copies or restores a folder makes another file of it."""
-    mark = path / HOME
-    try:
-        if make:
-            mark.touch()
-        found = mark.stat()
-    except FileNotFoundError:
-        return b""
-    except OSError as error:
-        raise StoreFault(f"{path}: {error}: make the folder writable by this user") from error
-    return encode_home(found.st_ino, found.st_ctime_ns)

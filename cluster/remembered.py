@@ -48,7 +48,10 @@ class Remembered:
                 "log has caught up"
             )
         if self._suspect:
-            return "its data folder is a copy of a node's; it votes again when a leader has brought its log up to date"
+            return (
+                "its data folder is a copy of a node's; it votes again when a leader has brought its log up to date; "
+                "if no leader can be elected, see runbooks/folder-is-a-copy.md (`meltica cluster attest`)"
+            )
         return None
 
     def lacks(self) -> bool:

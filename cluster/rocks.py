@@ -27,7 +27,6 @@ What RocksDB alone does not see is met here (pysyncobj.md, "RocksDB's side of it
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -53,6 +52,8 @@ from rocksdict import (
 
 from cluster import firststart, folder
 from cluster.folder import REPLACE
+from cluster.home import homes_of, touch
+from cluster.lock import lock
 from cluster.store import Memory, Meta, StoredEntry, StoreFault, Ticket, WrongFolder
 from cluster.stored import (
     NOTHING,
@@ -125,10 +126,10 @@ def _open(path: Path, *, write: bool) -> Rdict:
 class RocksReader:
     """What can be read of a node's folder; `open_readonly` gives one of a stopped node's."""
 
-    def __init__(self, path: Path, db: Rdict, lock: int) -> None:
+    def __init__(self, path: Path, db: Rdict, held: int) -> None:
         self.path = path
         self._db = db
-        self._lock = lock
+        self._lock = held
         self._families = {name: db.get_column_family(name) for name in FAMILIES}
 
     def identity(self) -> tuple[str, Peer] | None:
@@ -162,6 +163,11 @@ class RocksReader:
     def home(self) -> bytes | None:
         """Which file the folder's mark was when it was last known to be no copy; None before there were marks."""
         return self._get(_HOME)
+
+    def suspect(self) -> bool:
+        """Whether this folder is a copy of the one that it says it is."""
+        home = self.home()
+        return home is not None and home not in homes_of(self.path, make=False)
 
     def bounds(self) -> tuple[LogIndex, LogIndex]:
         """The first and the last index; (0, 0) of an empty log."""
@@ -282,37 +288,18 @@ def open_readonly(path: Path) -> RocksReader:
     """
     if not (path / "CURRENT").exists():
         raise WrongFolder(f"{path}: not a node's data folder (there is no database in it)")
-    lock = _lock(path, shared=True)
+    held = lock(path, shared=True)
     try:
-        return RocksReader(path, _open(path, write=False), lock)
+        return RocksReader(path, _open(path, write=False), held)
     except BaseException:
-        os.close(lock)
+        os.close(held)
         raise
-
-
-def _lock(path: Path, *, shared: bool) -> int:
-    """Lock the folder for this process's life; the system gives it back however the process ends."""
-    try:
-        lock = os.open(path / "meltica.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise StoreFault(f"{path}: {error}: make the folder writable by this user") from error
-    try:
-        fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
-        os.close(lock)
-        message = f"{path}: another process (pid {holder}) has this folder open: stop it first, or use another folder"
-        raise WrongFolder(message) from error
-    if not shared:
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
-    return lock
 
 
 # Checking before opening for writing
 
 
-def _inspect(path: Path, lock: int, wanted: tuple[str, Peer]) -> None:
+def _inspect(path: Path, held: int, wanted: tuple[str, Peer]) -> None:
     """Refuse another's folder, an emptied one, and a write-ahead log that can't be read up to its newest marker."""
     if not (path / "CURRENT").exists():
         firststart.check(path)
@@ -320,7 +307,7 @@ def _inspect(path: Path, lock: int, wanted: tuple[str, Peer]) -> None:
     sure = folder.synced(path)
     folder.check_manifest(path, sure)
     newest = folder.newest_marker(path)
-    reader = RocksReader(path, _open(path, write=False), os.dup(lock))
+    reader = RocksReader(path, _open(path, write=False), os.dup(held))
     try:
         found, readable = reader.identity(), reader.marker().ticket
         hole = folder.hole(path) if newest <= readable else ""
@@ -365,16 +352,16 @@ class RocksStore:
         except OSError as error:
             raise StoreFault(f"{path}: the data folder can't be made ({error}): correct it in the settings") from error
         self.path = path
-        lock = _lock(path, shared=False)
+        held = lock(path, shared=False)
         try:
             if first_start and not (path / "CURRENT").exists():
                 firststart.mark(path)
-            _inspect(path, lock, (cluster_id, node_name))
+            _inspect(path, held, (cluster_id, node_name))
             self._db = _open(path, write=True)
         except BaseException:
-            os.close(lock)
+            os.close(held)
             raise
-        self._disk = RocksReader(path, self._db, lock)
+        self._disk = RocksReader(path, self._db, held)
         self._handles = {name: self._db.get_column_family_handle(name) for name in FAMILIES}
         self._write_options = WriteOptions()
         self._write_options.sync = False
@@ -391,14 +378,15 @@ class RocksStore:
         self._noted_at = 0
         self._mark = os.open(self.path / folder.SYNCED, os.O_RDWR | os.O_CREAT, 0o600)
         self._memory = self._disk.memory()
-        home = self._disk.home()
-        self._suspect = home is not None and home != folder.home_of(self.path, make=False)
-        new = self._disk.identity() is None
+        home, new = self._disk.home(), self._disk.identity() is None
+        self._suspect = self._disk.suspect()
+        self._born = len(homes_of(self.path, make=False)) > 1
+        renewed = not self._suspect and home not in homes_of(self.path, make=False)[:1]
         if new:
             self._writing().put(_IDENTITY, encode_identity(cluster_id, node_name), self._handles["meta"])
-        if home is None:
+        if renewed:  # it had no mark, or one that told less surely which file it was
             self.attest()
-        if new or home is None:
+        if new or renewed:
             self.commit()
             self.sync()
         if new:
@@ -489,7 +477,9 @@ class RocksStore:
     def attest(self) -> None:
         """Buffer that this folder is no copy any more."""
         self._suspect = False
-        self._writing().put(_HOME, folder.home_of(self.path, make=True), self._handles["meta"])
+        homes = homes_of(self.path, make=True)
+        self._born = len(homes) > 1
+        self._writing().put(_HOME, homes[0], self._handles["meta"])
 
     def put_state(self, key: bytes, value: bytes | None) -> None:
         """Buffer a changed key of the state machine; None deletes."""
@@ -570,6 +560,8 @@ class RocksStore:
         with suppress(OSError):
             os.pwrite(self._mark, encode_synced(Synced(ticket, *self._manifest)), 0)
         self._manifest = folder.manifest(self.path)
+        if self._born:  # else its time is what tells which file it is
+            touch(self.path)
 
     def _check(self) -> None:
         if self._refuses is not None:

@@ -135,8 +135,14 @@ def decode_synced(raw: bytes) -> Synced:
     return Synced(*_SYNCED.unpack_from(raw)) if whole else Synced()
 
 
+def encode_born(inode: int, born_ns: int) -> bytes:
+    """Which file a folder's home mark was, as stored: its inode, and when it was made."""
+    body = b"born %d %d" % (inode, born_ns)
+    return _CRC.pack(zlib.crc32(body)) + body
+
+
 def encode_home(inode: int, changed_ns: int) -> bytes:
-    """Which file a folder's home mark was, as stored."""
+    """The same where its file system knows no time of birth: its inode, and when it was last changed."""
     body = b"%d %d" % (inode, changed_ns)
     return _CRC.pack(zlib.crc32(body)) + body
 

@@ -25,6 +25,7 @@ from attrs import define, field
 from structlog.typing import FilteringBoundLogger
 
 from cluster.driver import ClusterNode
+from cluster.home import attested
 from cluster.pki import Credentials
 from cluster.replica import Replica
 from cluster.rocks import RocksStore
@@ -102,6 +103,7 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
     reporter = Reporter(log, NodeObserver(metrics, symbols), mono_now, wall_now, name)
     refuse_diverged(settings.node.data)
     store = RocksStore(settings.node.data, settings.node.cluster, name)
+    say_home(settings.node.data, log, suspect=store.suspect)
     machine = Machine(own_report(settings))
     try:
         replica = Replica(
@@ -165,6 +167,20 @@ def mark_diverged(data: Path, status: ClusterStatus) -> None:
     if status.diverged is not None and not (data / DIVERGED).exists():
         text = f"this node's state differed from the majority's at index {status.diverged}\n"
         (data / DIVERGED).write_text(text, encoding="utf-8")
+
+
+def say_home(data: Path, log: FilteringBoundLogger, *, suspect: bool) -> None:
+    """Whether this folder is taken for a copy, what to do then, and who has vouched for it by hand."""
+    for said in attested(data):
+        log.warning("this data folder was vouched for by hand", **{str(key): value for key, value in said.items()})
+    if suspect:
+        log.warning(
+            "this data folder is a copy of a node's: the node stands in no election until a leader has brought its log "
+            "up to date",
+            data=str(data),
+            next="wait for that; if no leader can be elected, follow runbooks/folder-is-a-copy.md "
+            f"(`meltica cluster attest {data} --reason ...`)",
+        )
 
 
 def refuse_diverged(data: Path) -> None:

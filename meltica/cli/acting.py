@@ -61,8 +61,8 @@ def act(
     """
     body = {
         "request_id": _request_id(options["request_id"]),
-        "reason": _reason(options["reason"]),
-        "actor": _actor(),
+        "reason": checked_reason(options["reason"]),
+        "actor": actor(),
         "dry_run": options["dry_run"],
         **{key: value for key, value in wish.items() if value is not None},
     }
@@ -95,14 +95,16 @@ def _request_id(given: str | None) -> str:
     return given
 
 
-def _reason(given: str | None) -> str:
+def checked_reason(given: str | None) -> str:
+    """Why, as it is kept; raises CliError for what can't be."""
     reason = (given or NO_REASON).strip() or NO_REASON
     if len(reason) > TEXT or not reason.isprintable():
         raise CliError("--reason is too long or not printable", f"at most {TEXT} characters on one line", Exit.USAGE)
     return reason
 
 
-def _actor() -> str | None:
+def actor() -> str | None:
+    """Who acts, as this machine knows them; None where it does not."""
     try:
         name = getpass.getuser()
     except (OSError, KeyError):

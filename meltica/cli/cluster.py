@@ -1,6 +1,7 @@
 """Cluster: `meltica cluster create`, a whole cluster on this machine in one folder.
 
-Only that command may live here; the files' text is in `cluster_files`, the certificates are `cluster.pki`'s.
+Only that command may live here, beside the group and its other commands' names; the files' text is in
+`cluster_files`, the certificates are `cluster.pki`'s.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import click
 from cluster import pki
 from cluster.types import Peer
 from meltica.api.outcomes import Exit
+from meltica.cli.attest import attest
 from meltica.cli.cluster_files import ACCOUNT, SYMBOLS, Plan, texts
 from meltica.cli.errors import CliError
 from meltica.config import NODES, SYMBOL
@@ -32,7 +34,10 @@ LAST_PORT: Final = 65535
 
 @click.group()
 def cluster() -> None:
-    """Make clusters."""
+    """Make clusters, and vouch for a node's folder."""
+
+
+cluster.add_command(attest)
 
 
 @cluster.command()

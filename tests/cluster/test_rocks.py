@@ -24,6 +24,7 @@ from cluster.stored import (
     decode_marker,
     decode_memory,
     encode_audit_key,
+    encode_born,
     encode_entry,
     encode_home,
     encode_identity,
@@ -460,6 +461,7 @@ SAMPLES = [
     ("marker, no vote", (b"raft", encode_marker(Marker(1, Meta(Term(0), None, LogIndex(0), LogIndex(0)))))),
     ("identity", (b"identity", encode_identity("a1b2c3", Peer("n1")))),
     ("memory", (b"memory", encode_memory(Memory((7, 258), (6, 90), ((Peer("n2"), (7, 258)), (Peer("n3"), (7, 250))))))),
+    ("home, by its birth", (b"home", encode_born(1234, 1_700_000_000_123_456_789))),
     ("home", (b"home", encode_home(1234, 1_700_000_000_123_456_789))),
     ("audit key", (encode_audit_key(LogIndex(258), 3), b"")),
 ]

@@ -6,17 +6,22 @@ played by hand, then on the simulated network, the leader dying in the same mome
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cluster import home
 from cluster.remembered import Remembered
 from cluster.rocks import RocksStore
-from cluster.types import Peer, Role
+from cluster.store import StoredEntry, StoreFault
+from cluster.types import LogIndex, Peer, Role, Term
 from cluster.wire import Ack, Append, AskPreVote, AskVote, Known, PreVote, Resign, StandNow, Vote, encode, pack_commands
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from conftest import Hand, Scene
@@ -297,6 +302,116 @@ def test_a_copied_folder_is_seen_until_it_is_attested(tmp_path: Path) -> None:
     store = RocksStore(tmp_path / "copy", "c", Peer("n1"))
     assert not store.suspect
     store.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A node's, after a start and a stop."""
+    RocksStore(tmp_path / "n", "c", Peer("n1"), first_start=True).close()
+    return tmp_path / "n"
+
+
+def taken_for_a_copy(folder: Path) -> bool:
+    """At two starts alike."""
+    found = []
+    for _ in range(2):
+        store = RocksStore(folder, "c", Peer("n1"))
+        found.append(store.suspect)
+        store.close()
+    assert found[0] is found[1]
+    return found[0]
+
+
+def _hard_linked(folder: Path) -> None:
+    """As a backup by hard links does it; the copy stays."""
+    subprocess.run(["cp", "-al", str(folder), f"{folder}.links"], check=True)  # noqa: S603, S607  # our own words
+
+
+def _owned(folder: Path) -> None:
+    """As an image's entry point or a volume's group does it at each start: to whom they are already."""
+    for path in (folder, *folder.iterdir()):
+        os.chown(path, os.getuid(), os.getgid())
+        path.chmod(path.stat().st_mode & 0o777)
+
+
+def _timed(folder: Path) -> None:
+    for path in folder.iterdir():
+        os.utime(path, (1, 1))
+
+
+def _renamed(folder: Path) -> None:
+    folder.rename(folder.with_name("m"))
+    folder.with_name("m").rename(folder)
+
+
+@pytest.mark.parametrize("harmless", [_hard_linked, _owned, _timed, _renamed])
+def test_what_copies_no_folder_makes_none_a_copy(folder: Path, harmless: Callable[[Path], None]) -> None:
+    """Two nodes of three that take themselves for copies can elect nobody."""
+    harmless(folder)
+    assert not taken_for_a_copy(folder)
+
+
+def _copied(folder: Path) -> None:
+    """Away and back, with all times and owners kept: `mv` to another disk and back does the same."""
+    away = folder.with_name("away")
+    subprocess.run(["cp", "-a", str(folder), str(away)], check=True)  # noqa: S603, S607  # our own words
+    shutil.rmtree(folder)
+    subprocess.run(["cp", "-a", str(away), str(folder)], check=True)  # noqa: S603, S607  # our own words
+
+
+def _synchronised(folder: Path) -> None:
+    """As rsync puts an older copy back into the living folder: what differs in size or time becomes a new file."""
+    backup = shutil.copytree(folder, folder.with_name("backup"))
+    RocksStore(folder, "c", Peer("n1")).close()
+    for path in backup.iterdir():
+        living, old = folder / path.name, path.stat()
+        if not living.exists() or (living.stat().st_size, living.stat().st_mtime_ns) != (old.st_size, old.st_mtime_ns):
+            shutil.copy2(path, folder / ".new").replace(living)
+
+
+def _unmarked(folder: Path) -> None:
+    """By whoever puts a snapshot of a whole machine back, and knows it."""
+    (folder / "home").unlink()
+
+
+@pytest.mark.parametrize("copies", [_copied, _synchronised, _unmarked])
+def test_what_copies_a_folder_makes_it_a_copy(folder: Path, copies: Callable[[Path], None]) -> None:
+    copies(folder)
+    assert taken_for_a_copy(folder)
+
+
+def test_an_older_hard_link_backup_in_the_folder_s_place_is_refused(folder: Path) -> None:
+    """The mark is the same file; but so is the note of what was synced, and it says more than the backup holds."""
+    _hard_linked(folder)
+    store = RocksStore(folder, "c", Peer("n1"))
+    for index in range(1, 4):
+        store.append(StoredEntry(LogIndex(index), Term(1), b"x"))
+        store.commit()
+    store._noted_at = 0  # what is synced is noted every 20 ms: now
+    store.sync()
+    store.close()
+    shutil.rmtree(folder)
+    folder.with_name(f"{folder.name}.links").rename(folder)
+    with pytest.raises(StoreFault, match="replace the node"):
+        RocksStore(folder, "c", Peer("n1"))
+
+
+def test_where_no_time_of_birth_is_known_the_time_of_change_tells(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark of an older release is read too, and made surer once there is a time of birth."""
+    assert not taken_for_a_copy(folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(home, "born", lambda _path: None)
+        assert taken_for_a_copy(folder)  # what it was known by can't be read any more
+        store = RocksStore(folder, "c", Peer("n1"))
+        store.attest()
+        store.commit()
+        store.close()
+        assert not taken_for_a_copy(folder)
+    assert not taken_for_a_copy(folder)
+    _owned(folder)
+    assert not taken_for_a_copy(folder)
 
 
 # On a network: one disk goes back while the leader dies

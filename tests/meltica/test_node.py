@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
+from cluster.home import note_attested
 from cluster.store import StoreFault
 from cluster.types import LogIndex, Peer, Role, Status, Term
-from meltica.node import mark_diverged, refuse_diverged, what_ended
+from meltica.node import mark_diverged, refuse_diverged, say_home, what_ended
 
 STATUS = Status(Peer("n1"), Role.FOLLOWER, Term(3), None, *[LogIndex(9)] * 4, ())
 
@@ -29,3 +30,31 @@ def test_a_failed_disk_is_what_is_told_of_a_node_s_end_whatever_else_was_raised(
     assert what_ended(nested, disk) is disk
     assert what_ended(nested, None) is other
     assert what_ended(both, None) is both
+
+
+class Lines:
+    """A log that is kept."""
+
+    def __init__(self):
+        self.lines = []
+
+    def warning(self, event, **fields):
+        self.lines.append((event, fields))
+
+
+def test_a_folder_that_is_taken_for_a_copy_says_what_to_do_and_one_vouched_for_says_who_did(tmp_path):
+    log = Lines()
+    say_home(tmp_path, log, suspect=False)
+    assert log.lines == []
+    say_home(tmp_path, log, suspect=True)
+    ((event, fields),) = log.lines
+    assert "is a copy" in event
+    assert f"meltica cluster attest {tmp_path} --reason" in fields["next"]
+    note_attested(tmp_path, {"actor": "ada", "reason": "moved by hand"})
+    note_attested(tmp_path, {"actor": "bob", "reason": "moved again"})
+    log.lines.clear()
+    say_home(tmp_path, log, suspect=False)
+    assert [(fields["actor"], fields["reason"]) for _, fields in log.lines] == [
+        ("ada", "moved by hand"),
+        ("bob", "moved again"),
+    ]

@@ -1,0 +1,101 @@
+"""Attest: `meltica cluster attest`, by which an operator vouches that a stopped node's folder is no copy.
+
+Only that command may live here.  It works on the folder alone, with no node running on it.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cluster import home
+from cluster.store import StoreFault, WrongFolder
+from meltica.api.outcomes import Exit
+from meltica.cli.acting import actor, checked_reason
+from meltica.cli.errors import CliError
+
+if TYPE_CHECKING:
+    from cluster.rocks import RocksReader
+
+RISK = (
+    "If this folder is an older copy after all, the cluster can lose entries that it has acknowledged: orders and "
+    "fills that were on record would be so no more."
+)
+PAGE = "runbooks/folder-is-a-copy.md"
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--reason", required=True, help="Why you are sure; it is kept in the folder and told at each start.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for the node's name.")
+def attest(*, folder: Path, reason: str, dry_run: bool, yes: bool) -> None:
+    """Vouch that DIR, the data folder of a stopped node that takes itself for a copy, is the newest that there is.
+
+    Only for when no leader can be elected; else start the node and wait: a leader lifts it by itself.
+    """
+    why = checked_reason(reason)
+    try:
+        _attest(folder, why, dry_run=dry_run, yes=yes)
+    except WrongFolder as fault:
+        raise CliError(str(fault), "name the data folder of a node that is stopped", Exit.REFUSED) from None
+    except StoreFault as fault:
+        raise CliError(str(fault), f"the folder can't be vouched for: {PAGE}", Exit.REFUSED) from None
+
+
+def _attest(folder: Path, why: str, *, dry_run: bool, yes: bool) -> None:
+    from cluster.rocks import RocksStore, open_readonly  # noqa: PLC0415 - the database is loaded only by who needs it
+
+    reader = open_readonly(folder)
+    try:
+        identity, suspect, said = reader.identity(), reader.suspect(), _said(reader, why)
+    finally:
+        reader.close()
+    if identity is None or not suspect:
+        message = f"{folder}: this folder is not taken for a copy"
+        raise CliError(message, "start the node; nothing is to be vouched for", Exit.REFUSED)
+    cluster, name = identity
+    click.echo(
+        f"node {name} of cluster {cluster}: its log ends at entry {said['last_index']} of term {said['last_term']}, "
+        f"committed to {said['commit_index']}\n{RISK}"
+    )
+    if dry_run:
+        click.echo("nothing was changed (--dry-run)")
+        return
+    _confirm(name, yes=yes)
+    store = RocksStore(folder, cluster, name)  # which reads all of it first
+    try:
+        home.note_attested(folder, said)
+        store.attest()
+        store.commit()
+        store.sync()
+    finally:
+        store.close()
+    click.echo(f"done: {name} takes part in elections once it is started; {folder / home.ATTESTED} says who vouched")
+
+
+def _said(reader: RocksReader, why: str) -> dict[str, object]:
+    """What is kept of it: when, who, why, and what the folder held."""
+    _, last = reader.bounds()
+    end = reader.entries(last, 1) if last else []
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "actor": actor(),
+        "reason": why,
+        "last_index": last,
+        "last_term": end[0].term if end else 0,
+        "commit_index": reader.meta().commit_index,
+    }
+
+
+def _confirm(name: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CliError("vouching for a folder needs a confirmation, and stdin is no terminal", "add --yes", Exit.USAGE)
+    if click.prompt(f"Type the node's name ({name}) to vouch for its folder", err=True) != name:
+        raise CliError("that is not its name: nothing was changed", code=Exit.REFUSED)
