@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from cluster.types import Peer
+from cluster.types import NO_NODE_S, Peer
 
 OPERATOR: Final = "operator"
 LIFE: Final = dt.timedelta(days=3650)
@@ -47,11 +47,12 @@ def create(folder: Path, cluster: str, nodes: Sequence[Peer], now: dt.datetime) 
     only.
 
     Raises:
-        ValueError: a node is called as the operator's certificate is.
+        ValueError: a node is called as the operator's certificate is, or as every node's is beside its name.
         FileExistsError: a file is there already; nothing is ever overwritten.
     """
-    if OPERATOR in nodes:
-        raise ValueError(f"a node can't be called {OPERATOR!r}: that is the name of the operator's certificate")
+    for name in nodes:
+        if name in NO_NODE_S:
+            raise ValueError(f"a node can't be called {name!r}: {NO_NODE_S[name]}")
     folder.mkdir(parents=True, exist_ok=True)
     authority = Authority(cluster, now)
     _write(folder / "ca.pem", authority.certificate_pem, 0o644)

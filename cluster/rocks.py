@@ -17,8 +17,9 @@ What RocksDB alone does not see is met here (pysyncobj.md, "RocksDB's side of it
 - Both checks may refuse wrongly after a power cut, never after a crash of the process alone: where the disk kept
   a later write that was not synced, and not an earlier one.  Nothing on the disk tells which of them was synced.
 - A write-ahead log that has lost its end looks like one that was never longer.  So syncs leave their batch's
-  number, and the length of RocksDB's list of its files, in a small file of its own every 20 ms; it is not synced, and
-  says less than is true at times, never more.
+  number, and the length of RocksDB's list of its files, in a small file of its own every 20 ms; it is not synced.  Of
+  batches it says less than is true at times, never more; of the list, more only where RocksDB's own sync of it took
+  longer than 20 ms and the power went meanwhile: such a folder is refused, like those above.
 - The check runs on a read-only opening: opening for writing would delete the damaged files, and the second start
   would find nothing wrong.
 - Damage in a file of sorted data shows when a block of it is read.  So all of them are read before anything else.
@@ -374,7 +375,7 @@ class RocksStore:
         self._batch: Any = None
         self._pending: dict[int, StoredEntry] = {}  # in the batch; the journal above keeps the newest in memory
         self._refuses: str | None = None
-        self._manifest = folder.manifest(self.path)  # as it was at the note before: surely durable by now
+        self._manifest = folder.manifest(self.path)  # as it was at the note before: durable by now, as good as surely
         self._noted_at = 0
         self._mark = os.open(self.path / folder.SYNCED, os.O_RDWR | os.O_CREAT, 0o600)
         self._memory = self._disk.memory()
@@ -556,7 +557,7 @@ class RocksStore:
     # Inside
 
     def _note(self, ticket: int) -> None:
-        """Leave word of what the folder surely holds: less than is true at times, never more."""
+        """Leave word of what the folder holds; of the list of its files what it was at the note before."""
         with suppress(OSError):
             os.pwrite(self._mark, encode_synced(Synced(ticket, *self._manifest)), 0)
         self._manifest = folder.manifest(self.path)

@@ -17,6 +17,12 @@ LogIndex = NewType("LogIndex", int)
 MonoNs = NewType("MonoNs", int)
 Token = NewType("Token", int)  # names one proposal until its outcome is known
 
+# Names that no node may have, and why: a certificate that names a node is its right to speak as that node.
+NO_NODE_S: Final = {
+    "localhost": "every node's certificate names it",
+    "operator": "it is the operator's certificate's",
+}
+
 MAX_ENTRY: Final = 256 * 1024  # bytes; hazard 21 of pysyncobj.md begins at 64 KiB chunks
 
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from attrs import asdict, evolve, frozen
 
-from cluster.types import Timers
+from cluster.types import NO_NODE_S, Timers
 from meltica.core.commands import Limits, StrategyPolicy, VenuePolicy
 from meltica.core.values import Account, Gap, Mode, Money, Nanos, StrategyId, Symbol, Venue, text_of
 from meltica.strategies.catalogue import KINDS, BadParameter, make_strategy
@@ -479,6 +479,11 @@ def _check_whole(settings: NodeSettings, errors: list[Misfit]) -> None:
         errors.append(Misfit("[node] name", found, f"a table under [peers]: {', '.join(names) or 'there is none'}"))
     if len(names) not in NODES:
         errors.append(Misfit("[peers]", f"{len(names)} nodes", "1, 3, 5 or 7 nodes"))
+    errors += [
+        Misfit(f"[peers.{name}]", f"'{name}'", f"another name: {NO_NODE_S[name]}")
+        for name in names
+        if name in NO_NODE_S
+    ]
     _check_addresses(settings, errors)
     if not settings.venues:
         errors.append(Misfit("[venues]", "no venue", "at least one table [venues.NAME]"))

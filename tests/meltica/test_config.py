@@ -68,6 +68,8 @@ BAD = [
     ('peer = "127.0.0.1:7402"', 'peer = "127.0.0.1:99999"', "[peers.n2] peer", "a host and a port"),
     ('peer = "127.0.0.1:7402"', 'peer = "127.0.0.1:7401"', "[peers.n2] peer", "[peers.n1] peer has not"),
     ("[peers.n3]", "[peers.N3]", "[peers] N3", "a lower-case letter"),
+    ("[peers.n3]", "[peers.localhost]", "[peers.localhost]", "every node's certificate names it"),
+    ("[peers.n3]", "[peers.operator]", "[peers.operator]", "the operator's certificate's"),
     ('rest = "http://', 'rest = "ftp://', "[venues.paper] rest", "https://"),
     ('stream = "ws://127.0.0.1:7480"', 'stream = "ws://127.0.0.1:7480/"', "[venues.paper] stream", "trailing slash"),
     ('kind = "binance_spot"', 'kind = "binance"', "[venues.paper] kind", "binance_spot"),
