@@ -86,9 +86,10 @@ class Acks:
     def answer(self, peer: Peer, ack: Ack, last: int, synced: int, now: MonoNs) -> list[Delivery]:
         """Take an answer of the current term; returns what the core is told.
 
-        `last`: the end of our log; a claim beyond it is not an answer to anything we sent, and is dropped.
+        `last`: the end of our log; a claim beyond it, or of less than the first entry, which every node has, is not an
+        answer to anything we sent, and is dropped.
         """
-        if ack.verified > last or ack.answers > now:
+        if not 1 <= ack.verified <= last or ack.answers > now:
             return []
         follower = self._followers[peer]
         if ack.answers < follower.heard_from:

@@ -216,6 +216,18 @@ def test_an_answer_to_nothing_we_sent_is_not_counted(hand: type[Hand], verified:
     assert node.committed == 1
 
 
+@pytest.mark.parametrize("success", [True, False])
+def test_an_answer_that_knows_not_even_the_first_entry_is_dropped(hand: type[Hand], *, success: bool) -> None:
+    """No frame ends a leader: followed, this one had it look for the entry before the first."""
+    node = hand()
+    term = node.lead()
+    node.sync()
+    node.hears("n2", Ack(term, 0, success, node.now))
+    node.wait(60)
+    node.hears("n2", Ack(term, 2, True, node.now))
+    assert (node.role, node.committed, node.replica.status().stalled) == (Role.LEADER, 2, None)
+
+
 # Truncation: hazards 6
 
 
