@@ -52,12 +52,17 @@ class ConfigErrors(Exception):
 
 @frozen
 class NodeIdentity:
-    """Who this node is.  `cluster`: six hex digits, the first part of every client order id."""
+    """Who this node is.
+
+    `cluster`: six hex digits, the first part of every client order id; `disk_reserve_mib`: what is to be kept free
+    where `data` is.
+    """
 
     name: str
     data: Path
     cluster: str
     cluster_name: str
+    disk_reserve_mib: int
 
 
 @frozen
@@ -301,6 +306,7 @@ def _identity(table: Reader) -> NodeIdentity:
         data=table.file("data"),
         cluster=table.text("cluster", "six lower-case hex digits", r"[0-9a-f]{6}"),
         cluster_name=table.text("cluster_name", "at most 40 letters, digits, spaces, _ or -", r"[\w -]{1,40}"),
+        disk_reserve_mib=table.integer("disk_reserve_mib", 1, 1_048_576, "MiB", 256),
     )
     table.finish()
     return identity

@@ -49,6 +49,7 @@ from meltica.numbers import NumbersFile
 from meltica.peers import PeerBoard, keep_asking
 from meltica.pump import LeadersCluster, Pump, mono_now, wall_now
 from meltica.reporter import Reporter
+from meltica.reserve import MIB, Reserve, keep_measuring
 from meltica.strategies.catalogue import make_strategy
 from meltica.telemetry.logs import make_logger
 from meltica.telemetry.metrics import Metrics
@@ -81,6 +82,7 @@ class Node:
     leader: Leader
     board: PeerBoard
     marks: Marks
+    reserve: Reserve
     ports: dict[str, VenuePort] = field(factory=dict)
 
     @property
@@ -140,6 +142,8 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
         reporter,
         numbers,
     )
+    reserve = Reserve(settings.node.data, settings.node.disk_reserve_mib * MIB)
+    metrics.disk_reserve.set(reserve.keep)
     marks = Marks()
     pump.market_watchers.append(marks.on_market)
     reporter.state = machine.state
@@ -153,7 +157,7 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
     pump.health_watchers.append(reporter.on_health)
     pump.gap_watchers.append(reporter.on_gap)
     pump.bind(leader)
-    return Node(settings, log, metrics, reporter, pump, machine, store, cluster, leader, board, marks)
+    return Node(settings, log, metrics, reporter, pump, machine, store, cluster, leader, board, marks, reserve)
 
 
 def own_report(settings: NodeSettings) -> NodeReport:
@@ -339,6 +343,7 @@ async def _start(node: Node, nursery: trio.Nursery, stop_api: trio.Event) -> str
         )
         node.ports[name] = port
         node.leader.add_venue(MeteredPort(port, node.reporter.on_write))
+    await nursery.start(keep_measuring, node.reserve, partial(_say_disk, node))
     await nursery.start(node.cluster.run)
     nursery.start_soon(node.pump.run)
     nursery.start_soon(_keep_gauges, node)
@@ -378,7 +383,16 @@ def make_view(node: Node) -> View:
         accounts={str(v.name): str(v.account) for v in settings.venues.values()},
         config=settings.agreed_digest,
         standing=lambda: node.machine.standing,
+        disk=lambda: node.reserve.why,
     )
+
+
+def _say_disk(node: Node, why: str) -> None:
+    node.pump.on_disk(why)
+    if why:
+        node.log.error("the disk's reserve is used: this node trades no more", why=why)
+    else:
+        node.log.info("the disk's reserve is whole again", free=node.reserve.free)
 
 
 async def _keep_gauges(node: Node) -> None:
@@ -387,6 +401,7 @@ async def _keep_gauges(node: Node) -> None:
         node.reporter.gauges(
             node.cluster.status(), gate_open=leader.gate_open, gate_reason=leader.gate_reason, active=leader.active
         )
+        node.metrics.disk_free.set(node.reserve.free)
         node.reporter.venues(node.ports)
         node.reporter.frames()
         await trio.sleep(GAUGES_EVERY)

@@ -193,6 +193,14 @@ class Pump:
             if self._leader is not None:
                 self._leader.on_stream_gap(venue, reason)
 
+    # --- from the disk ----------------------------------------------------------------------------------------
+
+    def on_disk(self, why: str) -> None:
+        """Its reserve is used, or "": whole again."""
+        with self._input("on_disk"):
+            if self._leader is not None:
+                self._leader.on_disk(why)
+
     # --- time -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:

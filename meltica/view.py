@@ -93,6 +93,7 @@ class View:
     accounts: Mapping[str, str] = field(factory=dict)
     config: str = ""  # the digest of this node's configuration
     standing: Callable[[], Standing | None] = field(default=lambda: None)  # where apply has stopped on this node
+    disk: Callable[[], str] = field(default=lambda: "")  # why it has no room for trading
 
     @property
     def name(self) -> str:
@@ -322,6 +323,7 @@ class View:
         lag = int(status.committed_index) - int(status.applied_index)
         checks = [
             Check("journal", status.stalled is None, status.stalled or ""),
+            Check("disk", not self.disk(), self.disk()),
             Check("leader_known", status.leader is not None, "" if status.leader else "no leader is known"),
             Check("apply", status.stopped is None, self._why_stopped()),
             Check("caught_up", fresh and lag == 0, f"{lag} entries behind" if lag else ""),

@@ -39,6 +39,11 @@ def _fresh(health: Health, settings: LeaderSettings, now: Nanos) -> bool:
     return health.clock_at is not None and now - health.clock_at <= settings.clock_age
 
 
+def unfit_itself(desk: Desk) -> str:
+    """Why this node may not trade, whatever the venues say, or ""."""
+    return desk.disk or unapproved(desk)
+
+
 def unapproved(desk: Desk) -> str:
     """Why this node may not trade though all else is well, or "": its build or configuration is not approved."""
     report = desk.report

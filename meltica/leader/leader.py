@@ -20,7 +20,7 @@ from meltica.leader.crew import Crew
 from meltica.leader.desk import Desk
 from meltica.leader.dispatch import Dispatch, Landed
 from meltica.leader.dropcopy import DropCopy
-from meltica.leader.fitness import unapproved, why_unfit, window_fault
+from meltica.leader.fitness import unfit_itself, why_unfit, window_fault
 from meltica.leader.handover import Handover, OnResult, Step
 from meltica.leader.host import Host
 from meltica.leader.intake import Intake
@@ -494,11 +494,15 @@ class Leader:
         """The wall clock jumped: the gate shuts until the venues' clocks are estimated anew."""
         self._watchdog.jump(by, self._desk.mono())
 
+    def on_disk(self, why: str) -> None:
+        """Why this node's disk has no room for trading any more, or "": cancels still go out, nothing new does."""
+        self._desk.disk = why
+
     # --- views --------------------------------------------------------------------------------------------
 
     def _why_not_quotable(self, venue: Venue, symbol: Symbol) -> str:
         desk = self._desk
-        held = authority.why_not_active(desk.gate, desk.state.epoch)
+        held = authority.why_not_active(desk.gate, desk.state.epoch) or desk.disk
         if held:
             return held
         if desk.state.epoch is not None and desk.state.epoch.cancels_only:
@@ -536,7 +540,7 @@ class Leader:
         stalled = desk.cluster.status().stalled
         if stalled:
             return f"replication: {stalled}"
-        why = self._standstill.why or unapproved(desk)
+        why = self._standstill.why or unfit_itself(desk)
         if why:
             return why
         for venue, port in desk.venues.items():

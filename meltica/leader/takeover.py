@@ -14,7 +14,7 @@ from meltica.core.records import EpochRecord
 from meltica.core.values import Epoch, Mode, Nanos
 from meltica.leader import authority
 from meltica.leader.desk import Desk, describe, result_of
-from meltica.leader.fitness import time_fault, unapproved, window_fault
+from meltica.leader.fitness import time_fault, unfit_itself, window_fault
 from meltica.leader.reconciler import Reconciler
 from meltica.leader.status import Phase
 
@@ -183,9 +183,9 @@ class Takeover:
         record = desk.state.epoch
         if record is None or record.epoch != desk.epoch:
             return "its epoch is not committed"
-        not_approved = unapproved(desk)
-        if not_approved:
-            return not_approved
+        not_fit = unfit_itself(desk)
+        if not_fit:
+            return not_fit
         for venue, port in desk.venues.items():
             window = record.windows.get(venue)
             if window is None:

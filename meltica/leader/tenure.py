@@ -16,7 +16,7 @@ from meltica.core.commands import ClockTold
 from meltica.core.values import Nanos, NodeName, Venue
 from meltica.leader import authority
 from meltica.leader.desk import Desk
-from meltica.leader.fitness import time_fault, unapproved
+from meltica.leader.fitness import time_fault, unfit_itself
 from meltica.venues.base import Health
 
 TELL_AFTER = LEAP // 5  # of silence, by the log's clock: then the time is told
@@ -86,7 +86,7 @@ class Tenure:
         fault = time_fault(desk, healths, now)
         if fault is not None and fault.contradicted:
             return Unfit(fault.why, patience if desk.started else Nanos(0))
-        why = held_up or unapproved(desk)
+        why = held_up or unfit_itself(desk)
         return Unfit(why, patience) if why else None
 
     def _leave(self, now: Nanos, unfit_for: int, why: str) -> None:

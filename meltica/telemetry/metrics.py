@@ -89,6 +89,8 @@ class Metrics:
         self.apply_version = self._gauge("apply_version", "The version by which apply decides.")
         self.commit_seconds = self._histogram("commit_seconds", "From the proposal of a command to its result.", FAST)
         self.fsync_seconds = self._histogram("fsync_seconds", "One sync of the write-ahead log.", FAST)
+        self.disk_free = self._gauge("disk_free_bytes", "What may still be written where the data folder is.")
+        self.disk_reserve = self._gauge("disk_reserve_bytes", "What is to be kept free: with less, no trading here.")
         self.peer_connected = self._gauge("peer_connected", "1 while the link to a peer is up.", ("peer",))
         self.peer_lost = self._gauge("peer_lost", "1 while a follower lacks what it had acknowledged to us.", ("peer",))
         self.loop_tick = self._gauge("loop_last_tick_timestamp_seconds", "When the event loop last turned.")

@@ -278,6 +278,12 @@ def test_a_journal_that_stands_still_is_not_live():
     assert [one.text for one in health.checks if not one.ok] == ["the disk is full"]
 
 
+def test_a_disk_without_room_is_told_by_readiness_and_restarts_nothing():
+    health = view(disk=lambda: "the disk is nearly full").health()
+    assert health.live
+    assert ("disk", "the disk is nearly full") in [(one.name, one.text) for one in health.checks if not one.ok]
+
+
 def test_who_is_active_by_its_own_word_or_by_the_others():
     assert view().status()["active"] == "n1"
     found = view(leader=FakeLeader(evolve(LEADER, active=False, waiting="promote it")))

@@ -18,7 +18,8 @@ from tests.processes.rig import NODES, Cluster, EndedEarly, cli, eventually, mad
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 
-SMALL = "48m"  # a disk for one node
+SMALL = "64m"  # a disk for one node
+RESERVE = 16  # MiB of it that are to be kept free
 ROOM = 64 * 1024  # bytes that the log may still grow by, so that the node can say what happened
 
 
@@ -43,6 +44,10 @@ def cluster(tmp_path_factory) -> Cluster:
     """Three nodes that trade; n3's data folder is a small disk of its own where that can be mounted."""
     with made_cluster(tmp_path_factory.mktemp("disks") / "cluster") as found:
         small = found.data("n3")
+        settings = found.config("n3")
+        named = 'cluster_name = "test"\n'
+        assert named in settings.read_text()
+        settings.write_text(settings.read_text().replace(named, f"{named}disk_reserve_mib = {RESERVE}\n"))
         found.start_venue()
         found.start_node("n3", private_disk(small) if may_mount(small) else ())
         found.start_nodes(("n1", "n2"))
@@ -197,27 +202,50 @@ def test_a_file_that_may_not_grow_silences_the_node_and_loses_nothing(cluster):
     nothing_lost(cluster, NODES)
 
 
-def test_a_full_disk_silences_the_node_and_loses_nothing(cluster):
-    """ENOSPC, on a small file system of its own; the last of these tests, as that disk ends with its process."""
+def small_disk(cluster: Cluster) -> Path:
+    """n3's, as it sees it; the test is skipped where none could be mounted."""
     data = cluster.data("n3")
     if not may_mount(data):
         if os.environ.get("CI") == "true":
             pytest.fail("no file system can be mounted here, so a full disk was not tried")
         pytest.skip("no file system can be mounted here: only RLIMIT_FSIZE was tried")
+    return Path(f"/proc/{cluster.children['n3'].process.pid}/root") / data.relative_to("/")
+
+
+def test_a_disk_that_is_nearly_full_ends_trading_there_while_the_node_still_writes(cluster):
+    seen = small_disk(cluster)
     cluster.settle()
     active_among(cluster, ("n3",))
+    filler = seen / "filler"
+    fill_up(filler, leave=(RESERVE - 4) * 1024 * 1024)
+    wait_for("another trades", lambda: cluster.active() not in {None, "n3"})
     child = cluster.children["n3"]
-    seen = Path(f"/proc/{child.process.pid}/root") / data.relative_to("/")
+    assert child.process.poll() is None
+    said = child.logged("the disk's reserve is used: this node trades no more")[-1]["why"]
+    assert f"MiB are free at {cluster.data('n3')}, and {RESERVE} are to be kept: free space there" in said
+    row = cluster.own("n3")
+    assert row["promotable"] is False
+    assert "the disk is nearly full" in row["why_not"]
+    filler.unlink()
+    wait_for("n3 is promotable again", lambda: cluster.own("n3").get("promotable"))
+    nothing_lost(cluster, NODES)
+
+
+def test_a_full_disk_silences_the_node_and_loses_nothing(cluster):
+    """ENOSPC, on a small file system of its own; the last of these tests, as that disk ends with its process."""
+    seen = small_disk(cluster)
+    cluster.settle()
+    active_among(cluster, ("n3",))
     epoch = cluster.own("n3")["term"]
     fill_up(seen / "filler")
     went_silent(cluster, "n3", epoch)
     nothing_lost(cluster, ("n1", "n2"))
 
 
-def fill_up(path: Path) -> None:
-    """Until nothing more goes on that file system."""
+def fill_up(path: Path, leave: int = 0) -> None:
+    """Until nothing more goes on that file system, or only so many bytes."""
     with path.open("wb", buffering=0) as filler, contextlib.suppress(OSError):
-        while True:
+        while not leave or os.statvfs(path).f_bavail * os.statvfs(path).f_frsize > leave:
             filler.write(b"\0" * 4096)
 
 

@@ -9,7 +9,7 @@ from meltica.core import commands as c
 from meltica.core.apply import LEAP
 from meltica.core.codec import decode_command
 from meltica.core.values import Epoch, Nanos, NodeName
-from meltica.leader.ports import Done, Order, Promote
+from meltica.leader.ports import ActionResult, Done, Order, Promote
 from meltica.leader.status import Phase
 from meltica.venues.base import ReadKind
 from tests.meltica.leader.world import CONFIGURED, MS, POLICY, SETTINGS, VENUE, Idle, Node, S, World, by, submit
@@ -293,3 +293,65 @@ def test_strategies_are_told_how_long_nobody_traded_and_not_how_long_the_takeove
     world.run(2 * S)
     gap = world.made[-1].contexts[-1].gap
     assert 3600 * S <= gap <= 3602 * S
+
+
+# --- a disk that is nearly full -----------------------------------------------------------------------
+
+FULL = "the disk is nearly full: 3 MiB are free at /data, and 256 are to be kept: free space there"
+
+
+def asked(world: World, command: c.Command) -> ActionResult:
+    """What n1's operator hears of a wish."""
+    results = world.act("n1", Order(command))
+    world.run(100 * MS)
+    (result,) = results
+    return result
+
+
+def test_a_leader_whose_disk_is_nearly_full_orders_nothing_new_and_hands_the_lead_on() -> None:
+    world = World()
+    node = world.start()
+    node.cluster.ready = NodeName("n2")
+    node.call("on_disk", FULL)
+    assert FULL in str(asked(world, submit()))
+    status = node.leader.status()
+    assert (status.promotable, status.why_not) == (False, FULL)
+    world.run(SETTINGS.unfit_after + 1 * S)
+    assert world.leader is world.nodes["n2"]
+    assert alerts(node, "LeaderUnfit") == [FULL]
+    world.tick()
+    world.run(1 * S)
+    assert world.nodes["n2"].leader.status().active
+
+
+def test_without_a_fit_standby_it_leads_on_and_cancels_and_orders_again_once_there_is_room() -> None:
+    world = World(Idle)
+    node = world.start()
+    assert isinstance(asked(world, submit()), Done)
+    assert len(world.exchange.open()) == 1
+    node.call("on_disk", FULL)
+    world.run(10 * S)
+    assert world.leader is node
+    world.tick()
+    assert FULL in str(asked(world, submit(request="r2")))
+    cancelled = asked(world, c.CancelAll(Epoch(0), Nanos(0), "by hand", by=by("r3")))
+    assert isinstance(cancelled, Done)
+    world.run(1 * S)
+    assert world.exchange.open() == []
+    node.call("on_disk", "")
+    assert isinstance(asked(world, submit(request="r4")), Done)
+    world.run(100 * MS)
+    assert len(world.exchange.open()) == 1
+
+
+def test_a_winner_whose_disk_is_nearly_full_takes_no_authority() -> None:
+    world = World()
+    node = world.nodes["n1"]
+    node.call("on_disk", FULL)
+    world.elect("n1")
+    world.tick()
+    world.run(2 * S)
+    assert not node.leader.status().active
+    node.call("on_disk", "")
+    world.run(1 * S)
+    assert node.leader.status().active
