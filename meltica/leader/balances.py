@@ -2,8 +2,7 @@
 
 Only that memory and that comparison may live here.  While fills keep coming, a balance read is true of some moment
 near it: it agrees if it equals any value that the log's holdings took between a margin before it began and one after
-it ended.  Two reads in a row that disagree are a discrepancy; one is a reason to read again.  That it agrees may be
-known at once, that it disagrees only after the margin: so a takeover need not wait where all is well.
+it ended.  Two reads in a row that disagree are a discrepancy; one is a reason to read again.
 """
 
 from __future__ import annotations
@@ -78,21 +77,6 @@ class BalanceWatch:
     suspected: dict[Asset, Decimal] = field(factory=dict)
     reported: dict[Asset, Decimal] = field(factory=dict)
     read_again: bool = False
-    first: bool = False  # no read of this takeover was explained yet
-    newest: ReadDone | None = None  # the newest read of this takeover, while `first`
-
-    def begin(self) -> None:
-        """A takeover begins: what was suspected under an older epoch is no second read in a row."""
-        self.first, self.newest, self.waiting = True, None, None
-        self.suspected = {}
-
-    def odd(self, assets: Iterable[Asset]) -> Asset | None:
-        """Of `assets` one whose first balance in a takeover is neither explained nor reported yet."""
-        if not self.first or self.newest is None:
-            return None
-        odd = self._odd(self.newest)
-        self.first = any(self.reported.get(asset) != found for asset, found in odd.items())
-        return next((asset for asset in assets if asset in odd and self.reported.get(asset) != odd[asset]), None)
 
     def held(self, asset: Asset, amount: Decimal, now: Nanos) -> None:
         """The log's holding of `asset` is `amount` from now on."""
@@ -107,8 +91,6 @@ class BalanceWatch:
         """A balance read came; the newest one waits until its margin has passed."""
         self.waiting = done
         self.read_again = False
-        if self.first:
-            self.newest = done
 
     def due(self) -> Nanos | None:
         """When the waiting read can be compared."""

@@ -111,7 +111,6 @@ class Reconciler:
         self._claims.clear()
         self._claims.behind(self._desk.state)
         for venue in self._desk.venues:
-            self.watches[venue].begin()
             self.survey(venue, reason, counters=True)
         for order in self._desk.state.live_orders():
             if lookups_room.doubtful(order, self._desk.epoch, self._flying()):
@@ -564,15 +563,7 @@ class Reconciler:
         short = self._claims.short(self._desk.state, venue, symbol)
         if short is not None:
             return f"the trades of order {short} do not add up yet"
-        return self._unexplained(venue, symbol)
-
-    def _unexplained(self, venue: Venue, symbol: Symbol) -> str:
-        """A takeover's first balances must be those of the log, or be told to it as a discrepancy, before it quotes."""
-        state, rules = self._desk.state, self._desk.state.instruments.get((venue, symbol))
-        if rules is None or (venue, self.account(venue)) not in state.openings:
-            return ""
-        odd = self.watches[venue].odd((rules.base, rules.quote))
-        return f"the balance of {odd} is not explained yet" if odd is not None else ""
+        return ""
 
     def next_due(self, now: Nanos) -> Nanos | None:
         """When `work` has something to do."""

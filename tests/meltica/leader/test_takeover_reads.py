@@ -308,38 +308,19 @@ def test_a_gap_within_a_takeover_does_not_lose_the_counters() -> None:
     assert phase_of(node) is Phase.ACTIVE
 
 
-@pytest.mark.parametrize("explained", [True, False])
-def test_a_takeover_quotes_nothing_before_its_first_balances_are_explained_or_told(*, explained: bool) -> None:
+def test_balances_that_the_fills_do_not_explain_yet_hold_no_takeover_up() -> None:
+    """Measured: fills of the gap beside the balance read look so for two seconds, in one of 20 freezes of a leader."""
     world = World(make=Watching)
     world.start()
     world.run(5 * S)
     world.kill("n1")
-    if not explained:
-        world.exchange.balances[Asset("BTC")] -= Decimal("0.5")  # and no fill says why
+    world.exchange.balances[Asset("BTC")] -= Decimal("0.5")  # and no fill says why
     world.run(S)
     world.elect("n2")
     node = world.nodes["n2"]
-    free: list[bool] = []
-    for _ in range(600):
-        world.run(10 * MS)
-        if node.leader.status().active and not blocked(node):
-            free.append(node.state.risk.trading is Trading.REDUCING)
-    assert began(world)[1] == ("" if explained else "the balance of BTC is not explained yet")
-    assert set(free) == {not explained}, "what it may do before the log reduces is to cancel"
-
-
-def test_a_balance_that_is_explained_by_the_second_read_frees_its_symbol() -> None:
-    world = World(make=Watching)
-    world.start()
-    world.run(5 * S)
-    world.kill("n1")
-    world.run(S)
-    world.exchange.balances[Asset("USDT")] += 7
-    world.elect("n2")
     world.run(100 * MS)
-    node = world.nodes["n2"]
-    assert blocked(node) == "the balance of USDT is not explained yet"
-    world.exchange.balances[Asset("USDT")] -= 7
-    world.run(2 * S)
+    assert node.leader.status().active
     assert not blocked(node)
-    assert node.state.risk.trading is Trading.RUNNING
+    assert began(world)[1] == ""
+    world.run(6 * S)
+    assert node.state.risk.trading is Trading.REDUCING
