@@ -6,6 +6,7 @@ and how a connection is begun again.  When to write, what a frame says and wheth
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
@@ -43,7 +44,7 @@ class Host(Protocol):
 
 
 @define(eq=False)
-class Line:
+class Line(ABC):
     """One connection of one kind, kept standing for ever: another follows each that is lost."""
 
     host: Host
@@ -121,17 +122,17 @@ class Line:
 
     # --- what each kind adds ----------------------------------------------------------------------------------
 
+    @abstractmethod
     def begin(self) -> None:
         """It stands."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take_in(self, text: str) -> None:
         """A frame."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end(self, reason: str) -> None:
         """It is gone, or could not be opened."""
-        raise NotImplementedError
 
 
 @define(eq=False)
