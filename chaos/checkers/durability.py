@@ -58,10 +58,15 @@ def _number_of(logs: Logs, fact: Answered) -> int:
 
 
 def _too_early(logs: Logs, facts: Facts, fact: Answered, number: int) -> list[str]:
+    """What had not been synced on a majority.  A copy that took a disk's place since takes nothing of that back.
+
+    Whoever answers can't know of it yet: a leader that was frozen holds an acknowledgement which was true when it was
+    given (simulated, everything-483).
+    """
     name = f"proposal {fact.token}, acknowledged at index {fact.place} of term {fact.term},"
     if not number:
         return [f"{name} is in no log"]
-    kept = [node for node, log in logs.by_node.items() if log.would_keep(fact.place, number)]
+    kept = [node for node, log in logs.by_node.items() if log.has_synced(fact.place, number)]
     if len(kept) < facts.majority:
         return [f"{name} was synced on {len(kept)} of {len(facts.nodes)} then"]
     return []

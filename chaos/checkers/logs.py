@@ -22,6 +22,7 @@ class Log:
     durable: list[int] = field(factory=list)
     pending: deque[tuple[int, int, list[int]]] = field(factory=deque)  # ticket, behind, numbers: not synced
     ended: str = ""
+    taken: frozenset[int] = frozenset()  # what had been durable when an older copy of the disk took its place
 
     def holds(self, index: int, number: int) -> bool:
         """Whether it has this very entry, with all before it."""
@@ -30,6 +31,10 @@ class Log:
     def would_keep(self, index: int, number: int) -> bool:
         """The same, of what would survive."""
         return 0 < index <= len(self.durable) and self.durable[index - 1] == number
+
+    def has_synced(self, index: int, number: int) -> bool:
+        """Whether it would survive, or would had the disk not been replaced by an older copy of itself."""
+        return self.would_keep(index, number) or number in self.taken
 
 
 @define(eq=False)
@@ -116,7 +121,8 @@ class Logs:
                     f"{fact.node} came back ({log.ended or 'first start'}) with {len(found)} entries; "
                     f"synced were {len(log.durable)}, written {len(log.seen)}, and it is none of what may be left"
                 )
-        self.by_node[fact.node] = Log(list(found), list(found))
+        taken = log.taken | frozenset(log.durable).difference(found) if log.ended == COPY else log.taken
+        self.by_node[fact.node] = Log(list(found), list(found), taken=taken)
 
 
 def _prefixes(log: Log) -> Iterator[list[int]]:

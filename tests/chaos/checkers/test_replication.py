@@ -11,6 +11,7 @@ from chaos.checkers.durability import durability
 from chaos.checkers.election_safety import election_safety
 from chaos.checkers.facts import (
     APPLIED,
+    COPY,
     KILL,
     POWER,
     REFUSED,
@@ -230,6 +231,17 @@ def test_an_acknowledgement_before_a_majority_has_synced() -> None:
 def test_a_minority_that_has_not_synced_is_none() -> None:
     facts = [fact for fact in honest() if fact != Synced(8, "n3", 3)]
     assert judged(durability, facts).held
+
+
+@pytest.mark.parametrize(("how", "synced", "held"), [(COPY, True, True), (COPY, False, False), (POWER, True, False)])
+def test_a_disk_that_is_replaced_by_a_copy_after_it_had_synced(how: str, synced: bool, held: bool) -> None:
+    """Simulated, everything-483: the leader was frozen meanwhile, and answers when it wakes."""
+    facts: list[Fact] = [fact for fact in honest() if fact != Synced(8, "n3", 3)]
+    gone = [*([Synced(8, "n2", 3)] if synced else []), Ended(8, "n2", how), Started(8, "n2", (ROOT, NO_OP), 0, b"")]
+    place = facts.index(Synced(8, "n2", 3))
+    found = durability(Facts(NODES, (*facts[:place], *gone, *facts[place + 1 :])))
+    early = [text for text in found.violations if text.startswith("proposal 1,") and "was synced on 1 of 3" in text]
+    assert (early == []) == held, found
 
 
 def test_an_acknowledgement_of_what_is_in_no_log() -> None:
