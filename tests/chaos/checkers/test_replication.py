@@ -234,7 +234,7 @@ def test_a_minority_that_has_not_synced_is_none() -> None:
 
 
 @pytest.mark.parametrize(("how", "synced", "held"), [(COPY, True, True), (COPY, False, False), (POWER, True, False)])
-def test_a_disk_that_is_replaced_by_a_copy_after_it_had_synced(how: str, synced: bool, held: bool) -> None:
+def test_a_disk_that_is_replaced_by_a_copy_after_it_had_synced(how: str, *, synced: bool, held: bool) -> None:
     """Simulated, everything-483: the leader was frozen meanwhile, and answers when it wakes."""
     facts: list[Fact] = [fact for fact in honest() if fact != Synced(8, "n3", 3)]
     gone = [*([Synced(8, "n2", 3)] if synced else []), Ended(8, "n2", how), Started(8, "n2", (ROOT, NO_OP), 0, b"")]
