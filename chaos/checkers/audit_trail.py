@@ -6,12 +6,11 @@ stored state is looked at by *state equal*.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Final
 
-from chaos.checkers.history import AuditRecord, History, NodeHistory
+from chaos.checkers.history import AuditRecord, History, NodeHistory, canonical
 from chaos.checkers.verdict import Check
 
 BEGINNING: Final = bytes(32)  # the chain before the first command
@@ -74,5 +73,4 @@ def link(chain: bytes, record: AuditRecord, contents: dict[int, bytes] | None = 
 def _content(kind: str, command: Mapping[str, Any]) -> bytes:
     if kind in KEPT_AS_HASH:
         return bytes.fromhex(command["blake2b"])
-    canonical = json.dumps(command, sort_keys=True, separators=(",", ":"))
-    return blake2b(canonical.encode(), digest_size=32).digest()
+    return blake2b(canonical(command), digest_size=32).digest()

@@ -32,6 +32,7 @@ READS = frozenset(
         "userDataStream.unsubscribe",
     }
 )
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 TERMINAL = frozenset({"FILLED", "CANCELED", "REJECTED", "EXPIRED", "EXPIRED_IN_MATCH"})
 
 
@@ -274,7 +275,10 @@ class Named:
 
 
 def replayed(records: Iterable[Mapping[str, Any]], stops: Iterable[int]) -> dict[int, str]:
-    """The digests, at the indexes `stops`, of the state that a whole audit trail replays to (rule 10)."""
+    """The digests, at the indexes `stops`, of the state that a whole audit trail replays to (rule 10).
+
+    Nobody stores this state, so its changes are never taken: what changes often is written once, for a digest.
+    """
     state = State()
     digests: dict[int, str] = {}
     left = sorted(set(stops), reverse=True)
@@ -287,16 +291,20 @@ def replayed(records: Iterable[Mapping[str, Any]], stops: Iterable[int]) -> dict
             isolate_entry(state, Index(index), term, raws, digest=str(rows[0]["result"]["value"]))
         else:
             apply_entry(state, Index(index), term, raws)
-        state.take_changes()
     digests.update(dict.fromkeys(left, state.digest()))
     return digests
+
+
+def canonical(command: Mapping[str, Any]) -> bytes:
+    """A command as canonical JSON, written anew: its keys in order, whatever order they came in."""
+    return _CANONICAL.encode(command).encode()
 
 
 def _raw(record: Mapping[str, Any]) -> bytes:
     """A command's own bytes: canonical JSON, so that they can be written again."""
     if record["kind"] in {"garbage", ISOLATED}:
         return bytes.fromhex(record["command"]["hex"])
-    return json.dumps(record["command"], sort_keys=True, separators=(",", ":")).encode()
+    return canonical(record["command"])
 
 
 def named(text: str, cluster: str) -> Named | None:

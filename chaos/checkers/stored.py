@@ -11,6 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from chaos.checkers.history import (
+    AuditRecord,
     History,
     LocalCommit,
     NodeHistory,
@@ -28,6 +29,7 @@ from meltica.core.records import FillRecord
 from meltica.core.state import State
 
 Replay = Callable[[list[dict[str, Any]], tuple[int, ...]], dict[int, str]]
+Audit = Callable[[list[dict[str, Any]]], tuple[AuditRecord, ...]]
 
 
 @frozen
@@ -49,6 +51,7 @@ def history_from(
     *,
     gone: Mapping[str, tuple[LocalCommit, ...]] | None = None,
     replay: Replay = replayed,
+    audit: Audit = audit_of,
 ) -> History:
     """The venue's ledger and the nodes that are there at the end; `gone` are those that are not."""
     common = min(int(one.state.index) for one in stored)
@@ -58,12 +61,12 @@ def history_from(
         requests=requests_of(ledger, account),
         fills=fills_of(ledger, account),
         orders=orders_of(ledger, account),
-        nodes=tuple(_node(one, common, replay) for one in stored),
+        nodes=tuple(_node(one, common, replay, audit) for one in stored),
         gone=gone or {},
     )
 
 
-def _node(stored: Stored, common: int, replay: Replay) -> NodeHistory:
+def _node(stored: Stored, common: int, replay: Replay, audit: Audit) -> NodeHistory:
     """What a checker needs of one node; `common` is the newest index that all nodes have reached."""
     state = stored.state
     digests = replay(stored.audit, (common, int(state.index)))
@@ -73,7 +76,7 @@ def _node(stored: Stored, common: int, replay: Replay) -> NodeHistory:
         state_digest=state.digest(),
         replayed_digest=digests[int(state.index)],
         common_digest=digests[common],
-        audit=audit_of(stored.audit),
+        audit=audit(stored.audit),
         commits=stored.commits,
         fills=tuple(_fills_held(stored.pairs)),
         orders=tuple(_order(order) for order in state.orders.values()),

@@ -107,7 +107,7 @@ def _promoted_early(run: Run) -> Judge | None:
     def look(gone: Peer, looks: int) -> None:
         for life in product.living():
             name = life.process.name
-            if life.leader is not None and life.leader.status().phase is Phase.RECONCILING:
+            if life.leader is not None and life.leader.phase is Phase.RECONCILING:
                 (third,) = (NodeName(other) for other in NAMES if other not in {name, gone})
                 by = run.operators.by("promote")
                 product.act(name, Promote(by, third), lambda _result: None)

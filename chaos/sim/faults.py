@@ -179,7 +179,7 @@ class Faults:
 
         def look() -> None:
             for life in self.product.living():
-                if life.leader is not None and life.leader.status().phase is phase:
+                if life.leader is not None and life.leader.phase is phase:
                     strike(life.process.name)
                     return
             waited = network.now - begun

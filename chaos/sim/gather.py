@@ -13,7 +13,7 @@ from attrs import define, field
 
 from chaos.checkers.conduct import Conduct
 from chaos.checkers.facts import Answered, Ended, Facts, Led, Synced, Voted
-from chaos.checkers.history import History, replayed
+from chaos.checkers.history import AuditRecord, History, audit_of, replayed
 from chaos.checkers.stored import Stored, history_from
 from chaos.sim.exchange import ACCOUNT
 from chaos.sim.product import CLUSTER, DRIFT, WINDOW, Product, configuration
@@ -42,6 +42,7 @@ def history_of(product: Product) -> History:
         [reader.stored(name) for name in product.here()],
         gone={name: tuple(product.commits.get(name, ())) for name in sorted(product.away)},
         replay=reader.replay,
+        audit=reader.audit,
     )
 
 
@@ -59,6 +60,7 @@ class _Reader:
 
     product: Product
     rows: dict[bytes, dict[str, Any]] = field(factory=dict)
+    records: dict[int, AuditRecord] = field(factory=dict)  # by the id of its row, which `rows` keeps
     replays: list[tuple[list[dict[str, Any]], tuple[int, ...], dict[int, str]]] = field(factory=list)
 
     def stored(self, name: Peer) -> Stored:
@@ -73,6 +75,12 @@ class _Reader:
         if row is None:
             row = self.rows[raw] = json.loads(raw)
         return row
+
+    def audit(self, rows: list[dict[str, Any]]) -> tuple[AuditRecord, ...]:
+        """What one row says is worked out once, whoever holds it."""
+        news = [row for row in rows if id(row) not in self.records]
+        self.records.update(zip(map(id, news), audit_of(news), strict=True))
+        return tuple([self.records[id(row)] for row in rows])
 
     def replay(self, audit: list[dict[str, Any]], stops: tuple[int, ...]) -> dict[int, str]:
         for known, at, digests in self.replays:

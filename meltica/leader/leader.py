@@ -552,7 +552,9 @@ class Leader:
                 return f"{venue}: {why}"
         return ""
 
-    def _phase(self) -> Phase:
+    @property
+    def phase(self) -> Phase:
+        """Where it stands, as in `status`, of which it is the cheap part."""
         step = self._handover.step
         if step is None:
             return self._takeover.phase
@@ -564,10 +566,9 @@ class Leader:
         reason = self._gate_reason()
         record = desk.state.epoch
         why_not = self._why_not_promotable()
-        waits = self._takeover.phase is Phase.WAITING_PROMOTE
         return LeaderStatus(
             active=self._takeover.phase is Phase.ACTIVE and self._holds_authority() and not desk.standing,
-            phase=self._phase(),
+            phase=self.phase,
             gate_open=not reason,
             gate_reason=reason,
             epoch=record.epoch if record is not None else None,
@@ -580,20 +581,19 @@ class Leader:
             strategies=self._host.states(),
             takeovers=self._takeover.takeovers,
             waiting=f"{desk.node} would take over in epoch {desk.epoch}: promote it"
-            if waits
+            if self._takeover.phase is Phase.WAITING_PROMOTE
             else self._takeover.held_up,
         )
 
     def _blocked(self) -> dict[tuple[Venue, Symbol], str]:
         if not self._desk.can_propose:
             return {}
-        found = {}
-        for venue in self._desk.venues:
-            for symbol in self._desk.settings.symbols_of(venue):
-                why = self._recon.blocked(venue, symbol)
-                if why:
-                    found[(venue, symbol)] = why
-        return found
+        return {
+            (venue, symbol): why
+            for venue in self._desk.venues
+            for symbol in self._desk.settings.symbols_of(venue)
+            if (why := self._recon.blocked(venue, symbol))
+        }
 
 
 def _unheard(_result: ActionResult) -> None:
