@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -307,6 +308,7 @@ def _raw(record: Mapping[str, Any]) -> bytes:
     return canonical(record["command"])
 
 
+@lru_cache(1 << 14)  # many checks ask, each of the same requests
 def named(text: str, cluster: str) -> Named | None:
     """The parts of an id of this cluster; None for anything else."""
     parts = ids.parse_id(text)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from chaos.sim.network import MS, Network
+from chaos.sim.network import MS, Network, between
 from meltica.paper.exchange import PaperExchange, open_exchange
 from meltica.paper.ledger import MemoryLedger
 from meltica.paper.ports import AccountSettings, Close, ConnId, Frame, Ping, Reply, Times
@@ -158,12 +158,12 @@ class SimExchange:
         self.venue.close_connection(cable.conn)
 
     def _towards(self, cable: Cable, action: Callable[[], None], slow: int = 0) -> None:
-        at = max(self.network.now + self.random.randint(*CABLE) + slow, cable.busy_in)
+        at = max(self.network.now + between(self.random.getrandbits, CABLE) + slow, cable.busy_in)
         cable.busy_in = at
         self.network.at(at - self.network.now, action)
 
     def _back(self, cable: Cable, action: Callable[[], None]) -> None:
-        at = max(self.network.now + self.random.randint(*CABLE), cable.busy_out)
+        at = max(self.network.now + between(self.random.getrandbits, CABLE), cable.busy_out)
         cable.busy_out = at
         self.network.at(at - self.network.now, action)
 

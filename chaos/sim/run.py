@@ -27,6 +27,7 @@ from chaos.sim.operators import Operators, Wish, order_by_hand
 from chaos.sim.plan import NAMES, Fault, Plan, plan
 from chaos.sim.product import Product
 from chaos.sim.profiles import EVERYTHING, OPERATORS, PROFILES
+from chaos.sim.shared import worked_out_once
 from cluster.types import Peer
 from meltica.core.commands import Halt
 from meltica.core.values import Epoch, Mode, Nanos
@@ -249,7 +250,7 @@ def run_plan(plan: Plan) -> Outcome:
 
 def play(plan: Plan) -> tuple[Outcome, Product]:
     """The same, with the product as it ended."""
-    with put_off_while():
+    with put_off_while(), worked_out_once():
         product = Product(plan.seed)
         return Run(plan, product).play(), product
 

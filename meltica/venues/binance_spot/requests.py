@@ -6,11 +6,11 @@ so the text that is signed is the text that is sent.
 
 from __future__ import annotations
 
-import json
 import zlib
 
 from meltica.core.effects import CancelOrder, Effect, PlaceOrder
 from meltica.core.values import OrderType, StrategyId, TimeInForce, text_of
+from meltica.core.wire import write_text
 from meltica.venues.binance_spot.settings import Secret
 from meltica.venues.binance_spot.signing import sign, socket_payload
 from meltica.venues.deadlines import Deadline
@@ -90,7 +90,7 @@ def _literal(name: str, value: str | int) -> str:
     """A JSON literal: the window is a number with the very digits that were signed."""
     if name == "recvWindow" and isinstance(value, str):
         return value
-    return json.dumps(value)
+    return write_text(value) if isinstance(value, str) else str(value)
 
 
 def plain_request(request_id: str, method: str) -> str:
