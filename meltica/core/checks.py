@@ -225,7 +225,7 @@ def _open_orders(state: State, wish: Wish) -> Rejection | None:
 
 
 def _executed_minute(state: State, wish: Wish) -> Rejection | None:
-    """What was executed, what may have been (the venue has yet to say that it has it), and this order."""
+    """What was executed, as fills or by the venue's word, what may have been (it has yet to show it), and this."""
     value = add(add(state.executed_minute.at(state.clock), state.order_index.doubtful), wish.notional)
     bound = wish.limits.executed_notional_minute
     return _limit("executed_notional_minute", value, bound, "too much executed within a minute")

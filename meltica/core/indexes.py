@@ -102,7 +102,7 @@ class OrderIndex:
         self.exposures: dict[SymbolKey, Exposure] = {}
         self.committed: dict[AssetKey, Decimal] = {}  # of each asset, what open orders may still take
         self.behind: dict[ClientOrderId, None] = {}  # the venue executed more of them than fills are known; unordered
-        self.doubtful = ZERO  # notional of orders of which the venue has yet to say that it has them
+        self.doubtful = ZERO  # notional that may have been executed, or was by the venue's word, and is no fill yet
         self.open_orders = 0
 
     def replace(self, old: Order | None, new: Order | None) -> None:
@@ -178,6 +178,9 @@ class OrderIndex:
         self.committed[key] = combine(self.committed.get(key, ZERO), amount)
         if order.doubtful:
             self.doubtful = combine(self.doubtful, notional)
+        elif order.executed > order.filled:  # said by the venue; the trades are on their way
+            behind = sub(min(order.executed, order.quantity), order.filled)
+            self.doubtful = combine(self.doubtful, mul(behind, order.worst_price))
 
 
 def _sums_differ(old: Order, new: Order) -> bool:

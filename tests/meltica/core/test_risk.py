@@ -11,7 +11,18 @@ from meltica.core import commands as c
 from meltica.core.effects import CancelOrder
 from meltica.core.events import CommandResult, RiskEvent
 from meltica.core.orders import Order
-from meltica.core.values import Account, Asset, Epoch, Nanos, OrderType, Side, Symbol, TimeInForce, Trading
+from meltica.core.values import (
+    Account,
+    Asset,
+    Epoch,
+    Nanos,
+    OrderType,
+    Side,
+    Symbol,
+    TimeInForce,
+    Trading,
+    VenueOrderId,
+)
 from tests.meltica.core.harness import (
     KEY,
     LIMITS,
@@ -103,6 +114,25 @@ def test_executed_notional_counts_what_may_have_been_executed() -> None:
     bound(hand, wish(Side.BUY, "0.001", "60000"), "executed_notional_minute", "6060", "6000")
     hand.now += 61 * SECOND
     hand.buy("0.05")
+
+
+@pytest.mark.parametrize(
+    ("status", "executed", "notional"),
+    [("filled", "0.05", "7800"), ("partially_filled", "0.04", "7200"), ("expired", "0.04", "7200")],
+)
+def test_executed_notional_counts_what_the_venue_executed_and_no_fill_tells_yet(
+    status: str, executed: str, notional: str
+) -> None:
+    hand = trading()
+    hand.limits(executed_notional_minute=d(6_000))
+    order = hand.buy("0.05")
+    said = {"venue_order_id": VenueOrderId("77"), "status": status, "executed": d(executed)}
+    hand.ok(c.Answered(*ZERO, order.id, accepted=True, **said))
+    bound(hand, wish(Side.BUY, "0.08", "60000"), "executed_notional_minute", notional, "6000")
+    hand.fill(hand.order(order), executed)
+    bound(hand, wish(Side.BUY, "0.08", "60000"), "executed_notional_minute", notional, "6000")  # counted once
+    hand.now += 61 * SECOND
+    hand.buy("0.08")
 
 
 def test_the_collar_on_either_side() -> None:
