@@ -87,6 +87,12 @@ class BalanceWatch:
         while len(values) > 1 and values[1][0] < now - KEPT:
             values.popleft()
 
+    def anew(self) -> None:
+        """This node leads anew: what it suspected or reported in an older epoch may never have come into the log."""
+        self.suspected.clear()
+        self.reported.clear()
+        self.read_again = False
+
     def read(self, done: ReadDone) -> None:
         """A balance read came; the newest one waits until its margin has passed."""
         self.waiting = done

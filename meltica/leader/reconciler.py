@@ -110,6 +110,8 @@ class Reconciler:
         self._reported.clear()
         self._claims.clear()
         self._claims.behind(self._desk.state)
+        for watch in self.watches.values():
+            watch.anew()
         for venue in self._desk.venues:
             self.survey(venue, reason, counters=True)
         for order in self._desk.state.live_orders():
@@ -347,6 +349,8 @@ class Reconciler:
             self._unanswered(stranger)
             return
         trades = self._strangers.trades_of(stranger)
+        if not trades:
+            return  # asked for in an older term: without its trades nothing says that they are not ours
         stamp = self.stamp(question.venue)
         for shown in result.orders:
             order = reconcile.owner(self._desk.state, question.venue, shown)

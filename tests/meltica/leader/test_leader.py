@@ -677,6 +677,29 @@ def test_a_position_that_no_fill_explains_reduces_after_two_reads() -> None:
     assert node.state.holdings[VENUE, "main", Asset("BTC")] == 1, "state is never invented"
 
 
+def test_a_drift_whose_report_was_lost_with_the_lead_is_reported_again() -> None:
+    world = World(Idle)
+    node = world.start()
+    lost: list[c.Command] = []
+    propose = node.cluster.propose
+
+    def lose(command: c.Command, on_outcome: Any) -> None:
+        if isinstance(command, c.Discrepancy):
+            lost.append(command)
+        else:
+            propose(command, on_outcome)
+
+    node.cluster.propose = lose  # type: ignore[method-assign] # appended, and truncated by nobody's fault
+    world.exchange.balances[Asset("BTC")] += 1
+    world.run(70 * S)
+    assert len(lost) == 1
+    node.cluster.propose = propose  # type: ignore[method-assign] # as it was
+    world.depose()
+    world.elect("n1")
+    world.run(70 * S)
+    assert node.state.risk.trading is Trading.REDUCING
+
+
 def test_steady_fills_are_no_drift() -> None:
     world = World()
     node = world.start()

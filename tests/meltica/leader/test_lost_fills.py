@@ -286,3 +286,25 @@ def test_a_fill_that_only_a_standby_heard_is_read_by_the_leader_within_its_perio
     assert [name for name, _ in world.nodes["n2"].notes.alerts] == ["FillMissing"]
     world.run(node.settings.open_orders_every - 6 * S + 100 * MS)
     assert node.state.position_of((VENUE, ACCOUNT, SYMBOL)).traded == Decimal(quantity or "0.01")
+
+
+def test_a_question_of_an_older_term_makes_no_foreigner_of_an_order_of_ours() -> None:
+    """Its answer came before the new term had read the trades, and they were passed over for ever."""
+    world = World(make=Idle)
+    node = world.start()
+    world.run(70 * S)
+    name = make_id("c0ffee", Epoch(1), Index(2), 0)  # of ours, and unknown to the log
+    shown = world.exchange.add_foreign()
+    world.exchange.orders[shown.venue_order_id].shown = evolve(shown, shown_as=name, placed_as=name)
+    world.exchange.fill(shown.venue_order_id, "0.4", tell=False)
+    node.port.read_latency = Nanos(50 * MS)
+    node.leader.on_stream_gap(VENUE, "lost")
+    world.run(60 * MS)
+    assert node.port.reads[-1].kind is ReadKind.ORDER
+    world.depose()
+    world.elect("n1")
+    node.port.read_latency = Nanos(100 * MS)
+    world.run(70 * S)
+    world.exchange.fill(shown.venue_order_id, "0.6", tell=False)
+    world.run(70 * S)
+    assert node.state.position_of((VENUE, ACCOUNT, SYMBOL)).traded == 1
