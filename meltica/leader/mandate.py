@@ -69,6 +69,8 @@ class Mandate:
         self._mine: dict[ClientOrderId, ClientOrderId] = {}  # cancel -> order
         self._hand: ByHand | None = None
         self._spent = False  # no place is left, and that was told
+        self._worked_at: Nanos | None = None
+        self._asleep = False  # it stood still before the last pass
         self._stopped = Epoch(0)  # a newer epoch than this mandate's was heard of
 
     def has_majority(self, now: Nanos, epoch: EpochRecord) -> None:
@@ -115,13 +117,14 @@ class Mandate:
     def work(self, now: Nanos) -> None:
         """Cancel what the mandate names, if it is time."""
         self._settle(now)
+        asleep = self._slept(now)
         record = self._desk.state.epochs.get(self._epoch)
         if record is None or record.taken_index is None:
             return
         if self._hand is None and self._majority_at is None:
             return
-        if self._hand is None and self._majority_at == now:
-            return  # it has a majority at this very moment: its mandate is for when it has none
+        if self._hand is None and (asleep or self._majority_at == now):
+            return  # it has a majority at this very moment, or is to hear first what came while it slept
         due = [
             order
             for order in self._desk.state.live_orders()
@@ -129,6 +132,19 @@ class Mandate:
         ]
         if due:
             self._cancel_all(due, record.epoch, record.taken_index, now)
+
+    def _slept(self, now: Nanos) -> bool:
+        """Whether this node stood still since the last pass, and not before that one too.
+
+        Such time does not count as time without a majority: what came meanwhile lies unread in its inbox, a newer epoch
+        perhaps, whose leader cares for the orders.  One that is always slow takes longer, and acts all the same.
+        """
+        before, self._worked_at = self._worked_at, now
+        slept = 0 if before is None else now - before - self._desk.settings.stall_after
+        if slept > 0 and self._majority_at is not None:
+            self._majority_at = Nanos(min(self._majority_at + slept, now))
+        again, self._asleep = self._asleep, slept > 0
+        return slept > 0 and not again
 
     def _settle(self, now: Nanos) -> None:
         """A command by hand ends once each of its orders is settled, or was tried often enough; then say so."""

@@ -184,3 +184,56 @@ def test_what_a_kill_wants_gone_is_named_whatever_its_strategys_policy_says() ->
     cut_off_for_good(world)
     assert len(world.exchange.open()) == 0
     assert sent(node) == 2
+
+
+def asleep_without_a_majority(world: World, node: Node) -> None:
+    """Stopped in the middle of trading, a proposal on its way; another node takes over meanwhile."""
+    node.cluster.propose = lambda _command, _outcome: None  # type: ignore[method-assign] # on its way, for ever
+    node.leader._desk.propose(c.ClockTold(node.leader._desk.epoch, node.leader._desk.at))
+    world.run(10 * MS)
+    node.frozen = True
+    world.elect("n2")
+    world.run(3 * S)
+    assert world.nodes["n2"].leader.status().active
+
+
+def test_a_node_that_slept_reads_what_came_before_its_mandate_acts() -> None:
+    world = World()
+    node = world.start()
+    asleep_without_a_majority(world, node)
+    node.frozen = False
+    node.leader.wake()  # before it reads that n2 leads
+    node.thaw()
+    node.leader.wake()
+    world.run(5 * S)
+    assert sent(node) == 0
+    assert len(world.exchange.open()) == 2
+
+
+def test_a_node_that_slept_and_hears_nobody_takes_its_quotes_from_the_market_two_seconds_later() -> None:
+    world = World()
+    node = world.start()
+    asleep_without_a_majority(world, node)
+    node.frozen = False
+    node.queue.clear()
+    world.depose()
+    world.kill("n2")
+    world.run(1800 * MS)  # before it slept, and of its sleep, 160 ms count
+    assert sent(node) == 0
+    world.run(200 * MS)
+    assert sent(node) == 2
+
+
+def test_a_node_whose_passes_are_slow_takes_them_too() -> None:
+    world = World()
+    node = world.start()
+    world.majority = False
+    world.depose()
+    node.frozen = True
+    passes = 0
+    while sent(node) == 0:
+        passes += 1
+        assert passes < 20
+        world.run(300 * MS)  # each of them half of it asleep
+        node.leader.wake()
+    assert 2000 // 150 <= passes <= 2000 // 150 + 1
