@@ -49,6 +49,7 @@ class Dispatch:
         self._flights: dict[ClientOrderId, Flight] = {}
         self._unsure = Nanos(0)  # by then every send that ended Unknown is past its deadline
         self._lapsed: list[tuple[ClientOrderId, str]] = []
+        self._unheard: dict[ClientOrderId, Nanos] = {}  # intents that nothing flies for: since when the log waits
         self.on_landed: Callable[[Landed], None] = _nobody
 
     # --- out ----------------------------------------------------------------------------------------------
@@ -159,6 +160,24 @@ class Dispatch:
             if late and not flight.doubted and desk.can_propose:
                 flight.doubted = True
                 desk.evidence(InDoubt(desk.epoch, desk.at, intent, "nothing was heard of it"))
+        if desk.can_propose:
+            self._doubt_unheard(now)
+
+    def _doubt_unheard(self, now: Nanos) -> None:
+        """What is not on its way and has no answer in the log gets none: it came while apply stood, or was unwritable.
+
+        Such an intent would count as in flight for the rest of the epoch: neither looked up nor cancelled again.
+        """
+        desk = self._desk
+        self._unheard = {
+            intent: self._unheard.get(intent) or desk.sends.limit_of(intent, desk.state)
+            for intent, each in desk.state.intents.items()
+            if not each.in_doubt and intent not in self._flights
+        }
+        for intent, since in self._unheard.items():
+            if now - since > desk.settings.answer_backstop:
+                self._unheard[intent] = now
+                desk.evidence(InDoubt(desk.epoch, desk.at, intent, "its answer did not come into the log"))
 
     # --- views --------------------------------------------------------------------------------------------
 
@@ -175,12 +194,15 @@ class Dispatch:
     def has(self, intent: ClientOrderId) -> bool:
         """Whether an answer to it, a send of this very epoch, is still to come on this node."""
         flight = self._flights.get(intent)
-        return flight is not None and flight.ordered.term == self._desk.epoch
+        return flight is not None and self._expected(flight)
 
     def flying(self) -> frozenset[ClientOrderId]:
-        """The sends of this epoch without an answer: those of an older one are looked up, whoever sent them."""
-        epoch = self._desk.epoch
-        return frozenset(intent for intent, flight in self._flights.items() if flight.ordered.term == epoch)
+        """The sends of this epoch whose answer is to come: those of an older one are looked up, whoever sent them."""
+        return frozenset(intent for intent, flight in self._flights.items() if self._expected(flight))
+
+    def _expected(self, flight: Flight) -> bool:
+        """Not once it was given up: who waits for an answer that never comes neither looks nor cancels again."""
+        return flight.ordered.term == self._desk.epoch and not flight.doubted
 
     def drained_at(self) -> Nanos:
         """When the last send that the venue did not answer is past its deadline, drift added; 0 if there is none.

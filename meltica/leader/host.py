@@ -56,6 +56,7 @@ class Host:
         self._quoting = quoting
         self._running: dict[StrategyId, Running] = {}
         self._stopped: dict[StrategyId, str] = {}
+        self._untold: dict[StrategyId, str] = {}  # of those, what the log is still to be told
         self._bars = Bars(desk.settings.kline)
         self._saved_at = Nanos(0)
         self._gap = Nanos(0)
@@ -104,6 +105,7 @@ class Host:
     def restart(self, strategy: StrategyId) -> None:
         """An operator lets a stopped strategy run again."""
         self._stopped.pop(strategy, None)
+        self._untold.pop(strategy, None)
         if self.active and strategy not in self._running:
             for spec in self._specs:
                 if spec.strategy == strategy:
@@ -118,6 +120,7 @@ class Host:
     def stop(self, reason: str) -> None:
         """This node trades no more."""
         self.active = False
+        self._untold.clear()  # the successor makes its own experience of it
         running, self._running = self._running, {}
         for each in running.values():
             try:
@@ -140,9 +143,17 @@ class Host:
         """It failed: no callback any more, and its orders go."""
         self._running.pop(strategy, None)
         self._stopped[strategy] = reason
+        self._desk.observer.alert("StrategyStopped", f"{strategy}: {reason}")
+        self._untold[strategy] = reason
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say in the log what failed, as soon as this node may propose: while apply stands it may not."""
         desk = self._desk
-        desk.observer.alert("StrategyStopped", f"{strategy}: {reason}")
-        desk.evidence(StrategyStopped(desk.epoch, desk.at, strategy, reason))
+        if self._untold and desk.can_propose:
+            untold, self._untold = self._untold, {}
+            for strategy, reason in untold.items():
+                desk.evidence(StrategyStopped(desk.epoch, desk.at, strategy, reason))
 
     # --- calling ------------------------------------------------------------------------------------------
 
@@ -251,6 +262,7 @@ class Host:
 
     def work(self, now: Nanos) -> None:
         """Periods that ended; checkpoints that changed."""
+        self._tell()
         for venue, kline in self._bars.ended(now):
             for running in list(self._running.values()):
                 if running.spec.venue == venue and kline.symbol in running.spec.symbols:
@@ -260,7 +272,9 @@ class Host:
             self.save()
 
     def save(self) -> None:
-        """Commit the checkpoints that changed."""
+        """Commit the checkpoints that changed; while nothing can be proposed they stay changed."""
+        if not self._desk.can_propose:
+            return
         for running in list(self._running.values()):
             self._save(running)
 

@@ -90,7 +90,9 @@ class Standstill:
             return
         if CAUSE in desk.state.risk.halts:
             desk.gate.pauses.pop(_DIGEST, None)
-        elif self._due is not None and now >= self._due and desk.can_propose:
+            return
+        desk.gate.pauses[_DIGEST] = f"the nodes' states differ at index {self._disputed}"  # again, if it was resumed
+        if self._due is not None and now >= self._due and desk.can_propose:
             self._due = Nanos(now + AGAIN)
             desk.propose(Halt(desk.epoch, desk.at, CAUSE))
 

@@ -1,0 +1,142 @@
+"""Standstill: what happens while apply stands on the active node is made good once it goes on; a dispute stays shut."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from cluster.types import ApplyStop, LogIndex, Peer, Role, RoleChanged, Status, Term
+from meltica.core import commands as c
+from meltica.core.orders import OrderState
+from meltica.core.values import ClientOrderId, Epoch, Nanos, Price, Quantity, Side, Trading
+from meltica.leader.ports import Order
+from meltica.venues.base import Accepted, Answer, PublicTrade, Refused, Unknown
+from tests.meltica.leader.world import MS, QUOTER, SYMBOL, VENUE, Idle, Node, S, World, by
+
+ONE, LOW = Quantity(Decimal("0.01")), Price(Decimal(59_000))
+
+
+def says(node: Node, **changes: Any) -> None:
+    """Replication says so of `node`, which leads."""
+    now: Status = evolve(type(node.cluster).status(node.cluster), **changes)
+    node.cluster.status = lambda: now  # type: ignore[method-assign] # what it says from here on
+    node.call("on_role", RoleChanged(Role.LEADER, Term(node.world.term), Peer(node.name), "told"))
+
+
+def stands(node: Node, *, stands: bool) -> None:
+    says(node, stopped=ApplyStop(LogIndex(99), Term(1), "d" * 64, "KeyError: 'x'") if stands else None)
+
+
+def resting(world: World) -> ClientOrderId:
+    handle = world.made[0].contexts[0].limit(SYMBOL, Side.BUY, ONE, LOW)  # type: ignore[attr-defined] # Idle has them
+    world.run(50 * MS)
+    assert handle.order is not None
+    return handle.order
+
+
+@pytest.mark.parametrize("answer", [Unknown("the connection closed"), Refused("-2011", "Unknown order sent.")])
+def test_a_cancel_whose_answer_came_while_apply_stood_is_sent_again(answer: Answer) -> None:
+    world = World(Idle)
+    node = world.start()
+    name = resting(world)
+    world.exchange.arrive = lambda *_: None  # type: ignore[method-assign] # this cancel is lost on its way
+    world.made[0].contexts[0].cancel(name)  # type: ignore[attr-defined] # Idle has them
+    world.run(20 * MS)
+    del world.exchange.arrive
+    (cancel,) = node.state.orders[name].cancels
+    stands(node, stands=True)
+    node.port.answer(cancel, answer)
+    world.run(100 * MS)
+    stands(node, stands=False)
+    world.run(node.settings.answer_backstop + 2 * S)
+    assert world.exchange.open() == [], "it counted as in flight for the rest of the epoch"
+    assert node.state.orders[name].state is OrderState.CANCELLED
+
+
+def test_a_submit_whose_refusal_came_while_apply_stood_ends_as_dead() -> None:
+    world = World(Idle)
+    node = world.start()
+    world.exchange.answers = "lose"
+    name = resting(world)
+    world.exchange.answers = "answer"
+    stands(node, stands=True)
+    node.port.answer(name, Refused("-2010", "Account has insufficient balance for requested action."))
+    world.run(100 * MS)
+    stands(node, stands=False)
+    world.run(40 * S)
+    assert node.state.orders[name].state is OrderState.DEAD
+    assert len(world.exchange.written) == 1
+
+
+def test_a_send_whose_answer_never_comes_is_looked_up_and_its_order_cancelled_again() -> None:
+    world = World(Idle)
+    node = world.start()
+    name = resting(world)
+    world.exchange.arrive = lambda *_: None  # type: ignore[method-assign] # an adapter that breaks its word
+    world.made[0].contexts[0].cancel(name)  # type: ignore[attr-defined] # Idle has them
+    world.run(20 * MS)
+    del world.exchange.arrive
+    world.run(node.settings.answer_backstop)
+    assert world.exchange.open()
+    world.run(2 * S)
+    assert world.exchange.open() == []
+    (first, *_) = node.state.orders[name].cancels
+    node.port.answer(first, Accepted(next(iter(world.exchange.orders.values())).shown.venue_order_id, "cancelled", ONE))
+    assert len(world.exchange.written) == len(set(world.exchange.written))
+
+
+class Raises(Idle):
+    saved = ""
+
+    def on_trade(self, context: Any, trade: Any) -> None:
+        raise RuntimeError("boom")
+
+    def checkpoint(self) -> str:
+        return self.saved
+
+
+def test_a_strategy_that_fails_while_apply_stands_is_stopped_in_the_log_once_it_goes_on() -> None:
+    world = World(Raises)
+    node = world.start()
+    resting(world)
+    stands(node, stands=True)
+    node.leader.on_market(VENUE, PublicTrade(SYMBOL, LOW, ONE, False, world.now))
+    world.run(100 * MS)
+    stands(node, stands=False)
+    world.run(1 * S)
+    assert node.state.strategies[QUOTER].stopped == "on_trade raised RuntimeError: boom"
+    assert world.exchange.open() == [], "nobody speaks for them"
+
+
+def test_a_checkpoint_that_was_made_while_apply_stood_is_saved_once_it_goes_on() -> None:
+    world = World(Raises)
+    node = world.start()
+    stands(node, stands=True)
+    Raises.saved = "seven"
+    try:
+        world.run(node.settings.checkpoint_every + 100 * MS)
+        assert node.state.strategies[QUOTER].checkpoint == ""
+        stands(node, stands=False)
+        world.run(node.settings.checkpoint_every + 100 * MS)
+    finally:
+        Raises.saved = ""
+    assert node.state.strategies[QUOTER].checkpoint == "seven"
+
+
+def test_a_dispute_that_goes_on_keeps_the_gate_shut_though_its_halt_was_resumed() -> None:
+    world = World(Idle)
+    node = world.start()
+    says(node, disputed=LogIndex(5))
+    world.run(node.settings.dispute_patience + 100 * MS)
+    risk = node.state.risk
+    assert risk.trading is Trading.HALTED
+    assert node.leader.status().gate_open, "for cancels"
+    world.act("n1", Order(c.Resume(Epoch(0), Nanos(0), ("states_differ",), risk.index, by("r"))))
+    world.run(world.COMMIT)
+    assert node.state.risk.trading is Trading.RUNNING
+    assert not node.leader.status().gate_open
+    world.run(node.settings.dispute_patience + 100 * MS)
+    assert node.state.risk.trading is Trading.HALTED
