@@ -17,7 +17,7 @@ def add_halt(turn: Turn, halt: HaltRecord) -> None:
     """From here on only cancels, for this cause as well; unless it leaves them, what rests is to be gone."""
     state = turn.state
     record = _record(state.risk, evolve(halt, actor=short(halt.actor), reason=short(halt.reason)))
-    if state.risk.halts.get(record.cause) != record:
+    if halt.actor or state.risk.halts.get(record.cause) != record:  # who resumes must have seen each operator's halt
         risk = evolve(state.risk, halts={**state.risk.halts, record.cause: record}, index=int(turn.index))
         state.put_risk(risk)
         turn.emit(RiskEvent(risk.trading, halt.cause, risk.index))

@@ -46,8 +46,9 @@ def add_cause(turn: Turn, cause: str, actor: str = "", reason: str = "") -> None
     reduces, kept, why = state.risk.reduces, cause, short(reason)
     if cause not in reduces and len(reduces) >= MAX_CAUSES:  # the rest share one
         kept, why = MORE, short(f"{cause}: {reason}")
-    if kept not in reduces or (kept != cause and reduces[kept].reason != why):
-        record = ReduceRecord(kept, turn.index, state.clock, short(actor), why)
+    known = kept in reduces and (kept == cause or reduces[kept].reason == why)
+    if actor or not known:  # who resumes must have seen each operator's wish
+        record = reduces[kept] if known else ReduceRecord(kept, turn.index, state.clock, short(actor), why)
         risk = evolve(state.risk, reduces={**reduces, kept: record}, index=int(turn.index))
         state.put_risk(risk)
         turn.emit(RiskEvent(risk.trading, cause, risk.index))

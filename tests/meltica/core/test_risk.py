@@ -423,6 +423,20 @@ def test_nothing_relaxes_a_halt_but_a_resume_that_saw_it(tries: Any) -> None:
     assert hand.state.risk.trading is Trading.HALTED
 
 
+@pytest.mark.parametrize("word", [c.Halt, c.Kill, c.Reduce])
+def test_a_second_operators_wish_of_the_same_cause_is_not_lifted_by_who_has_not_seen_it(word: Any) -> None:
+    hand = trading()
+    hand.ok(word(*ZERO, "operator", by=by("ann")))
+    seen = hand.state.risk.index
+    hand.ok(word(*ZERO, "operator", by=by("bob")))
+    hand.refused(c.Resume(*ZERO, ("operator",), seen, by("r1")), "risk_moved", "risk_index")
+    again = hand.state.risk.index
+    hand.ok(word(*ZERO, "operator"))  # by the cluster itself: nothing new
+    assert hand.state.risk.index == again
+    hand.ok(c.Resume(*ZERO, ("operator",), again, by("r2")))
+    assert hand.state.risk.trading is Trading.RUNNING
+
+
 def test_resume_lifts_what_it_names_and_nothing_else() -> None:
     hand = trading()
     order = resting(hand, 1)[0]
