@@ -141,8 +141,8 @@ class Desk:
 
     def retry(self, now: Nanos) -> None:
         """Propose again what is due."""
-        if not self._again:
-            return
+        if not self._again or self.standing:
+            return  # while apply stands it waits: what replication refused as it stopped would be lost
         due = [each for each in self._again if each.due <= now]
         self._again = [each for each in self._again if each.due > now]
         for each in due:
@@ -180,7 +180,7 @@ class Desk:
 
     def next_due(self) -> Nanos | None:
         """When `retry` has something to do."""
-        return min(each.due for each in self._again) if self._again else None
+        return min(each.due for each in self._again) if self._again and not self.standing else None
 
 
 def result_of(outcome: Outcome) -> CommandResult | None:

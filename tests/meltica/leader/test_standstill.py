@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from cluster.types import ApplyStop, LogIndex, Peer, Role, RoleChanged, Status, Term
+from cluster.types import ApplyStop, LogIndex, NotLeader, Peer, Role, RoleChanged, Status, Term
 from meltica.core import commands as c
 from meltica.core.orders import OrderState
 from meltica.core.values import ClientOrderId, Epoch, Nanos, Price, Quantity, Side, Trading
@@ -109,6 +109,23 @@ def test_a_strategy_that_fails_while_apply_stands_is_stopped_in_the_log_once_it_
     world.run(1 * S)
     assert node.state.strategies[QUOTER].stopped == "on_trade raised RuntimeError: boom"
     assert world.exchange.open() == [], "nobody speaks for them"
+
+
+def test_what_replication_refused_as_apply_stopped_is_proposed_again_once_it_goes_on() -> None:
+    world = World(Raises)
+    node = world.start()
+    resting(world)
+    propose = node.cluster.propose
+    node.cluster.propose = lambda _command, on_outcome: on_outcome(NotLeader(None))  # type: ignore[method-assign] # as it stops
+    node.leader.on_market(VENUE, PublicTrade(SYMBOL, LOW, ONE, False, world.now))
+    node.cluster.propose = propose  # type: ignore[method-assign] # as it was
+    stands(node, stands=True)
+    world.run(500 * MS)
+    assert not node.state.strategies[QUOTER].stopped
+    stands(node, stands=False)
+    world.run(100 * MS)
+    assert node.state.strategies[QUOTER].stopped
+    assert world.exchange.open() == []
 
 
 def test_a_checkpoint_that_was_made_while_apply_stood_is_saved_once_it_goes_on() -> None:
