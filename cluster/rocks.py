@@ -55,6 +55,7 @@ from cluster import firststart, folder
 from cluster.folder import REPLACE
 from cluster.home import homes_of, touch
 from cluster.lock import lock
+from cluster.logfamily import LogFamily
 from cluster.store import Memory, Meta, StoredEntry, StoreFault, Ticket, WrongFolder
 from cluster.stored import (
     NOTHING,
@@ -66,7 +67,6 @@ from cluster.stored import (
     decode_marker,
     decode_memory,
     encode_audit_key,
-    encode_entry,
     encode_identity,
     encode_marker,
     encode_memory,
@@ -371,9 +371,8 @@ class RocksStore:
     def _start(self, cluster_id: str, node_name: Peer) -> None:
         self._committed = self._disk.marker()
         self._meta = self._committed.meta
-        self._committed_bounds = self._bounds = self._disk.bounds()
         self._batch: Any = None
-        self._pending: dict[int, StoredEntry] = {}  # in the batch; the journal above keeps the newest in memory
+        self._log = LogFamily(self.path, self._disk.entries, self._disk.bounds(), self._handles, self._writing)
         self._refuses: str | None = None
         self._manifest = folder.manifest(self.path)  # as it was at the note before: durable by now, as good as surely
         self._noted_at = 0
@@ -411,21 +410,11 @@ class RocksStore:
 
     def bounds(self) -> tuple[LogIndex, LogIndex]:
         """The first and the last index, buffered ones included; (0, 0) of an empty log."""
-        return self._bounds
+        return self._log.bounds
 
     def entries(self, first: LogIndex, count: int) -> list[StoredEntry]:
         """Up to `count` entries from `first` on, buffered ones included."""
-        low, high = self._bounds
-        found: list[StoredEntry] = []
-        index, end = max(first, low, 1), min(first + count - 1, high)
-        while index <= end:
-            entry = self._pending.get(index)
-            if entry is not None:
-                found.append(entry)
-            else:
-                found.extend(self._read(index, self._missing(index, end)))
-            index = found[-1].index + 1
-        return found
+        return self._log.entries(first, count)
 
     def state(self) -> Iterator[tuple[bytes, bytes]]:
         """All committed state pairs, in key order."""
@@ -439,24 +428,11 @@ class RocksStore:
 
     def append(self, entry: StoredEntry) -> None:
         """Buffer an entry at the end; raises ValueError on a gap."""
-        first, last = self._bounds
-        if last and entry.index != last + 1:
-            raise ValueError(f"entry {entry.index} does not follow {last}")
-        key, value = encode_entry(entry)
-        self._writing().put(key, value, self._handles["entries"])
-        self._pending[entry.index] = entry
-        self._bounds = (first or entry.index, entry.index)
+        self._log.append(entry)
 
     def truncate_from(self, index: LogIndex) -> None:
         """Buffer the removal of this entry and all behind it."""
-        first, last = self._bounds
-        for gone in range(max(index, first), last + 1):
-            self._writing().delete(gone.to_bytes(8, "big"), self._handles["entries"])
-            self._pending.pop(gone, None)
-        if index <= first:
-            self._bounds = (LogIndex(0), LogIndex(0))
-        elif index <= last:
-            self._bounds = (first, LogIndex(index - 1))
+        self._log.truncate_from(index)
 
     def set_vote(self, term: Term, voted_for: Peer | None) -> None:
         """Buffer term and vote."""
@@ -518,8 +494,8 @@ class RocksStore:
             )
             raise StoreFault(self._refuses) from error
         self._batch = None
-        self._committed, self._committed_bounds = marker, self._bounds
-        self._pending.clear()
+        self._committed = marker
+        self._log.committed()
         return Ticket(marker.ticket)
 
     def sync(self) -> Ticket:
@@ -575,18 +551,8 @@ class RocksStore:
 
     def _drop_batch(self) -> None:
         self._batch = None
-        self._pending.clear()
-        self._meta, self._bounds = self._committed.meta, self._committed_bounds
-
-    def _missing(self, index: int, end: int) -> int:
-        """How many entries from `index` on are not in the batch, up to `end`: those in it are the log's last."""
-        return min(end, min(self._pending, default=end + 1) - 1) - index + 1
-
-    def _read(self, index: int, count: int) -> list[StoredEntry]:
-        found = self._disk.entries(LogIndex(index), count)
-        if len(found) != count or found[0].index != index:
-            raise StoreFault(f"{self.path}: log entry {index} or one of the next {count} is missing: {REPLACE}")
-        return found
+        self._meta = self._committed.meta
+        self._log.dropped()
 
 
 _CLOSED: Final = "the store is closed"
