@@ -8,14 +8,14 @@ apply raises".
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Protocol
 
 from attrs import frozen
 
-from cluster.journal import Journal, JournalFault
-from cluster.store import Store
+from cluster.journal import JournalFault
+from cluster.store import Meta
 from cluster.types import Accountable, ApplyOutcome, ApplyStop, LogIndex, StateMachine, Term
 from cluster.wire import Entry, WireError, unpack_commands
 
@@ -51,10 +51,41 @@ class Passed:
     digest: bytes | None  # of the state, where nodes compare it
 
 
+class Log(Protocol):
+    """The entries, as the journal gives them."""
+
+    metered: bool
+
+    def read(self, first: int, count: int) -> list[Entry]:
+        """Up to `count` entries from `first` on."""
+        ...
+
+
+class Results(Protocol):
+    """What apply keeps, as the store keeps it: see `cluster.store.Store`."""
+
+    def meta(self) -> Meta:
+        """Its applied index."""
+        ...
+
+    def state(self) -> Iterator[tuple[bytes, bytes]]:
+        """All committed pairs."""
+        ...
+
+    def put_state(self, key: bytes, value: bytes | None) -> None:
+        """A changed key; None deletes."""
+
+    def put_audit(self, index: LogIndex, place: int, record: bytes) -> None:
+        """A record of an applied entry."""
+
+    def set_applied(self, index: LogIndex) -> None:
+        """Up to here."""
+
+
 class Applying:
     """One node's way through the committed log."""
 
-    def __init__(self, machine: StateMachine, store: Store, journal: Journal) -> None:
+    def __init__(self, machine: StateMachine, store: Results, journal: Log) -> None:
         """Loads the machine from the store."""
         self.applied = int(store.meta().applied_index)
         self.stop: ApplyStop | None = None
@@ -78,8 +109,8 @@ class Applying:
         """Whether `run` has something to do."""
         return (self.applied if self.stop is None else self._scanned) < commit
 
-    def run(self, commit: int, recorded: Callable[[int, int], None]) -> list[Passed]:
-        """Apply up to `commit`, a bounded number of commands.
+    def run(self, commit: int, recorded: Callable[[int, int], None], *, ahead: int = 0) -> list[Passed]:
+        """Apply up to `commit`, a bounded number of commands; after a stop, look ahead up to there, or to `ahead`.
 
         `recorded` hears index and term of what is committed behind a stop.  After a raise nothing behind that entry
         is applied: `recover` is to be called once this step's batch is committed.
@@ -88,7 +119,7 @@ class Applying:
             ApplyFault: the machine raised and can't go back, or isolating raised.
         """
         passed: list[Passed] = []
-        if self.stop is not None and not self._look_ahead(self.stop, commit, passed, recorded):
+        if self.stop is not None and not self._look_ahead(self.stop, max(commit, ahead), passed, recorded):
             return passed
         try:
             self._go_on(commit, passed)

@@ -87,3 +87,19 @@ def check_manifest(path: Path, synced: Synced) -> None:
             f"{path}: the list of its files is shorter than it was (MANIFEST-{found[0]:06} of {found[1]} bytes, not "
             f"MANIFEST-{synced.manifest:06} of {synced.size}): {REPLACE}"
         )
+
+
+def check_end(path: Path, synced: Synced, newest: int, readable: int, hole: str) -> None:
+    """Raises StoreFault if RocksDB can't read all that was written: up to batch `readable`, of `newest` in the logs."""
+    if newest > readable:
+        raise StoreFault(
+            f"{path}: the write-ahead log is damaged before its end (batch {newest} is in it, "
+            f"but it can be read only up to batch {readable}): {REPLACE}"
+        )
+    if hole:
+        raise StoreFault(f"{path}: the write-ahead log is damaged before its end ({hole}): {REPLACE}")
+    if synced.ticket > readable:
+        raise StoreFault(
+            f"{path}: the write-ahead log has lost its end (batch {synced.ticket} was synced, "
+            f"but it can be read only up to batch {readable}): {REPLACE}"
+        )

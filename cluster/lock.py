@@ -15,12 +15,15 @@ LOCK: Final = "meltica.lock"
 def lock(path: Path, *, shared: bool) -> int:
     """Lock the folder for this process's life; returns the descriptor that holds it.
 
+    Shared is for reading, and changes nothing: where there is no lock's file, no node has run on this folder since it
+    was put there, and the folder itself is held open instead.
+
     Raises:
         WrongFolder: another process has it.
         StoreFault: the folder is not writable.
     """
     try:
-        held = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        held = _open(path, shared=shared)
     except OSError as error:
         raise StoreFault(f"{path}: {error}: make the folder writable by this user") from error
     try:
@@ -34,3 +37,9 @@ def lock(path: Path, *, shared: bool) -> int:
         os.ftruncate(held, 0)
         os.pwrite(held, str(os.getpid()).encode(), 0)
     return held
+
+
+def _open(path: Path, *, shared: bool) -> int:
+    if not shared:
+        return os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    return os.open(path / LOCK if (path / LOCK).exists() else path, os.O_RDONLY)

@@ -54,6 +54,7 @@ from rocksdict import (
 from cluster import firststart, folder
 from cluster.folder import REPLACE
 from cluster.home import homes_of, touch
+from cluster.linked import Linked, named
 from cluster.lock import lock
 from cluster.logfamily import LogFamily
 from cluster.store import Memory, Meta, StoredEntry, StoreFault, Ticket, WrongFolder
@@ -127,10 +128,11 @@ def _open(path: Path, *, write: bool) -> Rdict:
 class RocksReader:
     """What can be read of a node's folder; `open_readonly` gives one of a stopped node's."""
 
-    def __init__(self, path: Path, db: Rdict, held: int) -> None:
+    def __init__(self, path: Path, db: Rdict, held: int, linked: Linked | None = None) -> None:
         self.path = path
         self._db = db
         self._lock = held
+        self._linked = linked
         self._families = {name: db.get_column_family(name) for name in FAMILIES}
 
     def identity(self) -> tuple[str, Peer] | None:
@@ -218,7 +220,7 @@ class RocksReader:
         for key, value in islice(pairs, count):
             entry = decode_entry(key, value)
             if entry is None or (found and entry.index != found[-1].index + 1):
-                self._damaged(f"log entry {int.from_bytes(key, 'big')}")
+                self._damaged(f"log entry {found[-1].index + 1 if found else int.from_bytes(key, 'big')}")
             found.append(entry)
         return found
 
@@ -228,8 +230,12 @@ class RocksReader:
 
     def audit(self, after: LogIndex, limit: int) -> list[tuple[LogIndex, int, bytes]]:
         """Committed audit records of entries behind `after`, in order."""
-        pairs = self._scan("audit", encode_audit_key(LogIndex(after + 1), 0))
-        return [(*decode_audit_key(key), record) for key, record in islice(pairs, limit)]
+        return list(islice(self.trail(after), limit))
+
+    def trail(self, after: LogIndex) -> Iterator[tuple[LogIndex, int, bytes]]:
+        """The same, one after another."""
+        for key, record in self._scan("audit", encode_audit_key(LogIndex(after + 1), 0)):
+            yield *decode_audit_key(key), record
 
     def close(self) -> None:
         """Give the folder up.
@@ -241,6 +247,8 @@ class RocksReader:
             with suppress(Exception):
                 part.close()
         self._families = {}
+        if self._linked is not None:
+            self._linked.remove()
         os.close(self._lock)
 
     def _scan(self, family: str, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
@@ -281,7 +289,7 @@ def _check_walk(path: Path, walk: RdictIter) -> None:
 
 
 def open_readonly(path: Path) -> RocksReader:
-    """Open the folder of a stopped node for inspection; nothing in it changes.
+    """Open the folder of a stopped node for inspection; nothing in it changes (`linked` has how).
 
     Raises:
         WrongFolder: a process has it open, or it is no node's folder.
@@ -290,10 +298,14 @@ def open_readonly(path: Path) -> RocksReader:
     if not (path / "CURRENT").exists():
         raise WrongFolder(f"{path}: not a node's data folder (there is no database in it)")
     held = lock(path, shared=True)
+    linked = Linked(path)
     try:
-        return RocksReader(path, _open(path, write=False), held)
-    except BaseException:
+        return RocksReader(path, _open(linked.path, write=False), held, linked)
+    except BaseException as error:
+        linked.remove()
         os.close(held)
+        if isinstance(error, StoreFault):
+            raise StoreFault(named(str(error), path)) from error
         raise
 
 
@@ -323,18 +335,7 @@ def _inspect(path: Path, held: int, wanted: tuple[str, Peer]) -> None:
             f"{path}: this folder belongs to node {found[1]} of cluster {found[0]}, not to {wanted[1]} of {wanted[0]}"
         )
         raise WrongFolder(f"{message}: correct the node's data folder in its settings")
-    if newest > readable:
-        raise StoreFault(
-            f"{path}: the write-ahead log is damaged before its end (batch {newest} is in it, "
-            f"but it can be read only up to batch {readable}): {REPLACE}"
-        )
-    if hole:
-        raise StoreFault(f"{path}: the write-ahead log is damaged before its end ({hole}): {REPLACE}")
-    if sure.ticket > readable:
-        raise StoreFault(
-            f"{path}: the write-ahead log has lost its end (batch {sure.ticket} was synced, "
-            f"but it can be read only up to batch {readable}): {REPLACE}"
-        )
+    folder.check_end(path, sure, newest, readable, hole)
 
 
 class RocksStore:

@@ -29,12 +29,10 @@ from cluster.home import attested
 from cluster.pki import Credentials
 from cluster.replica import Replica
 from cluster.rocks import RocksStore
-from cluster.store import StoreFault
 from cluster.tls import Address as PeerAddress
 from cluster.tls import TlsTransport
 from cluster.types import MonoNs, Peer
-from cluster.types import Status as ClusterStatus
-from meltica import __version__
+from meltica import __version__, diverged
 from meltica.api.server import place_of, serve_api
 from meltica.config import NodeSettings, VenueSettings
 from meltica.core.apply import RULES
@@ -62,7 +60,6 @@ from meltica.view import Marks, View
 
 STOP_WITHIN: Final = 3.0  # seconds for a hand-over when the node is asked to stop
 GAUGES_EVERY: Final = 1.0
-DIVERGED: Final = "diverged"  # a file in the data folder
 # An operator's own orders belong to a strategy as any others do; a person who placed one to rest wants it to rest.
 BY_HAND: Final = StrategyPolicy(StrategyId("operator"), Gap.LEAVE)
 
@@ -103,7 +100,7 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
     )
     symbols = frozenset((str(v.name), str(s)) for v in settings.venues.values() for s in v.symbols)
     reporter = Reporter(log, NodeObserver(metrics, symbols), mono_now, wall_now, name)
-    refuse_diverged(settings.node.data)
+    diverged.refuse(settings.node.data)
     store = RocksStore(settings.node.data, settings.node.cluster, name)
     say_home(settings.node.data, log, suspect=store.suspect)
     machine = Machine(own_report(settings))
@@ -151,7 +148,7 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
     reporter.bad_frames = lambda: replica.bad_frames
     pump.watchers.append(reporter.on_applied)
     pump.role_watchers.append(reporter.on_role)
-    pump.role_watchers.append(lambda _change: mark_diverged(settings.node.data, cluster.status()))
+    pump.role_watchers.append(lambda _change: diverged.mark(settings.node.data, cluster.status()))
     pump.market_watchers.append(reporter.on_market)
     pump.stall_watchers.append(reporter.on_stall)
     pump.health_watchers.append(reporter.on_health)
@@ -166,13 +163,6 @@ def own_report(settings: NodeSettings) -> NodeReport:
     return NodeReport(name, __version__, settings.agreed_digest, RULES.oldest, RULES.newest)
 
 
-def mark_diverged(data: Path, status: ClusterStatus) -> None:
-    """A node whose state differs from the majority's stays out, over restarts too: its data is evidence."""
-    if status.diverged is not None and not (data / DIVERGED).exists():
-        text = f"this node's state differed from the majority's at index {status.diverged}\n"
-        (data / DIVERGED).write_text(text, encoding="utf-8")
-
-
 def say_home(data: Path, log: FilteringBoundLogger, *, suspect: bool) -> None:
     """Whether this folder is taken for a copy, what to do then, and who has vouched for it by hand."""
     for said in attested(data):
@@ -185,14 +175,6 @@ def say_home(data: Path, log: FilteringBoundLogger, *, suspect: bool) -> None:
             next="wait for that; if no leader can be elected, follow runbooks/folder-is-a-copy.md "
             f"(`meltica cluster attest {data} --reason ...`)",
         )
-
-
-def refuse_diverged(data: Path) -> None:
-    """Raises StoreFault for a folder whose state is known to be wrong."""
-    mark = data / DIVERGED
-    if mark.exists():
-        said = mark.read_text(encoding="utf-8", errors="replace").strip()
-        raise StoreFault(f"{data}: {said}: do not start it; keep it as evidence (runbooks/states-differ.md)")
 
 
 def _mono() -> MonoNs:

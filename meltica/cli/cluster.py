@@ -1,4 +1,4 @@
-"""Cluster: `meltica cluster create`, a whole cluster on this machine in one folder.
+"""Cluster: `meltica cluster create`, a whole cluster on this machine in one folder; and the group's other commands.
 
 Only that command may live here, beside the group and its other commands' names; the files' text is in
 `cluster_files`, the certificates are `cluster.pki`'s.
@@ -24,6 +24,7 @@ from meltica.api.outcomes import Exit
 from meltica.cli.attest import attest
 from meltica.cli.cluster_files import ACCOUNT, SYMBOLS, Plan, texts
 from meltica.cli.errors import CliError
+from meltica.cli.verify import verify
 from meltica.config import NODES, SYMBOL
 
 PRIVATE: Final = 0o600
@@ -34,9 +35,10 @@ LAST_PORT: Final = 65535
 
 @click.group()
 def cluster() -> None:
-    """Make clusters, and vouch for a node's folder."""
+    """Make clusters, and look after a node's folder."""
 
 
+cluster.add_command(verify)
 cluster.add_command(attest)
 
 

@@ -127,8 +127,12 @@ def _turn(state: State, index: Index, term: Epoch, rules: Rules) -> Turn:
 
 def chained(chain: bytes, index: Index, place: int, raw: bytes) -> bytes:
     """The hash chain after the command `raw`: over its own hash, so that a record need not repeat garbage."""
-    head = chain + index.to_bytes(8, "big") + place.to_bytes(4, "big")
-    return blake2b(head + blake2b(raw, digest_size=32).digest(), digest_size=32).digest()
+    return linked(chain, index, place, blake2b(raw, digest_size=32).digest())
+
+
+def linked(chain: bytes, index: Index, place: int, content: bytes) -> bytes:
+    """The same by the command's hash."""
+    return blake2b(chain + index.to_bytes(8, "big") + place.to_bytes(4, "big") + content, digest_size=32).digest()
 
 
 def _apply(turn: Turn, place: int, raw: bytes) -> CommandResult:

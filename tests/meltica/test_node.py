@@ -8,18 +8,19 @@ from attrs import evolve
 from cluster.home import note_attested
 from cluster.store import StoreFault
 from cluster.types import LogIndex, Peer, Role, Status, Term
-from meltica.node import mark_diverged, refuse_diverged, say_home, what_ended
+from meltica import diverged
+from meltica.node import say_home, what_ended
 
 STATUS = Status(Peer("n1"), Role.FOLLOWER, Term(3), None, *[LogIndex(9)] * 4, ())
 
 
 def test_a_node_that_diverged_is_not_started_again(tmp_path):
-    mark_diverged(tmp_path, STATUS)
-    refuse_diverged(tmp_path)
-    mark_diverged(tmp_path, evolve(STATUS, diverged=LogIndex(1000)))
-    mark_diverged(tmp_path, evolve(STATUS, diverged=LogIndex(2000)))
+    diverged.mark(tmp_path, STATUS)
+    diverged.refuse(tmp_path)
+    diverged.mark(tmp_path, evolve(STATUS, diverged=LogIndex(1000)))
+    diverged.mark(tmp_path, evolve(STATUS, diverged=LogIndex(2000)))
     with pytest.raises(StoreFault, match=r"differed from the majority's at index 1000: do not start it.*states-differ"):
-        refuse_diverged(tmp_path)
+        diverged.refuse(tmp_path)
 
 
 def test_a_failed_disk_is_what_is_told_of_a_node_s_end_whatever_else_was_raised():

@@ -1,0 +1,125 @@
+"""Verify: `meltica cluster verify DIR`, whether a stopped node's folder is whole.
+
+Only the command, its progress and the showing of what was found may live here; what is looked at is
+`meltica.verify`'s.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from rich.text import Text
+
+from cluster.store import WrongFolder
+from meltica.api.outcomes import Exit
+from meltica.cli.errors import CliError
+from meltica.cli.output import console, output_option, print_json, table_of
+
+if TYPE_CHECKING:
+    from meltica.verify import Verified
+
+SCHEMA: Final = "meltica.verify/1"
+PAGE: Final = "runbooks/damaged-folder.md"
+EVERY_S: Final = 0.2  # between two tellings on a terminal
+SELDOM_S: Final = 10.0  # elsewhere
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--no-replay", is_flag=True, help="Checksums and chain only: seconds, where the replay takes minutes.")
+@output_option
+@click.pass_context
+def verify(context: click.Context, /, folder: Path, no_replay: bool, output: str) -> None:
+    """Look whether DIR, the data folder of a stopped node, is whole.  Nothing in it is changed.
+
+    All checksums are read, the audit trail's chain is followed, and the log is applied anew from its first entry: it
+    must make the state that is stored.  That takes about a minute a million entries, and room in the temporary folder
+    (TMPDIR) for a second state.  Exit code 0: whole; 1: damaged.
+    """
+    from meltica.verify import verify as look  # noqa: PLC0415 # the database is loaded only by who needs it
+
+    if not folder.is_dir():
+        raise CliError(f"{folder} is no folder", "name the data folder of a node that is stopped", Exit.USAGE)
+    data = folder / "data" if not (folder / "CURRENT").exists() and (folder / "data").is_dir() else folder
+    told = Told()
+    try:
+        found = look(data, told, replay=not no_replay)
+    except WrongFolder as fault:
+        raise CliError(str(fault), "name the data folder of a node that is stopped", Exit.REFUSED) from None
+    finally:
+        told.end()
+    if output == "json":
+        print_json(_document(found))
+    else:
+        _show(found)
+    context.exit(int(Exit.DONE if found.whole else Exit.FAILED))
+
+
+class Told:
+    """How far it is, on stderr: one line that changes on a terminal, a line once in a while elsewhere."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._next = time.monotonic() + (EVERY_S if self._terminal else SELDOM_S)
+        self._shown = False
+
+    def __call__(self, what: str, done: int, most: int) -> None:
+        """So much of what is looked at."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + (EVERY_S if self._terminal else SELDOM_S)
+        self._shown = True
+        line = f"{what}: {done:,} of {most:,}"
+        click.echo(f"\r{line:60}" if self._terminal else line, err=True, nl=not self._terminal)
+
+    def end(self) -> None:
+        """The line goes."""
+        if self._shown and self._terminal:
+            click.echo(f"\r{'':60}\r", err=True, nl=False)
+
+
+def _document(found: Verified) -> dict[str, Any]:
+    checks = [
+        {"name": one.name, "held": one.held, "looked_at": one.looked_at, "text": one.text} for one in found.findings
+    ]
+    return {
+        "schema": SCHEMA,
+        "folder": str(found.folder),
+        "cluster": found.cluster,
+        "node": found.node,
+        "verdict": "whole" if found.whole else "damaged",
+        "digest": found.digest or None,
+        "digest_by_replay": found.replayed or None,
+        "checks": checks,
+        "next": _next(found),
+    }
+
+
+def _next(found: Verified) -> str:
+    if found.whole:
+        return ""
+    who = f"node {found.node}" if found.node else "the node"
+    return f"do not start {who} on this folder and do not delete it, it is evidence; the others go on: see {PAGE}"
+
+
+def _show(found: Verified) -> None:
+    words = {
+        True: Text("yes", style="green"),
+        False: Text("DAMAGED", style="bold red"),
+        None: Text("not shown", style="yellow"),
+    }
+    out = console()
+    rows = [(one.name, words[one.held], one.looked_at, one.text) for one in found.findings]
+    out.print(table_of("", ("check", "whole", "looked at", "what was found"), rows))
+    if found.whole:
+        unshown = sum(1 for one in found.findings if one.held is None)
+        but = f"; {unshown} of the checks could not be made" if unshown else ""
+        out.print(f"{found.folder} is whole, as far as was looked{but}" if unshown else f"{found.folder} is whole")
+    else:
+        out.print(Text(f"{found.folder} is DAMAGED", style="bold red"))
+        out.print(f"  next: {_next(found)}")

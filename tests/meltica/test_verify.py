@@ -1,0 +1,357 @@
+"""Verify: each kind of damage to a stopped node's folder is told, and looking changes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+from random import Random
+
+import pytest
+from attrs import evolve
+
+from cluster.rocks import RocksStore
+from cluster.store import Memory, StoredEntry, WrongFolder
+from cluster.types import LogIndex, Peer, Term
+from cluster.wire import NO_OP, pack_commands
+from meltica import diverged, verify
+from meltica.core import commands as c
+from meltica.core.codec import encode_command
+from meltica.core.keys import FORMS, hash_of
+from meltica.core.state import META, State
+from meltica.core.values import Epoch, Index, Nanos, RequestId
+from meltica.machine import Machine
+from tests.meltica.core.harness import by
+from tests.meltica.test_machine import history
+
+N1 = Peer("n1")
+FLIPS = 6  # a file
+NAMES = ["files", "write-ahead log", "log", "remembered", "audit", "state", "replay", "agreed"]
+
+
+class Writer:
+    """A node that applies what it is given, and keeps it as a node does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.machine = Machine()
+        self.store = RocksStore(folder, "c0ffee", N1, first_start=True)
+        self.index = 0
+        self.term = 1
+
+    def log(self, term: int, *commands: bytes) -> int:
+        self.index += 1
+        self.term = term
+        payload = pack_commands(commands) if commands else NO_OP
+        self.store.append(StoredEntry(LogIndex(self.index), Term(term), payload))
+        return self.index
+
+    def keep(self, index: int, outcome) -> None:
+        for key, value in outcome.writes:
+            self.store.put_state(key, value)
+        for place, record in enumerate(outcome.audit):
+            self.store.put_audit(LogIndex(index), place, record)
+        self.store.set_vote(Term(self.term), N1)
+        self.store.set_commit(LogIndex(self.index))
+        self.store.set_applied(LogIndex(index))
+        self.store.commit()
+
+    def entry(self, term: int, *commands: bytes) -> None:
+        index = self.log(term, *commands)
+        self.keep(index, self.machine.apply(LogIndex(index), Term(term), commands))
+
+    def flush(self) -> None:
+        """Out of the write-ahead log, into files of sorted data."""
+        for family in ("meta", "entries", "state", "audit"):
+            self.store._db.get_column_family(family).flush()
+
+    def image(self, to: Path) -> Path:
+        """As kill -9 leaves it."""
+        self.store._noted_at = 0
+        self.store.sync()
+        shutil.copytree(self.store.path, to)
+        (to / "home").unlink()
+        os.link(self.store.path / "home", to / "home")  # no copy, as far as the folder is concerned
+        return to
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A node's folder, as kill -9 leaves it: files of every family, and a write-ahead log; and its state's digest."""
+    folder = tmp_path_factory.mktemp("verify")
+    writer = Writer(folder / "live")
+    writer.entry(1)
+    log = history().log
+    for _, _, commands in log[: len(log) // 2]:
+        writer.entry(1, *commands)
+    writer.flush()
+    for _, _, commands in log[len(log) // 2 :]:
+        writer.entry(1, *commands)
+    writer.store.set_memory(Memory((1, 2), (0, 0), ((Peer("n2"), (1, 2)),)))
+    writer.store.commit()
+    digest = writer.machine.state.digest()
+    image = writer.image(folder / "image")
+    writer.store.close()
+    return image, digest
+
+
+@pytest.fixture
+def folder(written, tmp_path):
+    return clone(written[0], tmp_path / "data")
+
+
+def clone(image: Path, to: Path) -> Path:
+    shutil.copytree(image, to)
+    (to / "home").unlink()
+    os.link(image / "home", to / "home")
+    return to
+
+
+def look(folder: Path, *, replay: bool = True) -> dict[str, verify.Finding]:
+    found = verify.verify(folder, lambda _what, _done, _most: None, replay=replay)
+    return {one.name: one for one in found.findings}
+
+
+def damaged(folder: Path) -> dict[str, str]:
+    return {name: one.text for name, one in look(folder).items() if one.held is False}
+
+
+def change(folder: Path, how: Callable[[RocksStore], None]) -> None:
+    """Something is written into the folder, checksums and all."""
+    store = RocksStore(folder, "c0ffee", N1)
+    how(store)
+    store.commit()
+    store.sync()
+    store.close()
+
+
+def files_of(folder: Path) -> dict[str, object]:
+    found: dict[str, object] = {"": folder.stat().st_mtime_ns}
+    for file in folder.iterdir():
+        stat = file.lstat()
+        found[file.name] = (stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_nlink, file.read_bytes())
+    return found
+
+
+def test_a_whole_folder_is_whole_and_each_check_has_looked_at_something(written, folder):
+    found = verify.verify(folder, lambda _what, _done, _most: None)
+    assert [one.name for one in found.findings] == NAMES
+    assert [one.text for one in found.findings if not one.held] == []
+    assert all(one.looked_at for one in found.findings)
+    assert found.whole
+    assert (found.node, found.cluster) == ("n1", "c0ffee")
+    assert (found.digest, found.replayed) == (written[1], written[1])
+
+
+def test_looking_changes_nothing_not_even_a_time_and_leaves_nothing_behind(folder, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    before = files_of(folder)
+    look(folder)
+    assert files_of(folder) == before
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_folder_without_the_lock_s_file_gets_none(folder):
+    (folder / "meltica.lock").unlink()
+    before = files_of(folder)
+    assert damaged(folder) == {}
+    assert files_of(folder) == before
+
+
+def test_a_folder_that_a_process_has_open_is_refused(folder):
+    store = RocksStore(folder, "c0ffee", N1)
+    with pytest.raises(WrongFolder, match=f"pid {os.getpid()}"):
+        look(folder)
+    store.close()
+    assert damaged(folder) == {}
+
+
+def test_a_bit_flipped_in_any_file_is_told_or_harmless(written, tmp_path):
+    """Harmless is only what a node does not read, or rebuilds: then all is found as it was."""
+    image, digest = written
+    random, told = Random(6), set()  # noqa: S311  # seeded
+    for name in sorted(file.name for file in image.iterdir() if file.stat().st_size):
+        for turn in range(FLIPS):
+            folder = clone(image, tmp_path / f"{name}-{turn}")
+            raw = bytearray((folder / name).read_bytes())
+            place = random.randrange(len(raw))
+            raw[place] ^= 1 << random.randrange(8)
+            (folder / name).write_bytes(raw)
+            found = verify.verify(folder, lambda _what, _done, _most: None)
+            if found.whole:
+                assert (found.digest, found.replayed) == (digest, digest), f"{name}: byte {place}"
+            else:
+                told.add(name.split("-")[0].split(".")[-1])
+            shutil.rmtree(folder)
+    assert told >= {"sst", "log", "MANIFEST", "CURRENT"}
+
+
+def test_damage_is_told_of_the_folder_and_not_of_where_it_was_read(folder):
+    for table in folder.glob("*.sst"):
+        raw = bytearray(table.read_bytes())
+        raw[10] ^= 1
+        table.write_bytes(raw)
+    found = damaged(folder)
+    assert found.keys() >= {"audit", "state"}
+    assert all("meltica-reading" not in text for text in found.values())
+
+
+def test_a_write_ahead_log_that_lost_its_end_is_told(folder):
+    log = max(folder.glob("*.log"), key=lambda file: int(file.stem))
+    log.write_bytes(log.read_bytes()[:-100])
+    assert "lost its end" in damaged(folder)["write-ahead log"]
+
+
+def test_a_value_that_was_changed_without_its_sum_does_not_add_up(folder):
+    def how(store: RocksStore) -> None:
+        key, value = next((key, value) for key, value in store.state() if key.startswith(b"position"))
+        store.put_state(key, value.replace(b"0.04", b"0.05"))
+
+    change(folder, how)
+    found = damaged(folder)
+    assert "does not add up" in found["state"]
+    assert "position/" in found["replay"]
+
+
+def test_a_value_that_was_changed_together_with_its_sum_is_seen_by_the_replay_alone(written, folder):
+    def how(store: RocksStore) -> None:
+        pairs = dict(store.state())
+        key = next(key for key in pairs if key.startswith(b"position"))
+        new = pairs[key].replace(b"0.04", b"0.05")
+        assert new != pairs[key]
+        state = State.load(sorted(pairs.items()))
+        total = (int(state.meta().sum, 16) + hash_of(key, new) - hash_of(key, pairs[key])) % (1 << 256)
+        store.put_state(key, new)
+        store.put_state(META, FORMS["meta"].write(evolve(state.meta(), sum=f"{total:064x}")))
+
+    change(folder, how)
+    found = damaged(folder)
+    assert found.keys() == {"replay"}
+    assert "the state differs from what the log makes, in " in found["replay"]
+    assert "position/paper/main/BTCUSDT" in found["replay"]
+    quick = look(folder, replay=False)
+    assert {one.held for one in quick.values()} == {True, None}
+    assert quick["replay"].held is None
+    assert "was not asked for" in quick["replay"].text
+
+
+def test_a_state_whose_chain_is_another_than_the_trail_s_is_told(folder):
+    def how(store: RocksStore) -> None:
+        state = State.load(sorted(store.state()))
+        store.put_state(META, FORMS["meta"].write(evolve(state.meta(), chain="00" * 32)))
+
+    change(folder, how)
+    assert "of another history than the audit trail" in damaged(folder)["state"]
+
+
+def test_a_broken_chain_is_told_with_its_place(folder):
+    def how(store: RocksStore) -> None:
+        index, place, raw = store.audit(LogIndex(3), 1)[0]
+        chain = raw.index(b'"chain":"') + 9
+        store.put_audit(index, place, raw[:chain] + b"00000000" + raw[chain + 8 :])
+
+    change(folder, how)
+    found = damaged(folder)
+    assert "chain breaks at index 4 place 0" in found["audit"]
+    assert found.keys() == {"audit", "replay"}
+
+
+def test_a_changed_decision_which_the_chain_does_not_cover_is_told_by_the_replay(folder):
+    def how(store: RocksStore) -> None:
+        refused = next(one for one in store.audit(LogIndex(0), 999) if b'"accepted":false' in one[2])
+        store.put_audit(refused[0], refused[1], refused[2].replace(b'"accepted":false', b'"accepted":true'))
+
+    change(folder, how)
+    found = damaged(folder)
+    assert found.keys() == {"replay"}
+    assert "the trail's decision at index" in found["replay"]
+
+
+def test_a_changed_command_of_a_record_is_told(folder):
+    def how(store: RocksStore) -> None:
+        index, place, raw = next(one for one in store.audit(LogIndex(0), 999) if b'"kind":"submit"' in one[2])
+        store.put_audit(index, place, raw.replace(b'"quantity":"0.1"', b'"quantity":"0.2"'))
+
+    change(folder, how)
+    assert "of another command than the log's" in damaged(folder)["audit"]
+
+
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_record_that_is_gone_is_told(folder, which):
+    def how(store: RocksStore) -> None:
+        index, place, _ = store.audit(LogIndex(0), 999)[which]
+        store._writing().delete(index.to_bytes(8, "big") + place.to_bytes(4, "big"), store._handles["audit"])
+
+    change(folder, how)
+    assert "audit" in damaged(folder)
+
+
+def test_a_missing_entry_is_told(folder):
+    change(folder, lambda store: store._writing().delete((3).to_bytes(8, "big"), store._handles["entries"]))
+    found = damaged(folder)
+    assert found["log"] == found["audit"] == "log entry 3 is damaged or missing"
+
+
+def test_a_state_of_another_index_than_was_applied_is_told(folder):
+    change(folder, lambda store: store.set_applied(LogIndex(store.meta().applied_index - 1)))
+    found = damaged(folder)
+    assert "was applied last" in found["state"]
+
+
+def test_what_a_node_acknowledged_and_lacks_is_told_and_is_no_damage(folder):
+    change(folder, lambda store: store.set_memory(Memory((1, 99), (1, 99), ())))
+    found = look(folder)
+    assert found["remembered"].held
+    assert "acknowledged entry 99 of term 1 and lacks it" in found["remembered"].text
+
+
+def test_a_copy_is_told_and_is_no_damage(written, tmp_path):
+    copy = Path(shutil.copytree(written[0], tmp_path / "copy"))
+    found = look(copy)
+    assert all(one.held for one in found.values())
+    assert "the folder is a copy" in found["remembered"].text
+
+
+def test_a_node_that_differed_from_the_majority_is_told(folder):
+    (folder / diverged.MARK).write_text("this node's state differed from the majority's at index 1000\n")
+    assert "runbooks/states-differ.md" in damaged(folder)["agreed"]
+
+
+def test_a_log_that_begins_later_says_what_can_t_be_shown(folder):
+    def how(store: RocksStore) -> None:
+        for gone in range(1, 5):
+            store._writing().delete(gone.to_bytes(8, "big"), store._handles["entries"])
+
+    change(folder, how)
+    found = look(folder)
+    assert {name for name, one in found.items() if not one.held} == {"replay"}
+    assert found["replay"].held is None
+    assert "the log begins at entry 5" in found["replay"].text
+    assert "what was before is not in this folder" in found["audit"].text
+
+
+def test_an_entry_that_was_isolated_is_passed_in_the_replay_too(tmp_path):
+    """Though this build could apply it."""
+    writer = Writer(tmp_path / "data")
+    writer.entry(1)
+    for _, _, commands in history().log:
+        writer.entry(1, *commands)
+    poison = (b"{}", b"\xff")
+    digest = blake2b(pack_commands(poison), digest_size=32).hexdigest()
+    index = writer.log(1, *poison)
+    skips = [
+        encode_command(c.SkipEntry(Epoch(1), Nanos(0), Index(index), digest, role, by(RequestId(role))))
+        for role in ("operator", "approver")
+    ]
+    for skip in skips:
+        writer.log(1, skip)
+    writer.machine.stopped(LogIndex(index), digest, ValueError("a fault"))
+    writer.keep(index, writer.machine.isolate(LogIndex(index), Term(1), poison))
+    for behind, skip in enumerate(skips, index + 1):
+        writer.keep(behind, writer.machine.apply(LogIndex(behind), Term(1), (skip,)))
+    writer.store.close()
+    found = look(tmp_path / "data")
+    assert {one.text for one in found.values() if not one.held} == set()
+    assert list(writer.machine.state.isolated) == [index]
