@@ -7,9 +7,12 @@ is begun and finished apart, so that a simulator decides how long a disk takes. 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 
+from cluster.snapshot.faces import Gap, Pair, Staged
 from cluster.store import Memory, Meta, StoredEntry, StoreFault, Ticket, WrongFolder
 from cluster.types import LogIndex, Peer, Term
 
@@ -29,11 +32,20 @@ class MemoryDisk:
         self.suspect = False  # a copy of a node's disk
         self.first = 1  # index of entries[0]
         self.entries: list[StoredEntry] = []
-        self.state: dict[bytes, bytes] = {}
+        self.sides: dict[int, dict[bytes, bytes]] = {0: {}}  # the state, and what is staged beside it
+        self.live = 0  # which side is the state
+        self.staging: tuple[int, bytes] | None = None  # the side that is staged, and what was offered
+        self.gaps: tuple[Gap, ...] = ()
+        self.left = 0  # the batch that left a side behind last
         self.audit: list[tuple[LogIndex, int, bytes]] = []
         self.ticket = 0
         self.unsynced: deque[tuple[int, list[_Undo]]] = deque()  # how to undo each batch that is not synced
         self.damaged: dict[int, StoredEntry] = {}  # entries that can't be read any more, as long as they are in place
+
+    @property
+    def state(self) -> dict[bytes, bytes]:
+        """The pairs of the state."""
+        return self.sides[self.live]
 
     @property
     def rotten(self) -> bool:
@@ -49,7 +61,9 @@ class MemoryDisk:
         other = MemoryDisk()
         other.identity, other.meta, other.memory = self.identity, self.meta, self.memory
         other.first, other.entries = self.first, list(self.entries)
-        other.state, other.audit, other.ticket = dict(self.state), list(self.audit), self.ticket
+        other.sides = {side: dict(pairs) for side, pairs in self.sides.items()}
+        other.live, other.staging, other.gaps, other.left = self.live, self.staging, self.gaps, self.left
+        other.audit, other.ticket = list(self.audit), self.ticket
         other.damaged = dict(self.damaged)
         return other
 
@@ -74,10 +88,18 @@ class MemoryStore:
         _claim(disk, (cluster_id, node_name))
         self._undo: list[_Undo] = []  # of the batch that is being collected
         self._state: list[tuple[bytes, bytes | None]] = []
+        self._staged: list[Pair] = []
+        self._leaves = False  # this batch leaves a side behind
+        self._sources: list[tuple[int, MemorySource]] = []  # with the side that each reads
         self._audit: list[tuple[LogIndex, int, bytes]] = []
         self._refuses: str | None = None
         self._commit_fails: str | None = None
         self._sync_fails: str | None = None
+        if disk.live not in disk.sides:
+            raise StoreFault(f"the state (side {disk.live}) is missing")
+        if set(disk.sides) - self._used():
+            self.sync()
+            self.drop_leftovers()
 
     # Reading
 
@@ -187,6 +209,91 @@ class MemoryStore:
         """Buffer an audit record of an applied entry."""
         self._audit.append((index, place, record))
 
+    # Snapshots (see `cluster.snapshot.faces`)
+
+    def source(self) -> MemorySource:
+        """The state as it is committed now; raises ValueError if something is buffered or nothing was applied."""
+        self._check_nothing_buffered()
+        if not self.disk.meta.applied_index:
+            raise ValueError("nothing was applied yet: there is no state to take a snapshot of")
+        (entry,) = self.entries(self.disk.meta.applied_index, 1)
+        source = MemorySource(entry, sorted(self.disk.state.items()))
+        self._sources.append((self.disk.live, source))
+        return source
+
+    def staged(self) -> Staged | None:
+        """What is staged, as last committed; None if nothing is."""
+        if self.disk.staging is None:
+            return None
+        side, offer = self.disk.staging
+        return Staged(offer, max(self.disk.sides[side], default=b""))
+
+    def stage_anew(self, offer: bytes) -> None:
+        """Begin to stage what is offered, at an empty place."""
+        side = max(self.disk.sides) + 1
+        self.disk.sides[side] = {}  # no batch makes or undoes it, as on a real disk
+        self._staged.clear()
+        self._set_staging((side, offer))
+
+    def stage(self, pairs: Sequence[Pair]) -> None:
+        """Stage more pairs; raises ValueError if nothing was begun."""
+        if self.disk.staging is None:
+            raise ValueError("nothing was begun to be staged")
+        self._staged.extend(pairs)
+
+    def read_staged(self, after: bytes, most: int) -> Sequence[Pair]:
+        """Committed staged pairs behind the key `after`, in key order: about `most` bytes; none at the end."""
+        if self.disk.staging is None:
+            return ()
+        return _bounded(sorted(self.disk.sides[self.disk.staging[0]].items()), after, most)
+
+    def unstage(self) -> None:
+        """Forget what is staged."""
+        self._staged.clear()
+        self._set_staging(None)
+
+    def install(self, entry: StoredEntry) -> None:
+        """Buffer the change over to what is staged; raises ValueError where it may not be."""
+        disk, old = self.disk, self.disk.meta
+        self._check_nothing_buffered()
+        if disk.staging is None or entry.index <= old.applied_index:
+            raise ValueError(f"no snapshot of entry {entry.index} to install: {old.applied_index} is applied")
+        live, gaps, entries = disk.live, disk.gaps, disk.entries
+        self._undo.append(lambda: _put_back(disk, live, gaps, entries))
+        disk.live, disk.gaps = disk.staging[0], (*gaps, Gap(LogIndex(old.applied_index + 1), entry.index))
+        disk.entries = [entry]
+        self._set_first(entry.index)
+        self._set_staging(None)
+        self._set_meta(Meta(old.term, old.voted_for, entry.index, entry.index))
+
+    def gaps(self) -> tuple[Gap, ...]:
+        """Where the audit trail has nothing because a snapshot was installed, in order."""
+        return self.disk.gaps
+
+    def drop_leftovers(self) -> int:
+        """Free what is neither the state nor staged, if what left it behind is synced; returns how many there were."""
+        disk = self.disk
+        if disk.unsynced and disk.unsynced[0][0] <= disk.left:
+            return 0
+        self._sources = [(side, source) for side, source in self._sources if not source.closed]
+        used = self._used() | {side for side, _ in self._sources}
+        leftovers = [side for side in disk.sides if side not in used]
+        for side in leftovers:
+            del disk.sides[side]
+        return len(leftovers)
+
+    def _used(self) -> set[int]:
+        return {self.disk.live, *(() if self.disk.staging is None else (self.disk.staging[0],))}
+
+    def _set_staging(self, staging: tuple[int, bytes] | None) -> None:
+        disk, old = self.disk, self.disk.staging
+        disk.staging, self._leaves = staging, True
+        self._undo.append(lambda: setattr(disk, "staging", old))
+
+    def _check_nothing_buffered(self) -> None:
+        if self._undo or self._state or self._staged or self._audit:
+            raise ValueError("something is buffered: commit it first")
+
     # Making it last
 
     def commit(self) -> Ticket:
@@ -195,12 +302,15 @@ class MemoryStore:
         self._check()
         if self._commit_fails is not None:
             return self._fail_commit(self._commit_fails)
-        if not (self._undo or self._state or self._audit):
+        if not (self._undo or self._state or self._staged or self._audit):
             return Ticket(disk.ticket)
         self._apply_state()
+        self._apply_staged()
         self._apply_audit()
         disk.ticket += 1
         disk.unsynced.append((disk.ticket, self._undo))
+        if self._leaves:
+            disk.left, self._leaves = disk.ticket, False
         self._undo = []
         return Ticket(disk.ticket)
 
@@ -228,6 +338,8 @@ class MemoryStore:
         """Give the disk up, keeping what was committed (a process that ends loses nothing of that)."""
         if self._refuses is None:
             self._drop_batch()
+            for _, source in self._sources:
+                source.close()
             self._refuses = "the store is closed"
             self.disk.opened = False
 
@@ -271,7 +383,8 @@ class MemoryStore:
     def _drop_batch(self) -> None:
         for step in reversed(self._undo):
             step()
-        self._undo, self._state, self._audit = [], [], []
+        self._undo, self._state, self._staged, self._audit = [], [], [], []
+        self._leaves = False
 
     def _set_meta(self, meta: Meta) -> None:
         disk, old = self.disk, self.disk.meta
@@ -296,12 +409,59 @@ class MemoryStore:
         self._undo.append(lambda: _restore(state, old))
         self._state = []
 
+    def _apply_staged(self) -> None:
+        if self._staged and self.disk.staging is not None:
+            side = self.disk.sides[self.disk.staging[0]]
+            old = [(key, side.get(key)) for key, _ in self._staged]
+            side.update(self._staged)
+            self._undo.append(lambda: _restore(side, old))
+            self._staged = []
+
     def _apply_audit(self) -> None:
         if self._audit:
             audit, length = self.disk.audit, len(self.disk.audit)
             audit.extend(sorted(self._audit, key=lambda record: record[:2]))
             self._undo.append(lambda: audit.__delitem__(slice(length, None)))
             self._audit = []
+
+
+class MemorySource:
+    """The state as it was; see `cluster.snapshot.faces.Source`."""
+
+    def __init__(self, entry: StoredEntry, pairs: list[Pair]) -> None:
+        self.entry = entry
+        self._pairs: list[Pair] | None = pairs
+
+    def read(self, after: bytes, most: int) -> Sequence[Pair]:
+        """The pairs behind the key `after`: about `most` bytes; none at the end; raises StoreFault once closed."""
+        if self._pairs is None:
+            raise StoreFault("this source of a snapshot is closed")
+        return _bounded(self._pairs, after, most)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._pairs = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._pairs is None
+
+
+def _bounded(pairs: list[Pair], after: bytes, most: int) -> list[Pair]:
+    """Those behind `after`, about `most` bytes of them, at least one."""
+    found: list[Pair] = []
+    size = 0
+    for pair in pairs[bisect_right(pairs, after, key=itemgetter(0)) :]:
+        found.append(pair)
+        size += len(pair[0]) + len(pair[1])
+        if size >= most:
+            break
+    return found
+
+
+def _put_back(disk: MemoryDisk, live: int, gaps: tuple[Gap, ...], entries: list[StoredEntry]) -> None:
+    disk.live, disk.gaps, disk.entries = live, gaps, entries
 
 
 def _claim(disk: MemoryDisk, identity: tuple[str, Peer]) -> None:

@@ -186,6 +186,15 @@ def test_a_dead_module_is_found_and_an_entry_or_a_named_one_is_not():
     assert [one.path for one in findings("dead_modules", main, status, dead)] == ["meltica/cli/dead.py"]
 
 
+def test_a_module_ahead_of_its_use_is_found_once_it_is_used():
+    ahead, user = (
+        (tidiness.AHEAD[0].replace(".", "/") + ".py", HEAD),
+        ("meltica/cli/main.py", f"import {tidiness.AHEAD[0]}\n"),
+    )
+    assert not findings("dead_modules", ahead)
+    assert [one.path for one in findings("dead_modules", ahead, user)] == [ahead[0]]
+
+
 def test_every_rule_has_been_seen_failing():
     seen = {rule for rule, _, _ in BROKEN} | {"single_importers", "dead_modules"}
     assert seen == set(tidiness.RULES)

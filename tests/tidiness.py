@@ -27,6 +27,11 @@ ENTRIES: Final = (  # besides every __main__
     "chaos.bench.node",  # processes that a bench starts
     "chaos.bench.stock_node",
 )
+# Built and tested before what will use them: each goes from here when it is used.
+AHEAD: Final = (
+    "cluster.snapshot.receiving",  # cluster/DESIGN.md, "Snapshots"
+    "cluster.snapshot.sending",
+)
 REASON: Final = r"\S.{5,}"  # shorter says nothing
 
 # Rooms that hold nothing but decisions: the simulator runs them on virtual time, so they take clock, randomness
@@ -58,6 +63,7 @@ PURE: Final = (
     "cluster/wire.py",
     "cluster/journal.py",
     "cluster/memory.py",
+    "cluster/snapshot/",
     "cluster/stored.py",
     "chaos/checkers/",
     "chaos/sim/",
@@ -346,15 +352,18 @@ def single_importers(house: House) -> list[Finding]:
 
 
 def dead_modules(house: House) -> list[Finding]:
-    """Each module is used by another, or is an entry point."""
+    """Each module is used by another, or is an entry point, or is listed as ahead of its use."""
     used: set[str] = set(ENTRIES)
     for source in product(house):
         used.update(name for name, _ in source.imports if name != source.module)
-    return [
-        Finding(source.path, 1, "nobody imports it: use it or remove it")
-        for source in product(house)
-        if not source.is_package and source.module not in used and not source.module.endswith(".__main__")
-    ]
+    found = []
+    for source in product(house):
+        if source.module in AHEAD:
+            if source.module in used:
+                found.append(Finding(source.path, 1, "it is used now: take it off the list AHEAD in tests/tidiness.py"))
+        elif not source.is_package and source.module not in used and not source.module.endswith(".__main__"):
+            found.append(Finding(source.path, 1, "nobody imports it: use it or remove it"))
+    return found
 
 
 # --- determinism ----------------------------------------------------------------------------------------------

@@ -1,0 +1,284 @@
+"""Receiving: a follower's side of a snapshot's way to it.
+
+Pure, over the disk's face.  It takes a snapshot from the leader it follows, in the current term, and no other; stages
+what comes in order; acknowledges what is staged and synced, nothing else; reads everything back, and lets it be
+installed only if that is what was offered.  Hazard 27 of pysyncobj.md (a late snapshot rolls the state back) is met
+here: one that is not above what this node has is wanted by nobody, and of two the older one is refused.
+
+The pump commits the store's batch whenever `dirty` is set, tells `committed` its ticket and `synced` what is durable.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, Protocol
+
+from attrs import define, frozen
+
+from cluster.snapshot.faces import Staging
+from cluster.snapshot.summing import Sum
+from cluster.snapshot.words import DAMAGED, DONE, OLDER, Closed, Offer, Part, PartAck, Word, decode, encode
+from cluster.store import StoredEntry, Ticket
+from cluster.types import Peer
+from cluster.wire import MAX_TOLD, WireError
+
+READ_BACK: Final = 64 * 1024  # bytes: below a millisecond of the loop
+
+
+class Place(Protocol):
+    """Where this node stands in the log, now."""
+
+    @property
+    def term(self) -> int:
+        """The current term."""
+        ...
+
+    @property
+    def leader(self) -> Peer | None:
+        """Whom it follows in that term."""
+        ...
+
+    @property
+    def applied(self) -> int:
+        """The last entry that its state has."""
+        ...
+
+    def holds(self, index: int, term: int) -> bool:
+        """Whether its log holds that entry: then it needs no snapshot to get past it, and one would cost its tail."""
+        ...
+
+
+@frozen
+class Install:
+    """What is staged is whole: the state after this entry.  The log begins with the entry from then on."""
+
+    entry: StoredEntry
+
+
+@define
+class _ReadBack:
+    """How far what is staged was read back."""
+
+    sum: Sum
+    after: bytes = b""
+
+
+@frozen
+class _Batch:
+    """What was buffered for one batch, and what may be said once it is synced."""
+
+    ticket: Ticket
+    transfer: _Transfer | None
+    after: bytes  # that transfer is staged up to this key
+    words: tuple[tuple[Peer, Word], ...]
+
+
+@define
+class _Transfer:
+    """A snapshot that is being received."""
+
+    offer: Offer
+    after: bytes  # staged up to this key, maybe not synced
+    durable: bytes | None = None  # synced up to this key; None: not even the offer is
+    sender: Peer | None = None  # who sends it in this process's life; its term is the offer's
+    taken: int = 0  # bytes staged in this process's life
+    whole: bool = False  # the sender said that this was all
+    back: _ReadBack | None = None
+    verified: bool = False
+
+
+class Receiving:
+    """One node's receiving of snapshots, one at a time.  `outbox` is what it wants said, `told` what it has to tell."""
+
+    def __init__(self, store: Staging, read_back: int = READ_BACK) -> None:
+        """`read_back`: bytes read back in one step."""
+        self.outbox: list[tuple[Peer, Word]] = []
+        self.told: list[str] = []  # for people: what was thrown away, and why
+        self.dirty = False  # something was buffered in the store, or waits for a sync to be said
+        self._store = store
+        self._read_back = read_back
+        self._held: list[tuple[Peer, Word]] = []  # said when the batch that is collected now is synced
+        self._pending: deque[_Batch] = deque()  # committed, not synced
+        self._now: _Transfer | None = None
+        self._now = self._found()
+
+    def _found(self) -> _Transfer | None:
+        """What an earlier process staged: all of it is on the disk, and a pump syncs it before it speaks of it."""
+        found = self._store.staged()
+        if found is None:
+            return None
+        try:
+            offer = decode(found.offer)
+        except WireError as error:
+            offer, why = None, str(error)
+        else:
+            why = "it is no offer"
+        if not isinstance(offer, Offer):
+            self._throw_away(f"what is staged can't be read ({why})")
+            return None
+        return _Transfer(offer, found.after, durable=found.after)
+
+    @property
+    def offer(self) -> Offer | None:
+        """What is being received."""
+        return None if self._now is None else self._now.offer
+
+    # What the leader says
+
+    def offered(self, peer: Peer, offer: Offer, place: Place) -> None:
+        """A leader offers a snapshot: taken up, gone on with, or refused."""
+        if not _leads(peer, offer.term, place):
+            return
+        now = self._now
+        if now is not None and _has(place, now.offer):
+            self._drop(now)
+            now = None
+        if _has(place, offer):
+            self._done(peer, offer, "it has applied that entry, or has it in its log")
+            return
+        if now is not None and now.offer.digest == offer.digest:
+            self._go_on(now, peer, offer)
+        elif now is not None and (offer.index < now.offer.index or (now.verified and offer.index == now.offer.index)):
+            self._close(peer, offer, OLDER, f"it has staged the snapshot of entry {now.offer.index}")
+        else:
+            self._begin(peer, offer)
+
+    def part(self, peer: Peer, part: Part, place: Place) -> None:
+        """The next pairs of it; whatever does not follow what is staged is answered with what is."""
+        now = self._now
+        if now is None or now.sender != peer or not _leads(peer, part.term, place):
+            return
+        if (part.term, part.digest) != (now.offer.term, now.offer.digest):
+            return
+        if part.after != now.after or now.whole:
+            self._say_where(now)
+            return
+        now.taken += sum([len(key) + len(value) for key, value in part.pairs])
+        if now.taken > now.offer.size:
+            self._throw_away(f"more than the {now.offer.size} bytes that were offered came")
+        elif part.pairs:
+            self._store.stage(part.pairs)
+            now.after = part.pairs[-1][0]
+            self.dirty = True
+        else:
+            now.whole = True
+            self._say_where(now)
+
+    # The disk
+
+    def committed(self, ticket: Ticket) -> None:
+        """What was buffered is in the batch of this ticket."""
+        self.dirty = False
+        now, words = self._now, tuple(self._held)
+        self._held.clear()
+        self._pending.append(_Batch(ticket, now, b"" if now is None else now.after, words))
+
+    def synced(self, ticket: Ticket) -> None:
+        """Everything up to this ticket is durable: what is staged by it may be acknowledged."""
+        now = self._now
+        before = None if now is None else now.durable
+        while self._pending and self._pending[0].ticket <= ticket:
+            batch = self._pending.popleft()
+            self.outbox.extend(batch.words)
+            if now is not None and batch.transfer is now:
+                now.durable = batch.after
+        if now is not None and now.durable != before:
+            self._say_where(now)
+
+    # Time
+
+    def busy(self) -> bool:
+        """Whether `step` has something to do."""
+        now = self._now
+        return now is not None and now.whole and now.durable == now.after and not now.verified
+
+    def step(self, place: Place) -> Install | None:
+        """Read back a bounded part of what is staged whole; what may be installed, once all of it was.
+
+        Raises:
+            StoreFault: it can't be read.
+        """
+        now = self._now
+        if now is None or not self.busy():
+            return None
+        if _has(place, now.offer):
+            self._drop(now)
+            return None
+        if now.back is None:
+            now.back = _ReadBack(Sum(now.offer.base))
+        pairs = self._store.read_staged(now.back.after, self._read_back)
+        if pairs:
+            now.back.sum.add(pairs)
+            now.back.after = pairs[-1][0]
+            return None
+        return self._judge(now, now.back.sum)
+
+    def installed(self) -> None:
+        """What `step` named is installed, in the batch that is collected now: once it is synced the sender hears it."""
+        now, self._now = self._now, None
+        if now is not None and now.sender is not None:
+            self._done(now.sender, now.offer, "installed")
+
+    # Inside
+
+    def _begin(self, peer: Peer, offer: Offer) -> None:
+        if self._now is not None:
+            self.told.append(f"the staged snapshot of entry {self._now.offer.index} gives way to one of {offer.index}")
+        self._store.stage_anew(encode(offer))
+        self._now = _Transfer(offer, b"", sender=peer)
+        self.dirty = True
+
+    def _go_on(self, now: _Transfer, peer: Peer, offer: Offer) -> None:
+        """The same content, from this sender or another, in this term or a later one."""
+        if (offer.pairs, offer.size) != (now.offer.pairs, now.offer.size):
+            self._throw_away("two offers of one digest differ")
+            return
+        now.offer, now.sender = offer, peer
+        self._say_where(now)
+
+    def _say_where(self, now: _Transfer) -> None:
+        if now.sender is not None and now.durable is not None:
+            self.outbox.append((now.sender, PartAck(now.offer.term, now.offer.digest, now.durable)))
+
+    def _judge(self, now: _Transfer, found: Sum) -> Install | None:
+        offer = now.offer
+        if (found.digest(), found.pairs, found.size) != (offer.digest, offer.pairs, offer.size):
+            self._throw_away(
+                f"what was staged is not what was offered ({found.pairs} pairs of {found.size} bytes, "
+                f"not {offer.pairs} of {offer.size}, or others)"
+            )
+            return None
+        now.verified = True
+        return Install(offer.base)
+
+    def _throw_away(self, why: str) -> None:
+        """It begins anew when it is offered again."""
+        now, self._now = self._now, None
+        self._store.unstage()
+        self.dirty = True
+        self.told.append(why)
+        if now is not None and now.sender is not None:
+            self._close(now.sender, now.offer, DAMAGED, why)
+
+    def _drop(self, now: _Transfer) -> None:
+        """The log has brought this node past it: its sender hears so when it asks."""
+        self._now = None
+        self._store.unstage()
+        self.dirty = True
+        self.told.append(f"the staged snapshot of entry {now.offer.index} is not needed any more")
+
+    def _done(self, peer: Peer, offer: Offer, why: str) -> None:
+        """That it has it is a promise: said once all that it rests on is synced."""
+        self._held.append((peer, Closed(offer.term, offer.digest, DONE, why.encode())))
+        self.dirty = True
+
+    def _close(self, peer: Peer, offer: Offer, what: int, why: str) -> None:
+        self.outbox.append((peer, Closed(offer.term, offer.digest, what, why.encode()[:MAX_TOLD])))
+
+
+def _leads(peer: Peer, term: int, place: Place) -> bool:
+    return peer == place.leader and term == place.term
+
+
+def _has(place: Place, offer: Offer) -> bool:
+    return offer.index <= place.applied or place.holds(offer.index, offer.entry_term)
