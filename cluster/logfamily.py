@@ -68,6 +68,14 @@ class LogFamily:
         elif index <= last:
             self.bounds = (first, LogIndex(index - 1))
 
+    def replace(self, entry: StoredEntry) -> None:
+        """Buffer that this entry alone is the log, in place of all that was in it: a snapshot is installed."""
+        entries, last = self._handles["entries"], self.bounds[1]
+        self._writing().delete_range(bytes(8), (last + 1).to_bytes(8, "big"), entries)
+        self._writing().put(*encode_entry(entry), entries)
+        self._pending = {entry.index: entry}
+        self.bounds = (entry.index, entry.index)
+
     def committed(self) -> None:
         """The batch is on disk."""
         self._committed = self.bounds

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -45,7 +45,6 @@ from rocksdict import (
     DBRecoveryMode,
     Options,
     Rdict,
-    RdictIter,
     ReadOptions,
     WriteBatch,
     WriteOptions,
@@ -57,16 +56,19 @@ from cluster.home import homes_of, touch
 from cluster.linked import Linked, named
 from cluster.lock import lock
 from cluster.logfamily import LogFamily
+from cluster.sides import SIDES, SidedStore, families, name_of, used_of
 from cluster.store import Memory, Meta, StoredEntry, StoreFault, Ticket, WrongFolder
 from cluster.stored import (
     NOTHING,
     Marker,
+    Sides,
     Synced,
     decode_audit_key,
     decode_entry,
     decode_identity,
     decode_marker,
     decode_memory,
+    decode_sides,
     encode_audit_key,
     encode_identity,
     encode_marker,
@@ -74,6 +76,7 @@ from cluster.stored import (
     encode_synced,
 )
 from cluster.types import LogIndex, Peer, Term
+from cluster.walking import check_walk, scan
 
 FAMILIES: Final = ("meta", "entries", "state", "audit")
 
@@ -112,10 +115,12 @@ def _options() -> Options:
     return options
 
 
-def _open(path: Path, *, write: bool) -> Rdict:
+def _open(path: Path, *, write: bool) -> tuple[Rdict, list[str]]:
+    """The database, and its column families."""
     access = AccessType.read_write() if write else AccessType.read_only(error_if_log_file_exist=False)
     try:
-        return Rdict(str(path), _options(), {name: _options() for name in FAMILIES}, access)
+        names = families(Rdict.list_cf(str(path)) if (path / "CURRENT").exists() else (), FAMILIES)
+        return Rdict(str(path), _options(), {name: _options() for name in names}, access), names
     except Exception as error:
         if "Corruption" in str(error):
             raise StoreFault(f"{path}: the write-ahead log is damaged before its end ({error}): {REPLACE}") from error
@@ -128,12 +133,16 @@ def _open(path: Path, *, write: bool) -> Rdict:
 class RocksReader:
     """What can be read of a node's folder; `open_readonly` gives one of a stopped node's."""
 
-    def __init__(self, path: Path, db: Rdict, held: int, linked: Linked | None = None) -> None:
+    def __init__(
+        self, path: Path, opened: tuple[Rdict, Iterable[str]], held: int, linked: Linked | None = None
+    ) -> None:
+        """`opened`: the database, and its column families."""
+        db, names = opened
         self.path = path
+        self.families = {name: db.get_column_family(name) for name in names}
         self._db = db
         self._lock = held
         self._linked = linked
-        self._families = {name: db.get_column_family(name) for name in FAMILIES}
 
     def identity(self) -> tuple[str, Peer] | None:
         """Cluster id and node name; None of a folder that was never used."""
@@ -174,12 +183,12 @@ class RocksReader:
 
     def bounds(self) -> tuple[LogIndex, LogIndex]:
         """The first and the last index; (0, 0) of an empty log."""
-        walk = self._families["entries"].iter()
+        walk = self.families["entries"].iter()
         walk.seek_to_first()
         first = LogIndex(int.from_bytes(walk.key(), "big")) if walk.valid() else LogIndex(0)
         walk.seek_to_last()
         last = LogIndex(int.from_bytes(walk.key(), "big")) if walk.valid() else LogIndex(0)
-        _check_walk(self.path, walk)
+        check_walk(self.path, walk)
         return first, last
 
     def check(self) -> None:
@@ -191,26 +200,28 @@ class RocksReader:
         Raises:
             StoreFault: a file is damaged, an entry is missing, or audit tells of what was not applied.
         """
+        if not used_of(self.sides()) <= self.families.keys():
+            self._damaged("the state, or what is staged of a snapshot,")
         first, last = self.bounds()
         if last and self._count("entries") != last - first + 1:
             self._damaged(f"an entry of the log between {first} and {last}")
         self._count("audit")
-        walk = self._families["audit"].iter()
+        walk = self.families["audit"].iter()
         walk.seek_to_last()
         if walk.valid() and decode_audit_key(walk.key())[0] > self.meta().applied_index:
             self._damaged(f"the state of log entry {decode_audit_key(walk.key())[0]}, which is in the audit trail,")
-        _check_walk(self.path, walk)
+        check_walk(self.path, walk)
 
     def _count(self, family: str) -> int:
         options = ReadOptions()
         options.set_readahead_size(_READ_AHEAD)
-        walk = self._families[family].iter(options)
+        walk = self.families[family].iter(options)
         walk.seek_to_first()
         valid, step, found = walk.valid, walk.next, 0
         while valid():
             found += 1
             step()
-        _check_walk(self.path, walk)
+        check_walk(self.path, walk)
         return found
 
     def entries(self, first: LogIndex, count: int) -> list[StoredEntry]:
@@ -224,9 +235,16 @@ class RocksReader:
             found.append(entry)
         return found
 
-    def state(self) -> Iterator[tuple[bytes, bytes]]:
-        """All committed state pairs, in key order."""
-        return self._scan("state")
+    def sides(self) -> Sides:
+        """Which column family is the state, and which one a snapshot is staged in."""
+        raw = self._get(SIDES)
+        found = Sides() if raw is None else decode_sides(raw)
+        return found if found is not None else self._damaged("the record of where the state is")
+
+    def state(self, sides: Sides | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """All committed state pairs, in key order; `sides` if they are known."""
+        name = name_of((sides or self.sides()).live)
+        return self._scan(name) if name in self.families else self._damaged("the state")
 
     def audit(self, after: LogIndex, limit: int) -> list[tuple[LogIndex, int, bytes]]:
         """Committed audit records of entries behind `after`, in order."""
@@ -243,49 +261,26 @@ class RocksReader:
         RocksDB writes on closing.  That a full disk refuses this too is no news: nothing of it was acknowledged, and
         the fault that was told first names the next step.
         """
-        for part in (*self._families.values(), self._db):
+        for part in (*self.families.values(), self._db):
             with suppress(Exception):
                 part.close()
-        self._families = {}
+        self.families = {}
         if self._linked is not None:
             self._linked.remove()
         os.close(self._lock)
 
     def _scan(self, family: str, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        return _scan(self.path, self._families[family], start)
+        return scan(self.path, self.families[family], start)
 
     def _get(self, key: bytes) -> bytes | None:
         try:
-            raw: bytes | None = self._families["meta"].get(key)
+            raw: bytes | None = self.families["meta"].get(key)
         except Exception as error:
             raise StoreFault(f"{self.path}: a file is damaged ({error}): {REPLACE}") from error
         return raw
 
     def _damaged(self, what: str) -> NoReturn:
         raise StoreFault(f"{self.path}: {what} is damaged or missing: {REPLACE}")
-
-
-def _scan(path: Path, family: Rdict, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-    """The pairs from `start` on, in key order.
-
-    By hand, as the library's own iterators end at a damaged block as if the data ended there.
-    """
-    walk = family.iter()
-    if start is None:
-        walk.seek_to_first()
-    else:
-        walk.seek(start)
-    while walk.valid():
-        yield walk.key(), walk.value()
-        walk.next()
-    _check_walk(path, walk)
-
-
-def _check_walk(path: Path, walk: RdictIter) -> None:
-    try:
-        walk.status()
-    except Exception as error:
-        raise StoreFault(f"{path}: a file is damaged ({error}): {REPLACE}") from error
 
 
 def open_readonly(path: Path) -> RocksReader:
@@ -338,7 +333,7 @@ def _inspect(path: Path, held: int, wanted: tuple[str, Peer]) -> None:
     folder.check_end(path, sure, newest, readable, hole)
 
 
-class RocksStore:
+class RocksStore(SidedStore):
     """One node's disk; see `cluster.store.Store` for the contract."""
 
     def __init__(self, path: Path, cluster_id: str, node_name: Peer, *, first_start: bool = False) -> None:
@@ -359,12 +354,13 @@ class RocksStore:
             if first_start and not (path / "CURRENT").exists():
                 firststart.mark(path)
             _inspect(path, held, (cluster_id, node_name))
-            self._db = _open(path, write=True)
+            opened = self._db, names = _open(path, write=True)
         except BaseException:
             os.close(held)
             raise
-        self._disk = RocksReader(path, self._db, held)
-        self._handles = {name: self._db.get_column_family_handle(name) for name in FAMILIES}
+        self._disk = RocksReader(path, opened, held)
+        self._families = self._disk.families
+        self._handles = {name: self._db.get_column_family_handle(name) for name in names}
         self._write_options = WriteOptions()
         self._write_options.sync = False
         self._start(cluster_id, node_name)
@@ -379,6 +375,7 @@ class RocksStore:
         self._noted_at = 0
         self._mark = os.open(self.path / folder.SYNCED, os.O_RDWR | os.O_CREAT, 0o600)
         self._memory = self._disk.memory()
+        self._sides = self._committed_sides = self._disk.sides()
         home, new = self._disk.home(), self._disk.identity() is None
         self._suspect = self._disk.suspect()
         self._born = len(homes_of(self.path, make=False)) > 1
@@ -393,6 +390,7 @@ class RocksStore:
         if new:
             self._db.get_column_family("meta").flush()  # out of the log: no damage there makes it no one's folder
         firststart.done(self.path)
+        self._start_sides()
 
     # Reading
 
@@ -419,7 +417,7 @@ class RocksStore:
 
     def state(self) -> Iterator[tuple[bytes, bytes]]:
         """All committed state pairs, in key order."""
-        return self._disk.state()
+        return self._disk.state(self._committed_sides)
 
     def audit(self, after: LogIndex, limit: int) -> list[tuple[LogIndex, int, bytes]]:
         """Committed audit records of entries behind `after`, in order."""
@@ -461,10 +459,11 @@ class RocksStore:
 
     def put_state(self, key: bytes, value: bytes | None) -> None:
         """Buffer a changed key of the state machine; None deletes."""
+        handle = self._handles[name_of(self._sides.live)]
         if value is None:
-            self._writing().delete(key, self._handles["state"])
+            self._writing().delete(key, handle)
         else:
-            self._writing().put(key, value, self._handles["state"])
+            self._writing().put(key, value, handle)
 
     def put_audit(self, index: LogIndex, place: int, record: bytes) -> None:
         """Buffer an audit record of an applied entry."""
@@ -497,6 +496,7 @@ class RocksStore:
         self._batch = None
         self._committed = marker
         self._log.committed()
+        self._sides_committed(marker.ticket)
         return Ticket(marker.ticket)
 
     def sync(self) -> Ticket:
@@ -515,6 +515,7 @@ class RocksStore:
                 "this process writes no more, as a sync that failed may not be tried again"
             )
             raise StoreFault(self._refuses) from error
+        self._synced = Ticket(ticket)
         if time.monotonic_ns() - self._noted_at >= _NOTE_NS:
             self._noted_at = time.monotonic_ns()
             self._note(ticket)
@@ -525,6 +526,7 @@ class RocksStore:
         if self._refuses != _CLOSED:
             self._refuses = _CLOSED
             self._batch = None
+            self._close_sources()
             self._handles.clear()  # the database stays open, and locked, for as long as one is held
             self._disk.close()
             self._manifest = folder.manifest(self.path)
@@ -541,6 +543,14 @@ class RocksStore:
         if self._born:  # else its time is what tells which file it is
             touch(self.path)
 
+    def _new_family(self, name: str) -> None:
+        self._families[name] = self._db.create_column_family(name, _options())
+        self._handles[name] = self._db.get_column_family_handle(name)
+
+    def _check_nothing_buffered(self) -> None:
+        if self._batch is not None or self._meta != self._committed.meta:
+            raise ValueError("something is buffered: commit it first")
+
     def _check(self) -> None:
         if self._refuses is not None:
             raise StoreFault(self._refuses)
@@ -552,7 +562,7 @@ class RocksStore:
 
     def _drop_batch(self) -> None:
         self._batch = None
-        self._meta = self._committed.meta
+        self._meta, self._sides = self._committed.meta, self._committed_sides
         self._log.dropped()
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from attrs import frozen
 
+from cluster.snapshot.faces import Gap
 from cluster.store import Memory, Meta, StoredEntry
 from cluster.types import LogIndex, Peer, Term
 
@@ -24,6 +25,8 @@ _AUDIT: Final = struct.Struct(">QI")  # index, place
 _CRC: Final = struct.Struct(">I")
 _MEMORY: Final = struct.Struct(">QQQQB")  # known, owed: term and index each; number of peers
 _SYNCED: Final = struct.Struct(">QQQ")  # ticket, manifest's number, its size
+_SIDES: Final = struct.Struct(">Q?QI")  # which is the state; whether one is staged, which, length of what was offered
+_GAP: Final = struct.Struct(">QQ")  # first and last index
 _PEER: Final = struct.Struct(">QQB")  # term, index, length of the peer's name
 
 MARKER_LONGEST: Final = _MARKER.size + 255 + _CRC.size  # bytes
@@ -156,3 +159,34 @@ def decode_audit_key(key: bytes) -> tuple[LogIndex, int]:
     """Entry and place of an audit record."""
     index, place = _AUDIT.unpack(key)
     return LogIndex(index), place
+
+
+@frozen
+class Sides:
+    """Which side of the disk is the state, which one is staged and as what, and where the audit trail has gaps.
+
+    A folder that says nothing of it has its state on side 0, as all had before there were snapshots.
+    """
+
+    live: int = 0
+    staging: tuple[int, bytes] | None = None  # side, and what was offered
+    gaps: tuple[Gap, ...] = ()
+
+
+def encode_sides(sides: Sides) -> bytes:
+    """Its stored form; its CRC is over all of it."""
+    side, offer = sides.staging or (0, b"")
+    gaps = b"".join(_GAP.pack(gap.first, gap.last) for gap in sides.gaps)
+    body = _SIDES.pack(sides.live, sides.staging is not None, side, len(offer)) + offer + gaps
+    return _CRC.pack(zlib.crc32(body)) + body
+
+
+def decode_sides(raw: bytes) -> Sides | None:
+    """It, or None if damaged."""
+    body = raw[_CRC.size :]
+    if len(body) < _SIDES.size or _CRC.unpack_from(raw)[0] != zlib.crc32(body):
+        return None
+    live, staged, side, length = _SIDES.unpack_from(body)
+    end = _SIDES.size + length
+    gaps = tuple(Gap(LogIndex(first), LogIndex(last)) for first, last in _GAP.iter_unpack(body[end:]))
+    return Sides(live, (side, body[_SIDES.size : end]) if staged else None, gaps)

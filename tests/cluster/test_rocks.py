@@ -15,9 +15,11 @@ import pytest
 
 from cluster.folder import SYNCED, newest_marker
 from cluster.rocks import RocksStore, open_readonly
+from cluster.snapshot.faces import Gap
 from cluster.store import Memory, Meta, StoredEntry, StoreFault, WrongFolder
 from cluster.stored import (
     Marker,
+    Sides,
     decode_audit_key,
     decode_entry,
     decode_identity,
@@ -30,6 +32,7 @@ from cluster.stored import (
     encode_identity,
     encode_marker,
     encode_memory,
+    encode_sides,
 )
 from cluster.types import LogIndex, Peer, Term
 from cluster.walfile import Walk, records, walk
@@ -463,6 +466,7 @@ SAMPLES = [
     ("memory", (b"memory", encode_memory(Memory((7, 258), (6, 90), ((Peer("n2"), (7, 258)), (Peer("n3"), (7, 250))))))),
     ("home, by its birth", (b"home", encode_born(1234, 1_700_000_000_123_456_789))),
     ("home", (b"home", encode_home(1234, 1_700_000_000_123_456_789))),
+    ("sides", (b"sides", encode_sides(Sides(1, (2, b"offer"), (Gap(LogIndex(259), LogIndex(300)),))))),
     ("audit key", (encode_audit_key(LogIndex(258), 3), b"")),
 ]
 
