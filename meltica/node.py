@@ -38,6 +38,7 @@ from meltica.config import NodeSettings, VenueSettings
 from meltica.core.apply import RULES
 from meltica.core.commands import Configured, NodeReport, StrategyPolicy
 from meltica.core.values import Epoch, Gap, Mode, Nanos, NodeName, StrategyId, Venue
+from meltica.group import Group
 from meltica.leader.leader import Leader
 from meltica.leader.ports import ActionResult, StrategySpec
 from meltica.leader.settings import LeaderSettings
@@ -78,6 +79,7 @@ class Node:
     cluster: ClusterNode
     leader: Leader
     board: PeerBoard
+    group: Group
     marks: Marks
     reserve: Reserve
     ports: dict[str, VenuePort] = field(factory=dict)
@@ -127,11 +129,12 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
         lambda where: log.critical("the leader failed: nothing more is sent", where=where),
     )
     cluster = ClusterNode(replica, store, transport, pump, clock=_mono, observer=reporter)
+    group = Group(settings.node.name, board, cluster.status, mono_now, wall_now)
     leader = Leader(
         NodeName(name),
         leader_settings(settings),
         machine.state,
-        LeadersCluster(cluster, board, pump),
+        LeadersCluster(cluster, group, pump),
         (),
         strategy_specs(settings),
         mono_now,
@@ -147,14 +150,16 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
     reporter.marks = lambda: leader.status().marks_ns
     reporter.bad_frames = lambda: replica.bad_frames
     pump.watchers.append(reporter.on_applied)
+    pump.watchers.append(group.on_applied)
     pump.role_watchers.append(reporter.on_role)
+    pump.role_watchers.append(group.on_role)
     pump.role_watchers.append(lambda _change: diverged.mark(settings.node.data, cluster.status()))
     pump.market_watchers.append(reporter.on_market)
     pump.stall_watchers.append(reporter.on_stall)
     pump.health_watchers.append(reporter.on_health)
     pump.gap_watchers.append(reporter.on_gap)
     pump.bind(leader)
-    return Node(settings, log, metrics, reporter, pump, machine, store, cluster, leader, board, marks, reserve)
+    return Node(settings, log, metrics, reporter, pump, machine, store, cluster, leader, board, group, marks, reserve)
 
 
 def own_report(settings: NodeSettings) -> NodeReport:
@@ -360,12 +365,14 @@ def make_view(node: Node) -> View:
         cluster_status=node.cluster.status,
         ports=node.ports,
         board=node.board,
+        group=node.group,
         marks=node.marks,
         apis={name: f"https://{peer.api}" for name, peer in settings.peers.items()},
         accounts={str(v.name): str(v.account) for v in settings.venues.values()},
         config=settings.agreed_digest,
         standing=lambda: node.machine.standing,
         disk=lambda: node.reserve.why,
+        disk_free=lambda: node.reserve.free,
     )
 
 

@@ -1,7 +1,7 @@
 """Peers: what this node knows of the others' status, by asking their APIs once in a while.
 
 Only the board of the last answers and the task that fills it may live here.  Nothing of it decides who trades: it is
-what `status` shows, and how a leader chooses a standby to hand over to.
+what `status` shows, and what `group` judges by.
 """
 
 from __future__ import annotations
@@ -59,12 +59,6 @@ class PeerBoard:
         """
         claims = [(self._epoch(name), name) for name, row in self.rows(newest).items() if row.get("active") is True]
         return max(claims)[1] if claims else None
-
-    def standby_ready(self) -> str | None:
-        """A standby that says it could be promoted; the one that has applied most, then the lowest name."""
-        ready = [row for row in self.rows().values() if row.get("promotable") and not row.get("active")]
-        best = min(ready, key=lambda row: (-int(str(row.get("applied_index", 0))), str(row["name"])), default=None)
-        return None if best is None else str(best["name"])
 
 
 async def keep_asking(board: PeerBoard, apis: Mapping[str, str], trust: ssl.SSLContext, token: str) -> None:

@@ -26,8 +26,8 @@ from meltica.core.codec import encode_command
 from meltica.core.commands import Command
 from meltica.core.events import CommandResult
 from meltica.core.values import ClientOrderId, Nanos, NodeName, Venue
+from meltica.group import Group
 from meltica.leader.leader import Leader
-from meltica.peers import PeerBoard
 from meltica.venues.base import Answer, BalanceReport, Health, MarketEvent, ReadDone, ReadFailed, Report
 
 SECOND: Final = 1_000_000_000
@@ -42,7 +42,7 @@ class LeadersCluster:
     """Replication as the leader sees it: implements `leader.ports.ClusterPort`."""
 
     node: ClusterNode
-    board: PeerBoard
+    group: Group
     pump: Pump | None = None  # through which outcomes are heard, so that a fault in one is said like any other
 
     def propose(self, command: Command, on_outcome: Callable[[Outcome], None] | None) -> None:
@@ -68,7 +68,7 @@ class LeadersCluster:
 
     def standby_ready(self) -> NodeName | None:
         """As the standbys say of themselves."""
-        name = self.board.standby_ready()
+        name = self.group.best()
         return None if name is None else NodeName(name)
 
 

@@ -43,12 +43,14 @@ from meltica.api.ports import (
 from meltica.core import commands
 from meltica.core.orders import Asked, Order
 from meltica.core.state import State
-from meltica.core.values import Account, Epoch, Mode, Nanos, NodeName, OrderType, Price, Quantity, Venue, text_of
+from meltica.core.values import Account, Epoch, Nanos, NodeName, OrderType, Price, Quantity, Venue, text_of
+from meltica.group import Group, document
 from meltica.leader import ports as leader_ports
 from meltica.leader.leader import Leader
 from meltica.leader.status import LeaderStatus
 from meltica.machine import Standing
 from meltica.peers import PeerBoard
+from meltica.promoting import planned
 from meltica.venues.base import MarketEvent, Ticker, VenuePort
 
 SCHEMA: Final = "meltica.status/1"
@@ -88,12 +90,14 @@ class View:
     cluster_status: Callable[[], ClusterStatus]
     ports: Mapping[str, VenuePort]
     board: PeerBoard
+    group: Group
     apis: Mapping[str, str]
     marks: Marks
     accounts: Mapping[str, str] = field(factory=dict)
     config: str = ""  # the digest of this node's configuration
     standing: Callable[[], Standing | None] = field(default=lambda: None)  # where apply has stopped on this node
     disk: Callable[[], str] = field(default=lambda: "")  # why it has no room for trading
+    disk_free: Callable[[], int] = field(default=int)  # bytes
 
     @property
     def name(self) -> str:
@@ -137,6 +141,7 @@ class View:
             "chain": str(state.chain),
             "apply": self._apply(),
             "gate": {"open": leader.gate_open, "reason": leader.gate_reason},
+            "group": document(self.group, self.group.members(leader.why_not)) if self.leads() else None,
             **({"waiting": leader.waiting} if leader.waiting else {}),
         }
 
@@ -196,6 +201,8 @@ class View:
             "phase": str(leader.phase),
             "version": self.version,
             "config": self.config,
+            "stalled": status.stalled,
+            "disk": {"free_bytes": self.disk_free(), "why": self.disk()},
             "stopped": self._stopped(),
             "disputed": None if status.disputed is None else int(status.disputed),
             "diverged": None if status.diverged is None else int(status.diverged),
@@ -358,9 +365,10 @@ class View:
         if action.dry_run:
             return self._dry_run(action.wish)
         if isinstance(action.wish, Promote) and self.leads():
-            expected = self._dry_promote(action.wish, self.leader.status())
+            expected = self._planned(action.wish)
             if expected.kind is not OutcomeKind.DONE:
                 return expected
+            wish = leader_ports.Promote(action.by, NodeName(str(expected.detail["to"])), _epoch(action.wish))
         found: list[leader_ports.ActionResult] = []
         heard = trio.Event()
 
@@ -379,6 +387,9 @@ class View:
             )
         return _outcome(found[0])
 
+    def _planned(self, wish: Promote) -> ActionOutcome:
+        return planned(wish, self.group, self.leader.status(), self.state.mode)
+
     def _dry_run(self, wish: Wish) -> ActionOutcome:
         leader = self.leader.status()
         if isinstance(wish, KillTrading) and wish.without_quorum:
@@ -386,7 +397,7 @@ class View:
         if not self.leads():
             return ActionOutcome(OutcomeKind.NO_LEADER, f"{self.node} does not lead", "ask again in a moment")
         if isinstance(wish, Promote):
-            return self._dry_promote(wish, leader)
+            return self._planned(wish)
         if isinstance(wish, ResumeTrading) and wish.risk_index != self.state.risk.index:
             return ActionOutcome(
                 OutcomeKind.REFUSED,
@@ -408,32 +419,6 @@ class View:
             return ActionOutcome(OutcomeKind.REFUSED, f"{self.node} leads, and {where}", "look with `meltica log show`")
         text = f"entry {wish.index} would be passed without effect once both roles have said so; said: "
         return ActionOutcome(OutcomeKind.DONE, text + (", ".join(standing.asked) or "none"))
-
-    def _dry_promote(self, wish: Promote, leader: LeaderStatus) -> ActionOutcome:
-        rows = self.board.rows()
-        if wish.node == self.node and leader.active:
-            return ActionOutcome(OutcomeKind.REFUSED, f"{self.node} is active already")
-        if wish.epoch is not None and wish.epoch != leader.epoch:
-            return ActionOutcome(OutcomeKind.REFUSED, f"the epoch is {leader.epoch}, not {wish.epoch}")
-        if (
-            wish.epoch is None
-            and not leader.active
-            and self.state.mode is Mode.MANUAL
-            and wish.node in {None, self.node}
-        ):
-            text = f"in manual mode a promote names the epoch that you saw: {leader.epoch}"
-            return ActionOutcome(OutcomeKind.REFUSED, text, "look at `meltica status`, then give it with --epoch")
-        row = rows.get(wish.node or "")
-        if wish.node != self.node and row is not None and not row.get("promotable"):
-            return ActionOutcome(
-                OutcomeKind.REFUSED, f"{wish.node} is not promotable: {row.get('why_not') or 'unknown'}"
-            )
-        to = wish.node or (self.board.standby_ready() if leader.active else self.node)
-        if to is None:
-            return ActionOutcome(OutcomeKind.REFUSED, "no standby is promotable", "look at `meltica status`")
-        if to == self.node:
-            return ActionOutcome(OutcomeKind.DONE, f"{self.node} would take over itself")
-        return ActionOutcome(OutcomeKind.DONE, f"{self.node} would hand over to {to}")
 
 
 def is_new_fill(record: Mapping[str, Any]) -> bool:
@@ -492,13 +477,17 @@ def _translated(action: Action, view: View) -> leader_ports.OperatorAction | str
         to = None if wish.node is None else NodeName(wish.node)
         if to is not None and to not in view.apis:
             return f"there is no node {to}: choose one of {', '.join(sorted(view.apis))}"
-        return leader_ports.Promote(by, to, None if wish.epoch is None else Epoch(wish.epoch))
+        return leader_ports.Promote(by, to, _epoch(wish))
     if isinstance(wish, KillTrading) and wish.without_quorum:
         return leader_ports.WithoutQuorum(by)
     if isinstance(wish, SkipEntry):
         return leader_ports.Skip(by, wish.index, wish.digest, str(wish.role))
     command = _command(wish, by, view)
     return command if isinstance(command, str) else leader_ports.Order(command)
+
+
+def _epoch(wish: Promote) -> Epoch | None:
+    return None if wish.epoch is None else Epoch(wish.epoch)
 
 
 def _command(wish: Wish, by: commands.By, view: View) -> commands.Command | str:

@@ -11,7 +11,7 @@ import getpass
 import re
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -24,10 +24,11 @@ from meltica.api.outcomes import EXIT, Exit
 from meltica.api.ports import OutcomeKind
 from meltica.cli.client import Client
 from meltica.cli.errors import CliError
-from meltica.cli.output import output_option, print_json
+from meltica.cli.output import console, output_option, print_json, table_of
 from meltica.cli.place import place_of
 
 NO_REASON: Final = "no reason given"
+SECOND_MS: Final = 1000
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -119,14 +120,40 @@ def _kind(document: Mapping[str, Any]) -> OutcomeKind:
         return OutcomeKind.FAILED
 
 
+def show_fitness(nodes: Sequence[Mapping[str, Any]], *, err: bool = False) -> None:
+    """Each node: how far it is behind, and why it is not promotable."""
+    columns = ("node", "promotable", "behind", "last heard", "why not")
+    rows = [(one["name"], one["promotable"], behind(one), ago(one.get("heard_ms")), one["why_not"]) for one in nodes]
+    console(err=err).print(table_of("", columns, rows))
+
+
+def behind(member: Mapping[str, Any]) -> str | None:
+    """A node's lag, in entries and in time."""
+    entries, ms = member.get("lag_entries"), member.get("lag_ms")
+    if entries is None:
+        return None
+    return f"{entries:,} entries, {ms:,} ms" if entries else "nothing"
+
+
+def ago(ms: object) -> str | None:
+    """How long ago it was last heard from."""
+    if not isinstance(ms, int):
+        return None
+    return f"{ms} ms ago" if ms < SECOND_MS else f"{ms / SECOND_MS:,.1f} s ago"
+
+
 def _show(document: Mapping[str, Any], output: str) -> None:
     if output == "json":
         print_json(document)
         return
     done = _kind(document) is OutcomeKind.DONE
     click.echo(f"{document.get('outcome')}: {document.get('message')}", err=not done)
-    for key, value in (document.get("detail") or {}).items():
+    detail = dict(document.get("detail") or {})
+    nodes = detail.pop("nodes", None)
+    for key, value in detail.items():
         click.echo(f"  {key}: {value}", err=not done)
+    if nodes:
+        show_fitness(nodes, err=not done)
     if document.get("next"):
         click.echo(f"  next: {document['next']}", err=not done)
     if _kind(document) is OutcomeKind.UNKNOWN:

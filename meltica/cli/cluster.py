@@ -24,6 +24,7 @@ from meltica.api.outcomes import Exit
 from meltica.cli.attest import attest
 from meltica.cli.cluster_files import ACCOUNT, SYMBOLS, Plan, texts
 from meltica.cli.errors import CliError
+from meltica.cli.promote import promote
 from meltica.cli.verify import verify
 from meltica.config import NODES, SYMBOL
 
@@ -38,6 +39,7 @@ def cluster() -> None:
     """Make clusters, and look after a node's folder."""
 
 
+cluster.add_command(promote, "transfer")
 cluster.add_command(verify)
 cluster.add_command(attest)
 

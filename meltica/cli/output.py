@@ -36,9 +36,10 @@ def print_json(document: Mapping[str, object]) -> None:
     click.echo(json.dumps(document))
 
 
-def console() -> Console:
-    """Stdout for people; no colours where it is no terminal."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+def console(*, err: bool = False) -> Console:
+    """Stdout (or stderr) for people; no colours where it is no terminal."""
+    stream = sys.stderr if err else sys.stdout
+    return Console(highlight=False, stderr=err, width=None if stream.isatty() else WIDE)
 
 
 def table_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:

@@ -21,8 +21,9 @@ from meltica.cli.status import PATH, merged
 def promote(context: click.Context, /, node: str | None, epoch: int | None, **options: Any) -> None:
     """Make NODE the active one (by default the best), or let the leader that waits in manual mode take over.
 
-    Healthy, it costs a few tens of milliseconds without orders.  Refused if NODE could not take over at once,
-    or if the epoch has changed since you looked.
+    Healthy, it costs a few tens of milliseconds without orders, and works while trading is halted.  Refused if NODE
+    could not take over at once, with the reason, or if the epoch has changed since you looked.  --dry-run says who
+    would hand over to whom, and of each node why it could take over or not.  `meltica cluster transfer` is the same.
     """
     place = place_of(context)
     document = merged(trio.run(Client(place).read_all, PATH))

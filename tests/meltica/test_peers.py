@@ -55,14 +55,6 @@ def test_a_claim_of_an_epoch_older_than_what_this_node_knows_does_not_stand():
     assert (found.active(4), found.active(5)) == ("n2", None)
     assert found.rows(4)["n2"]["active"] is True
     assert found.rows(5)["n2"]["active"] is False
-    assert found.standby_ready() is None  # and it is no standby either, before it says so itself
-
-
-def test_the_best_standby_is_promotable_not_active_and_furthest_on():
-    assert board().standby_ready() is None
-    assert board(n2=status("n2", promotable=False), n3=status("n3", active=True)).standby_ready() is None
-    assert board(n2=status("n2", applied=9), n3=status("n3", applied=10)).standby_ready() == "n3"
-    assert board(n2=status("n2"), n3=status("n3")).standby_ready() == "n2"
 
 
 @pytest.mark.parametrize("answer", [b"no json", b"[]", None, 500])

@@ -10,7 +10,6 @@ from cluster.replica import Busy
 from cluster.types import AppliedEntry, LogIndex, MonoNs, NotLeader, Role, RoleChanged, Term
 from meltica.core.commands import Reduce
 from meltica.core.values import ClientOrderId, Epoch, Nanos, Venue
-from meltica.peers import PeerBoard
 from meltica.pump import JUMP, LATE, SECOND, LeadersCluster, Pump
 from meltica.venues.base import BalanceReport, Read, ReadFailed, ReadKind, Unknown
 
@@ -178,7 +177,7 @@ def test_a_fault_in_an_outcome_is_said_too():
     pump, leader, _ = made(Clock())
     crashes = []
     pump.on_crash = crashes.append
-    port = LeadersCluster(Answers(), PeerBoard(()), pump)
+    port = LeadersCluster(Answers(), None, pump)
     with pytest.raises(ZeroDivisionError):
         port.propose(Reduce(Epoch(1), Nanos(1), "cause"), lambda _outcome: 1 // 0)
     assert crashes[0].startswith("an outcome: ZeroDivisionError")
@@ -191,6 +190,6 @@ def test_a_queue_that_is_full_is_surely_not_done():
             raise Busy
 
     outcomes = []
-    port = LeadersCluster(Full(), PeerBoard(()))
+    port = LeadersCluster(Full(), None)
     port.propose(Reduce(Epoch(1), Nanos(1), "cause"), outcomes.append)
     assert outcomes == [NotLeader(None)]

@@ -29,6 +29,7 @@ from meltica.core.values import (
     Symbol,
     Venue,
 )
+from meltica.group import Group
 from meltica.leader import ports as leader_ports
 from meltica.leader.status import LeaderStatus, Phase
 from meltica.machine import Standing
@@ -73,7 +74,9 @@ def status(role=Role.LEADER, *, heard=None, stalled=None, leader="n1"):
 def view(**changes):
     board = PeerBoard(("n2", "n3"))
     board.heard("n2", HEARD)
+    found = changes.get("cluster_status", status)
     made = {
+        "group": Group("n1", changes.get("board", board), found, time.monotonic_ns, time.time_ns),
         "node": "n1",
         "version": "0.1.0",
         "cluster_name": "test",
@@ -186,6 +189,7 @@ async def test_a_promote_is_refused_as_its_dry_run_says(wish, leader, kind, told
     found = view(leader=FakeLeader(leader, leader_ports.Done("done", None)))
     dry = await outcome(wish, found, dry_run=True)
     assert (dry.kind, dry.message) == (kind, told)
+    assert [one["name"] for one in dry.detail["nodes"]] == ["n1", "n2", "n3"]
     assert not found.leader.acted
     real = await outcome(wish, found)
     assert real.kind is kind
@@ -194,7 +198,57 @@ async def test_a_promote_is_refused_as_its_dry_run_says(wish, leader, kind, told
 
 async def test_without_a_standby_that_could_there_is_no_best_one():
     found = view(board=PeerBoard(("n2", "n3")))
-    assert (await outcome(api.Promote(), found)).kind is OutcomeKind.REFUSED
+    answer = await outcome(api.Promote(), found)
+    assert answer.kind is OutcomeKind.REFUSED
+    assert "n2: its API does not answer" in answer.message
+    assert "n3: unreachable" in answer.message
+
+
+LOST = evolve(status().peers[0], lost=True)
+AGAINST = [
+    ({"promotable": False, "why_not": "paper: refused: -2015"}, status(), "paper: refused: -2015"),
+    ({"promotable": False, "why_not": "build 2 is not approved"}, status(), "build 2 is not approved"),
+    ({"promotable": False, "why_not": "the disk is nearly full"}, status(), "the disk is nearly full"),
+    ({"promotable": False, "why_not": "apply stopped at entry 9"}, status(), "apply stopped at entry 9"),
+    ({"promotable": False, "why_not": "replication: its state differs"}, status(), "its state differs"),
+    ({"promotable": False, "why_not": "replication: the folder is a copy"}, status(), "the folder is a copy"),
+    ({}, evolve(status(), peers=(LOST,)), "its disk went back"),
+    ({}, evolve(status(), peers=(evolve(LOST, lost=False, connected=False),)), "unreachable"),
+    ({}, evolve(status(), peers=(evolve(LOST, lost=False, match=LogIndex(5)),)), "it is 4 entries and "),
+]
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize(("row", "now", "why"), AGAINST)
+async def test_no_node_is_promoted_that_could_not_take_over_at_once(row, now, why, named):
+    """By name or as the best: the leader is not even asked."""
+    found = view(cluster_status=lambda: now)
+    found.group.milestones.passed(9, time.monotonic_ns() - 10**9)
+    found.board.heard("n2", {"epoch": 4, "nodes": [{**HEARD["nodes"][0], **row}]})
+    answer = await outcome(api.Promote("n2" if named else None), found)
+    assert answer.kind is OutcomeKind.REFUSED
+    assert why in answer.message
+    assert not found.leader.acted
+    assert answer.next
+
+
+async def test_whom_the_plan_chose_is_whom_the_leader_hands_over_to():
+    found = view(leader=FakeLeader(LEADER, leader_ports.Done("n2 leads")))
+    found.board.heard("n3", {"epoch": 4, "nodes": [{"name": "n3", "promotable": True}]})
+    await outcome(api.Promote(), found)
+    assert found.leader.acted == [leader_ports.Promote(BY, "n2", None)]
+
+
+async def test_a_refused_promote_names_who_could_instead():
+    found = view()
+    answer = await outcome(api.Promote("n3"), found)
+    assert answer.next == "promote n2 instead, or mend n3 first"
+
+
+async def test_a_leader_that_waits_and_could_not_trade_says_so_in_its_dry_run():
+    unfit = evolve(LEADER, active=False, promotable=False, why_not="paper: no order connection")
+    answer = await outcome(api.Promote(), view(leader=FakeLeader(unfit)), dry_run=True)
+    assert answer.message == "n1 would take over itself, once this is over: paper: no order connection"
 
 
 @pytest.mark.parametrize("wish", [api.Promote("n2"), api.ReduceOnly("x")])

@@ -149,6 +149,33 @@ def test_promote_names_the_epoch_that_was_seen(cluster):
     assert cluster.nodes["n1"].acted[0].wish == Promote(node="n2", epoch=7)
 
 
+def test_transfer_is_promote_under_the_group_s_name(cluster):
+    cluster.run("cluster", "transfer", "n2", "--yes", "--reason", "a drill")
+    (action,) = cluster.nodes["n1"].acted
+    assert (action.wish, action.by.reason) == (Promote(node="n2", epoch=7), "a drill")
+
+
+def test_a_refused_promote_shows_why_each_node_is_promotable_or_not(cluster):
+    nodes = [
+        {"name": "n1", "promotable": True, "lag_entries": 0, "lag_ms": 0, "heard_ms": None, "why_not": ""},
+        {"name": "n2", "promotable": False, "lag_entries": 1234, "lag_ms": 5678, "heard_ms": 1500, "why_not": "behind"},
+        {"name": "n3", "promotable": False, "lag_entries": None, "lag_ms": None, "heard_ms": None, "why_not": "gone"},
+    ]
+    detail = {"from": "n1", "to": None, "chosen_by": "operator", "nodes": nodes}
+    cluster.nodes["n1"].outcome = ActionOutcome(OutcomeKind.REFUSED, "n2 is not promotable", "do this", detail=detail)
+    done = cluster.run("promote", "n2", "--dry-run")
+    assert (done.returncode, done.stdout) == (5, "")
+    assert [line.split() for line in done.stderr.splitlines() if line.strip().startswith("n")] == [
+        ["node", "promotable", "behind", "last", "heard", "why", "not"],
+        ["n1", "yes", "nothing", "-", "-"],
+        ["n2", "no", "1,234", "entries,", "5,678", "ms", "1.5", "s", "ago", "behind"],
+        ["n3", "no", "-", "-", "gone"],
+        ["next:", "do", "this"],
+    ]
+    document = json.loads(cluster.run("promote", "n2", "--dry-run", "-o", "json").stdout)
+    assert document["detail"]["nodes"] == nodes
+
+
 def test_without_a_terminal_and_without_yes_nothing_is_done(cluster):
     done = cluster.run("halt", stdin="y\n")
     assert done.returncode == 2

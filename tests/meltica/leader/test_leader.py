@@ -348,6 +348,24 @@ def test_a_promote_drains_releases_and_spares_the_successor_the_wait() -> None:
     assert_one_trader(world)
 
 
+def test_a_promote_works_while_halted_and_the_successor_is_halted_too() -> None:
+    world = World()
+    world.start()
+    world.act("n1", Order(c.Halt(Epoch(0), Nanos(0), "drill", by=by())))
+    world.run(500 * MS)
+    assert world.nodes["n1"].state.risk.trading is Trading.HALTED
+    results = world.act("n1", Promote(by(), NodeName("n2")))
+    admitted = len(world.exchange.admitted)
+    world.run(500 * MS)
+    assert isinstance(results[0], Done)
+    assert len(world.exchange.admitted) == admitted
+    second = world.nodes["n2"]
+    assert second.leader.status().active
+    assert second.state.risk.trading is Trading.HALTED
+    assert not world.exchange.open()
+    assert_one_trader(world)
+
+
 def test_a_promote_waits_for_the_answer_of_what_is_in_flight() -> None:
     world = World(Idle)
     node = world.start()
