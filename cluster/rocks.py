@@ -459,11 +459,10 @@ class RocksStore(SidedStore):
 
     def put_state(self, key: bytes, value: bytes | None) -> None:
         """Buffer a changed key of the state machine; None deletes."""
-        handle = self._handles[name_of(self._sides.live)]
         if value is None:
-            self._writing().delete(key, handle)
+            self._writing().delete(key, self._state_handle)
         else:
-            self._writing().put(key, value, handle)
+            self._writing().put(key, value, self._state_handle)
 
     def put_audit(self, index: LogIndex, place: int, record: bytes) -> None:
         """Buffer an audit record of an applied entry."""
@@ -496,7 +495,8 @@ class RocksStore(SidedStore):
         self._batch = None
         self._committed = marker
         self._log.committed()
-        self._sides_committed(marker.ticket)
+        if self._sides is not self._committed_sides:
+            self._committed_sides, self._left = self._sides, Ticket(marker.ticket)
         return Ticket(marker.ticket)
 
     def sync(self) -> Ticket:
@@ -527,6 +527,7 @@ class RocksStore(SidedStore):
             self._refuses = _CLOSED
             self._batch = None
             self._close_sources()
+            self._state_handle = None
             self._handles.clear()  # the database stays open, and locked, for as long as one is held
             self._disk.close()
             self._manifest = folder.manifest(self.path)

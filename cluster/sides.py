@@ -104,6 +104,7 @@ class SidedStore:
     _db: Any
     _new_family: Callable[[str], None]
     _handles: dict[str, Any]
+    _state_handle: Any  # of the side that is the state
     _families: dict[str, Any]
     _meta: Meta
     _log: LogFamily
@@ -214,18 +215,15 @@ class SidedStore:
     def _start_sides(self) -> None:
         """What an earlier process left behind goes, once what it was left behind by is durable."""
         self._sources = []
+        self._state_handle = self._handles[name_of(self._sides.live)]
         self._left = Ticket(self._committed.ticket)
         if len(sides_in(self._families)) > 1 + (self._sides.staging is not None):
             self.sync()
             self.drop_leftovers()
 
     def _set_sides(self, sides: Sides) -> None:
-        self._sides = sides
+        self._sides, self._state_handle = sides, self._handles[name_of(sides.live)]
         self._writing().put(SIDES, encode_sides(sides), self._handles["meta"])
-
-    def _sides_committed(self, ticket: int) -> None:
-        if self._sides is not self._committed_sides:
-            self._committed_sides, self._left = self._sides, Ticket(ticket)
 
     def _open_sources(self) -> list[RocksSource]:
         """To go on with one whose column family was dropped ends the process."""

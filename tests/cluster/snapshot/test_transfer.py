@@ -151,12 +151,13 @@ class Transfer(RuleBasedStateMachine):
         self.the_follower_ends(keep)
 
     @precondition(lambda self: self.store.staged() is not None and self.store.staged().after)
-    @rule(place=st.integers(0, 9))
-    def what_is_staged_rots(self, place: int) -> None:
+    @rule(place=st.integers(0, 9), rounds=st.sampled_from((0, 12)))
+    def what_is_staged_rots(self, place: int, rounds: int) -> None:
         """A disk's, or a program's, doing: it must not become the state."""
         side = self.store.disk.sides[self.store.disk.staging[0]]
         if side and (self.receiving._now is None or self.receiving._now.back is None):  # what was read back is believed
             side[sorted(side)[place % len(side)]] += b"!"
+        self.it_goes_well(rounds, syncs=True, reads=9)
 
     @rule(what=st.sampled_from(("the same", "restarts", "another", "again")), entries=st.integers(0, 3))
     def the_leader_changes(self, what: str, entries: int) -> None:
@@ -319,7 +320,7 @@ class Transfer(RuleBasedStateMachine):
         self.the_link_is_up()
         wanted = self.applied
         for _ in range(400):
-            if self.place.applied >= wanted and self.sending.outcome is not None:
+            if self.place.applied >= wanted and self.sending.done:
                 break
             if self.sending.outcome is not None and not self.sending.done:
                 self.applied += 1  # it has staged a newer one: the leader takes a newer one too
