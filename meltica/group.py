@@ -19,6 +19,7 @@ from meltica.peers import PeerBoard
 
 MS: Final = 1_000_000
 CAUGHT_UP: Final = Nanos(500 * MS)  # behind by less, a node has what it lacks before a hand-over's patience ends
+SILENT: Final = "its API does not answer, so nobody knows whether it hears the venues"
 STEP: Final = 10 * MS  # from one remembered entry to the next
 KEPT: Final = 6000  # of these: a minute under load
 
@@ -123,8 +124,9 @@ class Group:
         behind = self.milestones.behind(match, now) if known else 0
         heard = None if peer is None or peer.heard is None else max(0, now - peer.heard) // MS
         connected = peer is not None and peer.connected
-        absent = _why_absent(peer, lag, behind)
-        why = _own_word(row, connected=connected) or absent
+        answers = bool(row.get("reachable", True))
+        absent = _why_absent(peer, lag, behind, answers=answers)
+        why = _own_word(row) or absent or ("" if answers else SILENT)
         return Member(
             name,
             connected=connected,
@@ -137,19 +139,17 @@ class Group:
         )
 
 
-def _own_word(row: dict[str, object], *, connected: bool) -> str:
-    """What it says of itself, by its API."""
-    if row.get("promotable"):
+def _own_word(row: dict[str, object]) -> str:
+    """Why not, by its own word; "" if it says nothing."""
+    if row.get("promotable") or not row.get("reachable", True):
         return ""
-    if row.get("reachable", True):
-        return str(row.get("why_not") or "it does not say why")
-    return "its API does not answer, so nobody knows whether it hears the venues" if connected else "unreachable"
+    return str(row.get("why_not") or "it does not say why")
 
 
-def _why_absent(peer: PeerStatus | None, lag: int | None, behind: int) -> str:
-    """Why it does not help to commit, as its leader sees it."""
+def _why_absent(peer: PeerStatus | None, lag: int | None, behind: int, *, answers: bool) -> str:
+    """Why it does not help to commit, as its leader sees it; `answers`: its API does."""
     if peer is None or not peer.connected:
-        return "unreachable: there is no connection to it"
+        return "unreachable: its API answers, and there is no link to it" if answers else "unreachable"
     if peer.lost:
         return "its disk went back: it refused what it had acknowledged"
     if behind >= CAUGHT_UP:

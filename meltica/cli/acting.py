@@ -151,6 +151,8 @@ def _show(document: Mapping[str, Any], output: str) -> None:
     detail = dict(document.get("detail") or {})
     nodes = detail.pop("nodes", None)
     for key, value in detail.items():
+        if value is None:
+            continue
         click.echo(f"  {key}: {value}", err=not done)
     if nodes:
         show_fitness(nodes, err=not done)

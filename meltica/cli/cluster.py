@@ -24,6 +24,7 @@ from meltica.api.outcomes import Exit
 from meltica.cli.attest import attest
 from meltica.cli.cluster_files import ACCOUNT, SYMBOLS, Plan, texts
 from meltica.cli.errors import CliError
+from meltica.cli.group import status
 from meltica.cli.promote import promote
 from meltica.cli.verify import verify
 from meltica.config import NODES, SYMBOL
@@ -36,9 +37,10 @@ LAST_PORT: Final = 65535
 
 @click.group()
 def cluster() -> None:
-    """Make clusters, and look after a node's folder."""
+    """Make clusters, look after the group of nodes, and after a node's folder."""
 
 
+cluster.add_command(status)
 cluster.add_command(promote, "transfer")
 cluster.add_command(verify)
 cluster.add_command(attest)

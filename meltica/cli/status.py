@@ -59,8 +59,22 @@ def merged(answers: Mapping[str, Document | NoAnswer]) -> dict[str, Any]:
     own = {name: _row(one, name) or UNKNOWN_ROW for name, one in heard.items()}
     leads = max((_number(row["term"]) for row in own.values() if row.get("role") == "leader"), default=0)
     base = _base(heard, own, leads) or freshest_of(answers)
+    group = _group(heard)
     rows = [{"name": name, **own.get(name, UNKNOWN_ROW), "reachable": name in heard} for name in answers]
-    return {**base, "active": _active(base, own, leads), "nodes": rows}
+    return {**base, "active": _active(base, own, leads), "nodes": _judged(rows, group), "group": group}
+
+
+def _group(heard: Mapping[str, Document]) -> Mapping[str, Any] | None:
+    """What the newest leader says of all of them; None where nobody who answers leads."""
+    found = [one["group"] for one in heard.values() if one.get("group")]
+    return max(found, key=lambda one: _number(one["term"]), default=None)
+
+
+def _judged(rows: Sequence[dict[str, Any]], group: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Whether each could take over, by its leader's word: a node does not know how far it is behind."""
+    judged = {one["name"]: one for one in (group or {}).get("nodes", ())}
+    keys = ("promotable", "why_not")
+    return [{**row, **{key: judged[row["name"]][key] for key in keys if row["name"] in judged}} for row in rows]
 
 
 def _base(heard: Mapping[str, Document], own: Mapping[str, Document], leads: int) -> Document | None:
@@ -100,6 +114,9 @@ def troubles(document: Mapping[str, Any], answers: Mapping[str, Document | NoAns
             found.append("nobody trades: a takeover takes under a second; if it stays so, read the nodes' logs")
     if len([row for row in document["nodes"] if row["active"]]) > 1:
         found.append("two nodes say that they are active: at most one can send, but find out why")
+    group = document.get("group")
+    if group is not None and group["tolerates"] < group["voters"] - group["majority"]:
+        found.append(f"{group['says']}; `meltica cluster status` says of each node why")
     found.extend(_digest_troubles(document["nodes"]))
     found.extend(trouble for row in document["nodes"] for trouble in _state_troubles(row))
     return found
@@ -137,6 +154,26 @@ def _digest_troubles(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def show(document: Mapping[str, Any], wrong: Sequence[str], out: Console) -> None:
     """The screen."""
+    head(document, out)
+    out.print(_nodes(document))
+    out.print(_venues(document.get("venues", [])))
+    counts = document.get("orders", {})
+    doubt = counts.get("in_doubt", 0)
+    out.print(Text(f"orders: {counts.get('open')} open, {doubt} in doubt", style="yellow" if doubt else ""))
+    held = ", ".join(f"{one['quantity']} {one['symbol']} at {one['venue']}" for one in document.get("positions", []))
+    out.print(Text(f"positions: {held or 'none'}"))
+    out.print(Text(as_of(document), style="dim"))
+    show_troubles(wrong, out)
+
+
+def show_troubles(wrong: Sequence[str], out: Console) -> None:
+    """A line each."""
+    for sentence in wrong:
+        out.print(Text(f"! {sentence}", style="bold red"))
+
+
+def head(document: Mapping[str, Any], out: Console) -> None:
+    """Whether it trades, who is active, and what holds trading back."""
     trading = str(document.get("trading"))
     line = Text.assemble(
         f"cluster {document.get('cluster')}  ",
@@ -148,16 +185,6 @@ def show(document: Mapping[str, Any], wrong: Sequence[str], out: Console) -> Non
     out.print(line)
     for cause in _causes(document):
         out.print(Text(f"  {cause}", style="red"))
-    out.print(_nodes(document))
-    out.print(_venues(document.get("venues", [])))
-    counts = document.get("orders", {})
-    doubt = counts.get("in_doubt", 0)
-    out.print(Text(f"orders: {counts.get('open')} open, {doubt} in doubt", style="yellow" if doubt else ""))
-    held = ", ".join(f"{one['quantity']} {one['symbol']} at {one['venue']}" for one in document.get("positions", []))
-    out.print(Text(f"positions: {held or 'none'}"))
-    out.print(Text(as_of(document), style="dim"))
-    for sentence in wrong:
-        out.print(Text(f"! {sentence}", style="bold red"))
 
 
 def _causes(document: Mapping[str, Any]) -> list[str]:

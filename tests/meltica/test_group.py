@@ -44,7 +44,7 @@ def test_a_healthy_standby_is_promotable_and_votes():
 
 
 REASONS = [
-    (group(peer("n2", connected=False)), False, "unreachable: there is no connection to it"),
+    (group(peer("n2", connected=False)), False, "unreachable: its API answers, and there is no link to it"),
     (group(peer("n2", lost=True)), False, "its disk went back"),
     (group(peer("n2", 40)), False, "it is 60 entries and 1590 ms behind"),
     (group(n2=row("n2", promotable=False, why_not="paper: refused: -2015")), True, "paper: refused: -2015"),
@@ -83,6 +83,9 @@ def test_a_node_whose_api_is_silent_is_not_promotable_and_votes_if_it_is_connect
     found.board.heard("n2", None)
     assert "its API does not answer" in of(found).why_not
     assert of(found).votes
+    found = group(peer("n2", 40))
+    found.board.heard("n2", None)
+    assert "it is 60 entries and 1590 ms behind" in of(found).why_not  # frozen: what is known of it is told
     found = group(peer("n2", connected=False, heard=None))
     found.board.heard("n2", None)
     assert (of(found).why_not, of(found).votes, of(found).heard_ms) == ("unreachable", False, None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.rig import NODES, cli, eventually, made_cluster, wait_for
+from tests.processes.rig import NODES, cli, eventually, frozen, made_cluster, wait_for
 from tests.processes.test_demo import keys_of
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
@@ -63,6 +63,8 @@ def test_status_has_the_shape_that_was_promised(cluster):
         status["positions"] = [{**row, "unrealised": row["unrealised"] or "", "mark": "", "fees": {}} for row in rows]
         for row in status["nodes"]:
             row["why_not"] = ""
+        for member in status["group"]["nodes"]:
+            member["heard_ms"] = 0  # None of the leader itself
         assert keys_of(status) == json.loads(GOLDEN.read_text())
 
     eventually(check)
@@ -205,6 +207,7 @@ def test_promote_is_tried_then_done(cluster):
         late = cluster.cli("promote", to, "--epoch", str(epoch - 1), "--yes", "--reason", "too late")
         assert late.returncode == 5
         assert cluster.active() == active
+        assert json.loads(cluster.cli("promote", to, "--dry-run", "-o", "json").stdout)["detail"]["to"] == to
 
     def done():
         to = cluster.promotable()
@@ -216,6 +219,26 @@ def test_promote_is_tried_then_done(cluster):
 
     cluster.undisturbed(tried)
     cluster.undisturbed(done, own=1)
+
+
+def test_a_frozen_node_is_not_promoted_and_the_group_survives_no_other_loss(cluster):
+    def step():
+        name = cluster.promotable()
+        with frozen(cluster, [name]):
+            shown = wait_for("the loss", lambda: _degraded(cluster, name))
+            assert "one more lost node stops trading" in shown
+            for more in (("--dry-run",), ("--yes", "--reason", "a test")):
+                refused = cluster.cli("promote", name, *more)
+                assert refused.returncode == 5, refused.stderr
+                assert f"{name} is not promotable: " in refused.stderr
+        wait_for("all three take part", lambda: cluster.cli("cluster", "status").returncode == 0)
+
+    cluster.undisturbed(step)
+
+
+def _degraded(cluster, name):
+    done = cluster.cli("cluster", "status")
+    return done.stdout if done.returncode == 6 and f"! {name} does not answer" in done.stdout else ""
 
 
 def test_manual_mode_waits_for_a_person(cluster):

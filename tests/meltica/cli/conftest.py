@@ -34,6 +34,8 @@ class FakeNode:
     hang: bool = False
     waiting: str = ""
     takes_over: bool = False  # it leads, and has not taken authority yet
+    more: dict = field(factory=dict)  # of its own row
+    group: dict | None = None  # what it says of all, if it leads
     claimed: str | None = None  # who is active, by its word, where that is not the leader
 
     def stamp(self):
@@ -54,6 +56,7 @@ class FakeNode:
             "active": active,
             "promotable": True,
             "version": "0.1.0",
+            **self.more,
         }
         return {
             "schema": "meltica.status/1",
@@ -68,6 +71,7 @@ class FakeNode:
             "orders": {"open": 2, "in_doubt": 1},
             "positions": [{"venue": "paper", "symbol": "BTCUSDT", "quantity": "10.5"}],
             "risk": {"index": 9, "killed": False, "halts": self.halts, "reduces": []},
+            "group": self.group,
             **({"waiting": self.waiting} if self.waiting else {}),
         }
 
