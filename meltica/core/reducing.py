@@ -46,14 +46,25 @@ def add_cause(turn: Turn, cause: str, actor: str = "", reason: str = "") -> None
     reduces, kept, why = state.risk.reduces, cause, short(reason)
     if cause not in reduces and len(reduces) >= MAX_CAUSES:  # the rest share one
         kept, why = MORE, short(f"{cause}: {reason}")
-    known = kept in reduces and (kept == cause or reduces[kept].reason == why)
-    if actor or not known:  # who resumes must have seen each operator's wish
-        record = reduces[kept] if known else ReduceRecord(kept, turn.index, state.clock, short(actor), why)
+    before = reduces.get(kept)
+    record = _record(before, ReduceRecord(kept, turn.index, state.clock, short(actor), why))
+    if actor or record != before:  # who resumes must have seen each operator's wish
         risk = evolve(state.risk, reduces={**reduces, kept: record}, index=int(turn.index))
         state.put_risk(risk)
         turn.emit(RiskEvent(risk.trading, cause, risk.index))
     for key in sorted(state.order_index.exposures):
         enforce(turn, key)
+
+
+def _record(before: ReduceRecord | None, new: ReduceRecord) -> ReduceRecord:
+    """What is kept of `new`: another cause that shares its name as it is, of the same cause its words."""
+    if before is None:
+        return new
+    if new.cause == MORE:
+        return before if before.reason == new.reason else new
+    if new.actor or not new.reason:  # an operator's wish stays as it was first said; without words nothing is new
+        return before
+    return before if before.reason == new.reason else evolve(new, index=before.index, at=before.at)
 
 
 def enforce(turn: Turn, key: SymbolKey) -> None:

@@ -437,6 +437,22 @@ def test_a_second_operators_wish_of_the_same_cause_is_not_lifted_by_who_has_not_
     assert hand.state.risk.trading is Trading.RUNNING
 
 
+def test_a_drift_that_grew_is_not_lifted_by_who_saw_the_smaller_one() -> None:
+    hand = trading()
+    drift = c.Discrepancy(*ZERO, *KEY[:2], "balance_drift", "USDT", "1000000", "999990", tighten=True)
+    cause = "balance_drift:paper:USDT"
+    hand.ok(drift)
+    seen, first = hand.state.risk.index, hand.state.risk.reduces[cause]
+    hand.ok(drift)  # as by a leader that led again: the same figures are nothing new
+    assert hand.state.risk.index == seen
+    hand.ok(evolve(drift, found="500000"))
+    hand.refused(c.Resume(*ZERO, (cause,), seen, by("r1")), "risk_moved", "risk_index")
+    record = hand.state.risk.reduces[cause]
+    assert record == evolve(first, reason="expected 1000000, found 500000")
+    hand.ok(c.Resume(*ZERO, (cause,), hand.state.risk.index, by("r2")))
+    assert hand.state.risk.trading is Trading.RUNNING
+
+
 def test_resume_lifts_what_it_names_and_nothing_else() -> None:
     hand = trading()
     order = resting(hand, 1)[0]
