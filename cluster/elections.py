@@ -104,6 +104,10 @@ class Elections:
         self._stood_at = now
         self.arm(now)
 
+    def asked(self, now: MonoNs) -> None:
+        """The vote request has left only now, its own vote being synced: others get the time to sync theirs."""
+        self.at = max(self.at, MonoNs(now + self._timers.election_min))
+
     def judge(self, peer: Peer, question: AskPreVote, mine: Situation) -> bool:
         """Whether `peer` could win our vote and we hear no leader."""
         theirs = (question.last_term, question.last)

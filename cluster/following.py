@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from attrs import evolve
+
 from cluster.journal import Journal, JournalFault
-from cluster.wire import Append, Entry
+from cluster.types import MonoNs
+from cluster.wire import Ack, Append, Entry
 
 
 class Fitted(NamedTuple):
@@ -52,6 +55,17 @@ class Following:
         at = matched if new else self._journal.last
         term = self._journal.entry(at)[2]
         return Fitted(at, term, new, min(append.commit, self.verified))
+
+    def meanwhile(self, ack: Ack, now: MonoNs, patience: int) -> Ack | None:
+        """What may be answered at once, if the disk is so slow that something has waited for `patience` ns.
+
+        It says what is synced already, no more.  Without it a leader would fall back for want of answers although
+        this node hears it and its disk takes all, only late.
+        """
+        waits = self._journal.waits_since
+        if waits is None or now - waits < patience or not ack.success:
+            return None
+        return evolve(ack, verified=min(ack.verified, self._journal.synced))
 
     def _follow(self, term: int) -> None:
         """A new term's leader: what is committed is surely in its log, of the rest nothing is known."""

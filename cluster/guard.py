@@ -226,10 +226,12 @@ class Guard:
         self.core.propose(entry)
 
     def synced(self) -> None:
-        """More of our own log is durable: answers that waited for that may count now."""
+        """More of our own is durable: answers that waited for that may count now; a vote request leaves now."""
         if self._leads:
             for peer in self.peers:
                 self._tell(peer, self._acks.tell(peer, self._journal.synced))
+        elif self.core.role is Role.CANDIDATE:
+            self._elections.asked(self._clock())
 
     def transfer(self, to: Peer) -> None:
         """Hand over to `to` once it has every entry; given up after the shortest election timeout."""
@@ -270,6 +272,8 @@ class Guard:
             self._beat = MonoNs(self._clock() + self._timers.heartbeat + _TICK)  # it sends to all, or to none
         elif kind == "next_node_idx":
             ack = Ack(self.core.term, self._following.verified, bool(message["success"]), self._answering)
+            if self.stalled is None and (early := self._following.meanwhile(ack, self._came, self._timers.heartbeat)):
+                self._say(peer, early)
             self._say(peer, ack, promise=True)
         elif kind == "request_vote":
             ask = AskVote(message["term"], message["last_log_index"], message["last_log_term"], self._ordered)

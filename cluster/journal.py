@@ -38,6 +38,7 @@ class Journal:
         self.last = int(store.bounds()[1])
         self.synced = self.last  # what was found at start has survived
         self._waiting: deque[tuple[Ticket, int]] = deque()  # (ticket, last index at it), not synced
+        self._since: deque[MonoNs] = deque()  # since when each of them waits
         self._root: Entry | None = None  # entry 1, which the core looks at all the time
         self._tail: list[Entry] = []
         self._tail_bytes = 0
@@ -175,6 +176,7 @@ class Journal:
         """What was buffered is in the batch of this ticket."""
         if self.dirty:
             self._waiting.append((ticket, self.last))
+            self._since.append(self._clock())
         self.dirty = False
         self.metered = False
 
@@ -182,6 +184,12 @@ class Journal:
         """Everything up to this ticket is durable: `synced` grows."""
         while self._waiting and self._waiting[0][0] <= ticket:
             self.synced = self._waiting.popleft()[1]
+            self._since.popleft()
+
+    @property
+    def waits_since(self) -> MonoNs | None:
+        """Since when the oldest batch that a promise may speak of waits for its sync; None if all is synced."""
+        return self._since[0] if self._since else None
 
     # Inside
 

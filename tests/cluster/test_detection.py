@@ -114,6 +114,32 @@ def test_a_follower_whose_disk_stalls_acknowledges_nothing_and_holds_nobody_up(s
     assert match(run, leader, standby) > matched + 20
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_slow_disk_costs_time_and_no_leader(scene: type[Scene], seed: int) -> None:
+    """One standby is gone; each sync of the other takes 200 ms, and of what comes meanwhile as much again."""
+    run = scene(seed, probe=True)
+    leaders, (standby, gone) = dict(run.leaders), run.others()
+    run.network.kill(gone)
+
+    def slow() -> None:
+        run.network.stall_disk(standby, 201 * MS)
+        run.network.at(200 * MS, slow)
+
+    slow()
+    assert run.run(5000) <= 210
+    assert run.leaders == leaders
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("sync_ms", [300, 340])
+def test_a_disk_just_below_the_bound_elects_its_leader(scene: type[Scene], seed: int, sync_ms: int) -> None:
+    """The candidate's own vote and the other's take a sync each, one after the other: more than an election timeout."""
+    run = scene(seed)
+    run.network.weather = type(run.network.weather)(sync=(sync_ms * MS, sync_ms * MS))
+    run.network.kill(run.leader)
+    replaced(run, 2 * sync_ms + 100)
+
+
 def match(run: Scene, leader: Peer, standby: Peer) -> int:
     (found,) = [peer.match for peer in run.network.replica(leader).status().peers if peer.name == standby]
     return found

@@ -375,6 +375,31 @@ def test_a_disk_that_is_merely_slow_holds_no_answer_of_an_older_batch_up(hand: t
     assert node.take(Ack) == [Ack(3, 3, True, 70)]
 
 
+def test_while_a_disk_is_slow_an_answer_goes_ahead_with_what_is_synced_until_it_counts_as_stalled(
+    hand: type[Hand],
+) -> None:
+    node = hand()
+    node.hears("n2", Append(3, 1, 1, 0, ((pack_commands((b"x",)), 2, 3),), 50))
+    node.sync()
+    node.take(Ack)
+    node.hears("n2", Append(3, 1, 2, 3, ((pack_commands((b"y",)), 3, 3),), 60))
+    node.wait(49)
+    node.hears("n2", Append(3, 1, 3, 3, (), 70))
+    assert node.take(Ack) == []
+    node.wait(1)
+    node.hears("n2", Append(3, 1, 3, 3, ((pack_commands((b"z",)), 4, 3),), 80))
+    assert node.take(Ack) == [Ack(3, 2, True, 80)]
+    node.hears("n2", Append(3, 1, 9, 3, (), 85))
+    assert node.take(Ack) == [], "a refusal is no news that keeps a leader"
+    node.wait(300)
+    node.hears("n2", Append(3, 1, 4, 3, (), 90))
+    assert node.take(Ack) == [], "on a stalled disk it counts for nothing"
+    node.sync()
+    assert node.take(Ack) == [Ack(3, 3, True, 70), Ack(3, 4, True, 90)]
+    node.hears("n2", Append(3, 1, 4, 3, (), 95))
+    assert node.take(Ack) == [Ack(3, 4, True, 95)]
+
+
 def test_an_answer_and_a_vote_that_wait_for_one_batch_both_leave(hand: type[Hand]) -> None:
     node = hand()
     node.said.clear()
