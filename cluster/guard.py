@@ -505,10 +505,12 @@ class Guard:
         """Start the core's election: show it its connections, for this tick only."""
         self._note("higher term")
         self._standing = reason
-        self._votes = set()
         self._elections.stood(self._clock())
         self._show_all()
+        before = self.core.term
         self.core.stand()
+        if self.core.term != before:  # else none of its connections is up: the last election's votes still count
+            self._votes = set()
         self._hide_unless_leading()
         self._note("log")
 

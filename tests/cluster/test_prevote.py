@@ -121,6 +121,25 @@ def test_a_candidate_asks_again_before_a_second_election(hand: type[Hand]) -> No
     assert len(node.take(AskPreVote)) > 4
 
 
+def test_an_election_that_can_t_begin_forgets_no_vote_of_the_last(hand: type[Hand]) -> None:
+    """Encouraged over the peers' connections while its own are down; then the network says a vote again."""
+    node = hand(peers=("n2", "n3", "n4", "n5"))
+    node.wait(700)
+    first = node.take(AskPreVote)[-1]
+    for peer in ("n2", "n3"):
+        node.hears(peer, PreVote(first.round, 0, True))
+    node.sync()
+    node.hears("n2", Vote(1))
+    node.wait(700)
+    again = node.take(AskPreVote)[-1]
+    for peer in node.peers:
+        node.replica.disconnected(peer)
+    for peer in ("n2", "n3"):
+        node.hears(peer, PreVote(again.round, 1, True))
+    node.hears("n2", Vote(1))
+    assert (node.role, node.term) == (Role.CANDIDATE, 1), "two of five"
+
+
 def test_it_stands_above_the_highest_term_it_was_told(hand: type[Hand]) -> None:
     node = hand()
     node.wait(700)
