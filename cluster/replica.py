@@ -482,8 +482,8 @@ class Replica:
             guard.resign("diverged")
         elif stop is not None and vouching.stands and not guard.transferring:
             past = [peer for peer in guard.peers if vouching.applied.get(peer, 0) >= stop.index and guard.linked(peer)]
-            if past:
-                guard.transfer(past[0])
+            if (successor := vouching.successor(past)) is not None:
+                guard.transfer(successor)
 
     def _vouch(self) -> None:
         """What vouching wants said leaves at once: it promises nothing."""

@@ -17,6 +17,7 @@ from cluster.wire import Vouch
 
 KEPT: Final = 8  # digests a node
 AGAIN: Final = 200_000_000  # ns: as long as something is in question, everybody is asked again after so long
+NEXT: Final = 1_000_000_000  # ns from one hand-over to the next: one that fails takes 0.4 s, and appends nothing
 
 
 class Vouching:
@@ -35,6 +36,8 @@ class Vouching:
         self._clock = clock
         self._said: dict[Peer, dict[int, bytes]] = {node: {} for node in (name, *peers)}
         self._asked_at = MonoNs(0)
+        self._handed_at: MonoNs | None = None
+        self._handed = 0  # how often
 
     def passed(self, index: int, digest: bytes) -> None:
         """This node's state has that digest at `index`: everybody hears it."""
@@ -74,6 +77,19 @@ class Vouching:
     def next_due(self) -> MonoNs | None:
         """When `tick` has something to do."""
         return MonoNs(self._asked_at + AGAIN) if self.stands or self.disputed is not None else None
+
+    def successor(self, past: Sequence[Peer]) -> Peer | None:
+        """Whom of those that went `past` the entry this leader hands over to now; None: nobody, or not yet.
+
+        Each in turn, and with pauses: one that does not take over, whose disk is stalled, say, must not hold up the
+        next, nor the command that lets all pass.
+        """
+        now = self._clock()
+        if not past or (self._handed_at is not None and now - self._handed_at < NEXT):
+            return None
+        self._handed_at = now
+        self._handed += 1
+        return past[(self._handed - 1) % len(past)]
 
     def _keep(self, node: Peer, index: int, digest: bytes) -> None:
         said = self._said[node]

@@ -173,6 +173,46 @@ def test_a_leader_that_stands_hands_over_to_a_follower_that_went_past(hand: type
     assert made.take(StandNow, "n2") == [StandNow(term)]
 
 
+def test_one_that_does_not_take_over_holds_up_neither_the_next_nor_what_lets_all_pass(hand: type[Hand]) -> None:
+    """A node's disk that does not sync, say: it is told to stand and does not, as often as it is told."""
+    made = node(hand)
+    term = leader(made)
+    made.propose(b"poison", 1)
+    commit(made, term)
+
+    def wait(ms: int) -> None:
+        for _ in range(ms // 50):
+            made.wait(50)
+            for peer in ("n2", "n3"):
+                made.hears(peer, Ack(term, made.last, True, made.now))
+
+    wait(50)
+    made.hears("n2", Vouch(0, b"", 3, False, b""))
+    made.hears("n3", Vouch(0, b"", 3, False, b""))
+    wait(300)
+    assert [to for to, message in made.said if isinstance(message, StandNow)] == ["n2"]
+    made.propose(SKIP, 2)
+    wait(200)
+    assert made.last == 4, "given up, it goes on appending"
+    made.sync()
+    wait(50)
+    assert made.machine.isolated == [3]
+
+
+def test_each_that_went_past_is_told_in_turn(hand: type[Hand]) -> None:
+    made = node(hand)
+    term = leader(made)
+    made.propose(b"poison", 1)
+    commit(made, term)
+    made.hears("n2", Vouch(0, b"", 3, False, b""))
+    made.hears("n3", Vouch(0, b"", 3, False, b""))
+    for _ in range(45):
+        made.wait(50)
+        for peer in ("n2", "n3"):
+            made.hears(peer, Ack(term, made.last, True, made.now))
+    assert [to for to, message in made.said if isinstance(message, StandNow)] == ["n2", "n3", "n2"]
+
+
 def test_it_says_what_it_is_and_what_its_state_comes_to(hand: type[Hand]) -> None:
     made = node(hand)
     assert {message.about for message in made.take(Vouch)} == {b"it"}
