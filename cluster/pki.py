@@ -1,7 +1,8 @@
 """Pki: a cluster's own certificate authority, and the certificates that it signs.
 
-`meltica cluster create` writes them; nodes only read them.  A node's certificate names it (its name in the cluster
-is its identity on the peer port); the operator's can dial the API and is refused on the peer port.
+`meltica cluster create` writes them, `meltica cluster rotate` replaces them; nodes only read them.  A node's
+certificate names it (its name in the cluster is its identity on the peer port); the operator's can dial the API and is
+refused on the peer port.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import datetime as dt
 import ipaddress
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from attrs import frozen
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -54,7 +57,7 @@ def create(folder: Path, cluster: str, nodes: Sequence[Peer], now: dt.datetime) 
         if name in NO_NODE_S:
             raise ValueError(f"a node can't be called {name!r}: {NO_NODE_S[name]}")
     folder.mkdir(parents=True, exist_ok=True)
-    authority = Authority(cluster, now)
+    authority = Authority.new(cluster, now)
     _write(folder / "ca.pem", authority.certificate_pem, 0o644)
     _write(folder / "ca.key", authority.key_pem, 0o600)
     for name in nodes:
@@ -62,23 +65,118 @@ def create(folder: Path, cluster: str, nodes: Sequence[Peer], now: dt.datetime) 
     _write_pair(folder, OPERATOR, authority.issue(OPERATOR, now, server=False))
 
 
-class Authority:
-    """A new certificate authority, with a key of its own."""
+def renew(folder: Path, name: str, now: dt.datetime) -> Certificate:
+    """Replace `name`'s certificate and key by new ones of the same authority, each file at once as a whole.
 
-    def __init__(self, cluster: str, now: dt.datetime) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _name(f"{cluster} authority")
+    The key first: who reads between the two finds a pair that does not match, and reads again.  Repeated, it mends
+    what a crash between them left.
+
+    Raises:
+        ValueError: the authority's files, or the old certificate, are not what they should be.
+        OSError: one of the files is not there, or can't be written.
+    """
+    old = read_certificate((folder / f"{name}.pem").read_bytes())
+    if name not in old.names:
+        raise ValueError(f"{folder / name}.pem is not a certificate of {name}: it names {', '.join(old.names)}")
+    authority = Authority.read(folder)
+    certificate, key = authority.issue(name, now, server=name != OPERATOR)
+    _replace(folder / f"{name}.key", key, 0o600)
+    _replace(folder / f"{name}.pem", certificate, 0o644)
+    return read_certificate(certificate)
+
+
+@frozen
+class Certificate:
+    """What one certificate says."""
+
+    names: tuple[str, ...]
+    not_before: dt.datetime
+    not_after: dt.datetime
+    sha256: str  # of its DER form, in hex
+
+    def document(self) -> dict[str, object]:
+        """As documents tell it."""
+        return {"not_after_wall_ns": int(self.not_after.timestamp()) * 1_000_000_000, "sha256": self.sha256}
+
+    def days_left(self, now: dt.datetime) -> int:
+        """Whole days until it is no longer valid; negative behind that."""
+        return (self.not_after - now) // dt.timedelta(days=1)
+
+
+def read_certificate(pem: bytes) -> Certificate:
+    """What the first certificate in there says; raises ValueError."""
+    found = x509.load_pem_x509_certificate(pem)
+    names: list[str] = []
+    for extension in found.extensions:
+        if isinstance(extension.value, x509.SubjectAlternativeName):
+            names = extension.value.get_values_for_type(x509.DNSName)
+    digest = found.fingerprint(hashes.SHA256()).hex()
+    return Certificate(tuple(names), found.not_valid_before_utc, found.not_valid_after_utc, digest)
+
+
+def check(files: Credentials, name: str, now: dt.datetime) -> Certificate:
+    """The certificate, if `name` can be known by it now.
+
+    Raises:
+        ValueError: why not.
+        OSError: a file can't be read.
+    """
+    pem = files.certificate.read_bytes()
+    certificate, said = x509.load_pem_x509_certificate(pem), read_certificate(pem)
+    key = serialization.load_pem_private_key(files.key.read_bytes(), None)
+    if key.public_key() != certificate.public_key():
+        raise ValueError("the key is not the certificate's")
+    if name not in said.names:
+        raise ValueError(f"the certificate names {', '.join(said.names) or 'nobody'}, not {name}")
+    authorities = x509.load_pem_x509_certificates(files.authority.read_bytes())
+    if not any(_issued(certificate, one) for one in authorities):
+        raise ValueError("the certificate is not of the cluster's own authority")
+    if not said.not_before <= now < said.not_after:
+        raise ValueError(f"the certificate is valid from {said.not_before} to {said.not_after}, not now")
+    return said
+
+
+def _issued(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+class Authority:
+    """A certificate authority: its certificate and its key."""
+
+    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+        self._certificate = certificate
+        self._key = key
+        self._name = certificate.subject
+        self.certificate_pem = certificate.public_bytes(serialization.Encoding.PEM)
+        self.key_pem = _key_pem(key)
+
+    @classmethod
+    def read(cls, folder: Path) -> Authority:
+        """The one that `create` made; raises ValueError or OSError."""
+        certificate = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
+        key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+            raise ValueError(f"{folder / 'ca.key'} is not the key of {folder / 'ca.pem'}")
+        return cls(certificate, key)
+
+    @classmethod
+    def new(cls, cluster: str, now: dt.datetime) -> Authority:
+        """With a key of its own."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = _name(f"{cluster} authority")
         usage = x509.KeyUsage(
             digital_signature=False, content_commitment=False, key_encipherment=False, data_encipherment=False,
             key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
         )  # fmt: skip
-        builder = _builder(self._name, self._name, self._key.public_key(), now)
+        builder = _builder(name, name, key.public_key(), now)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         builder = builder.add_extension(usage, critical=True)
-        identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
-        self._certificate = builder.add_extension(identifier, critical=False).sign(self._key, hashes.SHA256())
-        self.certificate_pem = self._certificate.public_bytes(serialization.Encoding.PEM)
-        self.key_pem = _key_pem(self._key)
+        identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        return cls(builder.add_extension(identifier, critical=False).sign(key, hashes.SHA256()), key)
 
     def issue(self, name: str, now: dt.datetime, *, server: bool) -> tuple[bytes, bytes]:
         """A certificate for `name` and its key, PEM; one for a server names this machine's loopback too."""
@@ -119,7 +217,25 @@ def _write_pair(folder: Path, name: str, pair: tuple[bytes, bytes]) -> None:
     _write(folder / f"{name}.key", pair[1], 0o600)
 
 
+def _replace(path: Path, content: bytes, mode: int) -> None:
+    """The new file takes the old one's place at once, durably, with the old one's owner where we may."""
+    beside = path.with_name(f".{path.name}.new")
+    beside.unlink(missing_ok=True)
+    _write(beside, content, mode)
+    with suppress(PermissionError, FileNotFoundError):
+        owner = path.stat()
+        os.chown(beside, owner.st_uid, owner.st_gid)
+    beside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 def _write(path: Path, content: bytes, mode: int) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(file, "wb") as opened:
         opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())

@@ -94,9 +94,18 @@ class TlsTransport:
         self._log = log
         self._severed = False
         self._protocol = f"{PROTOCOL}/{cluster}" if cluster else None
-        self._server, self._client = (_context(side, credentials, self._protocol) for side in (True, False))
+        self._credentials = credentials
+        self.renew()
         self._shaking: Counter[str] = Counter()  # by address
         self._handshakes = trio.CapacityLimiter(HANDSHAKES)
+
+    def renew(self) -> None:
+        """Use the certificate and key that the files hold now for new connections; those that are up stay.
+
+        Raises:
+            TransportError: they can't be used; then the old ones are.
+        """
+        self._server, self._client = (_context(side, self._credentials, self._protocol) for side in (True, False))
 
     async def run(self, listener: LinkListener, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; see `Transport`."""

@@ -33,7 +33,7 @@ from cluster.tls import Address as PeerAddress
 from cluster.tls import TlsTransport
 from cluster.types import MonoNs, Peer
 from meltica import __version__, diverged
-from meltica.api.server import place_of, serve_api
+from meltica.api.server import context_of, place_of, serve_api
 from meltica.config import NodeSettings, VenueSettings
 from meltica.core.apply import RULES
 from meltica.core.commands import Configured, NodeReport, StrategyPolicy
@@ -47,6 +47,7 @@ from meltica.metered import MeteredPort
 from meltica.numbers import NumbersFile
 from meltica.peers import PeerBoard, keep_asking
 from meltica.pump import LeadersCluster, Pump, mono_now, wall_now
+from meltica.renewal import Renewal, keep_renewing
 from meltica.reporter import Reporter
 from meltica.reserve import MIB, Reserve, keep_measuring
 from meltica.strategies.catalogue import make_strategy
@@ -82,6 +83,7 @@ class Node:
     group: Group
     marks: Marks
     reserve: Reserve
+    renewal: Renewal
     ports: dict[str, VenuePort] = field(factory=dict)
 
     @property
@@ -142,24 +144,30 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
         reporter,
         numbers,
     )
+    renewal = _renewal(settings, transport, reporter)
     reserve = Reserve(settings.node.data, settings.node.disk_reserve_mib * MIB)
     metrics.disk_reserve.set(reserve.keep)
-    marks = Marks()
-    pump.market_watchers.append(marks.on_market)
     reporter.state = machine.state
     reporter.marks = lambda: leader.status().marks_ns
     reporter.bad_frames = lambda: replica.bad_frames
-    pump.watchers.append(reporter.on_applied)
-    pump.watchers.append(group.on_applied)
-    pump.role_watchers.append(reporter.on_role)
-    pump.role_watchers.append(group.on_role)
-    pump.role_watchers.append(lambda _change: diverged.mark(settings.node.data, cluster.status()))
-    pump.market_watchers.append(reporter.on_market)
+    node = Node(
+        settings, log, metrics, reporter, pump, machine, store, cluster, leader, board, group, Marks(), reserve, renewal
+    )
+    _tell(node)
+    pump.bind(leader)
+    return node
+
+
+def _tell(node: Node) -> None:
+    """Who hears of what before the leader does, in this order."""
+    pump, reporter, group = node.pump, node.reporter, node.group
+    pump.watchers += [reporter.on_applied, group.on_applied]
+    pump.role_watchers += [reporter.on_role, group.on_role]
+    pump.role_watchers.append(lambda _change: diverged.mark(node.settings.node.data, node.cluster.status()))
+    pump.market_watchers += [node.marks.on_market, reporter.on_market]
     pump.stall_watchers.append(reporter.on_stall)
     pump.health_watchers.append(reporter.on_health)
     pump.gap_watchers.append(reporter.on_gap)
-    pump.bind(leader)
-    return Node(settings, log, metrics, reporter, pump, machine, store, cluster, leader, board, group, marks, reserve)
 
 
 def own_report(settings: NodeSettings) -> NodeReport:
@@ -186,6 +194,30 @@ def _mono() -> MonoNs:
     return MonoNs(mono_now())
 
 
+def credentials(settings: NodeSettings) -> Credentials:
+    """Where this node's certificate and key are."""
+    return Credentials(settings.tls.ca, settings.tls.cert, settings.tls.key)
+
+
+def _renewal(settings: NodeSettings, transport: TlsTransport, reporter: Reporter) -> Renewal:
+    made = Renewal(
+        credentials(settings),
+        settings.node.name,
+        transport.renew,
+        partial(context_of, settings.tls),
+        partial(_say_certificate, reporter),
+    )
+    made.start()
+    return made
+
+
+def _say_certificate(reporter: Reporter, what: str, text: str) -> None:
+    if what == "refused":
+        reporter.alert("CertificateRefused", f"{text}: the old one is used on")
+    else:
+        reporter.log.info("the certificate was renewed", text=text)
+
+
 def _transport(settings: NodeSettings, name: Peer, log: FilteringBoundLogger) -> TlsTransport:
     peers = {Peer(one): PeerAddress(p.peer.host, p.peer.port) for one, p in settings.others.items()}
     own = settings.own.peer
@@ -193,7 +225,7 @@ def _transport(settings: NodeSettings, name: Peer, log: FilteringBoundLogger) ->
         name,
         PeerAddress(own.host, own.port),
         peers,
-        Credentials(settings.tls.ca, settings.tls.cert, settings.tls.key),
+        credentials(settings),
         random=random.Random(),  # noqa: S311 - jitter of reconnection, no secret
         cluster=settings.node.cluster,
         log=lambda event, fields: log.info(event, **fields),
@@ -334,8 +366,11 @@ async def _start(node: Node, nursery: trio.Nursery, stop_api: trio.Event) -> str
     await nursery.start(node.cluster.run)
     nursery.start_soon(node.pump.run)
     nursery.start_soon(_keep_gauges, node)
+    nursery.start_soon(keep_renewing, node.renewal)
     view = make_view(node)
-    api: str = await nursery.start(serve_api, place_of(settings), view, node.metrics.text, node.log, stop_api)
+    api: str = await nursery.start(
+        serve_api, place_of(settings, node.renewal.newest), view, node.metrics.text, node.log, stop_api
+    )
     nursery.start_soon(_ask_peers, node)
     return api
 
@@ -373,6 +408,8 @@ def make_view(node: Node) -> View:
         standing=lambda: node.machine.standing,
         disk=lambda: node.reserve.why,
         disk_free=lambda: node.reserve.free,
+        peer_address=str(settings.own.peer),
+        certificate=node.renewal.document,
     )
 
 

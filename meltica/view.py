@@ -98,6 +98,8 @@ class View:
     standing: Callable[[], Standing | None] = field(default=lambda: None)  # where apply has stopped on this node
     disk: Callable[[], str] = field(default=lambda: "")  # why it has no room for trading
     disk_free: Callable[[], int] = field(default=int)  # bytes
+    peer_address: str = ""
+    certificate: Callable[[], Row | None] = field(default=lambda: None)  # in use
 
     @property
     def name(self) -> str:
@@ -201,6 +203,8 @@ class View:
             "phase": str(leader.phase),
             "version": self.version,
             "config": self.config,
+            "peer": self.peer_address,
+            "certificate": self.certificate(),
             "stalled": status.stalled,
             "disk": {"free_bytes": self.disk_free(), "why": self.disk()},
             "stopped": self._stopped(),

@@ -33,6 +33,9 @@ RESTART_S: Final = 0.2
 BACKLOG: Final = 100
 
 
+Newest = Callable[[], ssl.SSLContext | None]
+
+
 class ApiError(Exception):
     """The API can't be served; the message names the next step."""
 
@@ -44,11 +47,12 @@ class ApiPlace:
     address: Address
     tls: TlsFiles
     tokens: TokenFiles
+    newest: Newest = lambda: None  # the certificate of now, where it is not the one of the start any more
 
 
-def place_of(settings: NodeSettings) -> ApiPlace:
+def place_of(settings: NodeSettings, newest: Newest = lambda: None) -> ApiPlace:
     """The place that a node's settings give its API."""
-    return ApiPlace(address=settings.own.api, tls=settings.tls, tokens=settings.api)
+    return ApiPlace(address=settings.own.api, tls=settings.tls, tokens=settings.api, newest=newest)
 
 
 async def serve_api(
@@ -122,22 +126,52 @@ def _check_tls(tls: TlsFiles) -> None:
 
 
 class _Config(Config):
-    """Hypercorn's settings, with a listener of ours: we know then when it is closed, which hypercorn does not say."""
+    """Hypercorn's settings, with a listener of ours: we know then when it is closed, which hypercorn does not say.
 
-    def __init__(self, listener: socket.socket) -> None:
+    And with certificates that change: hypercorn makes one context for as long as it serves, so each handshake is given
+    the newest one as it begins.  All of it: OpenSSL takes trust and protocols from there too.
+    """
+
+    def __init__(self, listener: socket.socket, newest: Newest) -> None:
         super().__init__()
         self._listener = listener
+        self._newest = newest
+
+    def create_ssl_context(self) -> ssl.SSLContext | None:
+        """Hypercorn's own, but for the certificate."""
+        context = super().create_ssl_context()
+        if context is not None:
+            context.sni_callback = self._greeted
+        return context
+
+    def _greeted(self, handshake: ssl.SSLObject, _name: str, _context: ssl.SSLContext) -> None:
+        newest = self._newest()
+        if newest is not None:
+            handshake.context = newest
 
     def create_sockets(self) -> Sockets:
         """The one listener."""
         return Sockets([self._listener], [], [])
 
 
-def _config(place: ApiPlace, listener: socket.socket) -> Config:
-    config = _Config(listener)
-    config.certfile, config.keyfile, config.ca_certs = str(place.tls.cert), str(place.tls.key), str(place.tls.ca)
+def context_of(tls: TlsFiles) -> ssl.SSLContext:
+    """All that a handshake takes from it: certificate, trust and protocols; raises OSError (ssl.SSLError is one)."""
+    context = _secure(Config(), tls).create_ssl_context()
+    if context is None:
+        raise OSError("no certificate is named")
+    return context
+
+
+def _secure(config: Config, tls: TlsFiles) -> Config:
+    config.certfile, config.keyfile, config.ca_certs = str(tls.cert), str(tls.key), str(tls.ca)
     # A certificate is not asked of who has none, the token decides; one that is shown must be of this cluster.
     config.verify_mode = ssl.VerifyMode.CERT_OPTIONAL
+    return config
+
+
+def _config(place: ApiPlace, listener: socket.socket) -> Config:
+    config = _Config(listener, place.newest)
+    _secure(config, place.tls)
     config.backlog = BACKLOG
     config.graceful_timeout = GRACE_S
     config.keep_alive_timeout = KEEP_ALIVE_S

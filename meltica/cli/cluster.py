@@ -25,7 +25,9 @@ from meltica.cli.attest import attest
 from meltica.cli.cluster_files import ACCOUNT, SYMBOLS, Plan, texts
 from meltica.cli.errors import CliError
 from meltica.cli.group import status
+from meltica.cli.members import members
 from meltica.cli.promote import promote
+from meltica.cli.rotate import rotate
 from meltica.cli.verify import verify
 from meltica.config import NODES, SYMBOL
 
@@ -41,6 +43,8 @@ def cluster() -> None:
 
 
 cluster.add_command(status)
+cluster.add_command(members)
+cluster.add_command(rotate)
 cluster.add_command(promote, "transfer")
 cluster.add_command(verify)
 cluster.add_command(attest)

@@ -60,3 +60,70 @@ def test_a_node_can_t_be_called_what_other_certificates_name(tmp_path: Path, nam
     with pytest.raises(ValueError, match=f"can't be called '{name}'"):
         pki.create(tmp_path, "demo", [Peer("n1"), Peer(name)], NOW)
     assert list(tmp_path.iterdir()) == []
+
+
+# --- renewing -----------------------------------------------------------------------------------------------------
+
+LATER = NOW + dt.timedelta(days=3000)
+
+
+@pytest.mark.parametrize("name", ["n1", "operator"])
+def test_a_renewed_pair_is_of_the_same_authority_newer_and_whole(folder: Path, name: str) -> None:
+    old = pki.check(pki.credentials(folder, name), name, NOW)
+    authority = (folder / "ca.pem").read_bytes()
+    new = pki.renew(folder, name, LATER)
+    assert new == pki.check(pki.credentials(folder, name), name, LATER)
+    assert new.sha256 != old.sha256
+    assert new.not_after - old.not_after == LATER - NOW
+    assert (old.days_left(NOW), new.days_left(LATER)) == (3650, 3650)
+    assert stat.S_IMODE((folder / f"{name}.key").stat().st_mode) == 0o600
+    assert (folder / "ca.pem").read_bytes() == authority
+    assert not list(folder.glob(".*"))
+    assert purposes(folder, name) == purposes(folder, "n2" if name == "n1" else "operator")
+
+
+def purposes(folder: Path, name: str) -> list[object]:
+    return list(load(folder / f"{name}.pem").extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+
+
+def test_a_crash_between_the_two_files_is_mended_by_another_renewal(folder: Path) -> None:
+    old = (folder / "n1.pem").read_bytes()
+    pki.renew(folder, "n1", NOW)
+    (folder / "n1.pem").write_bytes(old)
+    (folder / ".n1.pem.new").write_bytes(b"half")
+    with pytest.raises(ValueError, match="the key is not the certificate's"):
+        pki.check(pki.credentials(folder, "n1"), "n1", NOW)
+    renewed = pki.renew(folder, "n1", NOW)
+    assert pki.check(pki.credentials(folder, "n1"), "n1", NOW) == renewed
+
+
+def test_a_renewal_needs_the_authority_s_own_key_and_the_node_s_certificate(folder: Path) -> None:
+    before = (folder / "n1.pem").read_bytes(), (folder / "n1.key").read_bytes()
+    key = (folder / "ca.key").read_bytes()
+    (folder / "ca.key").write_bytes((folder / "n2.key").read_bytes())
+    with pytest.raises(ValueError, match=r"is not the key of"):
+        pki.renew(folder, "n1", NOW)
+    (folder / "ca.key").unlink()
+    with pytest.raises(FileNotFoundError):
+        pki.renew(folder, "n1", NOW)
+    (folder / "ca.key").write_bytes(key)
+    (folder / "n3.pem").write_bytes(before[0])
+    with pytest.raises(ValueError, match="is not a certificate of n3: it names n1"):
+        pki.renew(folder, "n3", NOW)
+    assert before == ((folder / "n1.pem").read_bytes(), (folder / "n1.key").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("name", "days", "why"),
+    [("n2", 0, "the certificate names n1, localhost, not n2"), ("n1", 3651, "not now"), ("n1", -1, "not now")],
+)
+def test_a_pair_of_another_s_or_of_another_time_is_not_to_be_used(folder: Path, name: str, days: int, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        pki.check(pki.credentials(folder, "n1"), name, NOW + dt.timedelta(days=days))
+
+
+def test_a_pair_of_another_authority_is_not_to_be_used(folder: Path, tmp_path: Path) -> None:
+    pki.create(tmp_path / "other", "demo", [Peer("n1")], NOW)
+    mixed = pki.Credentials(folder / "ca.pem", tmp_path / "other" / "n1.pem", tmp_path / "other" / "n1.key")
+    with pytest.raises(ValueError, match="not of the cluster's own authority"):
+        pki.check(mixed, "n1", NOW)

@@ -9,6 +9,7 @@ import random
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -418,3 +419,87 @@ async def test_a_machine_without_room_for_a_connection_ends_nothing_and_says_so_
         said = [fields for event, fields in node.log.lines if event == "peer_port_without_room"]
         assert [fields["reason"] for fields in said] == [str(OSError(code, os.strerror(code)))]
         assert not left
+
+
+# --- certificates that change ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Certificates of this test's own, to be replaced."""
+    pki.create(tmp_path / "own", "c", [N1, N2, Peer("n9")], dt.datetime.now(dt.UTC))
+    return tmp_path / "own"
+
+
+def shown(stream: trio.SSLStream[trio.SocketStream]) -> bytes:
+    """The other side's certificate."""
+    found = stream.getpeercert(binary_form=True)
+    assert isinstance(found, bytes)
+    return found
+
+
+async def test_a_renewed_certificate_serves_new_connections_and_those_that_are_up_stay(
+    own: Path, nursery: trio.Nursery
+) -> None:
+    node = await Node(own).start(nursery)
+    with trio.fail_after(10):
+        old = await node.dial(own, "n2")
+        assert await old.receive_some() == GREETING
+        pki.renew(own, "n1", dt.datetime.now(dt.UTC))
+        before = await node.dial(own, "n9")
+        assert shown(before) == shown(old)  # files alone change nothing
+        node.transport.renew()
+        await old.send_all(b"\0\0\0\1x")
+        await node.heard.frame.wait()
+        assert "received n2 [b'x']" in node.heard.heard
+        new = await node.dial(own, "n2")
+        assert await new.receive_some() == GREETING
+        assert shown(new) == ssl.PEM_cert_to_DER_cert((own / "n1.pem").read_text())
+        assert shown(new) != shown(old)
+    node.close()
+
+
+async def test_a_pair_that_does_not_match_is_refused_and_the_old_one_goes_on(own: Path, nursery: trio.Nursery) -> None:
+    node = await Node(own).start(nursery)
+    with trio.fail_after(10):
+        old = await node.dial(own, "n2")
+        assert await old.receive_some() == GREETING
+        (own / "n1.key").write_bytes((own / "n9.key").read_bytes())
+        with pytest.raises(TransportError, match=r"the certificates can't be read"):
+            node.transport.renew()
+        new = await node.dial(own, "n2")
+        assert await new.receive_some() == GREETING
+        assert shown(new) == shown(old)
+    node.close()
+
+
+async def test_the_dialler_shows_its_renewed_certificate(own: Path, nursery: trio.Nursery) -> None:
+    """n1 dials a listener that looks at what it shows; a break, and the next dial shows the new one."""
+    seen: list[bytes] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own / "n2.pem", own / "n2.key")
+    context.load_verify_locations(own / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    dialled = trio.Semaphore(0)
+
+    async def look(plain: trio.SocketStream) -> None:
+        stream = trio.SSLStream(plain, context, server_side=True)
+        await stream.do_handshake()
+        seen.append(shown(stream))
+        await stream.send_all(GREETING)
+        dialled.release()
+        await trio.aclose_forcefully(stream)
+
+    (listener,) = await nursery.start(partial(trio.serve_tcp, look, 0, host="127.0.0.1"))
+    port = listener.socket.getsockname()[1]
+    keys = pki.credentials(own, "n1")
+    there = {N2: Address("127.0.0.1", port)}
+    transport = TlsTransport(N1, Address("127.0.0.1", 0), there, keys, random=seeded())
+    with trio.fail_after(10):
+        await nursery.start(transport.run, Silent())
+        await dialled.acquire()
+        pki.renew(own, "n1", dt.datetime.now(dt.UTC))
+        transport.renew()
+        await dialled.acquire()
+        await dialled.acquire()
+    assert seen[0] != seen[-1] == ssl.PEM_cert_to_DER_cert((own / "n1.pem").read_text())

@@ -236,6 +236,31 @@ def test_a_frozen_node_is_not_promoted_and_the_group_survives_no_other_loss(clus
     cluster.undisturbed(step)
 
 
+def test_certificates_rotate_without_a_restart(cluster):
+    """A standby that comes back then meets the others' new ones, and shows its own."""
+
+    def members():
+        return json.loads(cluster.cli("cluster", "members", "-o", "json").stdout)
+
+    def step():
+        old = {one["name"]: one["certificate"]["sha256"] for one in members()["members"]}
+        assert cluster.cli("cluster", "rotate", str(cluster.folder), "--yes").returncode == 0
+
+        def used():
+            found = members()
+            rows = found["members"]
+            new = [one["certificate"] and one["certificate"]["sha256"] != old[one["name"]] for one in rows]
+            return all(new) and not found["warnings"]
+
+        wait_for("every node uses its new certificate", used)
+        name = cluster.promotable()
+        cluster.children[name].kill()
+        cluster.start_node(name)
+        wait_for("all three take part", lambda: cluster.cli("cluster", "status").returncode == 0)
+
+    cluster.undisturbed(step)
+
+
 def _degraded(cluster, name):
     done = cluster.cli("cluster", "status")
     return done.stdout if done.returncode == 6 and f"! {name} does not answer" in done.stdout else ""

@@ -1,0 +1,120 @@
+"""`meltica cluster members` and `rotate`: who belongs to it, until when, and new certificates."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cluster import pki
+
+from .conftest import meltica
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def folder(cluster_folder, tmp_path):
+    """A cluster's folder that the test may change; nothing runs."""
+    return shutil.copytree(cluster_folder, tmp_path / "demo")
+
+
+def expiring(folder, name, days):
+    """Its certificate is one that ends in so many days."""
+    pki.renew(folder / "pki", name, datetime.now(UTC) - pki.LIFE + days * DAY + DAY / 2)
+
+
+def document(folder, code=0):
+    done = meltica("cluster", "members", "-o", "json", folder=folder)
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_from_the_folder_where_nothing_runs(folder):
+    found = document(folder)
+    assert (found["schema"], found["source"], found["warnings"]) == ("meltica.members/1", "folder", [])
+    assert [(one["name"], one["voter"], one["reachable"]) for one in found["members"]] == [
+        (name, True, False) for name in ("n1", "n2", "n3")
+    ]
+    first = found["members"][0]
+    assert first["peer"].startswith("127.0.0.1:")
+    assert first["api"].startswith("https://127.0.0.1:")
+    own = pki.read_certificate((folder / "pki" / "n1.pem").read_bytes())
+    assert (first["certificate"], first["on_disk"]) == (None, own.document())
+    assert [one["name"] for one in found["certificates"]] == ["operator", "authority"]
+
+
+def test_the_table(folder):
+    done = meltica("cluster", "members", folder=folder)
+    assert done.returncode == 0
+    assert "as its folder has it" in done.stdout
+    for name in ("n1", "n2", "n3", "operator", "authority"):
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith(f" {name} ")]
+        assert "3649" in line
+
+
+def test_what_the_running_nodes_say_comes_first(cluster):
+    mine = pki.read_certificate((cluster.folder / "pki" / "n1.pem").read_bytes()).document()
+    cluster.nodes["n1"].more = {"peer": "10.0.0.1:7", "certificate": {**mine, "refused": ""}}
+    cluster.nodes["n2"].more = {"certificate": {**mine, "sha256": "0" * 64, "refused": ""}}
+    cluster.nodes["n3"].more = {"certificate": {**mine, "sha256": "0" * 64, "refused": "the key is another's"}}
+    done = cluster.run("cluster", "members", "-o", "json")
+    assert done.returncode == 6
+    found = json.loads(done.stdout)
+    assert (found["source"], found["members"][0]["peer"]) == ("running", "10.0.0.1:7")
+    assert found["members"][0]["reachable"] is True
+    assert found["warnings"] == [
+        "n2 does not use the certificate that its file holds: see runbooks/certificates.md",
+        "n3 refuses its new certificate (the key is another's) and uses the old one: runbooks/certificates.md",
+    ]
+    assert "an older one" in cluster.run("cluster", "members").stdout
+
+
+@pytest.mark.parametrize(("days", "code", "told"), [(30, 0, []), (29, 6, "expires in 29 days"), (-2, 6, "has expired")])
+def test_a_certificate_that_ends_soon_is_told(folder, days, code, told):
+    expiring(folder, "n2", days)
+    warnings = document(folder, code)["warnings"]
+    if told:
+        assert warnings == [
+            f"the certificate of n2 {told}: `meltica cluster rotate DIR n2`; see runbooks/certificates.md"
+        ]
+    else:
+        assert warnings == []
+
+
+def test_rotate_mends_it(folder):
+    expiring(folder, "n2", 3)
+    others = {file.name: file.read_bytes() for file in (folder / "pki").iterdir() if not file.name.startswith("n2.")}
+    dry = meltica("cluster", "rotate", folder, "n2", "--dry-run")
+    assert (dry.returncode, "n2: its certificate is valid for 3 days more" in dry.stdout) == (0, True)
+    assert document(folder, 6)["warnings"]
+    done = meltica("cluster", "rotate", folder, "n2", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert document(folder)["warnings"] == []
+    assert others == {
+        file.name: file.read_bytes() for file in (folder / "pki").iterdir() if not file.name.startswith("n2.")
+    }
+
+
+def test_rotate_replaces_all_if_none_is_named_and_never_the_authority(folder):
+    before = {file.name: file.read_bytes() for file in (folder / "pki").iterdir()}
+    assert meltica("cluster", "rotate", folder, "--yes").returncode == 0
+    after = {file.name: file.read_bytes() for file in (folder / "pki").iterdir()}
+    assert {name for name in before if before[name] == after[name]} == {"ca.pem", "ca.key"}
+
+
+def test_without_the_authority_s_key_nothing_is_replaced_and_where_it_is_is_said(folder):
+    (folder / "pki" / "ca.key").unlink()
+    before = {file.name: file.read_bytes() for file in (folder / "pki").iterdir()}
+    done = meltica("cluster", "rotate", folder, "--yes")
+    assert done.returncode == 5
+    assert "kept elsewhere" in done.stderr
+    assert before == {file.name: file.read_bytes() for file in (folder / "pki").iterdir()}
+
+
+def test_what_is_no_cluster_s_folder_no_member_or_not_confirmed(folder, tmp_path):
+    assert meltica("cluster", "rotate", tmp_path / "nowhere", "n1", "--yes").returncode == 2
+    assert meltica("cluster", "rotate", folder, "n9", "--yes").returncode == 5
+    assert meltica("cluster", "rotate", folder, "n1").returncode == 2
