@@ -3,7 +3,8 @@
 Pure.  Met here, by number of pysyncobj.md: 1 (a follower's copy counts only up to what the leader itself has synced,
 so that the leader's own copy, which the core always counts, counts only once it is synced), 5 (an answer counts from
 the sending of what it answers), 6 (stale resets are clamped to what is matched), 26 (no back-off index by index:
-the answer says where to go on).  Also the flow control of a follower that is far behind.
+the answer says where to go on), 7, 24 and 25 (the core is never sent to our log's base or below: it would want to send
+a snapshot in its own way).  Also the flow control of a follower that is far behind.
 """
 
 from __future__ import annotations
@@ -61,13 +62,26 @@ class _Follower:
 class Acks:
     """The leader's book of its followers."""
 
-    def __init__(self, peers: Sequence[Peer]) -> None:
+    def __init__(self, peers: Sequence[Peer], base: int = 1) -> None:
+        """`base`: where our log begins."""
         self._peers = tuple(peers)
         self._followers = {peer: _Follower(2, MonoNs(0)) for peer in peers}
+        self._base = base  # the first entry that can be sent is the next one
+        self.behind: set[Peer] = set()  # who lacks what our log does not hold any more, as far as is known
+
+    def rise(self, base: int, last: int) -> list[tuple[Peer, Delivery]]:
+        """Our log, which ends at `last`, begins at `base` now; returns what the core is told, and of whom.
+
+        Who was not sent the base yet can't be sent it any more.  If it has it nevertheless, its next answer says so.
+        """
+        self._base = base
+        late = [(peer, follower) for peer, follower in self._followers.items() if follower.next <= base]
+        return [(peer, self._pass_over(peer, follower, last)) for peer, follower in late]
 
     def lead(self, last: int, now: MonoNs) -> None:
         """A new term begins, with the log ending at `last`: the core goes on behind it for everyone."""
         self._followers = {peer: _Follower(last + 1, now) for peer in self._peers}
+        self.behind = set()
 
     def matched(self, peer: Peer) -> int:
         """Up to where this follower has our log."""
@@ -95,23 +109,25 @@ class Acks:
         if ack.answers < follower.heard_from:
             return []
         if self._contradicts(follower, ack):
-            return [self._began_anew(follower, ack.verified, now)]
+            return [self._began_anew(peer, follower, ack.verified, last, now)]
         follower.answered = max(follower.answered, MonoNs(ack.answers))
         if ack.success:
             follower.matched = max(follower.matched, ack.verified)
             follower.lost = follower.lost and follower.matched < follower.delivered
+            if peer in self.behind and follower.matched >= self._base:
+                return [*self.tell(peer, synced), self._go_on_at(peer, follower, follower.matched + 1, last, now)]
             follower.next = max(follower.next, follower.matched + 1)
             follower.land(follower.matched)
             return self.tell(peer, synced) or [_told(follower, 2, reset=False, success=False)]
         if ack.answers < follower.reset_at:  # it answers what left before the last reset: known already
             return [_told(follower, 2, reset=False, success=False)]
-        return [self._go_on_at(follower, max(ack.verified, follower.matched) + 1, now)]
+        return [self._go_on_at(peer, follower, max(ack.verified, follower.matched) + 1, last, now)]
 
     def _contradicts(self, follower: _Follower, ack: Ack) -> bool:
         """Whether it refuses to go on behind what it has acknowledged: its disk has gone back."""
         return not ack.success and ack.answers == follower.probe and ack.verified < follower.matched
 
-    def _began_anew(self, follower: _Follower, verified: int, now: MonoNs) -> Delivery:
+    def _began_anew(self, peer: Peer, follower: _Follower, verified: int, last: int, now: MonoNs) -> Delivery:
         """What it said counts no more, and it gets from its new end on what it lost.
 
         Its copy counts again once it has more than the core was told before: what the core counts of it meanwhile is
@@ -121,7 +137,7 @@ class Acks:
         follower.matched = 0
         follower.heard_from = now
         follower.probe = MonoNs(-1)
-        return self._go_on_at(follower, verified + 1, now)
+        return self._go_on_at(peer, follower, verified + 1, last, now)
 
     def lost(self, peer: Peer) -> bool:
         """Whether this follower has shown that it lost what it acknowledged, and has not got it again."""
@@ -143,15 +159,21 @@ class Acks:
             deliveries.append(_told(follower, follower.next, reset=True, success=False))
         return deliveries
 
-    def reconnected(self, peer: Peer, now: MonoNs) -> list[Delivery]:
-        """A new connection: what was in flight on the old one is taken for lost."""
+    def reconnected(self, peer: Peer, last: int, now: MonoNs) -> list[Delivery]:
+        """A new connection: what was in flight on the old one is taken for lost.  `last`: the end of our log."""
         follower = self._followers[peer]
         follower.forget_flight()
-        return [self._go_on_at(follower, follower.matched + 1, now)] if follower.matched else []
+        return [self._go_on_at(peer, follower, follower.matched + 1, last, now)] if follower.matched else []
 
     def sending(self, peer: Peer, previous: int, entries: Sequence[Entry], now: MonoNs) -> int:
-        """How many of these entries may leave now; counts them as in flight.  Fewer than all: see `rewind`."""
+        """How many of these entries may leave now; counts them as in flight.  Fewer than all: see `rewind`.
+
+        Less than none: it needs a snapshot, and counts as sent what it can't take.
+        """
         follower = self._followers[peer]
+        if peer in self.behind:
+            follower.next = previous + len(entries) + 1
+            return -1
         if previous > follower.matched:
             if now == follower.probe:
                 follower.probe = MonoNs(-1)  # its answer could be to either
@@ -185,11 +207,21 @@ class Acks:
         follower = self._followers[peer]
         return _told(follower, follower.next, reset=True, success=False)
 
-    def _go_on_at(self, follower: _Follower, index: int, now: MonoNs) -> Delivery:
-        follower.next = index
+    def _go_on_at(self, peer: Peer, follower: _Follower, index: int, last: int, now: MonoNs) -> Delivery:
         follower.reset_at = now
+        if index <= self._base:
+            return self._pass_over(peer, follower, last)
+        self.behind.discard(peer)
+        follower.next = index
         follower.forget_flight()
         return _told(follower, index, reset=True, success=False)
+
+    def _pass_over(self, peer: Peer, follower: _Follower, last: int) -> Delivery:
+        """It lacks what we can't send: it counts as sent everything, so that the core has only heartbeats for it."""
+        self.behind.add(peer)
+        follower.next = last + 1
+        follower.forget_flight()
+        return _told(follower, follower.next, reset=True, success=False)
 
 
 def _told(follower: _Follower, following: int, *, reset: bool, success: bool) -> Delivery:

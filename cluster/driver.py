@@ -36,6 +36,7 @@ from cluster.types import (
     Outcome,
     OutcomeUnknown,
     Peer,
+    Retention,
     RoleChanged,
     StateMachine,
     Status,
@@ -466,13 +467,14 @@ async def open_node(
     timers: Timers | None = None,
     clock: Callable[[], MonoNs] = lambda: MonoNs(time.monotonic_ns()),
     observer: NodeObserver | None = None,
+    retention: Retention | None = None,
 ) -> AsyncIterator[ClusterNode]:
     """Run a node for as long as the block lasts; the store is closed at its end.
 
     A fault (StoreFault, ApplyFault, TransportError) cancels the block and is raised from it, alone.
     """
     try:
-        replica = Replica(name, peers, timers or Timers(), store, machine, clock, random)
+        replica = Replica(name, peers, timers or Timers(), store, machine, clock, random, retention)
     except BaseException:
         store.close()
         raise

@@ -1,7 +1,8 @@
 """Following: what a follower has verified of its leader's log, and how an append is made to fit.
 
 Pure.  Met here, by number of pysyncobj.md: 2 (the commit index goes no further than what is verified), 6 (what is
-matched is never truncated, an applied entry never), 26 (the answer says from where on the leader has to send).
+matched is never truncated, an applied entry never), 26 (the answer says from where on the leader has to send).  An
+append that begins below our log's base is made to begin there.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class Following:
             JournalFault: the leader contradicts what is committed, or what it has said before in this term.
         """
         self._follow(append.term)
+        if append.previous < self._journal.first:
+            append = self._from_base(append)
         if self._journal.term(append.previous) != append.previous_term:
             self._check_above(append.previous)
             return Fitted(append.previous, append.previous_term, append.entries, 0)
@@ -72,6 +75,21 @@ class Following:
         if term != self._term:
             self._term = term
             self.verified = max(1, self._journal.commit)
+
+    def _from_base(self, append: Append) -> Append:
+        """The same append, without what lies below our base, which nobody can compare any more, and needs not.
+
+        Our base is committed, in some term U, and we know it by a leader of a term not above our own; this append is of
+        a leader of our own term T or a higher one, so U <= T.  If U < T, its log has our base by leader completeness;
+        if U = T, it has committed it itself.  By log matching the two logs agree in all that lies before the base.  So
+        what is dropped here matches, whatever terms the append gives; and if it gives one for the base, that is ours.
+        """
+        _, base, term = self._journal[0]
+        behind = append.entries[base - append.previous :]
+        at_base = append.entries[base - append.previous - 1 : base - append.previous]
+        if at_base and at_base[0][2] != term:
+            self._check_above(base)
+        return evolve(append, previous=base, previous_term=term, entries=behind)
 
     def _matched(self, append: Append) -> int:
         """The last index up to which the append and our log agree."""

@@ -4,7 +4,8 @@ Only the passing lives here; what is known of followers is in `acks`, of a leade
 `elections`.  Met here, by number of pysyncobj.md: 4 (the core sees its connections only while it leads, while it
 starts an election that a pre-vote won, and while it counts a vote), 5 (acknowledgements carry their term), 10 and 19
 (no other message passes, forwarded commands neither way), 22 (an append of an older term is answered with the newer
-one, and the leader elects itself above it), 25 (a follower is hidden inside `send` once enough is in flight).
+one, and the leader elects itself above it), 25 (a follower is hidden inside `send` once enough is in flight); 7, 24
+and 25 (the core never sends a snapshot: one that wants to is stopped).
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
-from attrs import define
-
 from cluster.acks import Acks, Delivery
 from cluster.elections import Elections, Rank, Situation
 from cluster.following import Following
 from cluster.journal import Journal, JournalFault
+from cluster.links import HandOver, Link, Outgoing
 from cluster.raft import RaftCore, Raw
 from cluster.remembered import Remembered
 from cluster.store import Store
@@ -43,33 +43,6 @@ _WALK: Final = 256  # entries
 _TICK: Final = 1_000  # ns: the core compares floats of seconds, strictly; so much later it surely sees it
 
 
-@define
-class Outgoing:
-    """A frame, and whether it speaks of state that must be synced before it leaves."""
-
-    peer: Peer
-    frame: bytes
-    promise: bool
-
-
-@define
-class _Link:
-    """Both connections with a peer: the one we dialled, the one it dialled."""
-
-    outbound: bool = False
-    inbound: bool = False
-    heard: MonoNs | None = None
-
-
-@define
-class _Transfer:
-    """A hand-over that was asked for."""
-
-    to: Peer
-    until: MonoNs
-    sent: bool = False
-
-
 class Guard:
     """One node's guard, and the core behind it."""
 
@@ -92,8 +65,8 @@ class Guard:
         self._timers = timers
         self._journal = journal
         self._clock = clock
-        self._links = {peer: _Link() for peer in self.peers}
-        self._acks = Acks(self.peers)
+        self._links = {peer: Link() for peer in self.peers}
+        self._acks = Acks(self.peers, journal.first)
         self._following = Following(journal)
         self._remembered = Remembered(journal, store)
         self._elections = Elections(name, len(peers) + 1, timers, random, now)
@@ -103,7 +76,7 @@ class Guard:
         self._due = False  # the core has something to do in a tick
         self._walked = 0  # the commit index at its last tick
         self._lost: tuple[Peer, int] | None = None  # the leader whose connection ended, and its term
-        self._transfer: _Transfer | None = None
+        self._transfer: HandOver | None = None
         self._beat = now
         self.keep_at = now  # as leader: when to write what followers have acknowledged
         self._fallback_known = MonoNs(0)  # while it leads, `_fallback_at` is not before this: it only grows
@@ -124,7 +97,7 @@ class Guard:
         self._say(peer, self._remembered.for_peer(peer))
         if self._leads:
             self.core.show(peer)
-            self._tell(peer, self._acks.reconnected(peer, self._clock()))
+            self._tell(peer, self._acks.reconnected(peer, self._journal.last, self._clock()))
             self._send_on(peer)
 
     def disconnected(self, peer: Peer) -> None:
@@ -154,6 +127,10 @@ class Guard:
     def lost(self, peer: Peer) -> bool:
         """Whether `peer` has shown us, its leader, that it lost what it acknowledged."""
         return self._leads and self._acks.lost(peer)
+
+    def needs_snapshot(self, peer: Peer) -> bool:
+        """Whether `peer` lacks what our log, as its leader's, does not hold any more."""
+        return self._leads and peer in self._acks.behind
 
     # Messages in
 
@@ -236,7 +213,16 @@ class Guard:
     def transfer(self, to: Peer) -> None:
         """Hand over to `to` once it has every entry; given up after the shortest election timeout."""
         if self._leads:
-            self._transfer = _Transfer(to, MonoNs(self._clock() + self._timers.election_min))
+            self._transfer = HandOver(to, MonoNs(self._clock() + self._timers.election_min))
+
+    def drop_before(self, index: int) -> None:
+        """Let the log begin at `index`; raises JournalFault if not all up to there is committed, applied and synced.
+
+        The core is told at once of whom it can't send on where it was: from the base down it has but its snapshots.
+        """
+        self._journal.drop_before(index)
+        for peer, delivery in self._acks.rise(self._journal.first, self._journal.last):
+            self._tell(peer, [delivery])
 
     @property
     def unfit(self) -> str | None:
@@ -249,6 +235,11 @@ class Guard:
         What a peer remembers can come between the question and the answer, and between the answer and the vote.
         """
         return self.unfit is None and not self._remembered.lacks()
+
+    @property
+    def walked(self) -> int:
+        """How far the core has walked over the committed log: it never could over what was dropped before."""
+        return self.core.walked
 
     @property
     def transferring(self) -> bool:
@@ -268,6 +259,8 @@ class Guard:
         """A message of the core's, in our words; kinds that are not here go nowhere (10, 19)."""
         kind = message["type"]
         if kind == "append_entries":
+            if "prevLogIdx" not in message:
+                raise JournalFault(f"the core wants to send {peer} a snapshot of its own: a seam has moved")
             self._send_append(peer, message)
             self._beat = MonoNs(self._clock() + self._timers.heartbeat + _TICK)  # it sends to all, or to none
         elif kind == "next_node_idx":
@@ -398,12 +391,14 @@ class Guard:
     def _send_append(self, peer: Peer, message: Raw) -> None:
         now = self._clock()
         previous, entries = message["prevLogIdx"], message["entries"]
-        count = self._acks.sending(peer, previous, entries, now)
+        previous_term, count = message["prevLogTerm"], self._acks.sending(peer, previous, entries, now)
+        if count < 0:  # heartbeats behind our base: its answer says whether it has that by now
+            (_, previous, previous_term), entries = self._journal[0], ()
         append = Append(
             message["term"],
             message["commit_index"],
             previous,
-            message["prevLogTerm"],
+            previous_term,
             tuple(entries[:count]),
             now,
             self._journal.term(message["commit_index"]) or 0,
@@ -422,8 +417,10 @@ class Guard:
         at = self._acks.following(peer)
         if at > self._journal.last or self._acks.full(peer) or not self._links[peer].outbound:
             return
+        if peer in self._acks.behind:  # it hears from the core alone
+            return
         entries, size = [], 0
-        for entry in self._journal[at - 1 :]:
+        for entry in self._journal[at - self._journal.first :]:
             entries.append(entry)
             size += len(entry[0])
             if size >= BATCH:

@@ -1,8 +1,9 @@
 """Journal: the log as pysyncobj wants it (a list), kept in the Store.
 
-Hazards 1, 2, 11 and 20 of pysyncobj.md are met here: nothing is written but through the Store's batches, which are
+Hazards 1, 2, 11 and 28 of pysyncobj.md are met here: nothing is written but through the Store's batches, which are
 checksummed and synced before anybody hears of them; the commit index is clamped to the log at start; no entry that is
-committed is ever truncated (6).  Only the newest entries are cached; older ones are read from the store.
+committed is ever truncated (6); what lies below the log's base goes with a batch, so it is never half gone.  Only the
+newest entries are cached; older ones are read from the store.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final, overload
 
 from cluster.store import Store, StoredEntry, Ticket
 from cluster.types import LogIndex, MonoNs, Peer, Term
-from cluster.wire import OURS, Entry
+from cluster.wire import Entry
 
 CACHE_ENTRIES: Final = 8192
 CACHE_BYTES: Final = 64 * 1024 * 1024
@@ -25,24 +26,30 @@ class JournalFault(Exception):
 
 
 class Journal:
-    """The core's log, over a Store.  Index `i` of the log is element `i - 1` of the list; the first index is 1."""
+    """The core's log, over a Store.  Element `i` of the list is the entry at index `first + i`: its base and on.
+
+    The base is committed and applied, and what was below it is gone; of the base itself only the term is asked for, by
+    appends that go on behind it.  It is 1 as long as nothing was dropped.
+    """
 
     def __init__(self, store: Store, clock: Callable[[], MonoNs]) -> None:
         self._store = store
         self._clock = clock
-        self.starting = True  # until the core's first tick is over
         self.dirty = False  # something was written that a promise may speak of
         self.metered = False  # something was written at all
         self.start = clock()
         self._check_first()
+        self.first = max(1, store.bounds()[0])  # the base
         self.last = int(store.bounds()[1])
         self.synced = self.last  # what was found at start has survived
         self._waiting: deque[tuple[Ticket, int]] = deque()  # (ticket, last index at it), not synced
         self._since: deque[MonoNs] = deque()  # since when each of them waits
-        self._root: Entry | None = None  # entry 1, which the core looks at all the time
+        self._root: Entry | None = None  # the base, which the core looks at all the time
         self._tail: list[Entry] = []
         self._tail_bytes = 0
+        self._older_bytes = 0  # of what is not cached: estimated from the cached for what was found at start
         self._fill()
+        self._older_bytes = self._estimate()
         self.commit = self._clamped_commit()
         self.appended: dict[int, MonoNs] = {}  # when; of entries not applied, appended by this process
 
@@ -58,21 +65,24 @@ class Journal:
         self.last = idx
         self.dirty = True
         self.appended[idx] = self._clock()
-        if idx == 1:
+        if self._root is None:
             self._root = (command, idx, term)
         if len(self._tail) > CACHE_ENTRIES or self._tail_bytes > CACHE_BYTES:
             self._trim()
 
     def deleteEntriesFrom(self, entryFrom: int) -> None:  # noqa: N802, N803 # pysyncobj's names
         """Truncate from a list position on; refuses what is committed (hazard 6)."""
-        index = entryFrom + 1
+        index = entryFrom + self.first
         if index <= self.commit:
             raise JournalFault(f"truncation from {index}, but {self.commit} is committed: two histories")
         self._store.truncate_from(LogIndex(index))
         for gone in range(index, self.last + 1):
             self.appended.pop(gone, None)
-        keep = max(0, index - (self.last - len(self._tail) + 1))
-        del self._tail[keep:]
+        keep, volume = index - (self.last - len(self._tail) + 1), self.volume
+        removed = sum([len(entry[0]) for entry in self._tail[max(0, keep) :]])
+        del self._tail[max(0, keep) :]
+        if index <= self.first:
+            self._root = None
         self.last = index - 1
         self.synced = min(self.synced, self.last)
         self._waiting = deque((ticket, min(last, self.last)) for ticket, last in self._waiting)
@@ -80,6 +90,7 @@ class Journal:
         if not self._tail:
             self._fill()
         self._tail_bytes = sum(len(entry[0]) for entry in self._tail)
+        self._older_bytes = max(0, volume - removed - self._tail_bytes)
 
     def clear(self) -> None:
         """Never asked for: it belongs to pysyncobj's snapshots."""
@@ -120,7 +131,7 @@ class Journal:
         """Nothing: the store belongs to the node."""
 
     def __len__(self) -> int:
-        return self.last
+        return self.last - self.first + 1
 
     @overload
     def __getitem__(self, item: int) -> Entry: ...
@@ -130,13 +141,9 @@ class Journal:
         if item == -1 and self._tail:
             return self._tail[-1]
         if isinstance(item, int):
-            return self._root if item == 0 and self._root else self.entry(item % self.last + 1)
-        first = (item.start or 0) + 1
-        last = self.last if item.stop is None else min(item.stop, self.last)
-        if self.starting:
-            # Hazard 20: the core's first tick walks over all that is committed, from 2 on, to apply it.  Nothing of
-            # ours runs in it, so it gets stand-ins: a million entries need not be read for it.
-            return [(OURS, 0, 0)] * max(0, last - first + 1)
+            return self._root if item == 0 and self._root else self.entry(item % len(self) + self.first)
+        first = (item.start or 0) + self.first
+        last = self.last if item.stop is None else min(item.stop + self.first - 1, self.last)
         cached = self.last - len(self._tail) + 1
         if first >= cached:
             return self._tail[first - cached : last - cached + 1]
@@ -153,19 +160,52 @@ class Journal:
         place = index - (self.last - len(self._tail) + 1)
         if 0 <= place < len(self._tail):
             return self._tail[place]
-        if not 1 <= index <= self.last:
-            raise IndexError(f"entry {index} of a log of {self.last}")
+        if not self.first <= index <= self.last:
+            raise IndexError(f"entry {index} of a log from {self.first} to {self.last}")
         return self._stored(index, 1)[0]
 
     def term(self, index: int) -> int | None:
-        """The term of the entry at an index; None if the log does not hold it."""
-        return self.entry(index)[2] if 1 <= index <= self.last else None
+        """The term of the entry at an index; None if the log does not hold it (any more, below its base)."""
+        return self.entry(index)[2] if self.first <= index <= self.last else None
+
+    def drop_before(self, index: int) -> None:
+        """Make the entry at `index` the base: what lies below it goes with this step's batch.
+
+        Nothing happens if the log begins there or behind it.
+
+        Raises:
+            JournalFault: not all up to there is committed, applied and durable: it would be lost.
+        """
+        sure = min(self.commit, self.synced, int(self._store.meta().applied_index))
+        if index > sure:
+            raise JournalFault(f"the log can't begin at {index}: it is committed, applied and synced up to {sure}")
+        if index <= self.first:
+            return
+        volume, root = self.volume, self.entry(index)
+        self._store.drop_before(LogIndex(index))
+        gone = max(0, index - (self.last - len(self._tail) + 1))
+        self._tail_bytes -= sum([len(entry[0]) for entry in self._tail[:gone]])
+        del self._tail[:gone]
+        self._older_bytes = volume - self._tail_bytes
+        self.first, self._root = index, root
+        self.metered = True
+
+    @property
+    def volume(self) -> int:
+        """Bytes of commands up to the last entry, counted on and on: of two moments the difference is what came."""
+        return self._older_bytes + self._tail_bytes
 
     def read(self, first: int, count: int) -> list[Entry]:
-        """Up to `count` entries from `first` on."""
+        """Up to `count` entries from `first` on.
+
+        Raises:
+            JournalFault: they lie below the base.
+        """
         cached = self.last - len(self._tail) + 1
         if first >= cached:
             return self._tail[first - cached : first - cached + count]
+        if first < self.first:
+            raise JournalFault(f"entry {first} is asked for, but the log begins at {self.first}")
         return self._stored(first, min(count, self.last - first + 1))
 
     def appended_at(self, index: int) -> MonoNs:
@@ -198,23 +238,35 @@ class Journal:
 
     def _fill(self) -> None:
         """Cache the end of the log."""
-        first = max(1, self.last - _CHUNK + 1)
+        first = max(self.first, self.last - _CHUNK + 1)
         self._tail = self._stored(first, self.last - first + 1) if self.last else []
         self._tail_bytes = sum(len(entry[0]) for entry in self._tail)
         if self._root is None and self.last:
-            self._root = self._stored(1, 1)[0]
+            self._root = self._stored(self.first, 1)[0]
+
+    def _estimate(self) -> int:
+        """Bytes of what was found and is not cached, if its entries are as large as the cached ones."""
+        cached = len(self._tail)
+        return self._tail_bytes * (len(self) - cached) // cached if cached else 0
 
     def _trim(self) -> None:
         """Forget the older half of the cache: one copy in thousands of appends, never one a commit."""
+        volume = self.volume
         del self._tail[: len(self._tail) // 2]
         self._tail_bytes = sum(len(entry[0]) for entry in self._tail)
+        self._older_bytes = volume - self._tail_bytes
 
     def _check_first(self) -> None:
+        """The state must reach up to the base, or what lies between is nowhere; and it can't be ahead of the log."""
         first, last = self._store.bounds()
-        if first > 1:
-            raise JournalFault(f"the log begins at {first}, not at 1: this release keeps no snapshots")
-        if self._store.meta().applied_index > last:
-            raise JournalFault(f"the state is of index {self._store.meta().applied_index}, but the log ends at {last}")
+        applied = self._store.meta().applied_index
+        if first > 1 and applied < first:
+            raise JournalFault(
+                f"the log begins at {first}, but the state is of index {applied}: what lies between is missing; "
+                "restore this node's folder from a copy, or replace the node, and do not delete it: it is evidence"
+            )
+        if applied > last:
+            raise JournalFault(f"the state is of index {applied}, but the log ends at {last}")
 
     def _clamped_commit(self) -> int:
         """Hazard 2: a commit index ahead of the log would acknowledge what nobody has."""

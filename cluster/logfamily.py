@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.folder import REPLACE
-from cluster.store import StoredEntry, StoreFault
+from cluster.store import StoredEntry, StoreFault, check_base
 from cluster.stored import encode_entry
 from cluster.types import LogIndex
 
@@ -75,6 +75,20 @@ class LogFamily:
         self._writing().put(*encode_entry(entry), entries)
         self._pending = {entry.index: entry}
         self.bounds = (entry.index, entry.index)
+
+    def drop_before(self, index: LogIndex) -> None:
+        """Buffer the removal of all below this entry: one record, however many they are.
+
+        RocksDB gives their room back by itself, in its own threads, when it next merges the files they are in.
+        """
+        first, last = self.bounds
+        check_base(index, last)
+        if index <= first:
+            return
+        self._writing().delete_range(first.to_bytes(8, "big"), index.to_bytes(8, "big"), self._handles["entries"])
+        for gone in [pending for pending in self._pending if pending < index]:
+            del self._pending[gone]
+        self.bounds = (index, last)
 
     def committed(self) -> None:
         """The batch is on disk."""

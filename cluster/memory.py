@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 
 from cluster.snapshot.faces import Gap, Pair, Staged
-from cluster.store import Memory, Meta, StoredEntry, StoreFault, Ticket, WrongFolder
+from cluster.store import Memory, Meta, StoredEntry, StoreFault, Ticket, WrongFolder, check_base
 from cluster.types import LogIndex, Peer, Term
 
 NOTHING = Meta(Term(0), None, LogIndex(0), LogIndex(0))
@@ -170,6 +170,17 @@ class MemoryStore:
         if removed:
             del disk.entries[place:]
             self._undo.append(lambda: disk.entries.extend(removed))
+
+    def drop_before(self, index: LogIndex) -> None:
+        """Buffer the removal of all entries below this one; raises ValueError if the log does not reach up to it."""
+        disk = self.disk
+        check_base(index, self.bounds()[1])
+        if index <= disk.first:
+            return
+        removed = disk.entries[: index - disk.first]
+        del disk.entries[: index - disk.first]
+        self._undo.append(lambda: disk.entries.__setitem__(slice(0, 0), removed))
+        self._set_first(index)
 
     def set_vote(self, term: Term, voted_for: Peer | None) -> None:
         """Buffer term and vote."""

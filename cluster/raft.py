@@ -5,9 +5,10 @@ which the names that it looks up at call time are replaced; nothing is replaced 
 pins every name used here, so that an upgrade that moves one fails loudly.
 
 Met here, by number of pysyncobj.md: 3 (fallback below the shortest election timeout), 8 (no command waits for a
-leader), 9 and 20 (nothing of ours runs in the core's apply), 10 (no pickle, no administration verbs), 12 (no fork),
-13 (the transport is always ready, the poller is none, a tick happens when the replica has a reason), 16 (nodes hash
-to integers), 19 (forwarded commands go nowhere), 21 (batches are larger than any entry).
+leader), 9 (nothing of ours runs in the core's apply), 10 (no pickle, no administration verbs), 12 (no fork), 13 (the
+transport is always ready, the poller is none, a tick happens when the replica has a reason), 16 (nodes hash to
+integers), 19 (forwarded commands go nowhere), 20 (it does not walk over what it finds committed), 21 (batches are
+larger than any entry).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pysyncobj.config import SyncObjConf
 from pysyncobj.node import Node
 from pysyncobj.transport import Transport
 
-from cluster.journal import Journal
+from cluster.journal import Journal, JournalFault
 from cluster.types import MonoNs, Peer, Role, Timers
 from cluster.wire import BATCH
 
@@ -86,8 +87,7 @@ class RaftCore:
         self._core = module.SyncObj(
             nodes[name], [self._nodes[peer] for peer in peers], _conf(timers, self._changed), transport=self._transport
         )
-        self._core.doTick(0)  # hazard 20: walk over what is committed, with the journal's stand-ins
-        journal.starting = False
+        self._walk_no_more(journal.getRaftCommitIndex())
 
     # What the core is
 
@@ -108,6 +108,12 @@ class RaftCore:
         """Whom it takes for the leader."""
         node: _PeerNode | None = self._core._getLeader()  # noqa: SLF001 # the seam
         return None if node is None else node.name
+
+    @property
+    def walked(self) -> int:
+        """Up to where it has walked over the committed log (it takes that for applying it)."""
+        walked: int = self._core.raftLastApplied
+        return walked
 
     # What is done to it
 
@@ -189,6 +195,16 @@ class RaftCore:
         elif before is None:
             self._presented = (self._clock() - self._origin) / 1_000_000_000
         return before
+
+    def _walk_no_more(self, commit: int) -> None:
+        """Hazard 20: begin behind what is committed, which the state machine has, or applies by itself.
+
+        The core always begins at 1: it would walk over all of history, a second for each million entries, and over a
+        log that begins higher never.  Nothing but this one private name moves it there without walking.
+        """
+        self._core._SyncObj__raftLastApplied = commit  # noqa: SLF001 # the seam, looked at through a public one
+        if self.walked != commit:
+            raise JournalFault(f"the core begins at {self.walked} instead of {commit}: a seam has moved")
 
     def _seconds(self) -> float:
         return (self._clock() - self._origin) / 1_000_000_000 if self._presented is None else self._presented

@@ -82,6 +82,8 @@ class Remembered:
 
     def acknowledged(self, peer: Peer, index: int) -> None:
         """A peer has acknowledged our log up to here; kept in memory until `keep`."""
+        if index < self._journal.first:
+            return  # its term is gone with it; the mark before stays, and a lower bound is enough
         mark = self._rank_at(index)
         if mark > self._marks.get(peer, (0, 0)):
             self._marks[peer] = mark
@@ -119,4 +121,5 @@ class Remembered:
         self._journal.metered = True
 
     def _rank_at(self, index: int) -> Rank:
+        """Of an entry from the base on; 0 is before the first."""
         return self._journal.term(index) or 0, index

@@ -19,8 +19,9 @@ from attrs import define, frozen
 
 from cluster.applying import ApplyFault as ApplyFault  # noqa: PLC0414 # its old address: drivers catch it here
 from cluster.applying import Applying, Passed
-from cluster.guard import Guard, Outgoing
+from cluster.guard import Guard
 from cluster.journal import Journal, JournalFault
+from cluster.retention import Keeper
 from cluster.store import Store, Ticket
 from cluster.types import (
     MAX_ENTRY,
@@ -35,6 +36,7 @@ from cluster.types import (
     Peer,
     PeerStatus,
     Recorded,
+    Retention,
     Role,
     RoleChanged,
     StateMachine,
@@ -44,7 +46,8 @@ from cluster.types import (
     Token,
 )
 from cluster.vouching import Vouching
-from cluster.wire import ACK, Vouch, WireError, decode, encode, pack_commands
+from cluster.waiting import Waiting
+from cluster.wire import Vouch, WireError, decode, encode, pack_commands
 
 MAX_WAITING: Final = 4096  # proposals without an outcome; more are refused (Busy)
 MAX_WAITING_BYTES: Final = 8 * 1024 * 1024  # of their commands; the same
@@ -105,8 +108,11 @@ class Replica:
         machine: StateMachine,
         clock: Callable[[], MonoNs],
         random: randomness.Random,
+        retention: Retention | None = None,
     ) -> None:
         """`peers` are the others' names (two, or four).  Loads the machine from the store.
+
+        Without `retention` the log is kept from its beginning on.
 
         Raises:
             ValueError: no peers, or this node among them.
@@ -125,6 +131,7 @@ class Replica:
         self._journal = Journal(store, clock)
         self._guard = Guard(name, peers, timers, journal=self._journal, store=store, clock=clock, random=random)
         self._applying = Applying(machine, store, self._journal)
+        self._keeper = None if retention is None else Keeper(retention, self._journal, self._guard, clock())
         self._vouching = Vouching(name, peers, self._applying.about(), clock)
         self._told: tuple[ApplyStop | None, int | None, int | None] = (None, None, None)
         self._fault: str | None = None
@@ -136,7 +143,7 @@ class Replica:
         self._waiting_bytes = 0  # of their commands
         self._outcomes: list[tuple[Token, Outcome]] = []
         self._sends: list[tuple[Peer, bytes]] = []  # may leave
-        self._held: deque[tuple[Ticket, Peer, bytes]] = deque()  # wait for a sync
+        self._held = Waiting()  # for a sync
         self._promised = Ticket(0)  # the newest batch that a promise may speak of
         self._durable = Ticket(0)
         self._unsynced: deque[tuple[Ticket, MonoNs]] = deque()  # since when each such batch waits
@@ -163,7 +170,7 @@ class Replica:
         """
         self._settled = False
         if self._fault is None:
-            self._held = deque(held for held in self._held if held[1] != peer)
+            self._held.forget(peer)
             self._guard.disconnected(peer)
 
     def inbound_up(self, peer: Peer) -> None:
@@ -244,8 +251,9 @@ class Replica:
         self._durable = ticket
         while self._unsynced and self._unsynced[0][0] <= ticket:
             self._unsynced.popleft()
-        while self._held and self._held[0][0] <= ticket:
-            _, peer, frame = self._held.popleft()
+        held = self._held.frames
+        while held and held[0][0] <= ticket:
+            _, peer, frame = held.popleft()
             if self._guard.linked(peer):
                 self._sends.append((peer, frame))
         self._journal.made_durable(ticket)
@@ -262,7 +270,7 @@ class Replica:
             self._fault = reason
             self._settle_queue(None)
             self._settle_unknown(reason, -1)
-            self._held.clear()
+            self._held.frames.clear()
             self._sends.clear()
 
     def transfer(self, to: Peer) -> None:
@@ -334,6 +342,7 @@ class Replica:
                 guard.lost(peer),
                 vouching.abouts.get(peer, b""),
                 LogIndex(vouching.applied.get(peer, 0)),
+                guard.needs_snapshot(peer),
             )
             for peer in guard.peers
         )
@@ -353,6 +362,7 @@ class Replica:
             None if vouching.disputed is None else LogIndex(vouching.disputed),
             None if vouching.diverged is None else LogIndex(vouching.diverged),
             vouching.about,
+            LogIndex(journal.first),
         )
 
     # Inside: one step
@@ -368,6 +378,8 @@ class Replica:
             applied = self._apply()
         self._settle()
         self._judge()
+        if self._keeper is not None:
+            self._keeper.step(self._applying.applied, now)
         self._commit()
         if may_raise:
             self._recover()
@@ -545,22 +557,9 @@ class Replica:
         outbox, self._guard.outbox = self._guard.outbox, []
         for out in outbox:
             if out.promise and self._promised > self._durable:
-                self._hold(out)
+                self._held.hold(self._promised, out.peer, out.frame)
             else:
                 self._sends.append((out.peer, out.frame))
-
-    def _hold(self, out: Outgoing) -> None:
-        """Of answers that wait for one batch the newest says all: a disk that stalls for hours keeps one, not each."""
-        held, one = self._held, (self._promised, out.peer, out.frame)
-        if out.frame.startswith(ACK):
-            for place in range(len(held) - 1, -1, -1):
-                ticket, peer, frame = held[place]
-                if ticket != self._promised:  # an older batch's may leave sooner
-                    break
-                if peer == out.peer and frame.startswith(ACK):
-                    held[place] = one
-                    return
-        held.append(one)
 
     def _wake_at(self, now: MonoNs) -> MonoNs:
         if self._applying.behind(self._guard.core.commit) or (self._queue and self._may_append()):

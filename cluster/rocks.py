@@ -433,6 +433,10 @@ class RocksStore(SidedStore):
         """Buffer the removal of this entry and all behind it."""
         self._log.truncate_from(index)
 
+    def drop_before(self, index: LogIndex) -> None:
+        """Buffer the removal of all entries below this one; raises ValueError if the log does not reach up to it."""
+        self._log.drop_before(index)
+
     def set_vote(self, term: Term, voted_for: Peer | None) -> None:
         """Buffer term and vote."""
         self._meta = evolve(self._meta, term=term, voted_for=voted_for)

@@ -1,8 +1,8 @@
 """The store's face: what replication and the state machine keep on disk.
 
-Only the protocol and its values may live here; `rocks` keeps it on RocksDB, `memory` in memory with a disk's
-failures, and one contract suite runs on both.  Writes collect in a batch; `commit` makes the batch atomic and
-visible and returns its ticket; `sync` makes everything up to a ticket durable.
+Only the protocol, its values and what both stores check may live here; `rocks` keeps it on RocksDB, `memory` in memory
+with a disk's failures, and one contract suite runs on both.  Writes collect in a batch; `commit` makes the batch atomic
+and visible and returns its ticket; `sync` makes everything up to a ticket durable.
 """
 
 from __future__ import annotations
@@ -86,6 +86,15 @@ class Store(Protocol):
     def truncate_from(self, index: LogIndex) -> None:
         """Buffer the removal of this entry and all behind it."""
 
+    def drop_before(self, index: LogIndex) -> None:
+        """Buffer the removal of all entries below this one, which stays: the log's base.
+
+        Nothing is removed if the log begins there or behind it.  Audit records stay.
+
+        Raises:
+            ValueError: the log does not reach up to it.
+        """
+
     def set_vote(self, term: Term, voted_for: Peer | None) -> None:
         """Buffer term and vote."""
 
@@ -131,3 +140,9 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Give the folder up."""
+
+
+def check_base(index: LogIndex, last: LogIndex) -> None:
+    """Refuse a base that a log which ends at `last` does not hold, with a ValueError."""
+    if index > last:
+        raise ValueError(f"entry {index} can't be the log's base: it ends at {last}")

@@ -46,6 +46,26 @@ class Timers:
 
 
 @frozen
+class Retention:
+    """How much of its log a node keeps behind what it has applied.
+
+    What exceeds any of `entries`, `size` and `age` goes, as soon as each follower is known to have it; what exceeds one
+    of the other two goes whether or not: a dead follower does not keep the log for ever, and needs a snapshot then.  A
+    node that does not lead knows nothing of the others, and goes by those two alone.
+    """
+
+    entries: int = 100_000
+    size: int = 64 * 1024 * 1024  # bytes of commands
+    age: int = 24 * 3600 * 1_000_000_000  # ns; of what a process has found at its start, since then
+    most_entries: int = 1_000_000
+    most_size: int = 512 * 1024 * 1024
+
+    def __attrs_post_init__(self) -> None:
+        if not 0 < self.entries <= self.most_entries or not 0 < self.size <= self.most_size or self.age <= 0:
+            raise ValueError(f"what is kept at most can't be less than what is kept for followers that have it: {self}")
+
+
+@frozen
 class ApplyOutcome:
     """What a state machine did with one entry."""
 
@@ -176,6 +196,7 @@ class PeerStatus:
     lost: bool = False  # it refused what it had acknowledged in this term: its disk went back; it counts no more
     about: bytes = b""  # what it says that it is; empty before it has said so
     applied: LogIndex = LogIndex(0)  # as it said last
+    needs_snapshot: bool = False  # it lacks what the leader's log does not hold any more: it can't catch up from it
 
 
 @frozen
@@ -196,3 +217,4 @@ class Status:
     disputed: LogIndex | None = None  # here the nodes' digests differ, and no majority says whose is right
     diverged: LogIndex | None = None  # here this node's digest differs from a majority's: it takes no part any more
     about: bytes = b""  # what this node says that it is
+    base_index: LogIndex = LogIndex(1)  # where its log begins

@@ -45,7 +45,7 @@ def unknown_state(_name: Peer, _index: int) -> bytes:
 class _Seen:
     """What was noted of one disk."""
 
-    entries: list[StoredEntry] = field(factory=list)
+    entries: list[StoredEntry] = field(factory=list)  # of its log, and what was below its base
     term: int = 0
     vote: str | None = None
     commit: int = 0
@@ -71,7 +71,7 @@ class Recorder:
     def started(self, process: Process) -> None:
         """A process has started."""
         disk, before = process.disk, self._seen.get(process.name)
-        found = list(disk.entries)
+        found = _whole(before.entries if before is not None else [], disk)
         if len(found) == 1 and (before is None or not before.entries or before.entries[0] is not found[0]):
             found = []  # the core has just made the first entry itself; it is not written yet
         seen = self._seen[process.name] = _Seen(found, int(disk.meta.term), disk.meta.voted_for)
@@ -84,7 +84,7 @@ class Recorder:
         """A step."""
         seen, disk = self._seen[process.name], process.disk
         known, entries = seen.entries, disk.entries
-        grew = len(entries) != len(known) or (known and entries[-1] is not known[-1])
+        grew = disk.first - 1 + len(entries) != len(known) or (known and entries[-1] is not known[-1])
         if grew or seen.tickets or disk.meta is not seen.meta:
             self._wrote(process.name, disk, seen)
         if not (ready.roles or ready.applied or ready.outcomes):
@@ -129,7 +129,7 @@ class Recorder:
                 self.facts.append(Synced(self.now(), name, durable))
                 while seen.tickets and seen.tickets[0] <= durable:
                     seen.tickets.popleft()
-        if len(entries) != len(known) or (known and entries[-1] is not known[-1]):
+        if disk.first - 1 + len(entries) != len(known) or (known and entries[-1] is not known[-1]):
             self._log_changed(name, disk, seen)
         if meta is seen.meta:
             return
@@ -143,13 +143,21 @@ class Recorder:
             self.facts.append(Committed(self.now(), name, seen.commit, seen.term))
 
     def _log_changed(self, name: Peer, disk: MemoryDisk, seen: _Seen) -> None:
-        """The same objects are the same entries: a log only ever loses its end and grows there."""
-        known, entries = seen.entries, disk.entries
-        behind = min(len(known), len(entries))
-        while behind and known[behind - 1] is not entries[behind - 1]:
+        """The same objects are the same entries: a log loses its end and grows there.
+
+        What lies below its base counts as there: it was dropped because it is applied.
+        """
+        known, entries, below = seen.entries, disk.entries, disk.first - 1
+        behind = min(len(known), below + len(entries))
+        while behind > below and known[behind - 1] is not entries[behind - 1 - below]:
             behind -= 1
-        news = entries[behind:]
+        news = entries[behind - below :]
         known[behind:] = news
         items = tuple([(int(entry.term), entry.command) for entry in news])
         self.facts.append(Wrote(self.now(), name, disk.ticket, behind, items))
         seen.tickets.append(disk.ticket)
+
+
+def _whole(known: list[StoredEntry], disk: MemoryDisk) -> list[StoredEntry]:
+    """The log of a disk, with what was noted of it below its base before that was dropped."""
+    return [*known[: disk.first - 1], *disk.entries]

@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 from cluster.memory import MemoryDisk, MemoryStore
 from cluster.replica import Ready, Replica
 from cluster.store import StoreFault, Ticket
-from cluster.types import MonoNs, Peer, StateMachine, Timers
+from cluster.types import MonoNs, Peer, Retention, StateMachine, Timers
 
 MS: Final = 1_000_000  # nanoseconds
 SECOND: Final = 1000 * MS
@@ -98,12 +98,14 @@ class Network:
         names: Sequence[str] = ("n1", "n2", "n3"),
         timers: Timers | None = None,
         weather: Weather | None = None,
+        retention: Retention | None = None,
     ) -> None:
         self.random = Random(seed)
         self._bits = self.random.getrandbits
         self.names = tuple(Peer(name) for name in names)
         self.timers = timers or Timers()
         self.weather = weather or Weather()
+        self.retention = retention
         self.now = 0
         self.steps = 0
         self.disk_failed: Callable[[Peer], None] = lambda _name: None  # told before a process ends for its disk
@@ -172,6 +174,7 @@ class Network:
             self._machine(name),
             self.clock(name),
             Random(self.random.getrandbits(64)),
+            self.retention,
         )
         self._watcher.started(process)
         self.changed()

@@ -20,7 +20,7 @@ from chaos.sim.history import History, Violation
 from chaos.sim.network import MS, SECOND, Network, Weather
 from cluster.replica import Busy, Replica
 from cluster.store import StoreFault
-from cluster.types import Applied, NotLeader, Peer, Token
+from cluster.types import Applied, NotLeader, Peer, Retention, Token
 
 PROFILES: Final = {
     "calm": Weather(),
@@ -50,6 +50,7 @@ class Storm:
         nodes: int = 3,
         pace: int = PACE,
         rest: int = REST,
+        retention: Retention | None = None,
     ) -> None:
         """`pace`: from one proposal (or a few at once) to the next, on average; `rest`: between faults, at most."""
         self.history = History()
@@ -59,6 +60,7 @@ class Storm:
             self.history,
             names=tuple(f"n{number + 1}" for number in range(nodes)),
             weather=PROFILES[profile],
+            retention=retention,
         )
         self.history.now = lambda: self.network.now
         self.network.disk_failed = lambda name: self.history.recorder.ended(name, FAULT)
@@ -342,13 +344,21 @@ class Storm:
         return len({p.replica.status().applied_index for p in self.network.alive() if p.replica}) == 1
 
 
-def run(seed: int, profile: str = "tcp", *, duration: int = 6 * SECOND, nodes: int = 3, pace: int = PACE) -> Storm:
+def run(
+    seed: int,
+    profile: str = "tcp",
+    *,
+    duration: int = 6 * SECOND,
+    nodes: int = 3,
+    pace: int = PACE,
+    retention: Retention | None = None,
+) -> Storm:
     """One run.
 
     Raises:
         Violation: a check has not held.
     """
-    storm = Storm(seed, profile, duration=duration, nodes=nodes, pace=pace)
+    storm = Storm(seed, profile, duration=duration, nodes=nodes, pace=pace, retention=retention)
     with put_off_while():
         storm.run()
     return storm

@@ -18,6 +18,7 @@ from cluster.types import (
     MonoNs,
     Outcome,
     Peer,
+    Retention,
     Role,
     RoleChanged,
     Term,
@@ -59,6 +60,7 @@ class Hand:
         disk: MemoryDisk | None = None,
         *,
         linked: bool = True,
+        retention: Retention | None = None,
     ) -> None:
         self.name = Peer(name)
         self.peers = tuple(Peer(peer) for peer in peers)
@@ -73,6 +75,7 @@ class Hand:
             self.machine,
             lambda: MonoNs(self.now),
             Random(7),  # noqa: S311 # seeded
+            retention,
         )
         self.said: list[tuple[str, Message]] = []
         self.applied: list[AppliedEntry] = []
@@ -177,7 +180,14 @@ class Scene:
     being acknowledged.
     """
 
-    def __init__(self, seed: int, *, names: tuple[str, ...] = ("n1", "n2", "n3"), probe: bool = False) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        names: tuple[str, ...] = ("n1", "n2", "n3"),
+        probe: bool = False,
+        retention: Retention | None = None,
+    ) -> None:
         self.leaders: dict[int, Peer] = {}  # by term
         self.roles: list[tuple[int, Peer, RoleChanged]] = []  # when, who
         self.log: dict[int, tuple[int, tuple[bytes, ...]]] = {}  # what was applied, by index
@@ -187,7 +197,7 @@ class Scene:
         self.answered_at = 0
         self.gap = 0
         self.tokens = 0
-        self.network = Network(seed, lambda _name: ListMachine(), self, names=names)
+        self.network = Network(seed, lambda _name: ListMachine(), self, names=names, retention=retention)
         for name in self.network.names:
             self.network.start(name)
         self.network.run(2 * 1000 * MS)

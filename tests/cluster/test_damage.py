@@ -132,6 +132,31 @@ def test_a_tail_that_was_not_synced_may_be_lost_and_nothing_before_it(image: Pat
         shutil.rmtree(folder)
 
 
+def test_a_torn_batch_that_moves_the_base_leaves_the_log_before_or_after_it(image: Path, tmp_path: Path) -> None:
+    """Hazard 28, at every place at which a power cut may tear it."""
+    store = RocksStore(shutil.copytree(image, tmp_path / "live"), "c", N1)
+    log = max((tmp_path / "live").glob("*.log"), key=lambda file: int(file.stem))
+    synced = log.stat().st_size
+    store.drop_before(LogIndex(100))
+    store.set_applied(LogIndex(150))
+    write(store, 151, 151)
+    shutil.copytree(tmp_path / "live", tmp_path / "image")
+    store.close()
+    torn = (tmp_path / "image" / log.name).read_bytes()
+    found = set()
+    for length in (*range(synced, len(torn), 101), len(torn)):
+        folder = shutil.copytree(tmp_path / "image", tmp_path / "n")
+        (folder / log.name).write_bytes(torn[:length])
+        store = RocksStore(folder, "c", N1)
+        first, last = store.bounds()
+        assert [entry.index for entry in store.entries(first, 200)] == list(range(first, last + 1))
+        assert store.meta().applied_index == last
+        found.add((first, last))
+        store.close()
+        shutil.rmtree(folder)
+    assert found == {(1, 150), (100, 151)}
+
+
 def test_a_lost_end_of_what_was_synced_says_so(image: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(image, tmp_path / "n")
     log = max(folder.glob("*.log"), key=lambda file: file.stat().st_size)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cluster import journal as module
 from cluster.journal import Journal, JournalFault, Reading
@@ -16,7 +18,6 @@ from cluster.types import LogIndex, MonoNs, Peer
 def made(disk: MemoryDisk | None = None) -> tuple[Journal, MemoryStore]:
     store = MemoryStore("journal", Peer("n1"), disk)
     journal = Journal(store, lambda: MonoNs(1))
-    journal.starting = False
     return journal, store
 
 
@@ -133,14 +134,196 @@ def test_an_entry_that_is_not_there(index: int) -> None:
     assert journal.term(index) is None
 
 
-def test_snapshots_are_refused() -> None:
-    journal, store = filled(3)
+def test_the_core_s_own_compaction_is_refused() -> None:
+    journal, _ = filled(3)
     with pytest.raises(JournalFault):
         journal.clear()
     with pytest.raises(JournalFault):
         journal.deleteEntriesTo(1)
-    disk = store.disk
-    del disk.entries[0]
-    disk.first = LogIndex(2)
-    with pytest.raises(JournalFault, match="begins at 2"):
-        made(store.crash(9))
+
+
+# A log that begins above 1
+
+
+def settled(count: int) -> tuple[Journal, MemoryStore]:
+    """Committed, applied and synced up to its end."""
+    journal, store = filled(count)
+    journal.setRaftCommitIndex(count)
+    store.set_applied(LogIndex(count))
+    journal.committed(store.commit())
+    journal.made_durable(store.sync())
+    return journal, store
+
+
+@pytest.mark.parametrize("short", ["commit", "synced", "applied"])
+def test_only_what_is_committed_applied_and_synced_may_go(short: str) -> None:
+    journal, store = settled(9)
+    if short == "applied":
+        store.set_applied(LogIndex(5))
+    else:
+        setattr(journal, short, 5)
+    with pytest.raises(JournalFault, match="can't begin at 6: it is committed, applied and synced up to 5"):
+        journal.drop_before(6)
+    assert (journal.first, journal.metered) == (1, False)
+    journal.drop_before(5)
+    assert (journal.first, journal.last, len(journal), journal.metered) == (5, 9, 5, True)
+
+
+def test_what_was_dropped_is_not_there() -> None:
+    journal, _ = settled(9)
+    journal.drop_before(5)
+    journal.drop_before(3)  # it moves only up
+    assert (journal[0], journal[1], journal[-1]) == ((b"5", 5, 1), (b"6", 6, 1), (b"9", 9, 1))
+    assert [journal.term(index) for index in (1, 4, 5, 9, 10)] == [None, None, 1, 1, None]
+    with pytest.raises(IndexError, match="entry 4 of a log from 5 to 9"):
+        journal.entry(4)
+    with pytest.raises(JournalFault, match="entry 4 is asked for, but the log begins at 5"):
+        journal.read(4, 2)
+    assert [entry[1] for entry in journal.read(5, 2)] == [5, 6]
+
+
+def test_volume_counts_what_came_whatever_was_dropped_or_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CACHE_ENTRIES", 8)
+    journal, store = made()
+    for index in range(1, 101):
+        journal.add(bytes(10), index, 1)
+    assert journal.volume == 1000
+    journal.deleteEntriesFrom(97)
+    assert journal.volume == 970
+    journal.setRaftCommitIndex(97)
+    store.set_applied(LogIndex(97))
+    journal.committed(store.commit())
+    journal.made_durable(store.sync())
+    journal.drop_before(60)
+    journal.drop_before(95)
+    assert journal.volume == 970
+    journal.add(bytes(10), 98, 1)
+    assert journal.volume == 980
+    journal.committed(store.commit())
+    monkeypatch.setattr(module, "_CHUNK", 2)
+    again, _ = made(store.crash(9))
+    assert (again.first, again.last, again.volume) == (95, 98, 40)
+
+
+@pytest.mark.parametrize("keep", range(6))
+def test_a_kill_at_any_write_leaves_the_log_before_or_after_a_drop(keep: int) -> None:
+    """Hazard 28: stock clears its log if it is killed between its dump and its compaction."""
+    journal, store = settled(20)
+    found = [(1, 20, 20)]
+    for base, applied in ((4, 21), (4, 22), (9, 22), (20, 23), (20, 24)):
+        journal.add(b"%d" % (journal.last + 1), journal.last + 1, 2)
+        if base > journal.first:
+            journal.drop_before(base)
+        journal.setRaftCommitIndex(applied)
+        store.set_applied(LogIndex(applied))
+        journal.committed(store.commit())
+        found.append((base, journal.last, applied))
+    again, kept = made(store.crash(keep))
+    assert (again.first, again.last, kept.meta().applied_index) == found[keep]
+    assert [entry[1] for entry in again[0:]] == list(range(again.first, again.last + 1))
+    assert again.commit == kept.meta().applied_index
+
+
+class Model:
+    """What a journal should be: a plain list, and what each batch left of it."""
+
+    def __init__(self) -> None:
+        self.first = 1
+        self.log: list[tuple[bytes, int, int]] = []
+        self.sure = 0  # committed and applied
+        self.synced = 0
+        self.batches: list[tuple[int, list[tuple[bytes, int, int]], int]] = [(1, [], 0)]
+        self.durable = 0  # which of them
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.log) - 1
+
+    def batch(self) -> None:
+        self.batches.append((self.first, list(self.log), self.sure))
+
+    def sync(self) -> None:
+        self.durable = len(self.batches) - 1
+        self.synced = self.last
+
+    def crash(self, keep: int) -> None:
+        del self.batches[self.durable + 1 + keep :]
+        self.first, self.log, self.sure = self.batches[-1]
+        self.log = list(self.log)
+        self.sync()
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "add", "add", "cut", "settle", "drop", "batch", "sync", "crash"]), st.integers(0, 9)
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_against_a_list_with_a_base(steps: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is appended, truncated, dropped, kept and lost."""
+    monkeypatch.setattr(module, "CACHE_ENTRIES", 6)
+    monkeypatch.setattr(module, "_CHUNK", 3)
+    model = Model()
+    journal, store = made()
+    for name, number in steps:
+        journal, store = _both(model, journal, store, name, number)
+        _same(model, journal, number)
+
+
+def _both(model: Model, journal: Journal, store: MemoryStore, name: str, number: int) -> tuple[Journal, MemoryStore]:
+    match name:
+        case "add":
+            one = (b"%d" % number, model.last + 1, number)
+            model.log.append(one)
+            journal.add(*one)
+        case "cut" if model.last > model.sure:
+            at = model.sure + 1 + number % (model.last - model.sure)
+            del model.log[at - model.first :]
+            model.synced = min(model.synced, model.last)
+            journal.deleteEntriesFrom(at - model.first)
+        case "settle" if model.last > model.sure:
+            model.sure += 1 + number % (model.last - model.sure)
+            journal.setRaftCommitIndex(model.sure)
+            store.set_applied(LogIndex(model.sure))
+        case "drop":
+            _drop(model, journal, model.first + number)
+        case "batch" | "sync":
+            before, journal.dirty = store.disk.ticket, True
+            journal.committed(store.commit())
+            if store.disk.ticket != before:  # an empty batch is none
+                model.batch()
+            if name == "sync":
+                model.sync()
+                journal.made_durable(store.sync())
+        case "crash":
+            disk = store.crash(min(number, store.unsynced))
+            model.crash(number)
+            return made(disk)
+    return journal, store
+
+
+def _drop(model: Model, journal: Journal, base: int) -> None:
+    if base > min(model.sure, model.synced):
+        with pytest.raises(JournalFault, match="can't begin"):
+            journal.drop_before(base)
+        return
+    journal.drop_before(base)
+    del model.log[: base - model.first]
+    model.first = base
+
+
+def _same(model: Model, journal: Journal, number: int) -> None:
+    assert (journal.first, journal.last, len(journal)) == (model.first, model.last, len(model.log))
+    assert (journal.synced, journal.commit) == (model.synced, model.sure)
+    assert list(journal[0:]) == model.log
+    assert list(journal[number : number + 4]) == model.log[number : number + 4]
+    if model.log:
+        assert (journal[0], journal[-1]) == (model.log[0], model.log[-1])
+        assert journal[number % len(model.log)] == model.log[number % len(model.log)]
+    for index in range(max(0, model.first - 2), model.last + 3):
+        held = model.first <= index <= model.last
+        assert journal.term(index) == (model.log[index - model.first][2] if held else None)

@@ -356,7 +356,7 @@ def test_while_a_disk_stalls_only_the_newest_answer_is_kept(hand: type[Hand]) ->
     node.hears("n2", Append(3, 1, 1, 0, (entry,), 50))
     for sent in range(51, 151):
         node.hears("n2", Append(3, 1, 2, 3, (), sent))
-    assert len(node.replica._held) == 1
+    assert len(node.replica._held.frames) == 1
     assert node.take(Ack) == []
     node.sync()
     assert node.take(Ack) == [Ack(3, 2, True, 150)]

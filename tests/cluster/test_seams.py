@@ -337,6 +337,57 @@ def test_stock_backs_off_one_index_at_a_time(stock: Stock) -> None:
     assert stock.ear.take("next_node_idx")[0]["next_node_idx"] == 5
 
 
+class Enough(Exception):
+    """A core that would go on for ever has been stopped."""
+
+
+def test_stock_sends_a_snapshot_of_its_own_for_ever_once_it_is_sent_to_its_base(
+    stock: Stock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazards 7 and 25: an append without `prevLogIdx`, and another, in one tick whose clock stands still."""
+    stock.lead()
+    stock.ear.said.clear()
+    hears = stock.ear.core_sends
+
+    def sends(peer: Peer, message: dict[str, Any]) -> None:
+        hears(peer, message)
+        if len(stock.ear.said) > 1000:
+            raise Enough
+
+    monkeypatch.setattr(stock.ear, "core_sends", sends)
+    for following, endless in ((2, False), (1, True)):
+        message = {"type": "next_node_idx", "next_node_idx": following, "reset": True, "success": False}
+        stock.core.deliver(N2, message)
+        stock.ear.said.clear()
+        stock.core.propose(OURS + b"\x90")
+        if endless:
+            with pytest.raises(Enough):
+                stock.core.tick()
+        else:
+            stock.core.tick()
+    to_n2 = [message for peer, message in stock.ear.said if peer == N2]
+    assert len(to_n2) > 900
+    assert all("prevLogIdx" not in message and message["serialized"] is None for message in to_n2)
+
+
+def test_stock_commits_by_a_snapshot_s_message_what_it_has_not_verified(stock: Stock) -> None:
+    """Hazards 7 and 24: the message says nothing of the log, and the tail may be another leader's."""
+    stock.append(1, 1, 0, 1, 1)
+    assert (stock.journal.last, stock.core.commit) == (3, 1)
+    stock.core.deliver(N2, {"type": "append_entries", "term": 2, "commit_index": 3, "serialized": None})
+    assert stock.core.commit == 3
+
+
+def test_where_the_core_begins_is_its_one_private_name(stock: Stock) -> None:
+    """Hazard 20: it is at 1 whatever its log holds, and is put behind what is committed; a public name shows it."""
+    assert stock.core._core._SyncObj__raftLastApplied == stock.core.walked == 1
+    stock.core._core._SyncObj__raftLastApplied = 77
+    assert stock.core.walked == 77
+    stock.append(1, 1, 0, 1, 1, commit=3)
+    stock.core.tick()
+    assert stock.core.walked == 77  # it walks only over what is committed above
+
+
 def test_stock_ignores_an_older_term_without_a_word(stock: Stock) -> None:
     """Hazard 22."""
     stock.core.raise_term(7)

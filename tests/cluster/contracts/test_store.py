@@ -165,13 +165,66 @@ def test_a_gap_is_refused(opener: Opener) -> None:
 
 
 def test_a_log_may_begin_anywhere(opener: Opener) -> None:
-    """As it will after a snapshot."""
+    """As it does after a snapshot."""
     store = opener()
     store.append(entry(41))
     store.append(entry(42))
     store.commit()
     assert store.bounds() == (41, 42)
     assert store.entries(LogIndex(1), 41) == [entry(41)]
+    store.close()
+
+
+def test_what_lies_below_a_base_is_dropped_with_its_batch(opener: Opener) -> None:
+    store = opener()
+    for index in range(1, 11):
+        store.append(entry(index))
+    store.put_audit(LogIndex(2), 0, b"kept")
+    store.set_applied(LogIndex(10))
+    store.commit()
+    store.drop_before(LogIndex(4))
+    assert (store.bounds(), store.entries(LogIndex(1), 3), store.entries(LogIndex(3), 2)) == ((4, 10), [], [entry(4)])
+    store.close()
+
+    store = opener()
+    assert store.bounds() == (1, 10)  # the batch was never committed
+    store.append(entry(11))
+    store.drop_before(LogIndex(4))
+    store.truncate_from(LogIndex(10))
+    store.append(entry(10, term=2))
+    store.commit()
+    assert all_entries(store) == [*map(entry, range(4, 10)), entry(10, term=2)]
+    store.close()
+
+    store = opener()
+    assert all_entries(store) == [*map(entry, range(4, 10)), entry(10, term=2)]
+    assert store.audit(LogIndex(0), 9) == [(2, 0, b"kept")]
+    store.close()
+
+
+def test_the_base_itself_stays_and_moves_only_up(opener: Opener) -> None:
+    store = opener()
+    with pytest.raises(ValueError, match="it ends at 0"):
+        store.drop_before(LogIndex(1))
+    for index in range(1, 6):
+        store.append(entry(index))
+    store.drop_before(LogIndex(3))  # entries of this very batch
+    store.drop_before(LogIndex(2))
+    store.drop_before(LogIndex(3))
+    assert (store.bounds(), all_entries(store)) == ((3, 5), [entry(3), entry(4), entry(5)])
+    with pytest.raises(ValueError, match="entry 6 can't be the log's base: it ends at 5"):
+        store.drop_before(LogIndex(6))
+    store.drop_before(LogIndex(5))
+    store.commit()
+    store.close()
+    store = opener()
+    assert all_entries(store) == [entry(5)]
+    store.truncate_from(LogIndex(5))
+    store.append(entry(2))  # below what was dropped: another log
+    store.commit()
+    store.close()
+    store = opener()
+    assert all_entries(store) == [entry(2)]
     store.close()
 
 
@@ -240,6 +293,7 @@ OPERATIONS = st.lists(
     st.one_of(
         st.tuples(st.just("append"), st.integers(1, 3)),
         st.tuples(st.just("truncate"), st.integers(1, 8)),
+        st.tuples(st.just("drop"), st.integers(1, 8)),
         st.tuples(st.just("vote"), st.integers(1, 9)),
         st.tuples(st.just("state"), st.integers(0, 3)),
         st.tuples(st.just("commit"), st.just(0)),
@@ -278,6 +332,8 @@ def _do(store: Store, name: str, value: int) -> None:
         store.append(entry(store.bounds()[1] + 1, term=value))
     elif name == "truncate":
         store.truncate_from(LogIndex(value))
+    elif name == "drop":
+        store.drop_before(LogIndex(min(value, store.bounds()[1]) if store.bounds()[1] else 0))
     elif name == "vote":
         store.set_vote(Term(value), N1)
     elif name == "state":
