@@ -15,27 +15,23 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from attrs import define, frozen
-
 from cluster.applying import ApplyFault as ApplyFault  # noqa: PLC0414 # its old address: drivers catch it here
 from cluster.applying import Applying, Passed
 from cluster.guard import Guard
 from cluster.journal import Journal, JournalFault
+from cluster.proposals import Busy as Busy  # noqa: PLC0414 # the same
+from cluster.proposals import Proposal, Proposals
 from cluster.retention import Keeper
 from cluster.store import Store, Ticket
 from cluster.types import (
-    MAX_ENTRY,
-    Applied,
     AppliedEntry,
     ApplyStop,
     LogIndex,
     MonoNs,
     NotLeader,
     Outcome,
-    OutcomeUnknown,
     Peer,
     PeerStatus,
-    Recorded,
     Retention,
     Role,
     RoleChanged,
@@ -49,16 +45,8 @@ from cluster.vouching import Vouching
 from cluster.waiting import Waiting
 from cluster.wire import Vouch, WireError, decode, encode, pack_commands
 
-MAX_WAITING: Final = 4096  # proposals without an outcome; more are refused (Busy)
-MAX_WAITING_BYTES: Final = 8 * 1024 * 1024  # of their commands; the same
-MAX_COMMAND: Final = MAX_ENTRY - 16  # bytes: an entry has a type byte and two msgpack headers
-_COMMAND_HEADER: Final = 5  # bytes of msgpack's longest header of a byte string
 _HAND_OVER: Final = 16  # entries handed to the core in one step, before the driver may look elsewhere
 _SOONEST: Final = 1_000_000  # ns: a wake-up that is overdue after a step is not asked for sooner than this
-
-
-class Busy(Exception):
-    """Too many proposals wait already: surely not done; propose again later (back-pressure)."""
 
 
 class Ready(NamedTuple):
@@ -75,25 +63,6 @@ class Ready(NamedTuple):
     outcomes: tuple[tuple[Token, Outcome], ...]
     roles: tuple[RoleChanged, ...]
     wake_at: MonoNs
-
-
-@frozen
-class _Proposal:
-    """A command that waits to be appended; `at` is s, its time before that."""
-
-    command: bytes
-    token: Token
-    at: MonoNs
-
-
-@define
-class _Own:
-    """An entry that this replica appended as leader, and who waits for it."""
-
-    term: int
-    proposed: MonoNs
-    tokens: tuple[Token, ...]
-    size: int  # bytes of the commands that these tokens wait for
 
 
 class Replica:
@@ -136,12 +105,8 @@ class Replica:
         self._told: tuple[ApplyStop | None, int | None, int | None] = (None, None, None)
         self._fault: str | None = None
         self._raised: JournalFault | None = None  # by a frame, for the next step
-        self._queue: deque[_Proposal] = deque()
-        self._own: dict[int, _Own] = {}  # by index
+        self._proposals = Proposals(name, clock)
         self._led_in = -1  # the term that it led in at its last step
-        self._waiting = 0  # tokens in _queue and _own
-        self._waiting_bytes = 0  # of their commands
-        self._outcomes: list[tuple[Token, Outcome]] = []
         self._sends: list[tuple[Peer, bytes]] = []  # may leave
         self._held = Waiting()  # for a sync
         self._promised = Ticket(0)  # the newest batch that a promise may speak of
@@ -229,19 +194,13 @@ class Replica:
             ValueError: the command does not fit into an entry (256 KiB).
             Busy: too many commands wait, or too many bytes of them; surely not done.
         """
-        if len(command) > MAX_COMMAND:
-            raise ValueError(f"a command has at most {MAX_COMMAND} bytes, not {len(command)}")
-        if self._waiting >= MAX_WAITING or self._waiting_bytes + len(command) > MAX_WAITING_BYTES:
-            held = f"{self._waiting} proposals of {self._waiting_bytes} bytes"
-            raise Busy(f"{held} wait already: propose again when some have an outcome")
+        self._proposals.check(command)
         self._settled = False
         shut = self._fault is not None or not self._applying.takes(command)
         if shut or self._guard.core.role is not Role.LEADER:
-            self._outcomes.append((token, NotLeader(None if shut else self._guard.core.leader)))
-            return
-        self._waiting += 1
-        self._waiting_bytes += len(command)
-        self._queue.append(_Proposal(command, token, self._clock()))
+            self._proposals.outcomes.append((token, NotLeader(None if shut else self._guard.core.leader)))
+        else:
+            self._proposals.queue_up(command, token)
 
     def synced(self, ticket: Ticket) -> None:
         """Everything up to `ticket` is durable: what waited for that may leave, and our own copy counts."""
@@ -268,8 +227,7 @@ class Replica:
         self._settled = False
         if self._fault is None:
             self._fault = reason
-            self._settle_queue(None)
-            self._settle_unknown(reason, -1)
+            self._proposals.settle(reason)
             self._held.frames.clear()
             self._sends.clear()
 
@@ -400,7 +358,7 @@ class Replica:
 
     def _advance(self, now: MonoNs) -> None:
         """Let the guard and the core act; see what became of the proposals handed to the core."""
-        handed = self._hand_over() if self._queue else None
+        handed = self._hand_over() if self._proposals.queue else None
         last = self._journal.last
         self._guard.tick(now)
         if handed is None:
@@ -410,20 +368,19 @@ class Replica:
         for entry, proposals in handed:
             if self._journal.last > last and self._journal.entry(last + 1)[0] == entry:
                 last += 1
-                term = self._journal.entry(last)[2]
-                self._own[last] = _Own(term, proposals[0].at, tuple(p.token for p in proposals), _size(proposals))
+                self._proposals.appended(last, self._journal.entry(last)[2], proposals)
             elif self._guard.core.role is Role.LEADER:
                 raise JournalFault("the core leads and has dropped a proposal: a seam has moved")
             else:  # a step-down came first: the core has dropped it (8)
-                self._refuse(proposals, self._guard.core.leader)
+                self._proposals.refuse(proposals, self._guard.core.leader)
 
-    def _hand_over(self) -> list[tuple[bytes, list[_Proposal]]]:
+    def _hand_over(self) -> list[tuple[bytes, list[Proposal]]]:
         """What waits, as entries: as many proposals in one as fit."""
-        handed: list[tuple[bytes, list[_Proposal]]] = []
+        handed: list[tuple[bytes, list[Proposal]]] = []
         if not self._may_append():
             return handed
-        while self._queue and len(handed) < _HAND_OVER:
-            batch = self._take_batch()
+        while self._proposals.queue and len(handed) < _HAND_OVER:
+            batch = self._proposals.take_batch()
             entry = pack_commands(tuple(p.command for p in batch))
             self._guard.propose(entry)
             handed.append((entry, batch))
@@ -433,53 +390,26 @@ class Replica:
         guard = self._guard
         return guard.core.role is Role.LEADER and not guard.transferring and guard.stalled is None
 
-    def _take_batch(self) -> list[_Proposal]:
-        batch, size = [self._queue.popleft()], MAX_ENTRY - MAX_COMMAND
-        size += len(batch[0].command)
-        while self._queue:
-            size += len(self._queue[0].command) + _COMMAND_HEADER
-            if size > MAX_ENTRY:
-                break
-            batch.append(self._queue.popleft())
-        return batch
-
     def _apply(self) -> tuple[AppliedEntry, ...]:
         """Apply what is committed and not applied (9, 20), a bounded number a step."""
-        return tuple([self._told_of(one) for one in self._applying.run(self._guard.core.commit, self._recorded)])
+        passed = self._applying.run(self._guard.core.commit, self._proposals.recorded)
+        return tuple([self._told_of(one) for one in passed])
 
     def _told_of(self, passed: Passed) -> AppliedEntry:
         """An entry has passed: whoever waits for it hears the outcome."""
         index, term, outcome = passed.index, passed.term, passed.outcome
         if passed.digest is not None:
             self._vouching.passed(index, passed.digest)
-        own = self._own.pop(index, None)
-        if own is not None and own.term != term:
-            self._unknown(own, "deposed")
-            own = None
-        if own is not None:
-            self._waiting -= len(own.tokens)
-            self._waiting_bytes -= own.size
-            for token, result in zip(own.tokens, outcome.results, strict=False):
-                self._outcomes.append((token, Applied(index, term, result)))
+        own = self._proposals.applied(index, term, outcome.results)
         at = self._journal.appended_at(index)
         proposed = None if own is None else own.proposed
         return AppliedEntry(index, term, passed.commands, outcome.results, own is not None, proposed, at)
-
-    def _recorded(self, index: int, term: int) -> None:
-        """What this node proposed past the stop is committed: that is all that can be said of it."""
-        own = self._own.get(index)
-        if own is not None and own.tokens and own.term == term:
-            self._waiting -= len(own.tokens)
-            self._waiting_bytes -= own.size
-            self._outcomes.extend((token, Recorded(LogIndex(index), Term(term))) for token in own.tokens)
-            own.tokens, own.size = (), 0
 
     def _recover(self) -> None:
         """If apply raised in this step, nobody is told of anything behind that entry: it may still be done."""
         stop = self._applying.stop if self._applying.recover() else None
         if stop is not None:
-            self._settle_queue(None)
-            self._settle_unknown(f"apply stopped at entry {stop.index}", -1)
+            self._proposals.settle(f"apply stopped at entry {stop.index}")
             self._vouching.ask_all(self._applying.applied)
 
     # Inside: what the nodes' states say (vouching)
@@ -514,34 +444,11 @@ class Replica:
     def _settle(self) -> None:
         """Outcomes of what this node can't see through any more (8)."""
         core = self._guard.core
-        if self._queue and core.role is not Role.LEADER:
-            self._settle_queue(core.leader)
+        if self._proposals.queue and core.role is not Role.LEADER:
+            self._proposals.settle_queue(core.leader)
         if self._led_in != (leads := core.term if core.role is Role.LEADER else -1):
             self._led_in = leads
-            self._settle_unknown("deposed before it was committed", leads)
-
-    def _settle_queue(self, leader: Peer | None) -> None:
-        if self._queue:
-            self._refuse(list(self._queue), leader)
-            self._queue.clear()
-
-    def _settle_unknown(self, reason: str, term: int) -> None:
-        """Give up waiting for entries of other terms than `term`.  They stay ours: they may still commit."""
-        for own in self._own.values():
-            if own.tokens and own.term != term:
-                self._unknown(own, reason)
-
-    def _unknown(self, own: _Own, reason: str) -> None:
-        self._waiting -= len(own.tokens)
-        self._waiting_bytes -= own.size
-        self._outcomes.extend((token, OutcomeUnknown(reason)) for token in own.tokens)
-        own.tokens, own.size = (), 0
-
-    def _refuse(self, proposals: Sequence[_Proposal], leader: Peer | None) -> None:
-        self._waiting -= len(proposals)
-        self._waiting_bytes -= _size(proposals)
-        leader = None if leader == self._name else leader
-        self._outcomes.extend((p.token, NotLeader(leader)) for p in proposals)
+            self._proposals.settle_unknown("deposed before it was committed", leads)
 
     def _commit(self) -> None:
         """One batch a step; then sort what wants to leave: at once, or when the batch is synced."""
@@ -562,7 +469,7 @@ class Replica:
                 self._sends.append((out.peer, out.frame))
 
     def _wake_at(self, now: MonoNs) -> MonoNs:
-        if self._applying.behind(self._guard.core.commit) or (self._queue and self._may_append()):
+        if self._applying.behind(self._guard.core.commit) or (self._proposals.queue and self._may_append()):
             return now
         wake = self._guard.wake_at()
         again = self._vouching.next_due()
@@ -573,11 +480,12 @@ class Replica:
         return wake if wake > now else MonoNs(now + _SOONEST)
 
     def _ready(self, applied: tuple[AppliedEntry, ...], wake_at: MonoNs) -> Ready:
-        sends, outcomes, roles = tuple(self._sends), tuple(self._outcomes), tuple(self._guard.roles)
+        told = self._proposals.outcomes
+        sends, outcomes, roles = tuple(self._sends), tuple(told), tuple(self._guard.roles)
         if sends:
             self._sends.clear()
         if outcomes:
-            self._outcomes.clear()
+            told.clear()
         if roles:
             self._guard.roles.clear()
         wanted = self._promised if self._promised > self._durable and self._fault is None else None
@@ -590,7 +498,3 @@ def _reason(stop: ApplyStop | None, disputed: int | None, diverged: int | None) 
     if stop is not None:
         return f"apply stopped at entry {stop.index}"
     return "apply goes on" if disputed is None else f"the nodes' states differ at index {disputed}"
-
-
-def _size(proposals: Sequence[_Proposal]) -> int:
-    return sum(len(proposal.command) for proposal in proposals)

@@ -32,6 +32,7 @@ from cluster.applying import Applying
 from cluster.following import Fitted, Following
 from cluster.guard import Guard
 from cluster.journal import Journal
+from cluster.proposals import Proposals
 from cluster.replica import Replica
 
 STOCK_FALLBACK = 30.0  # seconds
@@ -103,7 +104,7 @@ def what_is_matched_is_truncated(patches: Patches) -> None:
 @mutant("h8", HANDOVERS, "outcomes")
 def what_a_deposed_leader_was_asked_waits(patches: Patches) -> None:
     """A command that waits when the lead is lost is kept, and proposed whenever that node leads again."""
-    patches.attribute(Replica, "_settle_queue", lambda *_args: None)
+    patches.attribute(Proposals, "settle_queue", lambda *_args: None)
 
 
 @mutant("h18", STALLED_DISK, "replaced")

@@ -8,7 +8,8 @@ import pytest
 
 from cluster.journal import JournalFault
 from cluster.memory import MemoryDisk
-from cluster.replica import MAX_COMMAND, MAX_WAITING, MAX_WAITING_BYTES, ApplyFault, Busy
+from cluster.proposals import MAX_COMMAND, MAX_WAITING, MAX_WAITING_BYTES, Busy
+from cluster.replica import ApplyFault
 from cluster.store import StoredEntry, StoreFault
 from cluster.types import (
     MAX_ENTRY,
@@ -243,7 +244,7 @@ def test_too_many_waiting_bytes_are_refused_as_busy_and_a_step_appends_a_bounded
     for _ in range(20):
         commit(node, term)
     assert len(node.outcomes) == token
-    assert node.replica._waiting_bytes == node.replica._waiting == 0
+    assert node.replica._proposals.waiting_bytes == node.replica._proposals.waiting == 0
     node.propose(bytes(MAX_COMMAND), MAX_WAITING)
 
 
