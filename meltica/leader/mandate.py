@@ -71,7 +71,6 @@ class Mandate:
         self._spent = False  # no place is left, and that was told
         self._worked_at: Nanos | None = None
         self._asleep = False  # it stood still before the last pass
-        self._stopped = Epoch(0)  # a newer epoch than this mandate's was heard of
 
     def has_majority(self, now: Nanos, epoch: EpochRecord) -> None:
         """This node is active and a majority answers."""
@@ -95,7 +94,6 @@ class Mandate:
         if epoch > self._epoch:
             self._majority_at = None
             self._hand = None
-            self._stopped = max(self._stopped, epoch)
 
     def by_hand(self) -> ByHand | str:
         """An operator cancels from this node what it knows to be open; or why that is impossible."""
@@ -230,12 +228,13 @@ class Mandate:
         desk.observer.event("mandate_cancel", {"order": order.id, "by_hand": by_hand})
         policy = desk.state.venues.get(order.venue)
         send_by = Nanos(now + (policy.window if policy is not None else desk.settings.transfer_timeout))
-        desk.venues[order.venue].send(effect, send_by, lambda: self._may(epoch) and desk.mono() < send_by)
+        desk.venues[order.venue].send(effect, send_by, lambda: self._may(order, epoch) and desk.mono() < send_by)
 
-    def _may(self, epoch: Epoch) -> bool:
+    def _may(self, order: Order, epoch: Epoch) -> bool:
+        """Asked in the breath of the write: what waited at the socket may find another epoch, or a majority again."""
         if self._hand is not None and self._hand.epoch == epoch:
             return True
-        return self._majority_at is not None and self._stopped <= epoch
+        return epoch == self._epoch and self._named(order, self._desk.mono())
 
     def answered(self, intent: ClientOrderId, answer: Answer) -> bool:
         """Whether `intent` is one of these; then note what came of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from attrs import evolve
 
 from cluster.types import AppliedEntry, LogIndex, MonoNs, Term
@@ -184,6 +185,28 @@ def test_what_a_kill_wants_gone_is_named_whatever_its_strategys_policy_says() ->
     cut_off_for_good(world)
     assert len(world.exchange.open()) == 0
     assert sent(node) == 2
+
+
+@pytest.mark.parametrize("back_for", [2 * MS, 100 * MS])
+def test_a_cancel_that_waits_at_the_socket_does_not_leave_once_this_node_leads_again(back_for: int) -> None:
+    """After 2 ms it has a majority and no authority yet, after 100 ms both: its strategies want the quotes."""
+    world = World()
+    node = world.start()
+    world.run(1 * S)
+    world.majority = False
+    world.depose()
+    node.port.hold = held = []
+    while not sent(node):
+        world.run(10 * MS)
+    world.elect("n1")
+    world.run(back_for)
+    assert node.leader.status().active == (back_for > 2 * MS)
+    waiting, node.port.hold = held[:2], None
+    for write in waiting:
+        write()
+    world.run(1 * S)
+    assert places(world) == []
+    assert len(world.exchange.open()) == 2
 
 
 def asleep_without_a_majority(world: World, node: Node) -> None:
