@@ -37,11 +37,17 @@ class Wish:
 
 
 def wish_of(command: Mapping[str, Any], limits: Mapping[str, Any]) -> Wish:
-    """What a submit wishes; at the market it counts at the far end of its collar."""
+    """What a submit wishes.
+
+    A buy counts at its limit, at the market at the far end of its collar; a sell at no less than the market's price,
+    at which it is executed if its limit lies below.
+    """
     price, age = command.get("price"), command.get("book_age")
     reference, buys = Decimal(command["reference"]), command["side"] == "BUY"
     worst = reference if price is None else Decimal(price)
-    if price is None and buys:
+    if not buys:
+        worst = max(worst, reference)
+    elif price is None:
         far = EXACT.add(BPS, Decimal(limits.get("collar_bps", 0)))
         worst = EXACT.multiply(EXACT.multiply(reference, far), Decimal("0.0001"))
     return Wish(

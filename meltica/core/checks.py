@@ -107,13 +107,17 @@ def _wish(state: State, submit: Submit) -> Wish | Rejection:
     if not instrument.trading:
         return Rejection("not_trading", f"{submit.symbol} does not trade at {submit.venue} now")
     key = (submit.venue, submit.account, submit.symbol)
-    collar = add(BPS, Decimal(state.limits.collar_bps))
-    worst = submit.price
-    if worst is None:  # a market order counts at the far end of its collar
-        far = mul(submit.reference, mul(collar, Decimal("0.0001")))
-        worst = Price(far) if submit.side is Side.BUY else submit.reference
-    quantity = state.position_of(key).quantity
+    quantity, worst = state.position_of(key).quantity, _worst_price(submit, state.limits)
     return Wish(submit, key, instrument, state.limits, state.order_index.exposure(key), quantity, worst)
+
+
+def _worst_price(submit: Submit, limits: Limits) -> Price:
+    """A buy's limit price, or at the market the far end of its collar; a sell may be executed above its limit price."""
+    if submit.side is Side.SELL:
+        return submit.reference if submit.price is None else max(submit.price, submit.reference)
+    if submit.price is not None:
+        return submit.price
+    return Price(mul(submit.reference, mul(add(BPS, Decimal(limits.collar_bps)), Decimal("0.0001"))))
 
 
 # --- the instrument's filters --------------------------------------------------------------------------------

@@ -148,7 +148,7 @@ class Order:
     post_only: bool
     quantity: Quantity
     price: Price | None
-    worst_price: Price  # at which a limit or a balance counts it: its limit price, or a market order's collar
+    worst_price: Price  # at which a limit or a balance counts it: `checks` says which
     epoch: Epoch
     index: Index  # of the entry whose apply ordered its send
     at: Nanos  # the log's clock then

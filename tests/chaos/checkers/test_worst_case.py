@@ -75,6 +75,12 @@ def test_a_position_that_could_become_too_large() -> None:
     assert judged(large, submit(3, side="SELL", quantity="0.2")).held  # each side is counted alone
 
 
+def test_a_sell_below_the_market_is_executed_at_the_market() -> None:
+    cheap = submit(2, side="SELL", quantity="0.1", price="59000")
+    assert "order_notional is 6000.0 of 5950" in judged(cheap, order_notional="5950").violations[0]
+    assert judged(cheap, order_notional="6200").held
+
+
 @pytest.mark.parametrize(
     "unknown",
     [

@@ -135,6 +135,16 @@ def test_executed_notional_counts_what_the_venue_executed_and_no_fill_tells_yet(
     hand.buy("0.08")
 
 
+def test_a_sell_below_the_market_counts_at_the_market() -> None:
+    hand = trading()
+    bound(hand, wish(Side.SELL, "0.17", "58800"), "order_notional", "10200", "10000")
+    bound(hand, wish(Side.SELL, "0.17", None), "order_notional", "10200", "10000")
+    bound(hand, wish(Side.SELL, "0.165", "61200"), "order_notional", "10098", "10000")
+    hand.limits(executed_notional_minute=d(9_600))
+    hand.sell("0.16", "58800")
+    bound(hand, wish(Side.SELL, "0.00009", "58800"), "executed_notional_minute", "9605.4", "9600")
+
+
 def test_the_collar_on_either_side() -> None:
     hand = trading()
     hand.buy("0.1", "61200")
