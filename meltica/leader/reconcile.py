@@ -154,15 +154,14 @@ def trades(
     state: State,
     stamp: Stamp,
     shown: Iterable[TradeShown],
-    names: Iterable[tuple[Symbol, VenueOrderId]],
+    passed: Callable[[TradeShown], bool],
     named: Mapping[tuple[Symbol, VenueOrderId], ClientOrderId],
 ) -> Learnt:
     """Fills that the log lacks, and a read shows.
 
-    `names` are venue order ids that are known to be foreign, `named` those of orders of ours that were proposed and are
-    not applied yet.
+    `passed`: it is somebody else's, or part of the opening balance.  `named` are the venue order ids of orders of ours
+    that were proposed and are not applied yet.
     """
-    foreign = set(names)
     commands: list[Command] = []
     unknown: dict[tuple[Symbol, VenueOrderId], None] = {}
     for each in shown:
@@ -173,7 +172,7 @@ def trades(
         ours = order.id if order is not None else named.get(name)
         if ours is not None:
             commands.append(fill(each, ours, stamp, "reconcile"))
-        elif name not in foreign:
+        elif not passed(each):
             unknown[name] = None
     return Learnt(tuple(commands), (), tuple(unknown))
 

@@ -22,7 +22,7 @@ from meltica.leader.desk import Desk
 from meltica.leader.lookups import Lookup, Lookups, Verdict
 from meltica.leader.reads import Question, Reads
 from meltica.leader.reconcile import Learnt, Stamp
-from meltica.leader.strangers import Name, Strangers
+from meltica.leader.strangers import FOR_EVER, Name, Strangers
 from meltica.leader.survey import COUNTERS, Need, Survey, needs_of
 from meltica.venues.base import BalanceReport, OrderShown, ReadDone, ReadFailed, ReadKind, Report, TradeShown
 
@@ -191,7 +191,7 @@ class Reconciler:
             venue, symbol, _ = name
             stamp, trades = self.stamp(venue), self._strangers.trades_of(name)
             if all(reconcile.has_fill(self._desk.state, stamp, symbol, each.trade_id) for each in trades):
-                self._strangers.settled(name, foreign=False)
+                self._strangers.settled(name)
         for venue, symbol, order in self._strangers.due(now):
             self.reads.ask(Question(venue, ReadKind.ORDER, symbol, None, (), order))
 
@@ -330,7 +330,7 @@ class Reconciler:
         for trade in self._strangers.trades_of(stranger):
             if not reconcile.has_fill(self._desk.state, stamp, trade.symbol, trade.trade_id):
                 self._learnt(stamp.venue, reconcile.fill(trade, order.id, stamp, "reconcile"))
-        self._strangers.settled(stranger, foreign=False)
+        self._strangers.settled(stranger)
 
     def _verdict(self, name: ClientOrderId, verdict: Verdict) -> None:
         desk = self._desk
@@ -362,19 +362,19 @@ class Reconciler:
                 return
             self._report_stray(question.venue, shown)
         ours = any(reconcile.named_by_us(self._desk.state, shown) for shown in result.orders)
-        self._strangers.settled(stranger, foreign=not (ours and self._orphans(stamp, trades)))
+        self._strangers.settled(stranger, passed=self._orphans(stamp, trades) if ours else FOR_EVER)
 
-    def _orphans(self, stamp: Stamp, trades: Iterable[TradeShown]) -> bool:
-        """Trades of an order of ours that the log forgot or never knew: they count, with no order.  Whether any do.
+    def _orphans(self, stamp: Stamp, trades: Iterable[TradeShown]) -> Nanos:
+        """Trades of an order of ours that the log forgot or never knew: they count, with no order.  After when they do.
 
         Those from before the opening balance, of an earlier life of this account, are part of it.
         """
-        opening = self._desk.state.openings[stamp.venue, stamp.account]
-        late = [each for each in trades if each.venue_at > opening.at]
-        for trade in late:
-            if not reconcile.has_fill(self._desk.state, stamp, trade.symbol, trade.trade_id):
+        opening = self._desk.state.openings[stamp.venue, stamp.account].at
+        for trade in trades:
+            known = reconcile.has_fill(self._desk.state, stamp, trade.symbol, trade.trade_id)
+            if trade.venue_at > opening and not known:
                 self._desk.evidence(reconcile.fill(trade, None, stamp, "reconcile"))
-        return bool(late)
+        return opening
 
     def _unanswered(self, stranger: Name) -> None:
         desk = self._desk
@@ -392,13 +392,13 @@ class Reconciler:
         self._trades[(venue, symbol)] = (result.begun, result.trades)
         if not self._opened(venue):
             return  # what was traded before the opening balance was approved is part of it
-        foreign = self._strangers.foreign_at(venue)
+        passed = functools.partial(self._strangers.is_passed, venue)
         owing, now = self._owing(venue), self._desk.mono()
         names = self._claims.named(venue)
-        learnt = reconcile.trades(self._desk.state, stamp, result.trades, foreign, names)
+        learnt = reconcile.trades(self._desk.state, stamp, result.trades, passed, names)
         self._commit(venue, learnt)
         for name in learnt.unknown:
-            named = [each for each in result.trades if each.venue_order_id == name[1]]
+            named = [each for each in result.trades if each.venue_order_id == name[1] and not passed(each)]
             self._strangers.meet((venue, *name), named, now, owed=owing)
         self._ask_strangers(now)
         survey = self.surveys.get(venue)
@@ -449,7 +449,7 @@ class Reconciler:
         stamp = self.stamp(venue)
 
         def accounted(trade: TradeShown) -> bool:
-            return reconcile.has_fill(desk.state, stamp, symbol, trade.trade_id) or self._strangers.is_foreign(
+            return reconcile.has_fill(desk.state, stamp, symbol, trade.trade_id) or self._strangers.is_passed(
                 venue, trade
             )
 

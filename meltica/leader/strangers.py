@@ -14,6 +14,7 @@ from meltica.core.values import Nanos, Symbol, Venue, VenueOrderId
 from meltica.venues.base import TradeShown
 
 Name = tuple[Venue, Symbol, VenueOrderId]
+FOR_EVER = Nanos((1 << 63) - 1)
 LONGEST = 30_000_000_000  # between two questions about the same stranger
 ODD_AFTER = 6  # questions without an answer that shows it, before somebody is told
 
@@ -33,7 +34,9 @@ class Strangers:
 
     def __init__(self) -> None:
         self._asked: dict[Name, Stranger] = {}
-        self._foreign: dict[Name, None] = {}  # an answer showed an id that is not ours; true for ever
+        # Up to when, in the venue's time, the trades of one are not the log's to have; true for ever.  All of them, if
+        # an answer showed an id that is not ours; those before the opening balance, if it is ours, of an earlier life.
+        self._passed: dict[Name, Nanos] = {}
 
     def clear(self) -> None:
         """This node leads no more."""
@@ -67,11 +70,11 @@ class Strangers:
         stranger = self._asked.get(name)
         return () if stranger is None else stranger.trades
 
-    def settled(self, name: Name, *, foreign: bool) -> None:
-        """It is known whose it is."""
+    def settled(self, name: Name, *, passed: Nanos | None = None) -> None:
+        """It is known whose it is; `passed`: up to when its trades are not the log's to have."""
         self._asked.pop(name, None)
-        if foreign:
-            self._foreign[name] = None
+        if passed is not None:
+            self._passed[name] = passed
 
     def names(self) -> list[Name]:
         """All that are asked about."""
@@ -82,13 +85,10 @@ class Strangers:
         names = (name for name, each in self._asked.items() if each.owed)
         return next((name for name in names if name[0] == venue and symbol in (None, name[1])), None)
 
-    def is_foreign(self, venue: Venue, trade: TradeShown) -> bool:
-        """Whether the trade is known to be somebody else's."""
-        return (venue, trade.symbol, trade.venue_order_id) in self._foreign
-
-    def foreign_at(self, venue: Venue) -> list[tuple[Symbol, VenueOrderId]]:
-        """Somebody else's orders that traded there."""
-        return [(symbol, order) for where, symbol, order in self._foreign if where == venue]
+    def is_passed(self, venue: Venue, trade: TradeShown) -> bool:
+        """Whether the trade is known to be somebody else's, or part of the opening balance."""
+        until = self._passed.get((venue, trade.symbol, trade.venue_order_id))
+        return until is not None and trade.venue_at <= until
 
     def next_due(self) -> Nanos | None:
         """When `due` has something."""

@@ -15,7 +15,7 @@ from meltica.core.values import Epoch, Index, Nanos, Trading, VenueOrderId
 from meltica.leader.dropcopy import DropCopy
 from meltica.leader.ports import Order
 from meltica.leader.reconcile import Learnt, Stamp, news, owner, report
-from meltica.leader.strangers import LONGEST, ODD_AFTER, Strangers
+from meltica.leader.strangers import FOR_EVER, LONGEST, ODD_AFTER, Strangers
 from meltica.venues.base import Read, ReadKind, Report
 from tests.meltica.leader.test_rooms import trade
 from tests.meltica.leader.world import ACCOUNT, MS, SYMBOL, VENUE, Idle, Node, S, World, by, submit
@@ -160,11 +160,11 @@ def test_a_stranger_is_asked_about_until_somebody_answers_ever_more_rarely() -> 
         last, now = now, due
     assert (now - last, told) == (LONGEST, 1)
     assert ODD_AFTER < 12
-    strangers.settled(name, foreign=True)
-    assert strangers.is_foreign(VENUE, trade(7, 3))
+    strangers.settled(name, passed=FOR_EVER)
+    assert strangers.is_passed(VENUE, trade(7, 3))
     assert strangers.names() == []
     strangers.clear()
-    assert strangers.is_foreign(VENUE, trade(7, 3)), "whose it is never changes"
+    assert strangers.is_passed(VENUE, trade(7, 3)), "whose it is never changes"
 
 
 # --- the drop copy --------------------------------------------------------------------------------
@@ -308,3 +308,31 @@ def test_a_question_of_an_older_term_makes_no_foreigner_of_an_order_of_ours() ->
     world.exchange.fill(shown.venue_order_id, "0.6", tell=False)
     world.run(70 * S)
     assert node.state.position_of((VENUE, ACCOUNT, SYMBOL)).traded == 1
+
+
+@pytest.mark.parametrize("how", ["a gap", "a failover"])
+def test_trades_before_the_opening_make_no_foreigner_of_an_order_of_ours(how: str) -> None:
+    """A first survey that is begun anew once the opening is in the log reads what was traded before it."""
+    world = World(make=Idle)
+    name = make_id("c0ffee", Epoch(1), Index(2), 0)  # of ours, and unknown to the log
+    shown = world.exchange.add_foreign()
+    world.exchange.orders[shown.venue_order_id].shown = evolve(shown, shown_as=name, placed_as=name)
+    world.exchange.fill(shown.venue_order_id, "0.4", tell=False)
+    world.run(60 * S)
+    for node in world.nodes.values():
+        node.port.failing = {ReadKind.INSTRUMENTS}  # the first survey stays without an end
+    node = world.start()
+    assert (VENUE, ACCOUNT) in node.state.openings
+    for each in world.nodes.values():
+        each.port.failing = set()
+    if how == "a gap":
+        node.leader.on_stream_gap(VENUE, "lost")
+    else:
+        world.elect("n2")
+        node = world.nodes["n2"]
+    world.run(70 * S)
+    world.exchange.fill(shown.venue_order_id, "0.6", tell=False)
+    world.run(140 * S)
+    assert node.state.position_of((VENUE, ACCOUNT, SYMBOL)).traded == Decimal("0.6")
+    assert node.state.low_water[VENUE, ACCOUNT, SYMBOL] == 2
+    assert "unexplained_position" not in [alert for alert, _ in node.notes.alerts]
