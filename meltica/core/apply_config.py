@@ -72,16 +72,21 @@ def _amounts(limits: Limits) -> tuple[Money, ...]:
 
 
 def _strategies(turn: Turn, command: Configured) -> None:
-    """A strategy keeps its checkpoint; the orders of one that is gone are to be gone."""
+    """A strategy keeps its checkpoint and that it is stopped, also while it is gone; its orders are to be gone then."""
     state = turn.state
     policies = {policy.strategy: policy for policy in command.strategies}
     for strategy in sorted({*state.strategies, *policies}):
         policy, record = policies.get(strategy), state.strategies.get(strategy)
         if policy is None:
+            if record is not None and (record.stopped or record.checkpoint):
+                state.put_left(strategy, record)
             state.put_strategy(strategy, None)
             stop_orders(turn, strategy, "strategy gone")
         elif record is None:
-            state.put_strategy(strategy, StrategyRecord(policy))
+            left = state.left.get(strategy, StrategyRecord(policy))
+            state.put_strategy(strategy, evolve(left, policy=policy))
+            if strategy in state.left:
+                state.put_left(strategy, None)
         else:
             state.put_strategy(strategy, evolve(record, policy=policy))
 

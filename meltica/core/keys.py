@@ -25,6 +25,7 @@ SHAPES: Final[dict[str, type]] = {
     "holding": records.HoldingRecord,
     "instrument": InstrumentSeen,
     "isolated": records.IsolatedRecord,
+    "left": records.StrategyRecord,
     "losses": records.LossesRecord,
     "low_water": records.LowWaterRecord,
     "meta": records.MetaRecord,

@@ -136,6 +136,7 @@ _PLACES: Final[dict[str, Callable[[State, tuple[str, ...], Any], None]]] = {
     "holding": _by_parts("holdings", "amount"),
     "instrument": _by_parts("instruments"),
     "isolated": _isolated,
+    "left": _by_name("left"),
     "losses": _single("losses"),
     "low_water": _by_parts("low_water", "trade_id"),
     "opening": _by_parts("openings"),

@@ -86,6 +86,7 @@ class State:
         self.epochs: dict[Epoch, EpochRecord] = {}
         self.venues: dict[Venue, VenuePolicy] = {}
         self.strategies: dict[StrategyId, StrategyRecord] = {}
+        self.left: dict[StrategyId, StrategyRecord] = {}  # configured no more; what each must remember if it comes back
         self.instruments: dict[tuple[Venue, Symbol], InstrumentSeen] = {}
         self.references: dict[tuple[Venue, Symbol], Price] = {}
         self.orders: dict[ClientOrderId, Order] = {}
@@ -249,6 +250,11 @@ class State:
         """A strategy; None: it is configured no more."""
         _replace(self.strategies, strategy, record)
         self._note("strategy", record, strategy)
+
+    def put_left(self, strategy: StrategyId, record: StrategyRecord | None) -> None:
+        """What a strategy must remember that is configured no more; None: it is back."""
+        _replace(self.left, strategy, record)
+        self._note("left", record, strategy)
 
     def put_risk(self, risk: RiskState) -> None:
         """The risk state."""

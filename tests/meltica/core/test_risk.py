@@ -557,3 +557,20 @@ def test_limits_are_replicated_and_may_tighten_at_once() -> None:
     hand.refused(wish(Side.BUY, "0.1", "60000"), "limit", "order_notional")
     config = c.Configured(*ZERO, hand.state.cluster, "x", evolve(LIMITS, position=d(-1)), (), ())
     hand.refused(config, "bad_config")
+
+
+def test_a_strategy_that_is_taken_out_and_put_back_is_still_stopped_and_remembers() -> None:
+    hand = trading()
+    hand.ok(c.Checkpoint(*ZERO, MM, "remember"))
+    hand.ok(c.StrategyStopped(*ZERO, MM, "it raised"))
+    hand.configure(strategies=())
+    hand.refused(wish(Side.BUY, "0.1", "60000"), "unknown_strategy")
+    hand.refused(c.StrategyStarted(*ZERO, MM), "unknown_strategy")
+    hand.refused(c.Checkpoint(*ZERO, MM, "another"), "unknown_strategy")
+    assert sorted(hand.state.left) == [MM], "the other one had nothing to remember"
+    hand.configure()
+    hand.refused(wish(Side.BUY, "0.1", "60000"), "strategy_stopped")
+    hand.ok(c.StrategyStarted(*ZERO, MM))
+    assert hand.state.strategies[MM].checkpoint == "remember"
+    assert not hand.state.left
+    hand.buy()

@@ -15,6 +15,7 @@ from tests.meltica.core.harness import (
     ACCOUNT,
     KEY,
     MM,
+    MOMENTUM,
     SECOND,
     SYMBOL,
     VENUE,
@@ -41,6 +42,9 @@ def busy() -> tuple[Hand, dict[bytes, bytes]]:
     hand.buy("0.01")
     hand.ok(c.Reconciled(*ZERO, VENUE, ACCOUNT, ((SYMBOL, 4),)))
     hand.ok(c.Halt(*ZERO, "x", leave_quotes=True, by=by()))
+    hand.ok(c.Checkpoint(*ZERO, MOMENTUM, "remember"))
+    hand.configure(strategies=(c.StrategyPolicy(MM),))
+    assert hand.state.left
     return hand, stored(hand.state.take_changes(), disk)
 
 
@@ -49,7 +53,17 @@ def test_what_was_stored_is_the_state() -> None:
     state = loaded(disk)
     assert state.digest() == hand.state.digest()
     assert state.chain == hand.state.chain
-    for name in ("orders", "positions", "holdings", "instruments", "strategies", "epochs", "requests", "references"):
+    for name in (
+        "orders",
+        "positions",
+        "holdings",
+        "instruments",
+        "strategies",
+        "left",
+        "epochs",
+        "requests",
+        "references",
+    ):
         assert getattr(state, name) == getattr(hand.state, name)
     assert state.trades.seen == hand.state.trades.seen
     assert state.executed_minute.at(state.clock) == hand.state.executed_minute.at(hand.state.clock)
