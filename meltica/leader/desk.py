@@ -13,7 +13,7 @@ from cluster.types import Applied, NotLeader, Outcome, OutcomeUnknown
 from meltica.core.commands import Command, NodeReport
 from meltica.core.events import CommandResult
 from meltica.core.state import State
-from meltica.core.values import Epoch, Nanos, NodeName, Venue
+from meltica.core.values import Epoch, Nanos, NodeName, Symbol, Venue
 from meltica.leader.authority import Gate, Sends
 from meltica.leader.ports import ClusterPort, Mono, Observer, Wall
 from meltica.leader.settings import LeaderSettings
@@ -82,6 +82,19 @@ class Desk:
     def at(self) -> Nanos:
         """What a command proposed now carries as its time: a wall clock that is set meanwhile does not move it."""
         return self.wall() if self._anchor is None else Nanos(self._anchor + self.mono())
+
+    def watched(self, venue: Venue) -> tuple[Symbol, ...]:
+        """The symbols that are read there: those that are traded, and those that orders of ours may still trade.
+
+        Of the latter the settings may know nothing any more.
+        """
+        traded = self.settings.symbols_of(venue)
+        left = {
+            symbol
+            for (where, _, symbol), exposure in self.state.order_index.exposures.items()
+            if where == venue and (exposure.live or exposure.buy or exposure.sell)
+        }
+        return (*traded, *sorted(left.difference(traded)))
 
     def healths(self) -> dict[Venue, Health]:
         """How each venue stands."""

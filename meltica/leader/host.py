@@ -6,7 +6,7 @@ command, whose apply makes its orders go; the others run on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from attrs import define
@@ -307,9 +307,9 @@ class Host:
             for spec in self._specs
         )
 
-    def known(self) -> frozenset[StrategyId]:
-        """The strategies that this node can run."""
-        return frozenset(spec.strategy for spec in self._specs)
+    def known(self) -> Mapping[StrategyId, tuple[Symbol, ...]]:
+        """The strategies that this node can run, and what each trades."""
+        return {spec.strategy: spec.symbols for spec in self._specs}
 
 
 def _made(spec: StrategySpec) -> Strategy:

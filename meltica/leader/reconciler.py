@@ -69,7 +69,7 @@ class Reconciler:
         desk = self._desk
         older = self.surveys.get(venue)
         counters = counters or (older is not None and COUNTERS in older.missing)
-        needs = needs_of(desk.settings.symbols_of(venue), counters=counters)
+        needs = needs_of(desk.watched(venue), counters=counters)
         opened = (venue, self.account(venue)) in desk.state.openings
         self.surveys[venue] = Survey(venue, reason, desk.mono(), needs, opened)
         for need in sorted(needs, key=lambda need: (need[0], need[1] or "")):
@@ -422,7 +422,7 @@ class Reconciler:
         venue = survey.venue
         self.surveyed_at[venue] = survey.begun
         marks = []
-        for symbol in desk.settings.symbols_of(venue):
+        for symbol in desk.watched(venue):
             mark = self._low_water(venue, symbol)
             if mark is not None:
                 marks.append((symbol, mark))

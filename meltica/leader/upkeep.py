@@ -1,19 +1,20 @@
 """Upkeep: what an active node does over and over for orders that nobody speaks for.
 
 Only that may live here: orders that are to be gone are cancelled again until the venue shows them closed, and
-those of a strategy that is gone, or outside the price collar, become such.  While authority is for cancels alone no
-strategy runs: then the orders become such that their strategies' policies do not leave to the market (design.md 5).
+those of a strategy or on a symbol that is gone, or outside the price collar, become such.  While authority is for
+cancels alone no strategy runs: then the orders become such that their strategies' policies do not leave to the market
+(design.md 5).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from meltica.core.commands import Cancel
 from meltica.core.ids import parse_id
 from meltica.core.orders import Order, OrderState
 from meltica.core.turn import waiting
-from meltica.core.values import ClientOrderId, Epoch, Gap, Nanos, StrategyId
+from meltica.core.values import ClientOrderId, Epoch, Gap, Nanos, StrategyId, Symbol
 from meltica.leader.context import Market
 from meltica.leader.desk import Desk
 from meltica.leader.gaps import gap_of
@@ -32,7 +33,7 @@ class Upkeep:
         market: Market,
         flying: Callable[[ClientOrderId], bool],
         look: Callable[[ClientOrderId], None],
-        known: frozenset[StrategyId],
+        known: Mapping[StrategyId, tuple[Symbol, ...]],
     ) -> None:
         self._desk = desk
         self._market = market
@@ -158,8 +159,14 @@ class Upkeep:
 
     def _why_gone(self, order: Order) -> str | None:
         """Which policy is against it, or "": none is; None: not to be told before the market is heard."""
-        if order.strategy not in self._known and order.strategy != OPERATOR:
-            return "its strategy is gone"
+        if order.symbol not in self._desk.settings.symbols_of(order.venue):
+            return "its symbol is traded no more"
+        if order.strategy != OPERATOR:
+            symbols = self._known.get(order.strategy)
+            if symbols is None:
+                return "its strategy is gone"
+            if order.symbol not in symbols:
+                return "its strategy trades its symbol no more"
         ticker = self._market.tickers.get((order.venue, order.symbol))
         limits = self._desk.state.limits
         if order.price is None:

@@ -6,13 +6,29 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from cluster.types import NotLeader
 from meltica.core import commands as c
 from meltica.core.orders import Order
 from meltica.core.values import Nanos, Price, Quantity, Side, StrategyId
+from meltica.leader.ports import Order as OrderAction
 from meltica.leader.ports import StrategySpec
-from tests.meltica.leader.world import MS, SYMBOL, VENUE, Idle, Node, Quoter, S, World
+from meltica.venues.base import ReadKind
+from tests.meltica.leader.world import (
+    ACCOUNT,
+    CONFIGURED,
+    MS,
+    SETTINGS,
+    SYMBOL,
+    VENUE,
+    Idle,
+    Node,
+    Quoter,
+    S,
+    World,
+    submit,
+)
 
 FAR = "70000", "70000.01"  # 16 % from where the quotes were made; the collar is 2 %
 
@@ -96,6 +112,48 @@ def test_orders_of_a_strategy_that_this_node_does_not_run_are_cancelled(*, known
     world.elect("n2")
     world.run(2 * S)
     assert len(older(node)) == (2 if known else 0)
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_orders_on_a_symbol_that_was_taken_out_of_the_settings_are_cancelled_and_their_trades_read(
+    *, by_hand: bool
+) -> None:
+    """Nobody read its trades, and no policy spoke for its orders."""
+    both = evolve(CONFIGURED, strategies=(*CONFIGURED.strategies, c.StrategyPolicy(StrategyId("operator"))))
+    world = World(Idle if by_hand else Quoter, evolve(SETTINGS, configuration=both))
+    world.start()
+    if by_hand:
+        world.act("n1", OrderAction(evolve(submit(), strategy=StrategyId("operator"))))
+    world.run(S)
+    left = [name for name, placed in world.exchange.orders.items() if placed.shown.status == "open"]
+    world.kill("n1")
+    world.exchange.report = False
+    world.exchange.fill(left[0], "0.004", tell=False)
+    world.exchange.report = True
+    node = world.nodes["n2"]
+    node.settings = evolve(node.settings, symbols=((VENUE, ()),))
+    node.specs = [StrategySpec(StrategyId("quoter"), VENUE, (), Idle)]
+    node.leader = node.build()
+    world.elect("n2")
+    world.run(2 * S)
+    assert older(node) == []
+    assert world.exchange.open() == []
+    assert abs(node.state.position_of((VENUE, ACCOUNT, SYMBOL)).traded) == Decimal("0.004")
+    assert {read.symbol for read in node.port.reads if read.kind is ReadKind.TRADES} == {SYMBOL}
+    world.elect("n2")
+    node.port.reads.clear()
+    world.run(S)
+    assert [read for read in node.port.reads if read.kind is ReadKind.TRADES] == [], "nothing of ours can trade there"
+
+
+def test_orders_of_a_strategy_on_a_symbol_that_it_trades_no_more_are_cancelled() -> None:
+    world = two_quotes(stale=False)
+    node = world.nodes["n2"]
+    node.specs = [StrategySpec(StrategyId("quoter"), VENUE, (), Idle)]
+    node.leader = node.build()
+    world.elect("n2")
+    world.run(2 * S)
+    assert older(node) == []
 
 
 def test_an_order_within_the_collar_is_judged_once() -> None:
