@@ -62,7 +62,7 @@ class Verified:
 
 
 def verify(path: Path, progress: Progress, *, replay: bool = True) -> Verified:
-    """Look at all of a stopped node's folder; takes about a minute a million entries, most of it the replay.
+    """Look at all of a stopped node's folder; takes a minute or two a million entries, most of it the replay.
 
     Raises:
         WrongFolder: a process has it open, or it is no node's folder.
