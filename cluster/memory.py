@@ -92,6 +92,7 @@ class MemoryStore:
         self._leaves = False  # this batch leaves a side behind
         self._sources: list[tuple[int, MemorySource]] = []  # with the side that each reads
         self._audit: list[tuple[LogIndex, int, bytes]] = []
+        self._audit_from = 0  # audit records of entries below this go with the batch
         self._refuses: str | None = None
         self._commit_fails: str | None = None
         self._sync_fails: str | None = None
@@ -220,6 +221,10 @@ class MemoryStore:
         """Buffer an audit record of an applied entry."""
         self._audit.append((index, place, record))
 
+    def drop_audit_before(self, index: LogIndex) -> None:
+        """Buffer the removal of the committed audit records of all entries below `index`."""
+        self._audit_from = max(self._audit_from, int(index))
+
     # Snapshots (see `cluster.snapshot.faces`)
 
     def source(self) -> MemorySource:
@@ -302,7 +307,7 @@ class MemoryStore:
         self._undo.append(lambda: setattr(disk, "staging", old))
 
     def _check_nothing_buffered(self) -> None:
-        if self._undo or self._state or self._staged or self._audit:
+        if self._undo or self._state or self._staged or self._audit or self._audit_from:
             raise ValueError("something is buffered: commit it first")
 
     # Making it last
@@ -313,7 +318,7 @@ class MemoryStore:
         self._check()
         if self._commit_fails is not None:
             return self._fail_commit(self._commit_fails)
-        if not (self._undo or self._state or self._staged or self._audit):
+        if not (self._undo or self._state or self._staged or self._audit or self._audit_from):
             return Ticket(disk.ticket)
         self._apply_state()
         self._apply_staged()
@@ -394,7 +399,7 @@ class MemoryStore:
     def _drop_batch(self) -> None:
         for step in reversed(self._undo):
             step()
-        self._undo, self._state, self._staged, self._audit = [], [], [], []
+        self._undo, self._state, self._staged, self._audit, self._audit_from = [], [], [], [], 0
         self._leaves = False
 
     def _set_meta(self, meta: Meta) -> None:
@@ -429,8 +434,14 @@ class MemoryStore:
             self._staged = []
 
     def _apply_audit(self) -> None:
+        audit = self.disk.audit
+        gone = [record for record in audit if record[0] < self._audit_from] if self._audit_from else []
+        if gone:
+            del audit[: len(gone)]
+            self._undo.append(lambda: audit.__setitem__(slice(0, 0), gone))
+        self._audit_from = 0
         if self._audit:
-            audit, length = self.disk.audit, len(self.disk.audit)
+            length = len(audit)
             audit.extend(sorted(self._audit, key=lambda record: record[:2]))
             self._undo.append(lambda: audit.__delitem__(slice(length, None)))
             self._audit = []

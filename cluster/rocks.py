@@ -472,6 +472,11 @@ class RocksStore(SidedStore):
         """Buffer an audit record of an applied entry."""
         self._writing().put(encode_audit_key(index, place), record, self._handles["audit"])
 
+    def drop_audit_before(self, index: LogIndex) -> None:
+        """Buffer the removal of the audit records of all entries below `index`: one mark in the batch, however many."""
+        begin, end = encode_audit_key(LogIndex(0), 0), encode_audit_key(index, 0)
+        self._writing().delete_range(begin, end, self._handles["audit"])
+
     # Making it last
 
     def commit(self) -> Ticket:

@@ -116,6 +116,12 @@ class Store(Protocol):
     def put_audit(self, index: LogIndex, place: int, record: bytes) -> None:
         """Buffer an audit record of an applied entry."""
 
+    def drop_audit_before(self, index: LogIndex) -> None:
+        """Buffer the removal of the committed audit records of all entries below `index`.
+
+        Only of what is durable elsewhere, by whoever made sure of that.
+        """
+
     def state(self) -> Iterator[tuple[bytes, bytes]]:
         """All committed state pairs, in key order."""
         ...

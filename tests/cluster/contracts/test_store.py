@@ -40,6 +40,50 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     return open_one
 
 
+def trail(store: Store, indexes: range) -> None:
+    for index in indexes:
+        for place in range(index % 3):
+            store.put_audit(LogIndex(index), place, b"%d.%d" % (index, place))
+    store.set_applied(LogIndex(indexes[-1]))
+
+
+def test_audit_records_are_dropped_below_an_index_with_the_batch_and_for_good(opener: Opener) -> None:
+    store = opener()
+    trail(store, range(1, 9))
+    store.commit()
+    before = store.audit(LogIndex(0), 99)
+    store.drop_audit_before(LogIndex(5))
+    assert store.audit(LogIndex(0), 99) == before, "seen before the commit"
+    trail(store, range(10, 12))
+    store.commit()
+    left = [record for record in before if record[0] >= 5] + [(10, 0, b"10.0"), (11, 0, b"11.0"), (11, 1, b"11.1")]
+    assert store.audit(LogIndex(0), 99) == left
+    assert store.audit(LogIndex(0), 1) == left[:1]
+    store.drop_audit_before(LogIndex(4))
+    store.commit()
+    store.sync()
+    store.close()
+    store = opener()
+    assert store.audit(LogIndex(0), 99) == left
+    store.drop_audit_before(LogIndex(99))
+    store.commit()
+    assert store.audit(LogIndex(0), 99) == []
+    store.close()
+
+
+def test_an_audit_drop_that_was_not_committed_has_not_been(opener: Opener) -> None:
+    store = opener()
+    trail(store, range(1, 9))
+    store.commit()
+    store.sync()
+    before = store.audit(LogIndex(0), 99)
+    store.drop_audit_before(LogIndex(5))
+    store.close()
+    store = opener()
+    assert store.audit(LogIndex(0), 99) == before
+    store.close()
+
+
 def test_a_new_store_is_empty(opener: Opener) -> None:
     store = opener()
     assert store.meta() == Meta(Term(0), None, LogIndex(0), LogIndex(0))
