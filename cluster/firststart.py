@@ -41,7 +41,7 @@ def mark(path: Path) -> None:
     """Mark a folder for its first start."""
     try:
         (path / MARK).write_text(TEXT)
-        _sync(path)
+        sync_folder(path)
     except OSError as error:
         raise StoreFault(f"{path}: {error}: make the folder writable by this user") from error
 
@@ -51,12 +51,13 @@ def done(path: Path) -> None:
     if (path / MARK).exists():
         try:
             (path / MARK).unlink()
-            _sync(path)
+            sync_folder(path)
         except OSError as error:
             raise StoreFault(f"{path}: {MARK} can't be removed ({error}): make the folder writable") from error
 
 
-def _sync(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """What was made, renamed or removed in it is durable; raises OSError."""
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)

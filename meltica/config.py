@@ -174,6 +174,15 @@ class TradingSettings:
 
 
 @frozen
+class ArchiveSettings:
+    """Whether old audit records move from the database into files, and what stays there at least."""
+
+    enabled: bool
+    keep_entries: int  # of the newest
+    keep_hours: int  # and all that are younger, by the log's clock
+
+
+@frozen
 class NodeSettings:
     """All of one node's settings."""
 
@@ -188,6 +197,7 @@ class NodeSettings:
     limits: Limits
     strategies: tuple[StrategySettings, ...]
     trading: TradingSettings
+    archive: ArchiveSettings
     log_level: str
     warnings: tuple[str, ...] = ()
 
@@ -296,6 +306,7 @@ def _settings(path: Path, top: Reader) -> NodeSettings:
         limits=_limits(top.table_of("limits", required=True)),
         strategies=tuple(_strategy(one) for one in top.tables_of("strategies")),
         trading=_trading(top.table_of("trading")),
+        archive=_archive(top.table_of("archive")),
         log_level=_log_level(top.table_of("log")),
     )
 
@@ -466,6 +477,16 @@ def _trading(table: Reader) -> TradingSettings:
     )
     table.finish()
     return trading
+
+
+def _archive(table: Reader) -> ArchiveSettings:
+    archive = ArchiveSettings(
+        enabled=table.flag("enabled", default=False),
+        keep_entries=table.integer("keep_entries", 1_000, 1_000_000_000, "entries", 1_000_000),
+        keep_hours=table.integer("keep_hours", 0, 87_600, "hours", 24),
+    )
+    table.finish()
+    return archive
 
 
 def _log_level(table: Reader) -> str:

@@ -34,6 +34,10 @@ from cluster.tls import TlsTransport
 from cluster.types import MonoNs, Peer
 from meltica import __version__, diverged
 from meltica.api.server import context_of, place_of, serve_api
+from meltica.archive.files import Folder
+from meltica.archive.keeper import Archived, Keeper
+from meltica.archive.plan import Keep
+from meltica.archive.trail import Trail
 from meltica.config import NodeSettings, VenueSettings
 from meltica.core.apply import RULES
 from meltica.core.commands import Configured, NodeReport, StrategyPolicy
@@ -62,6 +66,7 @@ from meltica.view import Marks, View
 
 STOP_WITHIN: Final = 3.0  # seconds for a hand-over when the node is asked to stop
 GAUGES_EVERY: Final = 1.0
+HOUR: Final = 3_600_000_000_000  # nanoseconds
 # An operator's own orders belong to a strategy as any others do; a person who placed one to rest wants it to rest.
 BY_HAND: Final = StrategyPolicy(StrategyId("operator"), Gap.LEAVE)
 
@@ -85,6 +90,11 @@ class Node:
     reserve: Reserve
     renewal: Renewal
     ports: dict[str, VenuePort] = field(factory=dict)
+    trail: Trail = field(init=False)
+
+    @trail.default
+    def _trail(self) -> Trail:
+        return Trail(self.store.audit, Folder(self.settings.node.data))
 
     @property
     def name(self) -> str:
@@ -312,6 +322,8 @@ async def _main(settings: NodeSettings, log: FilteringBoundLogger) -> None:
         await _until_stopped(node)
     except BaseExceptionGroup as group:
         raise what_ended(group, node.cluster.fault) from group
+    finally:
+        node.trail.close()
     log.info("stopped")
 
 
@@ -367,6 +379,7 @@ async def _start(node: Node, nursery: trio.Nursery, stop_api: trio.Event) -> str
     nursery.start_soon(node.pump.run)
     nursery.start_soon(_keep_gauges, node)
     nursery.start_soon(keep_renewing, node.renewal)
+    nursery.start_soon(make_keeper(node).run)
     view = make_view(node)
     api: str = await nursery.start(
         serve_api, place_of(settings, node.renewal.newest), view, node.metrics.text, node.log, stop_api
@@ -395,7 +408,7 @@ def make_view(node: Node) -> View:
         version=__version__,
         cluster_name=settings.node.cluster_name,
         state=node.machine.state,
-        store=node.store,
+        trail=node.trail,
         leader=node.leader,
         cluster_status=node.cluster.status,
         ports=node.ports,
@@ -419,6 +432,29 @@ def _say_disk(node: Node, why: str) -> None:
         node.log.error("the disk's reserve is used: this node trades no more", why=why)
     else:
         node.log.info("the disk's reserve is whole again", free=node.reserve.free)
+
+
+def make_keeper(node: Node) -> Keeper:
+    """What moves old audit records into the archive, if the settings want that."""
+    wanted, state = node.settings.archive, node.machine.state
+    return Keeper(
+        node.store,
+        Folder(node.settings.node.data),
+        Keep(wanted.keep_entries, wanted.keep_hours * HOUR) if wanted.enabled else None,
+        lambda: (int(state.index), int(state.clock)),
+        partial(_say_archive, node),
+        lambda: node.reserve.tight,
+    )
+
+
+def _say_archive(node: Node, archived: Archived) -> None:
+    node.metrics.archive_last_index.set(archived.last)
+    node.metrics.archive_bytes.set(archived.bytes)
+    node.metrics.archive_stands.set(bool(archived.trouble))
+    if archived.trouble:
+        node.reporter.alert("ArchiveStands", archived.trouble)
+    elif archived.last:
+        node.log.info("the audit trail is archived", last=archived.last, bytes=archived.bytes)
 
 
 async def _keep_gauges(node: Node) -> None:

@@ -28,17 +28,24 @@ class Reserve:
     free: int = 0  # bytes that this user may still write, when last measured
     why: str = ""  # it is used, and what to do; "" while it is whole
 
+    @property
+    def tight(self) -> str:
+        """Why nothing is to be written that can wait, as trading would stop for it; "" while there is room."""
+        return self._short_of(self.keep + self.keep // BACK)
+
     def found(self, free: int) -> str:
         """So much is free now; returns `why`."""
-        enough = self.keep + self.keep // BACK if self.why else self.keep
         self.free = free
-        self.why = ""
-        if free < enough:
-            self.why = (
-                f"the disk is nearly full: {free // MIB} MiB are free at {self.data}, and {self.keep // MIB} are to be "
-                "kept: free space there, or give it a larger disk"
-            )
+        self.why = self._short_of(self.keep + self.keep // BACK if self.why else self.keep)
         return self.why
+
+    def _short_of(self, enough: int) -> str:
+        if self.free >= enough:
+            return ""
+        return (
+            f"the disk is nearly full: {self.free // MIB} MiB are free at {self.data}, and {self.keep // MIB} are to "
+            "be kept: free space there, or give it a larger disk"
+        )
 
 
 def free_at(data: Path) -> int:

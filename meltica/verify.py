@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
 
@@ -31,11 +31,11 @@ from cluster.store import Meta, StoreFault
 from cluster.types import ApplyOutcome, LogIndex, Peer, Term
 from cluster.wire import Entry, WireError, unpack_commands
 from meltica import diverged
-from meltica.core.apply import GARBAGE, ISOLATED, CoreFault, linked
+from meltica.archive.records import BEGINNING, Record, chain_behind, content_of, read_record
+from meltica.archive.trail import whole_trail
+from meltica.core.apply import CoreFault
 from meltica.core.loading import BadState
 from meltica.core.state import State
-from meltica.core.values import Index
-from meltica.core.wire import encode
 from meltica.machine import Machine
 
 SHOWN: Final = 5  # differing keys that are named
@@ -123,17 +123,16 @@ class Trail:
         first, last = reader.bounds()
         applied = int(reader.meta().applied_index)
         commands = _commands(reader, first, min(last, applied))
-        chain, looked, begins = bytes(32), 0, 0
-        for index, place, raw in reader.trail(LogIndex(0)):
-            record = _record(index, place, raw)
+        chain, looked, begins = BEGINNING, 0, 0
+        for index, place, raw in whole_trail(reader):
+            record = read_record(index, place, raw)
             if index >= first:
-                _expect(next(commands, None), index, place, record)
-            if not looked and first > 1:
-                begins, chain = index, bytes.fromhex(record["chain"])
-            else:
-                chain = linked(chain, Index(index), place, _content(record))
-            if chain.hex() != record["chain"]:
+                _expect(next(commands, None), record)
+            if not looked and first > 1 and chain_behind(BEGINNING, record) != record.chain:
+                begins, chain = index, record.chain
+            elif chain_behind(chain, record) != record.chain:
                 raise StoreFault(f"the audit trail's chain breaks at index {index} place {place}")
+            chain = record.chain
             looked += 1
             self._progress("audit", index, applied)
         lacking = next(commands, None)
@@ -156,32 +155,13 @@ def _commands(reader: RocksReader, first: int, last: int) -> Iterator[_Record]:
             yield int(entry.index), place, command
 
 
-def _record(index: int, place: int, raw: bytes) -> dict[str, Any]:
-    try:
-        record: dict[str, Any] = json.loads(raw)
-        fits = (record["index"], record["place"]) == (index, place) and encode(record).encode() == raw
-        bytes.fromhex(record["chain"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        fits = False
-    if not fits:
-        raise StoreFault(f"the audit record of index {index} place {place} is not what a node writes")
-    return record
-
-
-def _content(record: dict[str, Any]) -> bytes:
-    """The hash of the record's command."""
-    command = record["command"]
-    if record["kind"] in {GARBAGE, ISOLATED}:
-        return bytes.fromhex(command["blake2b"])
-    return blake2b(encode(command).encode(), digest_size=32).digest()
-
-
-def _expect(due: _Record | None, index: int, place: int, record: dict[str, Any]) -> None:
+def _expect(due: _Record | None, record: Record) -> None:
     """The record is of the log's next command."""
+    index, place = record.index, record.place
     if due is None or due[:2] != (index, place):
         where = "nothing more" if due is None else f"index {due[0]} place {due[1]}"
         raise StoreFault(f"the audit trail has a record of index {index} place {place}, where the log has {where}")
-    if _content(record) != blake2b(due[2], digest_size=32).digest():
+    if content_of(record) != blake2b(due[2], digest_size=32).digest():
         raise StoreFault(f"the audit record of index {index} place {place} is of another command than the log's")
 
 
@@ -246,7 +226,7 @@ class _Anew:
     def __init__(self, store: RocksStore, reader: RocksReader) -> None:
         self.differs = ""  # the first decision that the stored trail has otherwise
         self._store = store
-        self._trail = reader.trail(LogIndex(0))
+        self._trail = whole_trail(reader)
 
     def meta(self) -> Meta:
         """See `cluster.applying.Results`."""

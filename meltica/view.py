@@ -6,7 +6,6 @@ leader and by `core.apply`.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -15,8 +14,8 @@ from typing import Any, Final
 import trio
 from attrs import asdict, define, field
 
-from cluster.store import Store
-from cluster.types import LogIndex, Role
+from cluster.store import StoreFault
+from cluster.types import Role
 from cluster.types import Status as ClusterStatus
 from meltica.api.ports import (
     Action,
@@ -31,6 +30,7 @@ from meltica.api.ports import (
     OutcomeKind,
     Page,
     Promote,
+    ReadFault,
     ReduceOnly,
     ResumeTrading,
     Row,
@@ -40,6 +40,8 @@ from meltica.api.ports import (
     SubmitOrder,
     Wish,
 )
+from meltica.archive.records import Record
+from meltica.archive.trail import Trail
 from meltica.core import commands
 from meltica.core.orders import Asked, Order
 from meltica.core.state import State
@@ -85,7 +87,7 @@ class View:
     version: str
     cluster_name: str
     state: State
-    store: Store
+    trail: Trail
     leader: Leader
     cluster_status: Callable[[], ClusterStatus]
     ports: Mapping[str, VenuePort]
@@ -272,18 +274,25 @@ class View:
             )
         return rows
 
-    def fills(self, after: int, limit: int) -> Page:
+    async def fills(self, after: int, limit: int) -> Page:
         """Fills in the order in which the log took them; `seq` is the entry's index."""
         rows: list[Row] = []
-        scanned = after
-        for index, _, raw in self.store.audit(LogIndex(after), AUDIT_SCAN):
-            if len(rows) >= limit and index != scanned:
-                return Page(rows, scanned)
-            scanned = int(index)
-            record = json.loads(raw)
-            if is_new_fill(record):
-                rows.append(self._fill(record))
-        return Page(rows, scanned if scanned > after else None)
+        scanned, last = 0, after
+        while scanned < AUDIT_SCAN and (found := await self._trail(last, limit)):
+            for record in found:
+                if len(rows) >= limit and record.index != last:
+                    return Page(rows, last)
+                last = record.index
+                if is_new_fill(record.document):
+                    rows.append(self._fill(record.document))
+            scanned += len(found)
+        return Page(rows, last if last > after else None)
+
+    async def _trail(self, after: int, limit: int) -> list[Record]:
+        try:
+            return await self.trail.page(after, limit)
+        except StoreFault as fault:
+            raise ReadFault(str(fault), "Read runbooks/archive-stands.md; another node may show it: --node.") from fault
 
     def _fill(self, record: Mapping[str, Any]) -> Row:
         command = record["command"]
@@ -296,16 +305,10 @@ class View:
             "index": record["index"],
         }
 
-    def audit(self, after: int, limit: int) -> Page:
+    async def audit(self, after: int, limit: int) -> Page:
         """Audit records; `seq` is the entry's index, so that an entry is never cut in two."""
-        rows: list[Row] = []
-        last = after
-        for index, _, raw in self.store.audit(LogIndex(after), AUDIT_SCAN):
-            if len(rows) >= limit and index != last:
-                return Page(rows, last)
-            last = int(index)
-            rows.append(_audit(json.loads(raw)))
-        return Page(rows, last if rows else None)
+        found = await self._trail(after, limit)
+        return Page([_audit(record.document) for record in found], found[-1].index if found else None)
 
     def strategies(self) -> Sequence[Row]:
         """Every strategy of the settings."""

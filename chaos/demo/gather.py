@@ -9,15 +9,13 @@ import json
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from chaos.checkers.history import History, LocalCommit
 from chaos.checkers.stored import Stored, history_from
-from cluster.rocks import RocksReader, open_readonly
-from cluster.types import LogIndex
+from cluster.rocks import open_readonly
+from meltica.archive.trail import whole_trail
 from meltica.core.state import State
-
-AUDIT_PAGE: Final = 100_000
 
 
 def json_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -52,19 +50,11 @@ def _identity(folder: Path) -> tuple[str, str]:
 def _stored(folder: Path, name: str) -> Stored:
     reader = open_readonly(folder / "nodes" / name / "data")
     try:
-        pairs, audit = list(reader.state()), list(_audit(reader))
+        pairs, audit = list(reader.state()), [json.loads(raw) for _, _, raw in whole_trail(reader)]
     finally:
         reader.close()
     commits = tuple(commits_of(json_lines(folder / "logs" / f"{name}.jsonl")))
     return Stored(name, pairs, audit, State.load(pairs), commits)
-
-
-def _audit(reader: RocksReader) -> Iterator[dict[str, Any]]:
-    after = LogIndex(0)
-    while page := reader.audit(after, AUDIT_PAGE):
-        whole = page if len(page) < AUDIT_PAGE else [row for row in page if row[0] != page[-1][0]]
-        yield from (json.loads(raw) for _, _, raw in whole)
-        after = whole[-1][0]
 
 
 def commits_of(lines: Iterable[dict[str, Any]]) -> Iterator[LocalCommit]:

@@ -8,7 +8,7 @@ not exist, gives the same 401.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -22,7 +22,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, RequestTim
 from meltica.api.bodies import MAX_BODY, SECONDED, WISHES, BadBody, action_of
 from meltica.api.forward import FORWARDED_BY, Answer, Forwarder, no_leader
 from meltica.api.outcomes import HTTP, action_document, error_document
-from meltica.api.ports import Action, ActionOutcome, KillTrading, NodeView, Page, Role, Row, Stamp
+from meltica.api.ports import Action, ActionOutcome, KillTrading, NodeView, Page, ReadFault, Role, Row, Stamp
 from meltica.api.tokens import Tokens
 from meltica.telemetry.metrics import CONTENT_TYPE
 
@@ -164,10 +164,10 @@ def _reads(app: QuartTrio, api: Api) -> None:
         return _rows(view, "strategies", view.strategies())
 
     async def fills() -> Response:
-        return _page(view, "fills", view.fills)
+        return await _page(view, "fills", view.fills)
 
     async def audit() -> Response:
-        return _page(view, "audit", view.audit)
+        return await _page(view, "audit", view.audit)
 
     for name, handler in (
         ("status", status),
@@ -194,12 +194,15 @@ def _rows(view: NodeView, what: str, rows: object) -> Response:
     return _json(document)
 
 
-def _page(view: NodeView, what: str, read: Callable[[int, int], Page]) -> Response:
+async def _page(view: NodeView, what: str, read: Callable[[int, int], Awaitable[Page]]) -> Response:
     after, limit = _whole("after", 0), _whole("limit", DEFAULT_ROWS)
     if after is None or limit is None or not 1 <= limit <= MAX_ROWS:
         message = f"`after` is a whole number, 0 or more; `limit` one from 1 to {MAX_ROWS}"
         return _error(HTTPStatus.BAD_REQUEST, "bad_query", message, "Correct the query.")
-    page = read(after, limit)
+    try:
+        page = await read(after, limit)
+    except ReadFault as fault:
+        return _error(HTTPStatus.INTERNAL_SERVER_ERROR, "damaged", str(fault), fault.following)
     document = {
         "schema": f"meltica.{what}/1",
         "node": view.name,

@@ -227,6 +227,14 @@ class Page:
     next_after: int | None
 
 
+class ReadFault(Exception):
+    """What was asked for can't be read on this node; the message says what, `following` what to do."""
+
+    def __init__(self, message: str, following: str) -> None:
+        super().__init__(message)
+        self.following = following
+
+
 class NodeView(Protocol):
     """The node, as the API sees it.  The synchronous methods return at once and never raise."""
 
@@ -259,12 +267,18 @@ class NodeView(Protocol):
         """Keys: venue, account, symbol, quantity, average_price, realised, mark, unrealised, fees."""
         ...
 
-    def fills(self, after: int, limit: int) -> Page:
-        """Keys: seq, venue, symbol, trade_id, order, strategy, side, price, quantity, fee, fee_asset, maker, index."""
+    async def fills(self, after: int, limit: int) -> Page:
+        """Raises ReadFault.
+
+        Keys: seq, venue, symbol, trade_id, order, strategy, side, price, quantity, fee, fee_asset, maker, index.
+        """
         ...
 
-    def audit(self, after: int, limit: int) -> Page:
-        """Keys: seq (by which `after` counts), index, place, kind, by, reason, rejection, wall_ns, chain."""
+    async def audit(self, after: int, limit: int) -> Page:
+        """Raises ReadFault.
+
+        Keys: seq (by which `after` counts), index, place, kind, by, reason, rejection, wall_ns, chain.
+        """
         ...
 
     def strategies(self) -> Sequence[Row]:

@@ -100,6 +100,10 @@ BAD = [
     ("[trading]", "[timers]\nelection_max_ms = 400\n[trading]", "[timers] election_max_ms", "more than election_min"),
     ("[trading]", "[timers]\nheartbeat_ms = 300\n[trading]", "[timers] fallback_ms", "two heartbeats"),
     ("ramp_ms = 0", "ramp_ms = true", "[trading] ramp_ms", "a whole number"),
+    ("[trading]", "[archive]\nenabled = 1\n[trading]", "[archive] enabled", "true or false"),
+    ("[trading]", "[archive]\nkeep_entries = 999\n[trading]", "[archive] keep_entries", "from 1000 to"),
+    ("[trading]", "[archive]\nkeep_hours = -1\n[trading]", "[archive] keep_hours", "hours from 0 to"),
+    ("[trading]", "[archive]\nspan = 10\n[trading]", "[archive] span", "enabled"),
     ('level = "info"', 'level = "INFO"', "[log] level", '"debug"'),
     ("[trading]", "[extra]\nx = 1\n[trading]", "[extra]", "node"),
 ]

@@ -25,6 +25,15 @@ def test_at_the_edge_it_does_not_flap(tmp_path):
     assert reserve.found(256 * MIB) == ""
 
 
+def test_what_can_wait_is_not_written_near_the_reserve(tmp_path):
+    """Else the archive would be what stops trading."""
+    reserve = Reserve(tmp_path, 256 * MIB)
+    for free, tight in ((288, False), (287, True), (256, True), (255, True), (280, True)):
+        reserve.found(free * MIB)
+        assert bool(reserve.tight) is tight
+    assert "280 MiB are free" in reserve.tight
+
+
 def test_what_is_free_is_what_this_user_may_write(tmp_path):
     assert free_at(tmp_path) > 0
     with pytest.raises(OSError, match="gone"):

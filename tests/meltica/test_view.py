@@ -11,7 +11,8 @@ from attrs import define, evolve, field
 
 from cluster.types import ApplyStop, LogIndex, Peer, PeerStatus, Role, Status, Term
 from meltica.api import ports as api
-from meltica.api.ports import Action, OutcomeKind
+from meltica.api.ports import Action, OutcomeKind, Page, ReadFault
+from meltica.archive.records import BrokenTrail, Record, whole_entries
 from meltica.core import commands
 from meltica.core.commands import By
 from meltica.core.state import State
@@ -57,12 +58,15 @@ class FakeLeader:
             on_result(self.result)
 
 
-class FakeStore:
+class FakeTrail:
     def __init__(self, records=()):
         self.records = [(LogIndex(r["index"]), r["place"], json.dumps(r).encode()) for r in records]
 
-    def audit(self, after, limit):
-        return [row for row in self.records if row[0] > after][:limit]
+    async def page(self, after, limit):
+        found = whole_entries(
+            lambda behind, most: [row for row in self.records if row[0] > behind][:most], after, limit
+        )
+        return [Record(index, place, raw, json.loads(raw)) for index, place, raw in found]
 
 
 def status(role=Role.LEADER, *, heard=None, stalled=None, leader="n1"):
@@ -81,7 +85,7 @@ def view(**changes):
         "version": "0.1.0",
         "cluster_name": "test",
         "state": State(),
-        "store": FakeStore(),
+        "trail": FakeTrail(),
         "leader": FakeLeader(),
         "cluster_status": status,
         "ports": {},
@@ -281,24 +285,47 @@ def record(index, kind="fill_seen", place=0, **result):
     }
 
 
-def test_a_fill_that_is_told_again_is_shown_once():
+async def test_a_fill_that_is_told_again_is_shown_once():
     records = [record(1), record(2, duplicate=True), record(3, accepted=False), record(4, kind="halt"), record(5)]
-    page = view(store=FakeStore(records)).fills(0, 100)
+    page = await view(trail=FakeTrail(records)).fills(0, 100)
     assert [row["seq"] for row in page.rows] == [1, 5]
 
 
 @pytest.mark.parametrize("what", ["fills", "audit"])
-def test_pages_cut_no_entry_in_two_and_lose_nothing(what):
+async def test_pages_cut_no_entry_in_two_and_lose_nothing(what):
     records = [record(index, place=place) for index in (1, 2, 3) for place in (0, 1)]
-    found = view(store=FakeStore(records))
+    found = view(trail=FakeTrail(records))
     seen, after = [], 0
     for _ in range(10):
-        page = getattr(found, what)(after, 1)
+        page = await getattr(found, what)(after, 1)
         seen.extend(row["seq"] for row in page.rows)
         if page.next_after is None or not page.rows:
             break
         after = page.next_after
     assert seen == [1, 1, 2, 2, 3, 3]
+
+
+async def test_fills_are_found_behind_much_that_is_none():
+    """A page of no rows says where to go on."""
+    records = [record(index, kind="halt") for index in range(1, 400)] + [record(400), record(401)]
+    found = view(trail=FakeTrail(records))
+    page = await found.fills(0, 1)
+    assert ([row["seq"] for row in page.rows], page.next_after) == ([400], 400)
+    page = await found.fills(page.next_after, 1)
+    assert ([row["seq"] for row in page.rows], page.next_after) == ([401], 401)
+    assert (await found.fills(401, 1)) == Page([], None)
+
+
+@pytest.mark.parametrize("what", ["fills", "audit"])
+async def test_a_trail_that_is_not_whole_is_told_with_what_to_do(what, monkeypatch):
+    async def page(_after, _limit):
+        raise BrokenTrail("the archive lacks the entries from 1 to 10: copy it")
+
+    found = view()
+    monkeypatch.setattr(found.trail, "page", page)
+    with pytest.raises(ReadFault, match="lacks the entries from 1 to 10: copy it") as told:
+        await getattr(found, what)(0, 1)
+    assert "runbooks/archive-stands.md" in told.value.following
 
 
 # --- reads ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import trio
 from attrs import define, field
 
 from cluster import pki
-from meltica.api.ports import ActionOutcome, Check, NodeHealth, OutcomeKind, Page, Stamp
+from meltica.api.ports import ActionOutcome, Check, NodeHealth, OutcomeKind, Page, ReadFault, Stamp
 from meltica.api.server import ApiPlace, serve_api
 from meltica.config import TlsFiles, TokenFiles
 from meltica.tables import Address
@@ -35,6 +35,7 @@ class FakeView:
     checks: tuple = (Check("caught_up", ok=True), Check("venue_paper", ok=True))
     active: bool = True
     broken: bool = False
+    unreadable: bool = False
 
     def stamp(self):
         return Stamp(wall_ns=1_700_000_000_000_000_000, index=42, age_ns=1_500_000_000)
@@ -66,7 +67,9 @@ class FakeView:
     def strategies(self):
         return [{"id": "maker", "running": True}]
 
-    def fills(self, after, limit):
+    async def fills(self, after, limit):
+        if self.unreadable:
+            raise ReadFault("the archive lacks the entries from 1 to 10", "Copy them from another node.")
         rows = [{"seq": seq} for seq in range(1, 6) if seq > after][:limit]
         last = rows[-1]["seq"] if rows else after
         return Page(rows, last if last < 5 else None)

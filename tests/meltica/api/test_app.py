@@ -113,6 +113,20 @@ async def test_a_bad_query_is_refused(serve, query):
     assert answer.json()["error"] == "bad_query"
 
 
+@pytest.mark.parametrize("what", ["fills", "audit"])
+async def test_what_can_t_be_read_is_told_with_what_to_do(serve, what):
+    api = await serve()
+    api.view.unreadable = True
+    answer = await api.get(f"/api/v1/{what}")
+    assert answer.status_code == 500
+    found = {key: answer.json()[key] for key in ("error", "message", "next")}
+    assert found == {
+        "error": "damaged",
+        "message": "the archive lacks the entries from 1 to 10",
+        "next": "Copy them from another node.",
+    }
+
+
 async def test_an_action_reaches_the_node_typed_and_signed_by_its_role(serve):
     api = await serve()
     answer = await api.post("/api/v1/actions/halt", json={**HALT, "actor": "ann", "leave_quotes": True})

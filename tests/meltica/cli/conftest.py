@@ -84,12 +84,12 @@ class FakeNode:
     def strategies(self):
         return []
 
-    def fills(self, after, limit):
+    async def fills(self, after, limit):
         rows = [{"seq": seq, "symbol": "BTCUSDT"} for seq in range(1, 2501) if seq > after][:limit]
         last = rows[-1]["seq"] if rows else after
         return Page(rows, last if last < 2500 else None)
 
-    def audit(self, after, limit):
+    async def audit(self, after, limit):
         return Page([{"seq": 1, "kind": "halt", "by": "operator", "reason": "a test"}], None)
 
     def health(self):

@@ -1,0 +1,92 @@
+"""Records are followed one by one; what is not the next is told."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meltica.archive.records import BEGINNING, BrokenTrail, Follower, chain_behind, read_record, whole_entries
+from tests.meltica.archive.making import trail
+from tests.meltica.test_machine import GOLDEN
+
+RECORDS = trail(40)
+
+
+def follow(records, chain=BEGINNING):
+    follower = Follower(chain)
+    for one in records:
+        follower.follow(read_record(*one))
+    return follower.chain
+
+
+def test_a_whole_trail_is_followed_to_the_chain_of_its_last_record():
+    assert follow(RECORDS) == read_record(*RECORDS[-1]).chain
+
+
+def test_so_is_the_one_of_the_golden_file_with_garbage_and_isolated_entries_in_it():
+    lines = GOLDEN.read_bytes().splitlines()
+    found = [json.loads(line) for line in lines]
+    assert {"garbage"} <= {one["kind"] for one in found}
+    follow((one["index"], one["place"], raw) for one, raw in zip(found, lines, strict=True))
+
+
+@pytest.mark.parametrize("at", [0, 1, 5, len(RECORDS) - 2])
+def test_a_record_that_lacks_is_noticed_at_the_next(at):
+    with pytest.raises(BrokenTrail):
+        follow([*RECORDS[:at], *RECORDS[at + 1 :]])
+
+
+def test_who_believes_the_first_record_notices_the_second():
+    assert follow(RECORDS[7:9], None) == read_record(*RECORDS[8]).chain
+    with pytest.raises(BrokenTrail, match="chain breaks at index"):
+        follow([RECORDS[7], RECORDS[10]], None)
+
+
+def test_another_history_does_not_follow():
+    with pytest.raises(BrokenTrail, match="chain breaks"):
+        follow([*RECORDS[:9], *trail(40, "other")[9:]])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda raw: raw.replace(b'"index":5', b'"index":6'), "of index 5 place 0 is not what a node writes"),
+        (lambda raw: raw.replace(b",", b", ", 1), "not what a node writes"),
+        (lambda raw: raw[:-1], "not what a node writes"),
+        (lambda raw: raw.replace(b'"chain":"', b'"chain":"00'), "not what a node writes"),
+        (lambda raw: b"[]", "not what a node writes"),
+    ],
+)
+def test_what_no_node_writes_is_named(change, told):
+    index, place, raw = next(one for one in RECORDS if one[0] == 5)
+    with pytest.raises(BrokenTrail, match=told):
+        read_record(index, place, change(raw))
+
+
+def test_a_command_of_garbage_that_lost_its_hash_is_named():
+    index, place, raw = RECORDS[0]
+    record = read_record(index, place, raw.replace(b'"blake2b"', b'"blake2c"'))
+    with pytest.raises(BrokenTrail, match="of index 1 place 0 has no command"):
+        chain_behind(BEGINNING, record)
+
+
+@given(st.integers(0, 41), st.integers(1, 9))
+def test_the_next_records_are_whole_entries_and_no_more_than_are_needed(after, limit):
+    asked = []
+
+    def read(index, count):
+        asked.append(count)
+        return [one for one in RECORDS if one[0] > index][:count]
+
+    found = whole_entries(read, after, limit)
+    left = [one for one in RECORDS if one[0] > after]
+    assert found == left[: len(found)]
+    assert bool(found) == bool(left)
+    assert len(found) == len(left) or left[len(found)][0] != found[-1][0]
+    assert len(found) >= min(limit, len(left))
+    if found:  # one entry less would be too few
+        assert len([one for one in found if one[0] != found[-1][0]]) < limit
+    assert max(asked) <= 2 * max(limit + 1, 3)
