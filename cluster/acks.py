@@ -114,7 +114,7 @@ class Acks:
         if ack.success:
             follower.matched = max(follower.matched, ack.verified)
             follower.lost = follower.lost and follower.matched < follower.delivered
-            if peer in self.behind and follower.matched >= self._base:
+            if self.behind and peer in self.behind and follower.matched >= self._base:
                 return [*self.tell(peer, synced), self._go_on_at(peer, follower, follower.matched + 1, last, now)]
             follower.next = max(follower.next, follower.matched + 1)
             follower.land(follower.matched)
@@ -171,10 +171,10 @@ class Acks:
         Less than none: it needs a snapshot, and counts as sent what it can't take.
         """
         follower = self._followers[peer]
-        if peer in self.behind:
-            follower.next = previous + len(entries) + 1
-            return -1
         if previous > follower.matched:
+            if peer in self.behind:  # whose match is below our base
+                follower.next = previous + len(entries) + 1
+                return -1
             if now == follower.probe:
                 follower.probe = MonoNs(-1)  # its answer could be to either
         elif now != follower.sent_at:

@@ -43,9 +43,9 @@ class Following:
             JournalFault: the leader contradicts what is committed, or what it has said before in this term.
         """
         self._follow(append.term)
-        if append.previous < self._journal.first:
-            append = self._from_base(append)
         if self._journal.term(append.previous) != append.previous_term:
+            if append.previous < self._journal.first:
+                return self.fit(self._from_base(append))
             self._check_above(append.previous)
             return Fitted(append.previous, append.previous_term, append.entries, 0)
         matched = self._matched(append)

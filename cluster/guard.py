@@ -259,8 +259,6 @@ class Guard:
         """A message of the core's, in our words; kinds that are not here go nowhere (10, 19)."""
         kind = message["type"]
         if kind == "append_entries":
-            if "prevLogIdx" not in message:
-                raise JournalFault(f"the core wants to send {peer} a snapshot of its own: a seam has moved")
             self._send_append(peer, message)
             self._beat = MonoNs(self._clock() + self._timers.heartbeat + _TICK)  # it sends to all, or to none
         elif kind == "next_node_idx":
@@ -390,7 +388,10 @@ class Guard:
 
     def _send_append(self, peer: Peer, message: Raw) -> None:
         now = self._clock()
-        previous, entries = message["prevLogIdx"], message["entries"]
+        try:
+            previous, entries = message["prevLogIdx"], message["entries"]
+        except KeyError:
+            raise JournalFault(f"the core wants to send {peer} a snapshot of its own: a seam has moved") from None
         previous_term, count = message["prevLogTerm"], self._acks.sending(peer, previous, entries, now)
         if count < 0:  # heartbeats behind our base: its answer says whether it has that by now
             (_, previous, previous_term), entries = self._journal[0], ()
