@@ -201,18 +201,18 @@ def test_one_that_lacks_the_base_gets_heartbeats_only(hand: type[Hand]) -> None:
     node, term = leader(hand)
     answer(node, term, 5, "n3", success=False)
     assert peer_status(node) == (0, True)
-    for verified in (5, 21, 21, 7):
+    for lacks in (17, 1, 1, 15):
         node.take(Append)
         node.propose(b"more", 100 + node.last)
         node.sync()
-        base = node.replica.status().base_index
         answer(node, term, node.last)
-        answer(node, term, verified, "n3", success=False)
+        base = node.replica.status().base_index
+        answer(node, term, base - lacks, "n3", success=False)
         node.wait(60)
         said = node.take(Append, "n3")
         assert said
         assert {(message.previous, message.previous_term, message.entries) for message in said} <= {
-            (at, term, ()) for at in range(base, base + 2)
+            (at, term, ()) for at in (base - 1, base)
         }
         assert peer_status(node) == (0, True)
     assert node.committed == node.last
@@ -267,6 +267,27 @@ def test_the_base_that_passes_one_by_makes_it_need_a_snapshot(hand: type[Hand]) 
     answer(node, term, 32, "n3", success=False)  # it was told by another way: stage two does
     assert peer_status(node) == (10, False)
     assert [one[1] for message in node.take(Append, "n3") for one in message.entries] == list(range(33, 41))
+
+
+@pytest.mark.parametrize("base", [1, 2, 3, 4])
+def test_one_of_whom_nothing_is_known_comes_back_as_the_base_passes_it(hand: type[Hand], base: int) -> None:
+    """It was sent entry 2 at most: with a base of 3 and more the core has nothing for it but its own snapshots."""
+    node = hand(retention=SHORT)
+    term = node.lead()
+    node.replica.disconnected(Peer("n3"))
+    node.sync()
+    answer(node, term, 2)
+    while node.replica.status().base_index < base:
+        node.propose(b"x", 1000 + node.last)
+        node.sync()
+        answer(node, term, node.last)
+    node.take(Append)
+    node.replica.connected(Peer("n3"))
+    node.propose(b"y", 2000)
+    node.wait(60)
+    assert peer_status(node)[1] is (base >= 3)
+    said = node.take(Append, "n3")
+    assert {message.previous for message in said if not message.entries} >= {base} if base >= 3 else said[0].entries
 
 
 def test_a_follower_in_mid_flight_is_not_given_up(hand: type[Hand]) -> None:
