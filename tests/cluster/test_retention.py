@@ -141,8 +141,9 @@ def test_a_leader_drops_what_every_follower_has(hand: type[Hand]) -> None:
     assert node.replica.status().base_index == 43
 
 
-def test_what_is_applied_and_not_synced_is_not_dropped(hand: type[Hand]) -> None:
+def test_what_is_applied_and_not_synced_is_not_dropped(hand: type[Hand], monkeypatch: pytest.MonkeyPatch) -> None:
     """Committed by the two others; a power cut may take our own copy, and the batches that say that it was applied."""
+    monkeypatch.setattr(guard, "_WALK", 1)  # so that the core is not what holds the base back
     node = hand(retention=Retention(1, HUGE, HUGE, 1, HUGE))
     for index in range(2, 14):
         entry = (NO_OP, index, 3)
