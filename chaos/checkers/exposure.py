@@ -49,6 +49,14 @@ class Order:
 
 
 @define
+class Executed:
+    """How much of one of the venue's orders was executed: by the venue's word, and by the trades that are known."""
+
+    said: Decimal = ZERO
+    traded: Decimal = ZERO
+
+
+@define
 class Exposure:
     """What the log says so far; `take` every record but the submits, `submit` those that were let through."""
 
@@ -59,6 +67,9 @@ class Exposure:
     limits: Mapping[str, Any] = field(factory=dict)
     ramp: int = 0
     live: dict[str, Order] = field(factory=dict)
+    placed: dict[str, tuple[str, Decimal, Decimal]] = field(factory=dict)  # of every order: symbol, quantity, price
+    of_venue: dict[tuple[str, str], Executed] = field(factory=dict)  # by symbol and the venue's id
+    behind: dict[tuple[str, str], None] = field(factory=dict)  # of those: more was said than traded
     instruments: dict[str, Mapping[str, Any]] = field(factory=dict)
     references: dict[str, Decimal] = field(factory=dict)  # the prices by which submits were judged last
     reduces: set[str] = field(factory=set)  # why positions may only shrink
@@ -81,8 +92,17 @@ class Exposure:
         return total(iter(found))
 
     def doubtful(self) -> Decimal:
-        """The notional of what the venue has yet to say that it has."""
-        return total(order.notional for order in self.live.values() if not order.known)
+        """The notional of what the venue has yet to say that it has, or said it executed and no trade tells yet."""
+        unknown = total(order.notional for order in self.live.values() if not order.known)
+        return EXACT.add(unknown, total(self._untold()))
+
+    def _untold(self) -> Iterator[Decimal]:
+        for key in self.behind:
+            name, executed = self.by_venue_id.get(key, ""), self.of_venue[key]
+            if name in self.placed and not (name in self.live and not self.live[name].known):
+                _, quantity, price = self.placed[name]
+                rest = EXACT.subtract(min(executed.said, quantity), executed.traded)
+                yield EXACT.multiply(max(rest, ZERO), price)
 
     def executed_lately(self) -> Decimal:
         """What was executed within the last minute of the log's clock."""
@@ -100,6 +120,7 @@ class Exposure:
         symbol, buys, quantity = str(command["symbol"]), command["side"] == "BUY", Decimal(command["quantity"])
         for intent in record.intents:
             self.live[intent] = Order(symbol, buys, quantity, price)
+            self.placed[intent] = (symbol, quantity, price)
         self.submitted_at.append(self.clock.at)
         self.references[symbol] = Decimal(command["reference"])
 
@@ -143,6 +164,10 @@ class Exposure:
 
     def _answered(self, command: Mapping[str, Any]) -> None:
         intent = str(command["intent"])
+        name = intent if intent in self.placed else self.cancel_of.get(intent, "")
+        if command["accepted"] and name in self.placed and command.get("venue_order_id"):
+            self.by_venue_id[self.placed[name][0], str(command["venue_order_id"])] = name
+            self._said(name, command)
         if intent not in self.live:  # a cancel: what was accepted has ended its order, whoever ordered it
             if command["accepted"]:
                 shown = str(command.get("venue_order_id"))
@@ -153,15 +178,31 @@ class Exposure:
             del self.live[intent]
         else:
             self.live[intent].known = True
-            if command.get("venue_order_id"):
-                self.by_venue_id[self.live[intent].symbol, str(command["venue_order_id"])] = intent
 
     def _updated(self, command: Mapping[str, Any]) -> None:
         name = self._named(command)
+        if name in self.placed:
+            self._said(name, command)
         if command["status"] in ENDS:
             self.live.pop(name, None)
         elif name in self.live:
             self.live[name].known = True
+
+    def _said(self, name: str, command: Mapping[str, Any]) -> None:
+        symbol, quantity, _ = self.placed[name]
+        said = command.get("executed")
+        if said is None:
+            said = quantity if command.get("status") == "filled" else ZERO
+        self._executed((symbol, str(command["venue_order_id"])), said=Decimal(said))
+
+    def _executed(self, key: tuple[str, str], *, said: Decimal = ZERO, traded: Decimal = ZERO) -> None:
+        executed = self.of_venue.setdefault(key, Executed())
+        executed.said = max(executed.said, said)
+        executed.traded = EXACT.add(executed.traded, traded)
+        if executed.said > executed.traded:
+            self.behind[key] = None
+        else:
+            self.behind.pop(key, None)
 
     def _named(self, command: Mapping[str, Any]) -> str:
         key = (str(command["symbol"]), str(command["venue_order_id"]))
@@ -174,6 +215,7 @@ class Exposure:
         notional = EXACT.multiply(Decimal(command["price"]), quantity)
         self._hold(symbol, command, quantity, notional)
         self.executed.append((self.clock.at, notional))
+        self._executed((symbol, str(command["venue_order_id"])), traded=quantity)
         order = self.live.get(name := self._named(command))
         if order is not None:
             order.known = True

@@ -17,6 +17,7 @@ from cluster.types import ApplyOutcome, LogIndex, Term
 from meltica.core.orders import ORDER_LIFE, OrderState, Sign
 from meltica.leader import authority
 from meltica.leader.dispatch import Dispatch
+from meltica.leader.mandate import Mandate
 
 RATIO = "test_the_wait_covers_the_ratio_of_two_clocks_and_not_much_more"
 TWICE = "test_two_votes_of_one_peer_are_one"
@@ -28,6 +29,8 @@ POISON = "test_9_ours_stops_there_once_and_says_where"
 ABOVE = "test_22_ours_the_leader_is_elected_above_it"
 WAITS = "test_23_ours_it_waits_and_asks"
 BARRED = "test_told_between_its_question_and_the_answer_it_does_not_stand"
+ASLEEP = "test_a_node_that_slept_reads_what_came_before_its_mandate_acts"
+QUEUED = "test_a_cancel_that_waits_at_the_socket_does_not_leave_once_this_node_leads_again"
 STARVED = "test_the_catching_up_of_one_is_no_heartbeat_for_the_others"
 
 
@@ -48,6 +51,20 @@ def a_stalled_process_sends_at_once(patches: Patches) -> None:
         whole(self, desk, lambda _now: False)
 
     patches.attribute(Dispatch, "__init__", made)
+
+
+# The checks let a process that goes on act before it hears: in that instant it can't have read what came.
+@mutant("9", directed("meltica/leader/test_mandate.py", ASLEEP), ASLEEP)
+def the_mandate_acts_before_the_inbox(patches: Patches) -> None:
+    """A node that was stopped takes the time for one without a majority, and cancels before it reads what came."""
+    patches.attribute(Mandate, "_slept", lambda _self, _now: False)
+
+
+# No connection of the simulation keeps a request back for as long as a takeover takes.
+@mutant("2", directed("meltica/leader/test_mandate.py", QUEUED), QUEUED)
+def a_mandates_cancel_is_judged_once(patches: Patches) -> None:
+    """A cancel without a majority that waits at the socket is written whoever leads by then."""
+    patches.attribute(Mandate, "_may", lambda _self, _order, _epoch: True)
 
 
 # The next read of open orders does not show it, and closes it again before the end.

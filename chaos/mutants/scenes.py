@@ -5,11 +5,16 @@ Only scenes may live here.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Final
+
+from attrs import evolve
 
 from chaos.checkers.history import orders_of
 from chaos.checkers.verdict import Check
 from chaos.mutants.mutant import Judge, Scene, storm
+from chaos.mutants.patches import Patches
+from chaos.sim import product
 from chaos.sim.exchange import ACCOUNT
 from chaos.sim.gather import history_of
 from chaos.sim.network import MS, SECOND
@@ -18,7 +23,7 @@ from chaos.sim.plan import NAMES
 from chaos.sim.run import Run
 from cluster.types import Peer
 from meltica.core.commands import By, Halt, Resume, Submit
-from meltica.core.values import Epoch, Nanos, NodeName
+from meltica.core.values import Epoch, Money, Nanos, NodeName
 from meltica.leader.ports import Promote
 from meltica.leader.status import Phase
 
@@ -151,6 +156,19 @@ def _an_old_look(run: Run) -> Judge | None:
 
 OLD_LOOK: Final = Scene("a resume by an old look", faults=storm(("bridge", 5, 5.5, 0)), script=_an_old_look)
 DISK_STALLED: Final = Scene("the active node's disk stalls", faults=storm(("disk_stall_active", 3, 6, 0)))
+
+
+def _little_a_minute(patches: Patches) -> None:
+    limits = evolve(product.LIMITS, executed_notional_minute=Money(Decimal(3000)))
+    patches.attribute(product, "LIMITS", limits)
+
+
+LITTLE_A_MINUTE: Final = Scene(
+    "lost reports, and little may be executed within a minute",
+    faults=LOST_REPORTS.faults,
+    known=("liveness",),  # the limit refuses the order that is waited for after the faults
+    setting=_little_a_minute,
+)
 
 
 def _everybody_alone(run: Run) -> Judge | None:

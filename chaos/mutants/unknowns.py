@@ -10,10 +10,20 @@ from typing import Any
 
 from chaos.mutants.mutant import mutant
 from chaos.mutants.patches import Patches
-from chaos.mutants.scenes import LATE_WORDS, LOST_WORDS, NO_WORD, REFUSED, STALE, STALLED, VERY_LATE_WORDS
+from chaos.mutants.scenes import (
+    LATE_WORDS,
+    LITTLE_A_MINUTE,
+    LOST_WORDS,
+    NO_WORD,
+    REFUSED,
+    STALE,
+    STALLED,
+    VERY_LATE_WORDS,
+)
 from meltica.core import apply, apply_authority
 from meltica.core import commands as c
 from meltica.core.events import Rejection
+from meltica.core.indexes import OrderIndex
 from meltica.core.moves import move
 from meltica.core.orders import Sign
 from meltica.core.values import ClientOrderId, Nanos
@@ -34,6 +44,20 @@ def silence_is_taken_for_failure(patches: Patches) -> None:
         whole(self, intent, NotSent(answer.reason) if isinstance(answer, Unknown) else answer)
 
     patches.attribute(Dispatch, "answered", failed)
+
+
+@mutant("5", LITTLE_A_MINUTE, "worst_case")
+def what_was_executed_counts_with_its_trades_alone(patches: Patches) -> None:
+    """What the venue says it executed counts within the minute only once its trades are known."""
+    whole = OrderIndex._count_leaves  # noqa: SLF001 # what is broken is inside
+
+    def count(self: Any, order: Any, exposure: Any, leaves: Any, combine: Any) -> None:
+        before = self.doubtful
+        whole(self, order, exposure, leaves, combine)
+        if not order.doubtful:
+            self.doubtful = before
+
+    patches.attribute(OrderIndex, "_count_leaves", count)
 
 
 @mutant("5", STALLED, "accounted")

@@ -75,6 +75,23 @@ def test_a_position_that_could_become_too_large() -> None:
     assert judged(large, submit(3, side="SELL", quantity="0.2")).held  # each side is counted alone
 
 
+@pytest.mark.parametrize(
+    "heard",
+    [
+        {"kind": "answered", "accepted": True, "status": "filled"},
+        {"kind": "answered", "accepted": True, "status": "expired", "executed": "0.1"},
+        {"kind": "order_updated", "symbol": "BTCUSDT", "status": "cancelled", "executed": "0.1"},
+    ],
+)
+def test_what_the_venue_said_it_executed_counts_before_its_trades(heard: dict[str, Any]) -> None:
+    told = about(3, order=2, **{**heard, "venue_order_id": "2"})
+    traded = h.record(4, 1, "fill_seen", **{**h.FILLED, "order": h.cid(1, 2), "venue_order_id": "2"})
+    limits = {"executed_notional_minute": "11000", "open_orders": 9, "open_orders_symbol": 9}
+    for records in ((submit(2), told, submit(5)), (submit(2), told, traded, submit(5))):
+        assert "executed_notional_minute is 12000" in judged(*records, **limits).violations[0]
+        assert judged(*records, **{**limits, "executed_notional_minute": "12000"}).held
+
+
 def test_a_sell_below_the_market_is_executed_at_the_market() -> None:
     cheap = submit(2, side="SELL", quantity="0.1", price="59000")
     assert "order_notional is 6000.0 of 5950" in judged(cheap, order_notional="5950").violations[0]
