@@ -10,7 +10,7 @@ import gzip
 import os
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
@@ -32,7 +32,7 @@ from meltica.archive.form import (
     range_named,
 )
 from meltica.archive.plan import Found
-from meltica.archive.records import BrokenTrail, Record, parsed
+from meltica.archive.records import BrokenTrail, Record, index_of, parsed
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -143,7 +143,7 @@ class Draft:
 
 
 class Cursor:
-    """A sealed file, read from its beginning on; each record is checked as it passes, and the whole at its end."""
+    """A sealed file, read from its beginning on: each record that is given is checked, and the whole at its end."""
 
     def __init__(self, path: Path, footer: Footer) -> None:
         self.footer = footer
@@ -151,9 +151,10 @@ class Cursor:
         self._tally = Tally(footer.range, bytes.fromhex(footer.before))
         self._file = gzip.GzipFile(path, "rb")
         self._left = footer.records
-        self._next: Record | None = None
+        self._next: bytes | None = b""  # the next record; None at the end
         try:
-            self._ahead()
+            with self._naming():
+                self._ahead()
         except BaseException:
             self._file.close()
             raise
@@ -161,43 +162,45 @@ class Cursor:
     def piece(self, count: int) -> list[Record]:
         """The next records: as few as make up whole entries and are no less than `count`, or all there are."""
         found: list[Record] = []
-        while self._next is not None and (len(found) < count or self._next.index == found[-1].index):
-            found.append(self._take())
+        with self._naming():
+            while self._next is not None and (len(found) < count or index_of(self._next) == found[-1].index):
+                record = parsed(self._next)
+                self._tally.line(record)
+                self._ahead()
+                found.append(record)
         return found
 
     def skip(self, after: int, count: int) -> bool:
         """Pass over what is not behind `after`, at most `count` records; whether there is none left of them."""
-        while self._next is not None and self._next.index <= after and count:
-            self._take()
-            count -= 1
-        return self._next is None or self._next.index > after
+        with self._naming():
+            while self._next is not None and index_of(self._next) <= after and count:
+                self._tally.pass_over(self._next)
+                self._ahead()
+                count -= 1
+            return self._next is None or index_of(self._next) > after
 
     def close(self) -> None:
         """Read no more."""
         self._file.close()
 
-    def _take(self) -> Record:
-        record = self._next
-        if record is None:
-            raise EOFError(self._name)
-        self._ahead()
-        return record
-
-    def _ahead(self) -> None:
-        """Read the next record, or see that the file ends as it should.  Raises BrokenTrail."""
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Damage is told with the file's name."""
         try:
-            line = self._file.readline()
-            if self._left:
-                self._left -= 1
-                self._next = parsed(line.removesuffix(b"\n"))
-                self._tally.line(self._next)
-                return
-            whole = line == encode_footer(self.footer) and not self._file.read(1) and self._tally.footer == self.footer
+            yield
         except (BrokenTrail, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise BrokenTrail(f"{self._name} is damaged ({error})") from error
+
+    def _ahead(self) -> None:
+        """Read the next record, or see that the file ends as it should."""
+        line = self._file.readline()
+        if self._left:
+            self._left -= 1
+            self._next = line.removesuffix(b"\n")
+            return
         self._next = None
-        if not whole:
-            raise BrokenTrail(f"{self._name} is damaged: it does not hold what its last line says")
+        if line != encode_footer(self.footer) or self._file.read(1) or self._tally.footer != self.footer:
+            raise BrokenTrail("it does not hold what its last line says")
 
 
 def all_of(cursor: Cursor, count: int) -> Iterator[Record]:

@@ -15,7 +15,7 @@ from typing import Final
 
 from attrs import asdict, frozen
 
-from meltica.archive.records import BEGINNING, BrokenTrail, Follower, Record
+from meltica.archive.records import BEGINNING, BrokenTrail, Follower, Record, parsed
 
 SPAN: Final = 50_000  # entries a file: the same on all nodes for ever, as the files are cut by it
 SCHEMA: Final = "meltica.archive/1"
@@ -115,7 +115,8 @@ class Tally:
         self._range = entries
         self._before = before
         self._first_chain = before
-        self._follower = Follower(before)
+        self._follower: Follower | None = Follower(before)
+        self._passed = b""  # the last line that was passed over; no follower until the next that is not
         self._records = 0
         self._hash = hashlib.sha256()
 
@@ -123,6 +124,8 @@ class Tally:
         """The next record's line; raises BrokenTrail if it does not follow, or is not of this file."""
         if not self._range.first <= record.index <= self._range.last:
             raise BrokenTrail(f"index {record.index} is not from {self._range.first} to {self._range.last}")
+        if self._follower is None:
+            self._follower = Follower(parsed(self._passed).chain)
         self._follower.follow(record)
         if not self._records:
             self._first_chain = record.chain
@@ -131,12 +134,21 @@ class Tally:
         self._hash.update(line)
         return line
 
+    def pass_over(self, raw: bytes) -> None:
+        """The next record, which nobody is shown: it is counted and hashed, and the one behind it chained to it."""
+        if not self._records:
+            self._first_chain = parsed(raw).chain
+        self._records += 1
+        self._hash.update(raw + b"\n")
+        self._passed, self._follower = raw, None
+
     @property
     def footer(self) -> Footer:
         """Of what has passed so far."""
+        chain = parsed(self._passed).chain if self._follower is None else self._follower.chain
         return Footer(
             before=self._before.hex(),
-            chain=(self._follower.chain or self._before).hex(),
+            chain=(chain or self._before).hex(),
             first=self._range.first,
             first_chain=self._first_chain.hex(),
             last=self._range.last,

@@ -29,6 +29,7 @@ from meltica.archive.records import (
 )
 
 PIECE: Final = 64  # records between two looks at whoever else waits
+SKIPPED: Final = 16 * PIECE  # and where they are not looked at
 
 
 class Trail:
@@ -157,7 +158,7 @@ class Trail:
 
 
 async def _piecemeal(cursor: Cursor, after: int, limit: int) -> list[Record]:
-    while not await aside(cursor.skip, after, PIECE):
+    while not await aside(cursor.skip, after, SKIPPED):
         pass
     found: list[Record] = []
     while len(found) < limit:

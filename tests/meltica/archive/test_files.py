@@ -75,6 +75,49 @@ def test_pieces_cut_no_entry_in_two_and_skipping_passes_what_was_read(folder):
     cursor.close()
 
 
+@pytest.mark.parametrize("after", range(10, 21))
+def test_what_was_passed_over_counts_at_the_end(folder, after):
+    cursor = folder.open(folder.footer(TWO))
+    while not cursor.skip(after, 2):
+        pass
+    found = [(one.index, one.place, one.raw) for one in all_of(cursor, 3)]
+    assert found == within(RECORDS, after + 1, 20)
+
+
+@pytest.mark.parametrize("after", range(10, 21))
+def test_what_was_passed_over_and_is_not_what_was_sealed_is_seen_at_the_end(folder, tmp_path, after):
+    """A file of whole gzip with a changed word, in records that are passed over or shown."""
+    (tmp_path / "other").mkdir()
+    other = Folder(tmp_path / "other")
+    draft = other.draft(TWO)
+    changed = [raw.replace(b'"text":"', b'"text":"so ') if i == 15 else raw for i, _, raw in within(RECORDS, 11, 20)]
+    draft.write(b"".join(raw + b"\n" for raw in changed))
+    draft.seal(folder.footer(TWO))
+    cursor = other.open(other.footer(TWO))
+
+    def all_behind():
+        while not cursor.skip(after, 2):
+            pass
+        list(all_of(cursor, 3))
+
+    with pytest.raises(BrokenTrail, match=r"is damaged .it does not hold what its last line says"):
+        all_behind()
+    cursor.close()
+
+
+def test_what_is_shown_is_chained_to_what_was_passed_over(folder, tmp_path):
+    (tmp_path / "other").mkdir()
+    other = Folder(tmp_path / "other")
+    draft = other.draft(TWO)
+    draft.write(b"".join(raw + b"\n" for i, _, raw in within(RECORDS, 11, 20) if i != 16))
+    draft.seal(folder.footer(TWO))
+    cursor = other.open(other.footer(TWO))
+    assert cursor.skip(15, 64)
+    with pytest.raises(BrokenTrail, match="chain breaks at index 17"):
+        cursor.piece(1)
+    cursor.close()
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
 @given(st.data())
 def test_a_flipped_bit_is_seen_whatever_it_is_in(folder, data):

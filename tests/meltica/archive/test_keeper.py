@@ -86,7 +86,9 @@ class World:
         """As the task does, until it would wait for long; then so often again."""
         one = self.keeper
         rest = await one.round(one.folder.clear)
-        while rest == keeper.REST_S or (again := again - 1):
+        for _ in range(30):
+            if rest != keeper.REST_S and not (again := again - 1):
+                break
             rest = await one.round()
         assert rest == (keeper.RETRY_S if self.told[-1].trouble else keeper.EVERY_S)
 

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meltica.archive.records import BEGINNING, BrokenTrail, Follower, chain_behind, read_record, whole_entries
+from meltica.archive.records import (
+    BEGINNING,
+    BrokenTrail,
+    Follower,
+    chain_behind,
+    index_of,
+    read_record,
+    whole_entries,
+)
+from meltica.core.wire import encode
 from tests.meltica.archive.making import trail
 from tests.meltica.test_machine import GOLDEN
 
@@ -71,6 +80,26 @@ def test_a_command_of_garbage_that_lost_its_hash_is_named():
     record = read_record(index, place, raw.replace(b'"blake2b"', b'"blake2c"'))
     with pytest.raises(BrokenTrail, match="of index 1 place 0 has no command"):
         chain_behind(BEGINNING, record)
+
+
+def test_the_index_is_found_without_reading_the_record():
+    for index, _, raw in RECORDS:
+        assert index_of(raw) == index
+    for raw in GOLDEN.read_bytes().splitlines():
+        assert index_of(raw) == json.loads(raw)["index"]
+
+
+@given(st.text(), st.integers(0, 2**63 - 1))
+def test_no_text_in_a_record_is_taken_for_its_index(text, index):
+    said = {"accepted": False, "text": text + ',"index":7,'}
+    record = {"command": {"index": 5, "x": said}, "index": index, "kind": text, "place": 0, "result": said}
+    assert index_of(encode(record).encode()) == index
+
+
+@pytest.mark.parametrize("raw", [b"", b"{}", b'{"a":1,"index":}', b'{"a":1,"index":x,"kind":1}', b'{"a":1,"index":7}'])
+def test_what_has_no_index_is_told(raw):
+    with pytest.raises(BrokenTrail):
+        index_of(raw)
 
 
 @given(st.integers(0, 41), st.integers(1, 9))
