@@ -29,6 +29,8 @@ ENTRIES: Final = (  # besides every __main__
 )
 # Built and tested before what will use them: each goes from here when it is used.
 AHEAD: Final = (
+    "cluster.adopted",  # cluster/DESIGN.md, "Members"
+    "cluster.replacing",
     "cluster.snapshot.receiving",  # cluster/DESIGN.md, "Snapshots"
     "cluster.snapshot.sending",
 )
@@ -60,6 +62,9 @@ PURE: Final = (
     "cluster/replica.py",
     "cluster/guard.py",
     "cluster/elections.py",
+    "cluster/members.py",
+    "cluster/adopted.py",
+    "cluster/replacing.py",
     "cluster/acks.py",
     "cluster/following.py",
     "cluster/frames.py",

@@ -1,0 +1,86 @@
+"""Replacing: the steps by which one node takes another's place, and when a learner has caught up.
+
+Pure.  The next step is told by the configuration in force alone, so that a leader that takes over in the midst of it
+goes on where the last one stopped.  Why in this order: DESIGN.md, "Members".  Not used yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import evolve, frozen
+
+from cluster.members import AddLearner, Change, Configuration, Member, Promote, Refused, Remove, follow
+from cluster.types import MonoNs, Peer
+
+
+@frozen
+class Waits:
+    """No step now; `why` is for people."""
+
+    why: str
+
+
+def next_step(
+    configuration: Configuration, old: Peer, new: Member, *, healthy: frozenset[Peer], caught_up: frozenset[Peer]
+) -> Change | Waits | None:
+    """The next change on the way from `old` to `new`; None: `new` has taken its place.
+
+    `healthy`: the members that the leader hears, itself among them.
+
+    Raises:
+        Refused: there is no way.
+    """
+    gone = old in configuration.removed
+    if not gone and old not in {*configuration.voting, *configuration.learning}:
+        raise Refused(f"{old} is no member, nor was it one")
+    if new.name in configuration.voting:
+        return None if gone else Remove(old)
+    if new.name not in configuration.learning:
+        if gone:
+            raise Refused(f"{old} was removed already, and {new.name} is no member")
+        follow(configuration, AddLearner(new))
+        return AddLearner(new)
+    if new.name not in caught_up:
+        return Waits(f"{new.name} has not caught up with the log")
+    return Promote(new.name) if gone or _promotes_first(configuration, old, new.name, healthy) else Remove(old)
+
+
+def _promotes_first(configuration: Configuration, old: Peer, new: Peer, healthy: frozenset[Peer]) -> bool:
+    """Whether the learner votes before the old node goes: whichever leaves the better of two worst moments."""
+    end = follow(follow(configuration, Promote(new)), Remove(old))
+    first = min(_safety(step, healthy) for step in (follow(configuration, Promote(new)), end))
+    last = min(_safety(step, healthy) for step in (follow(configuration, Remove(old)), end))
+    return first >= last
+
+
+def _safety(configuration: Configuration, healthy: Iterable[Peer]) -> tuple[int, int]:
+    """More is better: how many failures are survived, and then on how few nodes that one too many could fall."""
+    spare = configuration.spare(healthy)
+    return spare, -(spare + configuration.majority)
+
+
+@frozen
+class CatchUp:
+    """How a learner catches up, in rounds: each lasts until it has what was the log's end when the round began.
+
+    It has caught up once a round took less than `bound`, and for as long as the next one has not taken longer: then
+    what it lacks is written in less time than an election takes, and a commit that needs it waits no longer than that.
+    (Ongaro's thesis, 4.2.1; without its limit of ten rounds: who is too slow never votes, and that is seen.)
+    """
+
+    bound: int  # ns; the shortest election timeout
+    goal: int  # where this round ends
+    began: MonoNs
+    rounds: int = 0  # finished
+    quick: bool = False  # the last one was
+
+    def heard(self, matched: int, last: int, now: MonoNs) -> CatchUp:
+        """It has the log up to `matched`; the log ends at `last`."""
+        if matched < self.goal:
+            return self
+        return evolve(self, goal=last, began=now, rounds=self.rounds + 1, quick=now - self.began < self.bound)
+
+    def caught_up(self, now: MonoNs) -> bool:
+        """Whether it may vote now: not if it has been silent for so long, either, as on an idle log it answers too."""
+        return self.quick and now - self.began < self.bound
