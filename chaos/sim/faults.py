@@ -64,8 +64,8 @@ class Faults:
         """Everything works again, clocks excepted: what a rate is, it stays; and nobody comes back here."""
         network, exchange = self.product.network, self.product.exchange
         network.mend_disks()
-        for process in network.processes.values():
-            process.frozen_until = min(process.frozen_until, network.now)
+        for name in network.processes:
+            network.go_on(name)
         network.heal_all()
         self.product.wall_off.clear()
         exchange.cut.clear()

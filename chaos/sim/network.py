@@ -6,6 +6,7 @@ What may not happen is judged elsewhere (`chaos.sim.history`).  The same seed gi
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
@@ -78,6 +79,7 @@ class Process:
     replica: Replica | None = None
     life: int = 0  # counts starts
     frozen_until: int = 0
+    meant: deque[Callable[[], None]] = field(factory=deque)  # what came for it while it was stopped, in order
     syncing: bool = False
     disk_stalled_until: int = 0
     wake: int = 0  # the number of the newest alarm
@@ -196,6 +198,7 @@ class Network:
         else:
             process.store.close()
         process.replica = process.store = None
+        process.meant.clear()
         self.changed()
         for peer in self.names:
             if peer != name:
@@ -207,6 +210,21 @@ class Network:
         self.processes[name].frozen_until = max(self.processes[name].frozen_until, self.now + duration)
         self.changed()
         self.at(duration, lambda: self.changed())  # noqa: PLW0108 # whoever is told then
+
+    def go_on(self, name: Peer) -> None:
+        """A stopped process goes on now."""
+        process = self.processes[name]
+        process.frozen_until = min(process.frozen_until, self.now)
+        self._gone_on(process)
+
+    def waits(self, process: Process, action: Callable[[], None]) -> bool:
+        """Whether a process is stopped: `action` waits then, behind all that came before it, until it goes on."""
+        if process.frozen_until <= self.now and not process.meant:
+            return False
+        if not process.meant:
+            self.at(process.frozen_until - self.now, self._gone_on, process)
+        process.meant.append(action)
+        return True
 
     def stall_disk(self, name: Peer, duration: int) -> None:
         """Syncs of this node take so long from now on."""
@@ -301,8 +319,7 @@ class Network:
     def _input(self, process: Process, life: int, action: Callable[[Replica], None]) -> None:
         if process.replica is None or process.life != life:
             return
-        if process.frozen_until > self.now:
-            self.at(process.frozen_until - self.now, self._input, process, life, action)
+        if self.waits(process, lambda: self._input(process, life, action)):
             return
         try:
             action(process.replica)
@@ -310,6 +327,14 @@ class Network:
             self._disk_failed(process, error)
         else:
             self._pump(process)
+
+    def _gone_on(self, process: Process) -> None:
+        if process.frozen_until > self.now:  # it was stopped again meanwhile
+            self.at(process.frozen_until - self.now, self._gone_on, process)
+            return
+        meant, process.meant = process.meant, deque()
+        for action in meant:
+            action()
 
     def _pump(self, process: Process) -> None:
         replica = process.replica
@@ -462,7 +487,7 @@ class Network:
         replica = process.replica
         if replica is None or link.cut or (life >= 0 and life != link.life):
             return
-        if process.frozen_until > self.now:
+        if process.meant or process.frozen_until > self.now:
             self._input(process, process.life, lambda replica: _receive(replica, a, frames))
             return
         try:

@@ -332,9 +332,7 @@ class Product:
         """Do something on a node, in this life; later if it is frozen."""
         if not self._alive(life):
             return
-        wait = life.process.frozen_until - self.network.now
-        if wait > 0:
-            self.network.at(wait, lambda: self._on(life, action))
+        if self.network.waits(life.process, lambda: self._on(life, action)):
             return
         action()
         if self._alive(life):

@@ -93,3 +93,23 @@ def test_manual_mode_waits_for_somebody_and_he_promotes() -> None:
     outcome, product = struck(("manual", 2500, 6000, 1), ("kill_active", 4000, 100, 0))
     assert outcome.changes >= 1
     assert words(product, "operator")
+
+
+@pytest.mark.parametrize("wakes_early", [False, True])
+def test_a_process_that_is_stopped_again_hears_things_in_order(*, wakes_early: bool) -> None:
+    """Simulated, everything-1475: it heard that a connection had ended after it had heard of the next one."""
+    product = Product(1)
+    network, heard = product.network, []
+    name = Peer("n1")
+    product.start(name)
+    network.freeze(name, 100 * MS)
+    network.at(50 * MS, network.call, name, lambda _replica: heard.append("ended"))
+    network.at(90 * MS, network.freeze, name, 100 * MS)
+    network.at(150 * MS, network.call, name, lambda _replica: heard.append("next"))
+    if wakes_early:
+        network.at(160 * MS, network.go_on, name)
+        network.at(161 * MS, network.call, name, lambda _replica: heard.append("last"))
+    network.run(155 * MS)
+    assert heard == []
+    network.run(100 * MS)
+    assert heard == ["ended", "next", *(["last"] if wakes_early else [])]
