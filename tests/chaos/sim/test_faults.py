@@ -105,7 +105,7 @@ def test_a_process_that_is_stopped_again_hears_things_in_order(*, wakes_early: b
     network.freeze(name, 100 * MS)
     network.at(50 * MS, network.call, name, lambda _replica: heard.append("ended"))
     network.at(90 * MS, network.freeze, name, 100 * MS)
-    network.at(150 * MS, network.call, name, lambda _replica: heard.append("next"))
+    network.at(95 * MS, network.call, name, lambda _replica: heard.append("next"))
     if wakes_early:
         network.at(160 * MS, network.go_on, name)
         network.at(161 * MS, network.call, name, lambda _replica: heard.append("last"))
