@@ -170,6 +170,14 @@ async def test_what_a_kill_left_half_written_is_cleared_at_the_start(world):
     assert world.names == NAMES
 
 
+async def test_the_task_itself_begins_with_that_also_where_the_archive_is_off(world):
+    draft = Folder(world.data).draft(Range(51, 60))
+    world.keep = None
+    await world.keeper.run()
+    assert world.names == []
+    draft.give_up()
+
+
 async def test_a_half_written_file_is_never_taken_for_one(world):
     draft = Folder(world.data).draft(Range(1, 10))
     draft.write(b"half")
