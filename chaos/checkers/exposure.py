@@ -154,7 +154,7 @@ class Exposure:
             self._answered(command)
         elif kind == "order_updated":
             self._updated(command)
-        elif kind == "fill_seen" and not record.duplicate:
+        elif kind == "fill_seen":
             self._filled(command)
         elif kind == "lapsed":
             for intent in command["intents"]:

@@ -23,9 +23,9 @@ def worst_case(history: History) -> Check:
     model, violations, judged = _model(node), list[str](), 0
     for record in node.audit:
         model.clock.take(record)
-        if not record.accepted:
+        if not record.accepted or record.duplicate:  # what was known before changes nothing
             continue
-        if record.kind == "submit" and not record.duplicate:
+        if record.kind == "submit":
             judged += bool(model.limits)
             violations += _submitted(model, record)
         else:

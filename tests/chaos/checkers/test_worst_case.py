@@ -261,6 +261,9 @@ def test_positions_that_may_only_shrink() -> None:
     assert "reducing (drift) is 10.1 of 10" in found[-1]
     lifted = h.record(3, 1, "resume", causes=["drift"])
     assert judged(reduced, lifted, submit(4)).held
+    again = evolve(h.record(4, 1, "reduce", cause="drift"), duplicate=True)  # a request sent twice (simulated, 1505)
+    assert judged(reduced, lifted, again, submit(5)).held
+    only(judged(reduced, lifted, evolve(again, duplicate=False), submit(5)), "reducing (drift) is 0.1 of 0")
     drift = {"what": "balance_drift", "venue": "v", "subject": "BTC"}
     only(judged(h.record(2, 1, "discrepancy", tighten=True, **drift), submit(3)), "reducing (balance_drift:v:BTC)")
     assert judged(h.record(2, 1, "discrepancy", tighten=False, **drift), submit(3)).held
