@@ -234,8 +234,8 @@ def follow(configuration: Configuration, change: Change) -> Configuration:
         return evolve(configuration, number=number, voters=_by_name((*voters, *chosen)), learners=others)
     if change.name not in {*configuration.voting, *configuration.learning}:
         raise Refused(f"{change.name} is no member")
-    if configuration.voting == (change.name,):
-        raise Refused(f"{change.name} is the only voter")
+    if change.name in configuration.voting and len(voters) == 2:  # the core can't be one voter: raft.RaftCore.adopt
+        raise Refused(f"one voter would be left without {change.name}; let another node vote first")
     if len(removed) == MAX_REMOVED:
         raise Refused(f"{MAX_REMOVED} nodes were removed from this cluster: it remembers no more; found a new one")
     return Configuration(

@@ -74,7 +74,8 @@ class RaftCore:
         self._queue = _CoreQueue()
         self._shown: set[Peer] = set()  # membership only, never iterated
         nodes = _nodes(name, peers)
-        self._nodes = {peer: nodes[peer] for peer in peers}
+        self._nodes = _Nodes(nodes, peers)
+        self._voters, self._learners = tuple(peers), tuple[Peer, ...]()  # but for itself
         module = private_module()
         module.monotonicTime = self._seconds  # type: ignore[attr-defined] # the seam
         module.random = random  # type: ignore[attr-defined] # the seam: it calls random.random()
@@ -136,6 +137,8 @@ class RaftCore:
 
     def deliver(self, peer: Peer, message: Raw, *, at: MonoNs | None = None) -> None:
         """Hand it a message; `at`: the time that it sees meanwhile (an answer counts from what it answers)."""
+        if peer not in self._voters and not self._takes(peer, message):
+            return
         before = self._stand_still(at)
         try:
             self._transport.deliver(self._nodes[peer], message)
@@ -181,7 +184,58 @@ class RaftCore:
         """Send `to` the order to stand, if it has every entry."""
         self._core.transferLeadership(self._nodes[to])
 
+    def adopt(self, voters: Sequence[Peer], learners: Sequence[Peer] = ()) -> None:
+        """Elect and commit by these voters, this node among them or not, from now on; send to the learners as well.
+
+        To be called whenever another configuration is in force: within the journal's `add` and `deleteEntriesFrom`,
+        where the core walks over none of its sets (DESIGN.md, "Members").  It keeps its role.  Of a node that is new,
+        or votes now, it knows no match: what it was told before must be told again.  It counts itself for a voter
+        always: one that is none must not stand.  Nobody uses it yet.
+
+        Raises:
+            JournalFault: it leads, and is no voter; or no voter but itself would be left, and it would stand unasked.
+        """
+        if self.role is Role.LEADER and self.name not in voters:
+            raise JournalFault("a configuration without its leader")
+        others, learning = ([peer for peer in sorted(some) if peer != self.name] for some in (voters, learners))
+        if not others:
+            raise JournalFault("a configuration with one voter: the core would stand without being told to")
+        for peer in self._voters:
+            if peer not in others:
+                self._core._SyncObj__doChangeCluster(("rem", peer, self._nodes[peer]))  # noqa: SLF001 # the seam
+        for peer in self._learners:
+            if peer not in learning:
+                self._transport.unlearn(self._nodes[peer])
+        for peer in others:
+            if peer not in self._voters:
+                self._core._SyncObj__doChangeCluster(("add", peer, self._nodes[peer]))  # noqa: SLF001 # the seam
+        for peer in learning:
+            if peer not in self._learners:
+                self._transport.learn(self._nodes[peer])
+        self._adopted(tuple(others), tuple(learning))
+
     # What it calls
+
+    def _adopted(self, voters: tuple[Peer, ...], learners: tuple[Peer, ...]) -> None:
+        """Remember whom it counts, and see that it has done so; show it whom it was shown before."""
+        self._voters, self._learners = voters, learners
+        core = self._core
+        if (core.otherNodes, core.readonlyNodes) != tuple(
+            {self._nodes[peer] for peer in some} for some in (voters, learners)
+        ):
+            raise JournalFault("the core has not taken the configuration: a seam has moved")
+        for peer in [*self._nodes]:
+            if peer not in voters and peer not in learners:
+                self.hide(peer)
+            elif peer in self._shown:
+                self._transport.show(self._nodes[peer])
+            else:
+                self._transport.hide(self._nodes[peer])
+
+    def _takes(self, peer: Peer, message: Raw) -> bool:
+        """What it may hear of a node that does not vote: it counts every vote, and looks for every answer's node."""
+        kind = message["type"]
+        return kind != "response_vote" and (kind != "next_node_idx" or peer in self._learners)
 
     def _stand_still(self, at: MonoNs | None = None) -> float | None:
         """From here on the core sees one time: `at`, or now; within itself, what it sees already.
@@ -274,6 +328,19 @@ class _PeerNode(int, Node):  # type: ignore[misc] # pysyncobj ships no types
         """All is done in `__new__`, as a number's value is."""
 
 
+class _Nodes(dict[Peer, _PeerNode]):
+    """The other nodes; one that was not there at first gets the next place when it is first heard of, for good."""
+
+    def __init__(self, all_nodes: dict[Peer, _PeerNode], peers: Sequence[Peer]) -> None:
+        super().__init__({peer: all_nodes[peer] for peer in peers})
+        self._next = len(all_nodes) + 1
+
+    def __missing__(self, peer: Peer) -> _PeerNode:
+        node = self[peer] = _PeerNode(peer, self._next)
+        self._next += 1
+        return node
+
+
 def _nodes(name: Peer, peers: Sequence[Peer]) -> dict[Peer, _PeerNode]:
     return {peer: _PeerNode(peer, place) for place, peer in enumerate(sorted({name, *peers}), 1)}
 
@@ -305,6 +372,20 @@ class _CoreTransport(Transport):  # type: ignore[misc] # pysyncobj ships no type
     def hide(self, node: Any) -> None:
         """A connection is down."""
         self._onNodeDisconnected(node)
+
+    def learn(self, node: Any) -> None:
+        """The core sends to this node from now on, and counts it for nothing; it takes it for connected."""
+        self._onReadonlyNodeConnected(node)
+
+    def unlearn(self, node: Any) -> None:
+        """It does so no more."""
+        self._onReadonlyNodeDisconnected(node)
+
+    def addNode(self, node: Any) -> None:  # noqa: N802 # its name
+        """Nothing: who is connected is told by `show`."""
+
+    def dropNode(self, node: Any) -> None:  # noqa: N802 # its name
+        """Nothing: who is not is told by `hide`."""
 
 
 class _CoreQueue:
