@@ -81,7 +81,7 @@ class Acks:
     def lead(self, last: int, now: MonoNs) -> None:
         """A new term begins, with the log ending at `last`: the core goes on behind it for everyone."""
         self._followers = {peer: _Follower(last + 1, now) for peer in self._peers}
-        self.behind = set()
+        self.behind.clear()
 
     def matched(self, peer: Peer) -> int:
         """Up to where this follower has our log."""

@@ -27,10 +27,12 @@ import trio
 from attrs import define, field
 
 from cluster.replica import Ready, Replica
+from cluster.snapshot.faces import Disk
 from cluster.store import Store, Ticket
 from cluster.transport import LinkFigures, Transport
 from cluster.types import (
     AppliedEntry,
+    Installed,
     MonoNs,
     NotLeader,
     Outcome,
@@ -60,6 +62,9 @@ class NodeListener(Protocol):
 
     def on_applied(self, entry: AppliedEntry) -> None:
         """An entry was applied on this node."""
+
+    def on_installed(self, installed: Installed) -> None:
+        """The state has jumped, by a snapshot: whatever was kept of the one before is void."""
 
     def on_stopped(self, reason: str) -> None:
         """Replication has ended by a fault: send nothing more, to nobody."""
@@ -374,6 +379,8 @@ class ClusterNode:
             self._listener.on_role(change)
         for entry in ready.applied:
             self._listener.on_applied(entry)
+        if ready.installed is not None:
+            self._listener.on_installed(ready.installed)
         for token, outcome in ready.outcomes:
             self._tell(token, outcome)
         self._set_timer(ready.wake_at)
@@ -459,7 +466,7 @@ async def open_node(
     name: Peer,
     peers: Sequence[Peer],
     *,
-    store: Store,
+    store: Disk,
     machine: StateMachine,
     transport: Transport,
     listener: NodeListener,

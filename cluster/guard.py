@@ -15,7 +15,7 @@ from random import Random
 from typing import Final
 
 from cluster.acks import Acks, Delivery
-from cluster.elections import Elections, Rank, Situation
+from cluster.elections import Elections, Situation
 from cluster.following import Following
 from cluster.journal import Journal, JournalFault
 from cluster.links import HandOver, Link, Outgoing
@@ -67,6 +67,7 @@ class Guard:
         self._clock = clock
         self._links = {peer: Link() for peer in self.peers}
         self._acks = Acks(self.peers, journal.first)
+        self.behind = self._acks.behind  # who needs a snapshot of ours; nobody while it does not lead
         self._following = Following(journal)
         self._remembered = Remembered(journal, store)
         self._elections = Elections(name, len(peers) + 1, timers, random, now)
@@ -88,6 +89,11 @@ class Guard:
         self._leads = False
         self.core = RaftCore(name, self.peers, timers, journal=journal, clock=clock, random=random, listener=self)
         self._seen = (self.core.role, self.core.term, self.core.leader)
+
+    def take_over(self, before: Guard) -> None:
+        """Go on where `before` was, over a log that a snapshot has replaced in this process: the links are the same."""
+        self._links, self.roles, self.stalled = before._links, before.roles, before.stalled
+        self._seen, self._lost, self._led, self._came = before._seen, before._lost, before._led, before._came
 
     # Links
 
@@ -130,7 +136,7 @@ class Guard:
 
     def needs_snapshot(self, peer: Peer) -> bool:
         """Whether `peer` lacks what our log, as its leader's, does not hold any more."""
-        return self._leads and peer in self._acks.behind
+        return peer in self.behind
 
     # Messages in
 
@@ -216,9 +222,9 @@ class Guard:
             self._transfer = HandOver(to, MonoNs(self._clock() + self._timers.election_min))
 
     def drop_before(self, index: int) -> None:
-        """Let the log begin at `index`; raises JournalFault if not all up to there is committed, applied and synced.
+        """Let the log begin at `index`, and tell the core at once whom it can't send on where it was.
 
-        The core is told at once of whom it can't send on where it was: from the base down it has but its snapshots.
+        Raises JournalFault if not all up to there is committed, applied and synced.
         """
         self._journal.drop_before(index)
         for peer, delivery in self._acks.rise(self._journal.first, self._journal.last):
@@ -287,6 +293,7 @@ class Guard:
             self._beat = now
         elif was:
             self._hide_all()
+            self.behind.clear()
             self._elections.arm(now)
             self._handed = self._transfer is not None and self._transfer.sent
             self._transfer = None
@@ -418,7 +425,7 @@ class Guard:
         at = self._acks.following(peer)
         if at > self._journal.last or self._acks.full(peer) or not self._links[peer].outbound:
             return
-        if peer in self._acks.behind:  # it hears from the core alone
+        if peer in self.behind:  # it hears from the core alone
             return
         entries, size = [], 0
         for entry in self._journal[at - self._journal.first :]:
@@ -477,12 +484,12 @@ class Guard:
             return
         linked = [peer for peer in self.peers if self._links[peer].outbound]
         number = self._elections.ask(now, linked, reason)
-        last_term, last = self._rank()
+        last_term, last = self._remembered.rank()
         for peer in linked:
             self._say(peer, AskPreVote(number, self.core.term, last, last_term))
 
     def _ask_pre_vote(self, peer: Peer, question: AskPreVote) -> None:
-        now, rank = self._clock(), self._rank()
+        now, rank = self._clock(), self._remembered.rank()
         lost = self._lost is not None
         able = self.unfit is None and (question.last_term, question.last) >= self._remembered.known
         mine = Situation(now, rank, self._hears(peer, now), lost, able)
@@ -546,9 +553,6 @@ class Guard:
         if leader is None or leader == asker or self._lost == (leader, self.core.term):
             return False
         return now - self._led < self._timers.election_min
-
-    def _rank(self) -> Rank:
-        return self._remembered.rank()
 
     # Inside, the rest
 

@@ -32,7 +32,8 @@ class Journal:
     appends that go on behind it.  It is 1 as long as nothing was dropped.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], MonoNs]) -> None:
+    def __init__(self, store: Store, clock: Callable[[], MonoNs], unsynced: Ticket | None = None) -> None:
+        """`unsynced`: the store's log is of this batch, which is not durable yet; None: all of it is."""
         self._store = store
         self._clock = clock
         self.dirty = False  # something was written that a promise may speak of
@@ -44,6 +45,10 @@ class Journal:
         self.synced = self.last  # what was found at start has survived
         self._waiting: deque[tuple[Ticket, int]] = deque()  # (ticket, last index at it), not synced
         self._since: deque[MonoNs] = deque()  # since when each of them waits
+        if unsynced is not None:
+            self.synced = 0
+            self._waiting.append((unsynced, self.last))
+            self._since.append(self.start)
         self._root: Entry | None = None  # the base, which the core looks at all the time
         self._tail: list[Entry] = []
         self._tail_bytes = 0

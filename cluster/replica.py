@@ -22,10 +22,18 @@ from cluster.journal import Journal, JournalFault
 from cluster.proposals import Busy as Busy  # noqa: PLC0414 # the same
 from cluster.proposals import Proposal, Proposals
 from cluster.retention import Keeper
-from cluster.store import Store, Ticket
+from cluster.snapshot.faces import Disk
+from cluster.snapshot.sending import Pace
+from cluster.snapshot.shipping import Shipping
+from cluster.snapshot.words import STARTS
+from cluster.snapshot.words import decode as decode_word
+from cluster.snapshot.words import encode as encode_word
+from cluster.standing import Standing
+from cluster.store import Ticket
 from cluster.types import (
     AppliedEntry,
     ApplyStop,
+    Installed,
     LogIndex,
     MonoNs,
     NotLeader,
@@ -54,7 +62,7 @@ class Ready(NamedTuple):
 
     `sends` leave at once (what had to wait for a sync is only here once it is synced).  `ticket`: a sync is wanted,
     at least up to it; call `synced` with what `Store.sync` returned.  Call `step` again after the next input, and
-    at `wake_at` at the latest.
+    at `wake_at` at the latest.  `installed`: the state has jumped, in a step in which nothing was applied.
     """
 
     sends: tuple[tuple[Peer, bytes], ...]
@@ -63,6 +71,7 @@ class Ready(NamedTuple):
     outcomes: tuple[tuple[Token, Outcome], ...]
     roles: tuple[RoleChanged, ...]
     wake_at: MonoNs
+    installed: Installed | None = None
 
 
 class Replica:
@@ -73,15 +82,16 @@ class Replica:
         name: Peer,
         peers: Sequence[Peer],
         timers: Timers,
-        store: Store,
+        store: Disk,
         machine: StateMachine,
         clock: Callable[[], MonoNs],
         random: randomness.Random,
         retention: Retention | None = None,
+        pace: Pace | None = None,
     ) -> None:
         """`peers` are the others' names (two, or four).  Loads the machine from the store.
 
-        Without `retention` the log is kept from its beginning on.
+        Without `retention` the log is kept from its beginning on.  `pace`: of the snapshots that this node sends.
 
         Raises:
             ValueError: no peers, or this node among them.
@@ -97,10 +107,11 @@ class Replica:
         self._timers = timers
         self._store = store
         self._clock = clock
-        self._journal = Journal(store, clock)
-        self._guard = Guard(name, peers, timers, journal=self._journal, store=store, clock=clock, random=random)
-        self._applying = Applying(machine, store, self._journal)
-        self._keeper = None if retention is None else Keeper(retention, self._journal, self._guard, clock())
+        self._random = random
+        self._machine = machine
+        self._retention = retention
+        self._begin(peers, None)
+        self._shipping = Shipping(store, pace or Pace())
         self._vouching = Vouching(name, peers, self._applying.about(), clock)
         self._told: tuple[ApplyStop | None, int | None, int | None] = (None, None, None)
         self._fault: str | None = None
@@ -117,6 +128,15 @@ class Replica:
         self._rests_until = MonoNs(0)  # until then time alone asks for no step either
         self._wakes_at = MonoNs(0)  # as the last whole step said
 
+    def _begin(self, peers: Sequence[Peer], unsynced: Ticket | None) -> None:
+        """Journal, guard, core and state as the store has them: at the start, and behind an installation."""
+        name, store, clock = self._name, self._store, self._clock
+        self._journal = journal = Journal(store, clock, unsynced)
+        self._guard = Guard(name, peers, self._timers, journal=journal, store=store, clock=clock, random=self._random)
+        self._applying = Applying(self._machine, store, journal)
+        self._keeper = None if self._retention is None else Keeper(self._retention, journal, self._guard, clock())
+        self._standing = Standing(self._guard, journal, self._applying)
+
     # Inputs
 
     def connected(self, peer: Peer) -> None:
@@ -124,6 +144,7 @@ class Replica:
         self._settled = False
         if self._fault is None:
             self._guard.connected(peer)
+            self._shipping.supplying.connected(peer)
             if self._vouching.about:
                 self._vouching.tell(peer, self._applying.applied)
 
@@ -136,6 +157,7 @@ class Replica:
         self._settled = False
         if self._fault is None:
             self._held.forget(peer)
+            self._shipping.supplying.disconnected(peer)
             self._guard.disconnected(peer)
 
     def inbound_up(self, peer: Peer) -> None:
@@ -163,6 +185,9 @@ class Replica:
         """
         if self._fault is not None:
             return
+        if frame[:2] in STARTS:
+            self._received_word(peer, frame)
+            return
         try:
             message = decode(frame)
         except WireError:
@@ -180,6 +205,19 @@ class Replica:
         except JournalFault as error:
             self.stop(str(error))
             self._raised = error
+        except Exception as error:
+            self.stop(str(error))
+            raise
+
+    def _received_word(self, peer: Peer, frame: bytes) -> None:
+        try:
+            word = decode_word(frame)
+        except WireError:
+            self.bad_frames += 1
+            return
+        self._settled = False
+        try:
+            self._shipping.heard(peer, word, self._standing, self._clock())
         except Exception as error:
             self.stop(str(error))
             raise
@@ -217,6 +255,8 @@ class Replica:
                 self._sends.append((peer, frame))
         self._journal.made_durable(ticket)
         self._guard.synced()
+        if self._shipping.awake:
+            self._shipping.receiving.synced(ticket)
 
     def sync_failed(self, reason: str) -> None:
         """A sync failed: this replica takes no further part; the process must end (rule 8)."""
@@ -275,14 +315,17 @@ class Replica:
             return self._ready((), self._wakes_at)
         now = self._clock()
         self._quiet, self._settled = False, True
+        applied: tuple[AppliedEntry, ...] = ()
         try:
-            applied = self._work(now)
+            installed = self._install() if self._shipping.awake and self._shipping.receiving.verified else None
+            if installed is None:
+                applied = self._work(now)
         except Exception as error:
             self.stop(str(error))
             raise
         self._wakes_at = wake_at = self._wake_at(now)
         self._rests_until = min(wake_at, self._guard.keep_at)
-        ready = self._ready(applied, wake_at)
+        ready = self._ready(applied, wake_at, installed)
         if self._vouching.diverged is not None:  # after its followers were told that it resigns
             self.stop(f"its state differs from the majority's at index {self._vouching.diverged}")
         return ready
@@ -321,6 +364,7 @@ class Replica:
             None if vouching.diverged is None else LogIndex(vouching.diverged),
             vouching.about,
             LogIndex(journal.first),
+            self._shipping.says,
         )
 
     # Inside: one step
@@ -337,10 +381,12 @@ class Replica:
         self._settle()
         self._judge()
         if self._keeper is not None:
-            self._keeper.step(self._applying.applied, now)
+            self._keeper.step(self._applying.applied, now, self._shipping.supplying.needed)
         self._commit()
         if may_raise:
             self._recover()
+        if self._shipping.awake or self._guard.behind:
+            self._ship(now)
         self._notice()
         if self._vouching.outbox:
             self._vouch()
@@ -450,12 +496,49 @@ class Replica:
             self._led_in = leads
             self._proposals.settle_unknown("deposed before it was committed", leads)
 
+    # Inside: what is sent and received of snapshots
+
+    def _ship(self, now: MonoNs) -> None:
+        """What the snapshots' parts want said leaves at once: what is a promise they keep back themselves."""
+        for peer, word in self._shipping.step(self._standing, now):
+            if self._guard.linked(peer):
+                self._sends.append((peer, encode_word(word)))
+
+    def _install(self) -> Installed | None:
+        """Install what was verified, in a step and a batch of its own; None if something else comes first."""
+        dirty = self._journal.dirty or self._journal.metered or self._shipping.receiving.dirty
+        if dirty or self._guard.outbox or self._guard.core.role is Role.LEADER:
+            return None
+        install = self._shipping.installable(self._standing)
+        if install is None:
+            return None
+        entry = install.entry
+        self._store.install(entry)
+        self._shipping.installed()
+        ticket = self._store.commit()
+        self._shipping.committed(ticket, self._durable)
+        self._promised = ticket
+        self._unsynced.append((ticket, self._clock()))
+        before = self._guard
+        self._begin(before.peers, ticket)
+        self._guard.take_over(before)
+        self._proposals.settle_queue(None)
+        self._proposals.forget_own("a snapshot took the place of the log")
+        self._led_in = -1
+        return Installed(entry.index, entry.term)
+
+    # Inside: the end of a step
+
     def _commit(self) -> None:
         """One batch a step; then sort what wants to leave: at once, or when the batch is synced."""
-        if self._journal.dirty or self._journal.metered:
+        shipped = self._shipping.receiving.dirty
+        if self._journal.dirty or self._journal.metered or shipped:
             promise = self._journal.dirty
             ticket = self._store.commit()
             self._journal.committed(ticket)
+            if shipped:
+                self._shipping.committed(ticket, self._durable)
+                promise |= ticket > self._durable
             if promise:
                 self._promised = ticket
                 self._unsynced.append((ticket, self._clock()))
@@ -475,11 +558,15 @@ class Replica:
         again = self._vouching.next_due()
         if again is not None:
             wake = min(wake, again)
+        if self._shipping.awake or self._guard.behind:
+            again = self._shipping.due(now)
+            if again is not None:
+                wake = min(wake, again)
         if self._unsynced and self._guard.stalled is None:
             wake = min(wake, MonoNs(self._unsynced[0][1] + self._timers.fallback))
         return wake if wake > now else MonoNs(now + _SOONEST)
 
-    def _ready(self, applied: tuple[AppliedEntry, ...], wake_at: MonoNs) -> Ready:
+    def _ready(self, applied: tuple[AppliedEntry, ...], wake_at: MonoNs, installed: Installed | None = None) -> Ready:
         told = self._proposals.outcomes
         sends, outcomes, roles = tuple(self._sends), tuple(told), tuple(self._guard.roles)
         if sends:
@@ -489,7 +576,7 @@ class Replica:
         if roles:
             self._guard.roles.clear()
         wanted = self._promised if self._promised > self._durable and self._fault is None else None
-        return Ready(sends, wanted, applied, outcomes, roles, wake_at)
+        return Ready(sends, wanted, applied, outcomes, roles, wake_at, installed)
 
 
 def _reason(stop: ApplyStop | None, disputed: int | None, diverged: int | None) -> str:

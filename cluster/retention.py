@@ -39,6 +39,7 @@ class Held:
     marks: Sequence[Mark]  # rising
     volume: int  # of the whole log, as in `Mark`
     now: int  # ns
+    needed: int | None = None  # from here on it stays: a snapshot of this entry is on its way
 
 
 def base_for(rule: Retention, held: Held) -> int | None:
@@ -53,6 +54,8 @@ def base_for(rule: Retention, held: Held) -> int | None:
         _newest([mark.entry for mark in held.marks if mark.volume <= held.volume - rule.most_size]),
     )
     base = min(soft, max(hard, min(held.matched)), held.sure)
+    if held.needed is not None:
+        base = min(base, held.needed)
     return min(base, held.first + STEP) if base > held.first else None
 
 
@@ -94,8 +97,8 @@ class Keeper:
         self._look_at = now  # look when it is so late,
         self._look_from = 0  # or when so much is applied
 
-    def step(self, applied: int, now: MonoNs) -> None:
-        """Drop what may go, a bounded part of it, in this step's batch; not during a hand-over.
+    def step(self, applied: int, now: MonoNs, needed: int | None = None) -> None:
+        """Drop what may go, a bounded part of it, in this step's batch; not during a hand-over, nor from `needed` on.
 
         Raises:
             JournalFault: the core could not be told.
@@ -106,7 +109,7 @@ class Keeper:
         self._note(now)
         sure = min(applied, journal.commit, journal.synced, followers.walked)
         matched = [followers.matched(peer) for peer in followers.peers]
-        base = base_for(self._rule, Held(journal.first, sure, matched, self._marks, journal.volume, now))
+        base = base_for(self._rule, Held(journal.first, sure, matched, self._marks, journal.volume, now, needed))
         more = base is not None and base - journal.first == STEP
         self._look_from = applied if more else applied + max(1, self._rule.entries // _LOOKS)
         self._look_at = MonoNs(now + _PAUSE)

@@ -132,6 +132,17 @@ class AppliedEntry:
 
 
 @frozen
+class Installed:
+    """This node's state is now the one after that entry, by a snapshot: what lay between was never applied here.
+
+    Whatever was kept of the state before is void, as at a start; what an older leader may still send counts from now.
+    """
+
+    index: LogIndex
+    term: Term
+
+
+@frozen
 class RoleChanged:
     """This node's role, term or known leader changed."""
 
@@ -218,3 +229,4 @@ class Status:
     diverged: LogIndex | None = None  # here this node's digest differs from a majority's: it takes no part any more
     about: bytes = b""  # what this node says that it is
     base_index: LogIndex = LogIndex(1)  # where its log begins
+    snapshot: str = ""  # what of snapshots is under way, or went wrong last, for people

@@ -13,7 +13,7 @@ from typing import Final
 
 from attrs import asdict, define, field, frozen
 
-from cluster.types import AppliedEntry, PeerStatus, Role, RoleChanged, Status
+from cluster.types import AppliedEntry, Installed, PeerStatus, Role, RoleChanged, Status
 from meltica.core.values import Nanos
 from meltica.peers import PeerBoard
 
@@ -79,6 +79,10 @@ class Group:
     def on_applied(self, entry: AppliedEntry) -> None:
         """Replication applied an entry."""
         self.milestones.passed(int(entry.index), self.mono())
+
+    def on_installed(self, installed: Installed) -> None:
+        """It installed a snapshot."""
+        self.milestones.passed(int(installed.index), self.mono())
 
     def on_role(self, change: RoleChanged) -> None:
         """Somebody leads, or nobody."""

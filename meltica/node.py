@@ -172,6 +172,7 @@ def _tell(node: Node) -> None:
     """Who hears of what before the leader does, in this order."""
     pump, reporter, group = node.pump, node.reporter, node.group
     pump.watchers += [reporter.on_applied, group.on_applied]
+    pump.install_watchers += [reporter.on_installed, group.on_installed]
     pump.role_watchers += [reporter.on_role, group.on_role]
     pump.role_watchers.append(lambda _change: diverged.mark(node.settings.node.data, node.cluster.status()))
     pump.market_watchers += [node.marks.on_market, reporter.on_market]

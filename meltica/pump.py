@@ -21,7 +21,7 @@ from attrs import define, field
 
 from cluster.driver import ClusterNode
 from cluster.replica import Busy
-from cluster.types import AppliedEntry, NotLeader, Outcome, Peer, RoleChanged, Status
+from cluster.types import AppliedEntry, Installed, NotLeader, Outcome, Peer, RoleChanged, Status
 from meltica.core.codec import encode_command
 from meltica.core.commands import Command
 from meltica.core.events import CommandResult
@@ -84,6 +84,7 @@ class Pump:
     on_fault: Callable[[str], None]  # hears why replication ended
     on_crash: Callable[[str], None] = lambda _where: None  # hears which input the leader failed in, and where
     watchers: list[Applied] = field(factory=list)
+    install_watchers: list[Callable[[Installed], None]] = field(factory=list)
     role_watchers: list[Callable[[RoleChanged], None]] = field(factory=list)
     market_watchers: list[Callable[[Venue, MarketEvent], None]] = field(factory=list)
     stall_watchers: list[Callable[[Nanos], None]] = field(factory=list)
@@ -141,6 +142,14 @@ class Pump:
                 watch(entry)
             if self._leader is not None:
                 self._leader.on_applied(entry)
+
+    def on_installed(self, installed: Installed) -> None:
+        """See `NodeListener`.  The machine's state object is the same: only what was derived from it is void."""
+        with self._input("on_installed"):
+            for watch in self.install_watchers:
+                watch(installed)
+            if self._leader is not None:
+                self._leader.on_installed()
 
     def on_stopped(self, reason: str) -> None:
         """Replication ended by a fault: the gate shuts for good (rule 9)."""

@@ -14,7 +14,7 @@ from typing import Final
 from attrs import define, field
 from structlog.typing import FilteringBoundLogger
 
-from cluster.types import Applied, AppliedEntry, Outcome, Role, RoleChanged
+from cluster.types import Applied, AppliedEntry, Installed, Outcome, Role, RoleChanged
 from cluster.types import Status as ClusterStatus
 from meltica.core.effects import Effect, PlaceOrder
 from meltica.core.events import AuthorityEvent, CommandResult, DiscrepancyEvent, OrderEvent, RiskEvent
@@ -91,6 +91,10 @@ class Reporter:
         for result in entry.results:
             if isinstance(result, CommandResult):
                 self._result(result)
+
+    def on_installed(self, installed: Installed) -> None:
+        """A snapshot took the place of the state."""
+        self.log.info("snapshot_installed", index=int(installed.index), term=int(installed.term))
 
     def _ordered(self, intents: Sequence[str], proposed: Nanos) -> None:
         if len(self._proposed) > REMEMBERED:  # of those that were never written

@@ -31,8 +31,6 @@ ENTRIES: Final = (  # besides every __main__
 AHEAD: Final = (
     "cluster.adopted",  # cluster/DESIGN.md, "Members"
     "cluster.replacing",
-    "cluster.snapshot.receiving",  # cluster/DESIGN.md, "Snapshots"
-    "cluster.snapshot.sending",
 )
 REASON: Final = r"\S.{5,}"  # shorter says nothing
 

@@ -26,7 +26,7 @@ from cluster.driver import ClusterNode, open_node
 from cluster.pki import credentials
 from cluster.rocks import RocksStore
 from cluster.tls import Address, TlsTransport
-from cluster.types import AppliedEntry, Peer, Role, RoleChanged
+from cluster.types import AppliedEntry, Installed, Peer, Role, RoleChanged
 from meltica.core.state import State
 from meltica.machine import Machine
 
@@ -41,6 +41,9 @@ class Listener:
 
     def on_applied(self, entry: AppliedEntry) -> None:
         """Seen by who proposed."""
+
+    def on_installed(self, installed: Installed) -> None:
+        """Never: nothing is dropped from a log."""
 
     def on_stopped(self, reason: str) -> None:
         """The process ends by the fault itself; its log says why."""

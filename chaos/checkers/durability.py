@@ -7,7 +7,19 @@ or state, lacks.
 
 from __future__ import annotations
 
-from chaos.checkers.facts import APPLIED, Answered, Done, Ended, Facts, Led, Proposed, Started, Synced, Wrote
+from chaos.checkers.facts import (
+    APPLIED,
+    Answered,
+    Done,
+    Ended,
+    Facts,
+    Installed,
+    Led,
+    Proposed,
+    Started,
+    Synced,
+    Wrote,
+)
 from chaos.checkers.logs import Logs, empty
 from chaos.checkers.verdict import Check
 
@@ -20,7 +32,7 @@ def durability(facts: Facts) -> Check:
     longest: dict[int, tuple[int, int]] = {}  # by term, the last acknowledged entry (index, number): it stands for all
     done: dict[str, dict[int, tuple[bytes, ...]]] = {node: {} for node in facts.nodes}
     violations: list[str] = []
-    for fact in facts.only(Wrote, Synced, Started, Ended, Proposed, Answered, Led, Done):
+    for fact in facts.only(Wrote, Synced, Started, Installed, Ended, Proposed, Answered, Led, Done):
         if isinstance(fact, Done):
             done[fact.node][fact.place] = fact.commands
         elif isinstance(fact, Proposed):
@@ -99,8 +111,8 @@ def _lost(
 def _final(facts: Facts) -> dict[str, int]:
     """The index of each node's state at the end."""
     final = dict.fromkeys(facts.nodes, 0)
-    for fact in facts.only(Done, Started):  # who has ended has the state on its disk; the next start says which
-        if isinstance(fact, Done):
+    for fact in facts.only(Done, Installed, Started):  # who has ended has it on its disk; the next start says which
+        if isinstance(fact, Done | Installed):
             final[fact.node] = fact.place
         elif isinstance(fact, Started):
             final[fact.node] = fact.applied

@@ -29,9 +29,10 @@ class Started(NamedTuple):
 
     at: int
     node: str
-    log: tuple[Item, ...]  # from index 1 on
+    log: tuple[Item, ...]  # from index `base` on
     applied: int
     state: bytes  # tells one state from another; b"" if it is not known
+    base: int = 1
 
 
 class Ended(NamedTuple):
@@ -98,6 +99,17 @@ class Done(NamedTuple):
     state: bytes
 
 
+class Installed(NamedTuple):
+    """A snapshot took the place of its log and state: the log is this entry, the state the one after it; not synced."""
+
+    at: int
+    node: str
+    ticket: int
+    place: int  # its index
+    entry: Item
+    state: bytes
+
+
 class Proposed(NamedTuple):
     """A caller proposed a command to a node."""
 
@@ -126,7 +138,8 @@ class Healed(NamedTuple):
 
 _A = TypeVar("_A")
 _B = TypeVar("_B")
-Fact = Started | Ended | Wrote | Voted | Synced | Led | Committed | Done | Proposed | Answered | Healed
+_C = TypeVar("_C")
+Fact = Started | Ended | Wrote | Voted | Synced | Led | Committed | Done | Installed | Proposed | Answered | Healed
 
 
 @frozen
@@ -141,6 +154,8 @@ class Facts:
     def only(self, kind: type[_A], /) -> list[_A]: ...
     @overload
     def only(self, kind: type[_A], other: type[_B], /) -> list[_A | _B]: ...
+    @overload
+    def only(self, kind: type[_A], other: type[_B], third: type[_C], /) -> list[_A | _B | _C]: ...
     @overload
     def only(self, *kinds: type[Fact]) -> list[Fact]: ...
     def only(self, *kinds: type) -> list[Any]:

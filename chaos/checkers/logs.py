@@ -1,7 +1,9 @@
 """Logs: what the facts make of each node's log, as it is seen and as it would survive a power cut.
 
 Pure; only the walk over facts lives here.  An entry is known by a number that stands for it and for all before it: two
-logs that have the same number at an index are the same up to there.
+logs that have the same number at an index are the same up to there.  A log whose beginning was dropped, or replaced by
+a snapshot, counts as the whole log that its base stands for: the same entries, behind which its state is.  Of which log
+that is, others must have told: a base that nobody wrote is none.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Iterator
 
 from attrs import define, field
 
-from chaos.checkers.facts import COPY, KILL, Ended, Fact, Facts, Item, Started, Synced, Wrote
+from chaos.checkers.facts import COPY, KILL, Ended, Fact, Facts, Installed, Item, Started, Synced, Wrote
 
 
 @define(eq=False)
@@ -44,6 +46,8 @@ class Numbers:
     places: list[tuple[int, int, bytes]] = field(factory=lambda: [(0, 0, b"")])  # by number: index, term, content
     of: dict[int, list[int]] = field(factory=dict)  # by the id of the fact that brought them
     _known: dict[tuple[int, int, bytes], int] = field(factory=dict)  # number before, term, content
+    _before: list[int] = field(factory=lambda: [0])  # by number: that of the entry before it
+    _first: dict[tuple[int, int, bytes], int] = field(factory=dict)  # the first of this index, term and content
 
     def brought(self, fact: Wrote | Started, before: int, entries: tuple[Item, ...]) -> list[int]:
         """The numbers of a fact's entries, behind another one (0: at the beginning)."""
@@ -60,8 +64,22 @@ class Numbers:
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = len(self.places)
-            self.places.append((self.places[before][0] + 1, *item))
+            place = (self.places[before][0] + 1, *item)
+            self.places.append(place)
+            self._before.append(before)
+            self._first.setdefault(place, known)
         return known
+
+    def whole(self, index: int, item: Item) -> list[int]:
+        """The log that ends with this entry, by what was written anywhere; empty if nobody wrote it.
+
+        Two such logs are two contents of one index and term: `log_matching` finds them.
+        """
+        number, found = self._first.get((index, *item), 0), list[int]()
+        while number:
+            found.append(number)
+            number = self._before[number]
+        return found[::-1]
 
 
 @define(eq=False)
@@ -88,6 +106,8 @@ class Logs:
                 self._synced(fact)  # type: ignore[arg-type] # by its type
         elif kind is Started:
             self._started(fact)  # type: ignore[arg-type] # by its type
+        elif kind is Installed:
+            self._installed(fact)  # type: ignore[arg-type] # by its type
         elif kind is Ended:
             self.by_node[fact.node].ended = fact.how  # type: ignore[union-attr] # by its type
 
@@ -101,6 +121,21 @@ class Logs:
         if self.disks:
             log.pending.append((fact.ticket, behind, numbers))
 
+    def _installed(self, fact: Installed) -> None:
+        """The same as if it had written all of the log that the snapshot stands for, over its own."""
+        log = self.by_node[fact.node]
+        numbers = self._whole(fact, fact.place, fact.entry)
+        log.seen[:] = numbers
+        if self.disks:
+            log.pending.append((fact.ticket, 0, numbers))
+
+    def _whole(self, fact: Installed | Started, index: int, item: Item) -> list[int]:
+        numbers = self.numbers.whole(index, item)
+        if not numbers:
+            self.broken.append(f"{fact.node}'s log begins at {index} with an entry of term {item[0]} that nobody wrote")
+            return [0] * index
+        return numbers
+
     def _synced(self, fact: Synced) -> None:
         log = self.by_node[fact.node]
         while log.pending and log.pending[0][0] <= fact.ticket:
@@ -113,7 +148,7 @@ class Logs:
         An older copy of a disk may have lost anything: what was acknowledged must be with the others then.
         """
         log = self.by_node[fact.node]
-        found = self.numbers.brought(fact, 0, fact.log)
+        found = self._found(fact)
         if self.disks:
             may_be = [log.seen] if log.ended == KILL else list(_prefixes(log))
             if found not in may_be and log.ended != COPY:
@@ -123,6 +158,12 @@ class Logs:
                 )
         taken = log.taken | frozenset(log.durable).difference(found) if log.ended == COPY else log.taken
         self.by_node[fact.node] = Log(list(found), list(found), taken=taken)
+
+    def _found(self, fact: Started) -> list[int]:
+        if fact.base == 1 or not fact.log:
+            return self.numbers.brought(fact, 0, fact.log)
+        below = self._whole(fact, fact.base, fact.log[0])[:-1]
+        return [*below, *self.numbers.brought(fact, below[-1] if below else 0, fact.log)]
 
 
 def _prefixes(log: Log) -> Iterator[list[int]]:

@@ -1,11 +1,12 @@
 """State-machine safety: no two nodes apply different entries at one index; each applies every index once, in order.
 
-Pure.  A restarted node goes on behind the state that it found, which must be the state that others had there.
+Pure.  A restarted node goes on behind the state that it found, which must be the state that others had there.  So does
+one that installed a snapshot: of a later entry than it had applied, and of a state that somebody came to by applying.
 """
 
 from __future__ import annotations
 
-from chaos.checkers.facts import Done, Ended, Facts, Started
+from chaos.checkers.facts import Done, Ended, Facts, Installed, Started
 from chaos.checkers.verdict import Check
 
 _Entry = tuple[int, tuple[bytes, ...], bytes]  # term, commands, state after it
@@ -17,7 +18,7 @@ def state_machine_safety(facts: Facts) -> Check:
     applied = dict.fromkeys(facts.nodes, 0)
     violations: list[str] = []
     looked_at = 0
-    for fact in facts.only(Done, Started, Ended):
+    for fact in facts.only(Done, Started, Installed, Ended):
         if isinstance(fact, Done):
             if fact.place != applied[fact.node] + 1:
                 violations.append(f"{fact.node} applied index {fact.place} after {applied[fact.node]}")
@@ -34,6 +35,10 @@ def state_machine_safety(facts: Facts) -> Check:
             if fact.applied:
                 looked_at += 1
                 violations.extend(_found(fact, known))
+        elif isinstance(fact, Installed):
+            looked_at += 1
+            violations.extend(_installed(fact, applied[fact.node], known))
+            applied[fact.node] = fact.place
         elif isinstance(fact, Ended):
             applied[fact.node] = 0
     return Check("state_machine_safety", looked_at, tuple(violations))
@@ -51,6 +56,23 @@ def _found(fact: Started, known: dict[int, tuple[_Entry, str]]) -> list[str]:
     state = known[fact.applied][0][2]
     if fact.state and state and fact.state != state:
         return [f"{fact.node} found at index {fact.applied} a state that nobody had there"]
-    if fact.applied > len(fact.log):
-        return [f"{fact.node} found a state of index {fact.applied}, and a log of {len(fact.log)}"]
+    last = fact.base - 1 + len(fact.log)
+    if fact.applied > last:
+        return [f"{fact.node} found a state of index {fact.applied}, and a log of {last}"]
+    if fact.base > 1 and fact.applied < fact.base:
+        return [f"{fact.node} found a state of index {fact.applied}, and a log that begins at {fact.base}"]
+    return []
+
+
+def _installed(fact: Installed, applied: int, known: dict[int, tuple[_Entry, str]]) -> list[str]:
+    name = f"{fact.node} installed a state of index {fact.place}"
+    if fact.place <= applied:
+        return [f"{name}, and had applied {applied}"]
+    if fact.place not in known:
+        return [f"{name}, which nobody had applied"]
+    term, _, state = known[fact.place][0]
+    if fact.entry[0] != term:
+        return [f"{name} and term {fact.entry[0]}; others applied one of term {term} there"]
+    if fact.state and state and fact.state != state:
+        return [f"{name} that nobody had there"]
     return []

@@ -25,7 +25,7 @@ from chaos.sim.run import Outcome, play, run_plan
 from chaos.sim.shrink import smallest
 from chaos.sim.trace import write_trace
 from chaos.storm.many import storms
-from chaos.storm.outcome import PROFILE as CLUSTER
+from chaos.storm.outcome import ALONE
 
 SHRUNK_OF_A_RANGE: Final = 2  # failures of a range of seeds that are shrunk
 TRIES_OF_A_RANGE: Final = 40
@@ -79,7 +79,7 @@ def shrunk(outcome: Outcome, folder: Path, tries: int) -> dict[str, Any]:
 @click.option("--seeds", help="FIRST:END, the end not included.  [default: 0:100]")
 @click.option("--seed", type=click.IntRange(min=0), help="One seed again.")
 @click.option("--plan", "plan_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A kept plan.")
-@click.option("--profile", type=click.Choice([*sorted(PROFILES), CLUSTER]), default=EVERYTHING, show_default=True)
+@click.option("--profile", type=click.Choice([*sorted(PROFILES), *ALONE]), default=EVERYTHING, show_default=True)
 @click.option("--processes", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default=True)
 @click.option("--trace", "trace_file", type=click.Path(dir_okay=False, path_type=Path), help="All that happens in it.")
 @click.option("--shrink/--no-shrink", default=True, show_default=True, help="Look for a smaller plan that fails too.")
@@ -99,17 +99,18 @@ def sim(
 ) -> None:
     """Three whole nodes and the paper venue in one process, on virtual time, in a storm a seed.
 
-    The profile `cluster` is replication alone: real replicas, and a state machine of registers.
+    The profile `cluster` is replication alone: real replicas, and a state machine of registers; `snapshots` is the same
+    with logs that hardly reach back, so that whoever was away is sent a snapshot.
     """
     if sum(each is not None for each in (seeds, seed, plan_file)) > 1:
         raise click.UsageError("give one of --seeds, --seed and --plan")
     if trace_file is not None and seed is None and plan_file is None:
         raise click.UsageError("--trace is for one run: give --seed or --plan")
-    if profile == CLUSTER:
+    if profile in ALONE:
         if plan_file is not None or trace_file is not None:
-            raise click.UsageError(f"--plan and --trace are for the whole product, not for --profile {CLUSTER}")
+            raise click.UsageError(f"--plan and --trace are for the whole product, not for --profile {profile}")
         first, end = _range(seeds or "0:100") if seed is None else (seed, seed + 1)
-        document = storms(first, end, processes)
+        document = storms(profile, first, end, processes)
     elif seed is not None or plan_file is not None:
         single = plan(seed, profile) if seed is not None else _read(plan_file)
         document = _one(single, trace_file, plans if shrink else None)

@@ -22,6 +22,7 @@ from chaos.checkers.facts import (
     Fact,
     Facts,
     Healed,
+    Installed,
     Led,
     Proposed,
     Started,
@@ -45,7 +46,8 @@ def unknown_state(_name: Peer, _index: int) -> bytes:
 class _Seen:
     """What was noted of one disk."""
 
-    entries: list[StoredEntry] = field(factory=list)  # of its log, and what was below its base
+    entries: list[StoredEntry] = field(factory=list)  # of its log
+    first: int = 1  # index of the first of them
     term: int = 0
     vote: str | None = None
     commit: int = 0
@@ -71,20 +73,24 @@ class Recorder:
     def started(self, process: Process) -> None:
         """A process has started."""
         disk, before = process.disk, self._seen.get(process.name)
-        found = _whole(before.entries if before is not None else [], disk)
-        if len(found) == 1 and (before is None or not before.entries or before.entries[0] is not found[0]):
+        found = list(disk.entries)
+        first = disk.first == len(found) == 1
+        if first and (before is None or not before.entries or before.entries[0] is not found[0]):
             found = []  # the core has just made the first entry itself; it is not written yet
-        seen = self._seen[process.name] = _Seen(found, int(disk.meta.term), disk.meta.voted_for)
+        meta = disk.meta
+        seen = self._seen[process.name] = _Seen(found, disk.first, int(meta.term), meta.voted_for)
         log = tuple((int(entry.term), entry.command) for entry in seen.entries)
-        applied = int(disk.meta.applied_index)
+        applied = int(meta.applied_index)
         state = self.state(process.name, applied)
-        self.facts.append(Started(self.now(), process.name, log, applied, state))
+        self.facts.append(Started(self.now(), process.name, log, applied, state, disk.first))
 
     def stepped(self, process: Process, ready: Ready) -> None:
         """A step."""
         seen, disk = self._seen[process.name], process.disk
+        if ready.installed is not None:
+            self._installed(process.name, disk, seen)
         known, entries = seen.entries, disk.entries
-        grew = disk.first - 1 + len(entries) != len(known) or (known and entries[-1] is not known[-1])
+        grew = len(entries) != len(known) or (known and entries[-1] is not known[-1])
         if grew or seen.tickets or disk.meta is not seen.meta:
             self._wrote(process.name, disk, seen)
         if not (ready.roles or ready.applied or ready.outcomes):
@@ -129,7 +135,7 @@ class Recorder:
                 self.facts.append(Synced(self.now(), name, durable))
                 while seen.tickets and seen.tickets[0] <= durable:
                     seen.tickets.popleft()
-        if disk.first - 1 + len(entries) != len(known) or (known and entries[-1] is not known[-1]):
+        if len(entries) != len(known) or (known and entries[-1] is not known[-1]):
             self._log_changed(name, disk, seen)
         if meta is seen.meta:
             return
@@ -142,22 +148,29 @@ class Recorder:
             seen.commit = int(meta.commit_index)
             self.facts.append(Committed(self.now(), name, seen.commit, seen.term))
 
+    def _installed(self, name: Peer, disk: MemoryDisk, seen: _Seen) -> None:
+        """A step of its own: nothing else was written in it, and nothing applied."""
+        (entry,) = disk.entries
+        seen.entries, seen.first = [entry], disk.first
+        seen.tickets.append(disk.ticket)
+        index, item = int(entry.index), (int(entry.term), entry.command)
+        self.facts.append(Installed(self.now(), name, disk.ticket, index, item, self.state(name, index)))
+
     def _log_changed(self, name: Peer, disk: MemoryDisk, seen: _Seen) -> None:
         """The same objects are the same entries: a log loses its end and grows there.
 
-        What lies below its base counts as there: it was dropped because it is applied.
+        What it loses at its beginning is applied, and counts as there.
         """
-        known, entries, below = seen.entries, disk.entries, disk.first - 1
-        behind = min(len(known), below + len(entries))
-        while behind > below and known[behind - 1] is not entries[behind - 1 - below]:
+        del seen.entries[: disk.first - seen.first]
+        seen.first = disk.first
+        known, entries = seen.entries, disk.entries
+        behind = min(len(known), len(entries))
+        while behind and known[behind - 1] is not entries[behind - 1]:
             behind -= 1
-        news = entries[behind - below :]
+        news = entries[behind:]
+        if not news and behind == len(known):
+            return
         known[behind:] = news
         items = tuple([(int(entry.term), entry.command) for entry in news])
-        self.facts.append(Wrote(self.now(), name, disk.ticket, behind, items))
+        self.facts.append(Wrote(self.now(), name, disk.ticket, disk.first - 1 + behind, items))
         seen.tickets.append(disk.ticket)
-
-
-def _whole(known: list[StoredEntry], disk: MemoryDisk) -> list[StoredEntry]:
-    """The log of a disk, with what was noted of it below its base before that was dropped."""
-    return [*known[: disk.first - 1], *disk.entries]

@@ -129,11 +129,20 @@ class History:
         Raises:
             Violation: a check has not held.
         """
+        self._same_registers()
         facts = self.facts()
         self.checks = (*check_replication(facts, registers=True), liveness(facts))
         for check in self.checks:
             if check.violations:
                 raise Violation(f"{check.name}: {check.violations[0]} ({len(check.violations)} such)")
+
+    def _same_registers(self) -> None:
+        """The chain is over what was applied, the registers are what came of it: a snapshot brings both."""
+        found: dict[int, tuple[Peer, dict[bytes, bytes]]] = {}
+        for name, machine in sorted(self.machines.items()):
+            other, registers = found.setdefault(machine.applied, (name, machine.registers))
+            if registers != machine.registers:
+                raise Violation(f"state_machine_safety: {name} and {other} differ in registers at {machine.applied}")
 
     def digest(self, *, whole: bool = True) -> str:
         """One value for the run: equal runs have equal digests.

@@ -17,6 +17,7 @@ from attrs import define, field, frozen
 
 from cluster.memory import MemoryDisk, MemoryStore
 from cluster.replica import Ready, Replica
+from cluster.snapshot.sending import Pace
 from cluster.store import StoreFault, Ticket
 from cluster.types import MonoNs, Peer, Retention, StateMachine, Timers
 
@@ -101,13 +102,14 @@ class Network:
         timers: Timers | None = None,
         weather: Weather | None = None,
         retention: Retention | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.random = Random(seed)
         self._bits = self.random.getrandbits
         self.names = tuple(Peer(name) for name in names)
         self.timers = timers or Timers()
         self.weather = weather or Weather()
-        self.retention = retention
+        self.retention, self.pace = retention, pace
         self.now = 0
         self.steps = 0
         self.disk_failed: Callable[[Peer], None] = lambda _name: None  # told before a process ends for its disk
@@ -177,6 +179,7 @@ class Network:
             self.clock(name),
             Random(self.random.getrandbits(64)),
             self.retention,
+            self.pace,
         )
         self._watcher.started(process)
         self.changed()

@@ -276,7 +276,11 @@ class Product:
         self.recorder.stepped(process, ready)
         life = self.lives[process.name]
         leader = life.leader
-        if leader is None or life.number != process.life or not (ready.roles or ready.applied or ready.outcomes):
+        if (
+            leader is None
+            or life.number != process.life
+            or not (ready.roles or ready.applied or ready.outcomes or ready.installed)
+        ):
             return
         for change in ready.roles:
             self._note_role(process.name, change.role.value, int(change.term))
@@ -295,6 +299,9 @@ class Product:
                 self.commits.setdefault(process.name, []).append(note)
                 self.conduct.applied(process.name, entry, intents)
             leader.on_applied(entry)
+        if ready.installed is not None:
+            self.note("installed", process.name, int(ready.installed.index), int(ready.installed.term))
+            leader.on_installed()
         for token, outcome in ready.outcomes:
             told = life.callbacks.pop(token, None)
             if told is not None:

@@ -19,6 +19,7 @@ from chaos.sim.collector import put_off_while
 from chaos.sim.history import History, Violation
 from chaos.sim.network import MS, SECOND, Network, Weather
 from cluster.replica import Busy, Replica
+from cluster.snapshot.sending import Pace
 from cluster.store import StoreFault
 from cluster.types import Applied, NotLeader, Peer, Retention, Token
 
@@ -33,6 +34,8 @@ PROFILES: Final = {
 }
 PACE: Final = 15 * MS
 REST: Final = 700 * MS
+# So slow, and in so small parts, that whatever happens to a snapshot on its way has time to happen.
+SNAPSHOTS: Final = Pace(part=32, rate=4096, flight=96, patience=300 * MS, give_up=2 * SECOND)
 SLOW: Final = (5 * MS, 30 * MS, 80 * MS, 200 * MS)  # what a slow link takes at least
 _KINDS: Final = ("write", "write", "read", "swap", "other")
 _REGISTERS: Final = 5
@@ -61,6 +64,7 @@ class Storm:
             names=tuple(f"n{number + 1}" for number in range(nodes)),
             weather=PROFILES[profile],
             retention=retention,
+            pace=SNAPSHOTS,
         )
         self.history.now = lambda: self.network.now
         self.network.disk_failed = lambda name: self.history.recorder.ended(name, FAULT)
@@ -143,6 +147,8 @@ class Storm:
              self._hand_over, self._resign, self._reset, self._kill_all, self._power_all, self._slow_link,
              self._fail_disk, self._flip_bit, self._change_rate)
         )  # fmt: skip
+        if self.network.retention is not None and self.random.random() < 0.5:
+            fault = self._leave_behind
         name = fault.__name__.strip("_")
         self.faults[name] = self.faults.get(name, 0) + 1
         fault()
@@ -168,7 +174,7 @@ class Storm:
         a = self._someone()
         self._separate([pair for pair in self.network.links if a in pair])
 
-    def _separate(self, pairs: list[tuple[Peer, Peer]]) -> None:
+    def _separate(self, pairs: list[tuple[Peer, Peer]], length: int | None = None) -> None:
         separate = self._cutting()
         for pair in pairs:
             separate(*pair)
@@ -177,7 +183,7 @@ class Storm:
             for pair in pairs:
                 self.network.heal(*pair)
 
-        self.network.at(self._length(), heal)
+        self.network.at(self._length() if length is None else length, heal)
 
     def _kill(self) -> None:
         self._kill_one(self._someone())
@@ -296,6 +302,30 @@ class Storm:
     def _reset(self) -> None:
         a, b = self.random.sample(self.network.names, 2)
         self.network.reset(a, b)
+
+    def _leave_behind(self) -> None:
+        """Somebody is away until the others' logs begin behind its own; while a snapshot is on its way, a fault."""
+        name, away = self._someone(), self.random.randint(600, 2000) * MS
+        if self.random.random() < 0.5:
+            self._end(name, power=self.random.random() < 0.7)
+            self._start_later(name, away)
+        else:
+            self._separate([pair for pair in self.network.links if name in pair], away)
+        strike = self.random.choice(
+            (self._kill, self._partition, self._hand_over, self._resign, self._reset, self._stall_disk, self._power_all,
+             partial(self._kill_one, name), partial(self._restart, name), partial(self._power_off_on, name))
+        )  # fmt: skip
+        wait = away + self.random.randint(1, 600) * MS
+        if self.network.now + wait < self._duration:
+            self.network.at(wait, strike)
+
+    def _restart(self, name: Peer) -> None:
+        self._end(name, power=False)
+        self._start_later(name, MS)
+
+    def _power_off_on(self, name: Peer) -> None:
+        self._end(name, power=True, keep=self.random.choice((None, 0, 1)))
+        self._start_later(name, MS)
 
     # The end
 

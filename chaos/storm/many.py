@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from multiprocessing import Pool
 from typing import Any
 
@@ -15,10 +16,10 @@ from chaos.sim.collector import put_off, put_off_while
 from chaos.storm.outcome import StormOutcome, StormTally, play
 
 
-def storms(first: int, end: int, processes: int) -> dict[str, Any]:
+def storms(profile: str, first: int, end: int, processes: int) -> dict[str, Any]:
     """Play them all; failures are told as they are met."""
-    began, tally = time.monotonic(), StormTally()
-    for number, outcome in enumerate(_played(first, end, processes), 1):
+    began, tally = time.monotonic(), StormTally(profile)
+    for number, outcome in enumerate(_played(profile, first, end, processes), 1):
         tally.add(outcome)
         if outcome.violation:
             print(f"\rseed {outcome.seed} ({outcome.weather}): {outcome.violation}", file=sys.stderr, flush=True)
@@ -29,10 +30,10 @@ def storms(first: int, end: int, processes: int) -> dict[str, Any]:
     return tally.document(first, end, time.monotonic() - began)
 
 
-def _played(first: int, end: int, processes: int) -> Iterator[StormOutcome]:
+def _played(profile: str, first: int, end: int, processes: int) -> Iterator[StormOutcome]:
     if processes == 1 or end - first == 1:
         with put_off_while():
-            yield from map(play, range(first, end))
+            yield from map(partial(play, profile), range(first, end))
         return
     with Pool(processes, put_off) as pool:
-        yield from pool.imap(play, range(first, end), chunksize=2)
+        yield from pool.imap(partial(play, profile), range(first, end), chunksize=2)

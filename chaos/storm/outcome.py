@@ -1,7 +1,8 @@
 """Outcome: one seed of the cluster alone, played and summed up, and many as one document (contracts.md, section 7).
 
 Only playing seeds and summing up may live here.  A seed's weather is one of `chaos.sim.storm`'s profiles in turn, so
-that any seven seeds in a row meet each once.
+that any seven seeds in a row meet each once.  In the profile `snapshots` the nodes keep so little of their logs that
+whoever was away for a second needs a snapshot.
 """
 
 from __future__ import annotations
@@ -11,21 +12,26 @@ import time
 from collections import Counter
 from typing import Any, Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
-from chaos.checkers.facts import APPLIED, Answered
+from chaos.checkers.facts import APPLIED, Answered, Installed
 from chaos.checkers.verdict import Check
 from chaos.sim.network import MS, SECOND
 from chaos.sim.storm import PROFILES, Storm, played
+from cluster.types import Retention
 
-PROFILE: Final = "cluster"
+CLUSTER: Final = "cluster"
+SNAPSHOTS: Final = "snapshots"
+ALONE: Final = (CLUSTER, SNAPSHOTS)  # the profiles of replication alone
 LENGTH: Final = 30 * SECOND
-PACE: Final = 50 * MS  # twenty times a second, one or a few commands
+PACE: Final = {CLUSTER: 50 * MS, SNAPSHOTS: 25 * MS}  # from one command, or a few, to the next
 REST: Final = 2 * SECOND  # between two faults, at most
 # A seed counts only with at least so much in it.
 LEAST_FAULTS: Final = 5
 LEAST_COMMANDS: Final = 200
 WEATHERS: Final = tuple(PROFILES)
+KEPT: Final = 8  # entries
+KEPT_AT_MOST: Final = (8, 15, 30)  # whatever the others have, a seed one of them
 
 
 @frozen
@@ -42,6 +48,8 @@ class StormOutcome:
     cpu_s: float
     checks: tuple[Check, ...]
     trace: str
+    profile: str = CLUSTER
+    installed: int = 0  # snapshots
 
     @property
     def too_little(self) -> str:
@@ -50,14 +58,22 @@ class StormOutcome:
             ("faults", self.faults.total(), LEAST_FAULTS),
             ("acknowledged commands", self.commands, LEAST_COMMANDS),
             ("changes of leader", self.terms - 1, 1),
+            ("installed snapshots", self.installed, int(self.profile == SNAPSHOTS)),
         )
         return ", ".join(f"{found} {what} of {bound}" for what, found, bound in least if found < bound)
 
 
-def play(seed: int) -> StormOutcome:
-    """Play a seed of the profile to its end."""
+def retention(seed: int) -> Retention:
+    """How little of their logs the nodes keep, in a seed of the profile `snapshots`."""
+    return Retention(entries=KEPT, most_entries=KEPT_AT_MOST[seed // len(WEATHERS) % len(KEPT_AT_MOST)])
+
+
+def play(profile: str, seed: int) -> StormOutcome:
+    """Play a seed of a profile to its end."""
     weather = WEATHERS[seed % len(WEATHERS)]
-    return play_storm(seed, weather, Storm(seed, weather, duration=LENGTH, pace=PACE, rest=REST))
+    kept = retention(seed) if profile == SNAPSHOTS else None
+    storm = Storm(seed, weather, duration=LENGTH, pace=PACE[profile], rest=REST, retention=kept)
+    return evolve(play_storm(seed, weather, storm), profile=profile)
 
 
 def play_storm(seed: int, weather: str, storm: Storm) -> StormOutcome:
@@ -82,6 +98,7 @@ def _outcome(seed: int, weather: str, storm: Storm, violation: str, cpu_s: float
         cpu_s=cpu_s,
         checks=history.checks,
         trace=history.digest(whole=False),
+        installed=sum(isinstance(fact, Installed) for fact in history.recorder.facts),
     )
 
 
@@ -89,6 +106,7 @@ def _outcome(seed: int, weather: str, storm: Storm, violation: str, cpu_s: float
 class StormTally:
     """Sums over seeds.  A seed with too little in it has not passed, and not failed either."""
 
+    profile: str = CLUSTER
     passed: int = 0
     failed: list[dict[str, Any]] = field(factory=list)
     did_not_count: list[dict[str, Any]] = field(factory=list)
@@ -96,6 +114,7 @@ class StormTally:
     looked_at: Counter[str] = field(factory=Counter)
     commands: int = 0
     terms: int = 0
+    installed: int = 0
     virtual_ns: int = 0
     cpu_s: float = 0.0
     trace: Any = field(factory=hashlib.sha256)
@@ -107,6 +126,7 @@ class StormTally:
         self.looked_at.update({check.name: check.looked_at for check in outcome.checks})
         self.commands += outcome.commands
         self.terms += outcome.terms
+        self.installed += outcome.installed
         self.virtual_ns += outcome.virtual_ns
         self.cpu_s += outcome.cpu_s
         if outcome.violation:
@@ -120,7 +140,7 @@ class StormTally:
         """See the module."""
         return {
             "schema": "meltica.sim/1",
-            "profile": PROFILE,
+            "profile": self.profile,
             "seeds": [first, end],
             "passed": self.passed,
             "failed": self.failed,
@@ -128,6 +148,7 @@ class StormTally:
             "faults": dict(sorted(self.faults.items())),
             "commands": self.commands,
             "terms": self.terms,
+            **({"installed": self.installed} if self.profile == SNAPSHOTS else {}),
             "checks": [{"name": name, "looked_at": n} for name, n in sorted(self.looked_at.items())],
             "virtual_s": self.virtual_ns // SECOND,
             "wall_s": round(wall_s, 1),
@@ -140,5 +161,5 @@ class StormTally:
 def failure(outcome: StormOutcome) -> dict[str, Any]:
     """What was violated first, and how to see it again."""
     check, _, message = outcome.violation.partition(": ")
-    replay = f"meltica-chaos sim --seed {outcome.seed} --profile {PROFILE}"
+    replay = f"meltica-chaos sim --seed {outcome.seed} --profile {outcome.profile}"
     return {"seed": outcome.seed, "weather": outcome.weather, "check": check, "message": message, "replay": replay}

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from cluster.store import StoredEntry
+from cluster.store import Store, StoredEntry
 from cluster.types import LogIndex
 
 Pair = tuple[bytes, bytes]  # key and value of the state, opaque here; no key is empty
@@ -108,3 +108,7 @@ class Staging(Protocol):
         may take that batch back; nor while a source reads it.
         """
         ...
+
+
+class Disk(Store, Staging, Protocol):
+    """All of one node's disk."""

@@ -6,6 +6,7 @@ installed only if that is what was offered.  Hazard 27 of pysyncobj.md (a late s
 here: one that is not above what this node has is wanted by nobody, and of two the older one is refused.
 
 The pump commits the store's batch whenever `dirty` is set, tells `committed` its ticket and `synced` what is durable.
+What is verified it installs in a batch of its own, once `installable` says that it is still wanted.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ class _Batch:
     transfer: _Transfer | None
     after: bytes  # that transfer is staged up to this key
     words: tuple[tuple[Peer, Word], ...]
+    left: bool  # it leaves a staged or a live state behind
 
 
 @define
@@ -99,6 +101,7 @@ class Receiving:
         self._read_back = read_back
         self._held: list[tuple[Peer, Word]] = []  # said when the batch that is collected now is synced
         self._pending: deque[_Batch] = deque()  # committed, not synced
+        self._left = False  # the batch that is collected now leaves something behind
         self._now: _Transfer | None = None
         self._now = self._found()
 
@@ -122,6 +125,26 @@ class Receiving:
     def offer(self) -> Offer | None:
         """What is being received."""
         return None if self._now is None else self._now.offer
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is under way: received, written, or to be said."""
+        return self._now is not None or self.dirty or bool(self._pending or self.outbox)
+
+    @property
+    def verified(self) -> bool:
+        """Whether something may be installed."""
+        return self._now is not None and self._now.verified
+
+    @property
+    def says(self) -> str:
+        """What is being received, for people."""
+        now = self._now
+        if now is None:
+            return ""
+        return (
+            f"receives the state of entry {now.offer.index} from {now.sender or 'nobody now'}: {now.offer.size} bytes"
+        )
 
     # What the leader says
 
@@ -169,9 +192,10 @@ class Receiving:
     def committed(self, ticket: Ticket) -> None:
         """What was buffered is in the batch of this ticket."""
         self.dirty = False
-        now, words = self._now, tuple(self._held)
+        now, words, left = self._now, tuple(self._held), self._left
         self._held.clear()
-        self._pending.append(_Batch(ticket, now, b"" if now is None else now.after, words))
+        self._left = False
+        self._pending.append(_Batch(ticket, now, b"" if now is None else now.after, words, left))
 
     def synced(self, ticket: Ticket) -> None:
         """Everything up to this ticket is durable: what is staged by it may be acknowledged."""
@@ -180,6 +204,8 @@ class Receiving:
         while self._pending and self._pending[0].ticket <= ticket:
             batch = self._pending.popleft()
             self.outbox.extend(batch.words)
+            if batch.left:
+                self._store.drop_leftovers()
             if now is not None and batch.transfer is now:
                 now.durable = batch.after
         if now is not None and now.durable != before:
@@ -193,7 +219,7 @@ class Receiving:
         return now is not None and now.whole and now.durable == now.after and not now.verified
 
     def step(self, place: Place) -> Install | None:
-        """Read back a bounded part of what is staged whole; what may be installed, once all of it was.
+        """Read back a bounded part of what is staged whole; what may be installed, when all of it was.
 
         Raises:
             StoreFault: it can't be read.
@@ -213,9 +239,20 @@ class Receiving:
             return None
         return self._judge(now, now.back.sum)
 
+    def installable(self, place: Place) -> Install | None:
+        """What was verified, if it is still wanted: asked in the step that installs it."""
+        now = self._now
+        if now is None or not now.verified:
+            return None
+        if _has(place, now.offer):
+            self._drop(now)
+            return None
+        return Install(now.offer.base)
+
     def installed(self) -> None:
         """What `step` named is installed, in the batch that is collected now: once it is synced the sender hears it."""
         now, self._now = self._now, None
+        self.dirty = self._left = True
         if now is not None and now.sender is not None:
             self._done(now.sender, now.offer, "installed")
 
@@ -226,7 +263,7 @@ class Receiving:
             self.told.append(f"the staged snapshot of entry {self._now.offer.index} gives way to one of {offer.index}")
         self._store.stage_anew(encode(offer))
         self._now = _Transfer(offer, b"", sender=peer)
-        self.dirty = True
+        self.dirty = self._left = True
 
     def _go_on(self, now: _Transfer, peer: Peer, offer: Offer) -> None:
         """The same content, from this sender or another, in this term or a later one."""
@@ -255,7 +292,7 @@ class Receiving:
         """It begins anew when it is offered again."""
         now, self._now = self._now, None
         self._store.unstage()
-        self.dirty = True
+        self.dirty = self._left = True
         self.told.append(why)
         if now is not None and now.sender is not None:
             self._close(now.sender, now.offer, DAMAGED, why)
@@ -264,7 +301,7 @@ class Receiving:
         """The log has brought this node past it: its sender hears so when it asks."""
         self._now = None
         self._store.unstage()
-        self.dirty = True
+        self.dirty = self._left = True
         self.told.append(f"the staged snapshot of entry {now.offer.index} is not needed any more")
 
     def _done(self, peer: Peer, offer: Offer, why: str) -> None:

@@ -40,9 +40,15 @@ class Pace:
     rate: int = 4 * 1024 * 1024  # bytes a second
     flight: int = 1024 * 1024  # bytes sent and not acknowledged
     patience: int = _SECOND  # ns without news from the follower until it is offered again
+    give_up: int = 30 * _SECOND  # ns without news until its source, and the log behind that, are let go
 
     def __attrs_post_init__(self) -> None:
-        if not 0 < self.part <= PART or self.rate <= 0 or self.flight < self.part or self.patience <= 0:
+        if (
+            not 0 < self.part <= PART
+            or self.rate <= 0
+            or self.flight < self.part
+            or not 0 < self.patience < self.give_up
+        ):
             raise ValueError(f"no pace: {self}; a part has 1 to {PART} bytes, and the window takes one")
 
 
@@ -128,6 +134,11 @@ class Sending:
             self._asked_at = now  # not at once: what damages it may last
         else:
             self.outcome = word
+
+    @property
+    def heard_at(self) -> MonoNs:
+        """When there was news of it last, or the first part left since."""
+        return self._news_at
 
     @property
     def done(self) -> bool:

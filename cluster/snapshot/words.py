@@ -1,8 +1,8 @@
 """Words: what the sender and the receiver of a snapshot say to each other, and its bytes.
 
-Pure.  Frames as in `cluster.wire`, whose kinds end at 11; these are 12 to 15, and `wire.decode` refuses them for as
-long as nothing answers them.  A snapshot is named by its digest (`summing`), which is over its whole content: so no
-two snapshots share a name, whoever sends them, and what was staged of one can be nothing of another.
+Pure.  Frames as in `cluster.wire`, whose kinds end at 11; these are 12 to 15: `STARTS` tells which of the two reads a
+frame.  A snapshot is named by its digest (`summing`), which is over its whole content: so no two snapshots share a
+name, whoever sends them, and what was staged of one can be nothing of another.
 Pinned by tests/golden/cluster/snapshot.json.
 """
 
@@ -42,6 +42,7 @@ class Offer:
     pairs: int
     size: int  # bytes of keys and values
     digest: bytes  # of all of it but `term`: its name
+    members: bytes = b""  # the cluster's members as of that entry: empty until they can change
 
     @property
     def base(self) -> StoredEntry:
@@ -112,7 +113,9 @@ def decode(frame: bytes) -> Word:
 
 
 def _offer(*fields: object) -> Offer:
-    term, index, entry_term, entry, pairs, size, digest = fields
+    term, index, entry_term, entry, pairs, size, digest, members = fields
+    if members != b"":
+        raise WireError("it carries members, which this release does not know")
     if _number(index) < 1 or not 0 <= _number(entry_term) <= _number(term):
         raise WireError(f"no entry {index!r:.20} of term {entry_term!r:.20} under a leader of term {term!r:.20}")
     command = _bytes(entry, MAX_ENTRY)
@@ -158,6 +161,11 @@ _READERS: Final[dict[int, tuple[Any, Callable[..., Word]]]] = {
     14: (PartAck, _part_ack),
     15: (Closed, _closed),
 }
+
+
+STARTS: Final = frozenset(  # how a frame of each begins, and no other's
+    bytes([0x90 + 1 + len(kind.__attrs_attrs__), number]) for number, (kind, _) in _READERS.items()
+)
 
 
 def _number(value: object) -> int:

@@ -158,7 +158,7 @@ class Sends:
     Kept on every node, for every applied entry: a standby may be the successor a moment later.
     """
 
-    born: Nanos  # entries that were loaded at start count from here
+    born: Nanos  # entries that were loaded at start, or came with a snapshot, count from here
     last: dict[tuple[Epoch, Venue], Nanos] = field(factory=dict)
     limits: dict[ClientOrderId, Nanos] = field(factory=dict)
 
@@ -167,6 +167,14 @@ class Sends:
         for epoch, record in state.epochs.items():
             for venue in {**record.windows, **state.venues}:
                 self.last[(epoch, venue)] = self.born
+
+    def installed(self, state: State, now: Nanos) -> None:
+        """The state has jumped, by a snapshot: what it was ordered by counts from now, as entries loaded at a start do.
+
+        Any of them may have been ordered just before, and this node never saw when.
+        """
+        self.born = now
+        self.loaded(state)
 
     def ordered(self, effect: Effect, term: Epoch, appended: Nanos, limit: Nanos) -> None:
         """An applied entry of `term`, appended here at `appended`, ordered `effect`; late by `limit`."""

@@ -100,3 +100,21 @@ def window_fault(window: Nanos, capabilities: Capabilities, health: Health, sett
     if window > least:
         return ""
     return f"the window is too small: {window} ns, and its deadline, commit and transit need more than {least} ns"
+
+
+def why_not_promotable(desk: Desk, standstill: str) -> str:
+    """Why this node should not take over, or ""; `standstill`: why its apply stands or is not to be trusted."""
+    stalled = desk.cluster.status().stalled
+    if stalled:
+        return f"replication: {stalled}"
+    why = standstill or unfit_itself(desk)
+    if why:
+        return why
+    for venue, port in desk.venues.items():
+        health, policy = port.health(), desk.state.venues.get(venue)
+        why = why_unfit(health, desk.settings, desk.mono())
+        if not why and policy is not None:
+            why = window_fault(policy.window, port.capabilities, health, desk.settings)
+        if why:
+            return f"{venue}: {why}"
+    return ""

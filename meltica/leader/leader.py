@@ -20,7 +20,7 @@ from meltica.leader.crew import Crew
 from meltica.leader.desk import Desk
 from meltica.leader.dispatch import Dispatch, Landed
 from meltica.leader.dropcopy import DropCopy
-from meltica.leader.fitness import unfit_itself, why_unfit, window_fault
+from meltica.leader.fitness import why_not_promotable
 from meltica.leader.handover import Handover, OnResult, Step
 from meltica.leader.host import Host
 from meltica.leader.intake import Intake
@@ -190,6 +190,15 @@ class Leader:
         if changed:
             self._recon.holdings_changed()
         self._desk.sends.prune(self._desk.state)
+        self._note_trading()
+
+    def on_installed(self) -> None:
+        """`state` has jumped, by a snapshot: this node does not lead, and what it knew of sends is void (section 5)."""
+        desk = self._desk
+        desk.sends.installed(desk.state, desk.mono())
+        if desk.state.epoch is not None:
+            self._mandate.newer(desk.state.epoch.epoch)
+        self._recon.holdings_changed()
         self._note_trading()
 
     def _note_trading(self) -> None:
@@ -535,23 +544,6 @@ class Leader:
             self._gate_was = reason
             self._desk.observer.event("gate", {"open": not reason, "reason": reason})
 
-    def _why_not_promotable(self) -> str:
-        desk = self._desk
-        stalled = desk.cluster.status().stalled
-        if stalled:
-            return f"replication: {stalled}"
-        why = self._standstill.why or unfit_itself(desk)
-        if why:
-            return why
-        for venue, port in desk.venues.items():
-            health, policy = port.health(), desk.state.venues.get(venue)
-            why = why_unfit(health, desk.settings, desk.mono())
-            if not why and policy is not None:
-                why = window_fault(policy.window, port.capabilities, health, desk.settings)
-            if why:
-                return f"{venue}: {why}"
-        return ""
-
     @property
     def phase(self) -> Phase:
         """Where it stands, as in `status`, of which it is the cheap part."""
@@ -565,7 +557,7 @@ class Leader:
         desk = self._desk
         reason = self._gate_reason()
         record = desk.state.epoch
-        why_not = self._why_not_promotable()
+        why_not = why_not_promotable(desk, self._standstill.why)
         return LeaderStatus(
             active=self._takeover.phase is Phase.ACTIVE and self._holds_authority() and not desk.standing,
             phase=self.phase,

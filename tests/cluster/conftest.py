@@ -10,6 +10,8 @@ import pytest
 from chaos.sim.network import Network, Process
 from cluster.memory import MemoryDisk, MemoryStore
 from cluster.replica import Ready, Replica
+from cluster.snapshot.words import STARTS, Word
+from cluster.snapshot.words import decode as decode_word
 from cluster.types import (
     Applied,
     AppliedEntry,
@@ -77,7 +79,7 @@ class Hand:
             Random(7),  # noqa: S311 # seeded
             retention,
         )
-        self.said: list[tuple[str, Message]] = []
+        self.said: list[tuple[str, Message | Word]] = []
         self.applied: list[AppliedEntry] = []
         self.outcomes: dict[int, Outcome] = {}
         self.roles: list[RoleChanged] = []
@@ -100,7 +102,9 @@ class Hand:
 
     def step(self) -> Ready:
         ready = self.replica.step()
-        self.said += [(peer, decode(frame)) for peer, frame in ready.sends]
+        self.said += [
+            (peer, decode_word(frame) if frame[:2] in STARTS else decode(frame)) for peer, frame in ready.sends
+        ]
         self.applied += ready.applied
         for token, outcome in ready.outcomes:
             assert token not in self.outcomes

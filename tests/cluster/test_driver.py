@@ -25,6 +25,7 @@ from cluster.types import (
     Applied,
     AppliedEntry,
     ApplyOutcome,
+    Installed,
     LogIndex,
     MonoNs,
     NotLeader,
@@ -109,6 +110,7 @@ class Ears:
         self.journal = journal if journal is not None else []
         self.applied: list[AppliedEntry] = []
         self.roles: list[RoleChanged] = []
+        self.installed: list[Installed] = []
         self._changed = trio.Event()
 
     def on_role(self, change: RoleChanged) -> None:
@@ -118,6 +120,9 @@ class Ears:
     def on_applied(self, entry: AppliedEntry) -> None:
         self.applied.append(entry)
         self._note("applied")
+
+    def on_installed(self, installed: Installed) -> None:
+        self.installed.append(installed)
 
     def on_stopped(self, reason: str) -> None:
         self._note(f"stopped: {reason}")

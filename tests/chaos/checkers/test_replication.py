@@ -23,6 +23,7 @@ from chaos.checkers.facts import (
     Fact,
     Facts,
     Healed,
+    Installed,
     Led,
     Proposed,
     Started,
@@ -360,3 +361,85 @@ def test_liveness() -> None:
     fails(liveness, [*honest(), *AFTER, Led(5 * SECOND, "n3", 3)], "n3 was elected in term 3, 5.0 s after")
     fails(liveness, [*honest(), *AFTER, Ended(5 * SECOND, "n3", "fault")], "n3 ended (fault)")
     fails(liveness, AFTER, "nobody was ever elected")
+
+
+# --- snapshots ---------------------------------------------------------------------------------------------------
+
+# n1 was away for longer than the others' logs reach back: it has installed the state after y, and goes on from there.
+INSTALLED = Installed(21, "n1", 2, 4, Y, b"s4")
+
+
+def by_snapshot(*installed: Fact) -> list[Fact]:
+    """The honest run, in which n1 gets its last entry by a snapshot instead of the log."""
+    facts = [fact for fact in honest() if fact.at < 21 or getattr(fact, "node", "") != "n1"]
+    return [*facts, Voted(21, "n1", 1, 2, ""), *(installed or (INSTALLED,)), Synced(22, "n1", 2)]
+
+
+def test_all_hold_where_a_state_jumped() -> None:
+    again = [Ended(30, "n1", POWER), Started(31, "n1", (Y,), 4, b"s4", 4), Wrote(32, "n1", 1, 4, ((2, b"w"),))]
+    checks = check_replication(Facts(NODES, (*by_snapshot(), Committed(23, "n1", 4, 2), *again)))
+    assert [(check.name, check.violations) for check in checks if not check.held] == []
+
+
+def test_an_installation_that_a_power_cut_took_back() -> None:
+    facts = by_snapshot()[:-1]  # it was not synced
+    old = Started(31, "n1", (ROOT, NO_OP, X), 3, b"s3")
+    found = judged(durability, [*facts, Ended(30, "n1", POWER), old])
+    assert [text for text in found.violations if "came back" in text] == []
+    fails(durability, [*facts, Ended(30, "n1", KILL), old], "n1 came back (kill)")
+    fails(durability, [*facts, Synced(29, "n1", 2), Ended(30, "n1", POWER), old], "n1 came back (power)")
+
+
+def test_an_acknowledgement_that_counts_an_installation_before_it_is_synced() -> None:
+    asked = [Proposed(15, "n2", 2, b"y"), Proposed(15, "n3", 3, b"z")]
+    facts = [fact for fact in by_snapshot() if (fact not in asked and not isinstance(fact, Answered)) or fact.at < 15]
+    facts = [fact for fact in facts if fact != Synced(17, "n3", 5)]
+    late = [Proposed(15, "n2", 2, b"y"), Answered(23, 2, APPLIED, 4, 2, b"")]
+    assert judged(durability, [*facts, *late]).violations == ()
+    before = [fact for fact in facts if fact != Synced(22, "n1", 2)]
+    fails(durability, [*before, *late], "was synced on 1 of 3 then")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        (INSTALLED._replace(state=b"s3"), "that nobody had there"),
+        (INSTALLED._replace(place=9), "which nobody had applied"),
+        (INSTALLED._replace(entry=(1, b"y")), "others applied one of term 2 there"),
+        (INSTALLED._replace(place=3, entry=X, state=b"s3"), "and had applied 3"),
+    ],
+)
+def test_a_state_that_jumped_to_where_nobody_was(wrong: Installed, word: str) -> None:
+    fails(state_machine_safety, by_snapshot(wrong), word)
+
+
+def test_what_is_applied_behind_an_installation_goes_on_there() -> None:
+    facts = [*by_snapshot(), Done(30, "n2", 5, 2, (), b"s5"), Done(30, "n1", 5, 2, (), b"s5")]
+    assert judged(state_machine_safety, facts).held
+    fails(state_machine_safety, [*facts[:-1], Done(30, "n1", 6, 2, (), b"s6")], "n1 applied index 6 after 4")
+
+
+def test_a_log_of_a_snapshot_beside_a_state_that_is_not_its_own() -> None:
+    torn = [Ended(30, "n1", POWER), Started(31, "n1", (Y,), 4, b"s3", 4)]
+    fails(state_machine_safety, [*by_snapshot(), *torn], "a state that nobody had there")
+    torn = [Ended(30, "n1", POWER), Started(31, "n1", (Y,), 3, b"s3", 4)]
+    fails(state_machine_safety, [*by_snapshot(), *torn], "a log that begins at 4")
+
+
+def test_a_base_that_nobody_wrote() -> None:
+    fails(durability, by_snapshot(INSTALLED._replace(entry=(2, b"!"))), "n1's log begins at 4 with an entry of term 2")
+    strange = Started(31, "n1", ((2, b"!"),), 4, b"s4", 4)
+    fails(durability, [*by_snapshot(), Ended(30, "n1", POWER), strange], "that nobody wrote")
+
+
+def test_an_installation_that_costs_what_was_acknowledged() -> None:
+    """Hazard 27: n2 goes back to a state before y."""
+    late = [Installed(30, "n2", 9, 3, X, b"s3"), Synced(31, "n2", 9)]
+    fails(durability, [*honest(), *late], "is not in the final log of n2")
+    fails(durability, [*honest(), *late, Led(32, "n2", 3)], "n2, elected in term 3, lacks index 4")
+    fails(leader_completeness, [*honest(), *late, Led(32, "n2", 3)], "lacks index 4")
+
+
+def test_what_is_written_behind_a_base_is_compared() -> None:
+    facts = [*by_snapshot(), Wrote(30, "n2", 9, 4, ((2, b"w"),)), Wrote(31, "n1", 9, 4, ((2, b"!"),))]
+    fails(log_matching, facts, "n1 and n2 hold index 5 of term 2")

@@ -148,6 +148,17 @@ def test_the_wait(name: str, epochs: dict[Epoch, EpochRecord], sends: list[Older
     assert wait_over_at(epochs, sends, Epoch(3), 0, Nanos(9 * W)) == expected, name
 
 
+def test_what_came_with_a_snapshot_counts_from_its_installation() -> None:
+    """design.md, section 5: the state knows epochs, and intents, that this node never saw ordered."""
+    state = State()
+    state.put_epoch(record(1))
+    sends, never_seen = Sends(born=Nanos(5)), ClientOrderId("never seen")
+    before = sends.limit_of(never_seen, state)
+    sends.installed(state, Nanos(1000))
+    assert sends.older() == [OlderSend(Epoch(1), VENUE, Nanos(1000))]
+    assert sends.limit_of(never_seen, state) - before == 995
+
+
 def test_what_was_loaded_at_start_counts_from_the_start() -> None:
     state = State()
     state.put_epoch(record(1))

@@ -1,0 +1,180 @@
+"""A leader's supply of snapshots: one source for all who need it, as long as one does, and no longer than it leads."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import define, field
+
+from cluster.memory import MemoryStore
+from cluster.snapshot.sending import Pace
+from cluster.snapshot.supplying import Supplying
+from cluster.snapshot.words import DONE, MAX_PAIR, OLDER, Closed, Offer, Part, PartAck
+from cluster.store import StoredEntry
+from cluster.types import LogIndex, MonoNs, Peer, Term
+from cluster.wire import OURS
+
+MS = 1_000_000
+N2, N3 = Peer("n2"), Peer("n3")
+PACE = Pace(part=20, rate=2_000, flight=60, patience=100 * MS, give_up=1000 * MS)
+
+
+@define
+class Lead:
+    """What the test says of followers."""
+
+    peers: tuple[Peer, ...] = (N2, N3)
+    leads_in: int | None = 4
+    needing: set[Peer] = field(factory=lambda: {N2})
+    apart: set[Peer] = field(factory=set)
+
+    def needs_snapshot(self, peer: Peer) -> bool:
+        return peer in self.needing
+
+    def linked(self, peer: Peer) -> bool:
+        return peer not in self.apart
+
+
+class Leader:
+    """Supplies from a store in memory, on a clock that the test moves."""
+
+    def __init__(self, value: bytes = b"v" * 7) -> None:
+        self.now = 1000 * MS
+        self.store = MemoryStore("supply", Peer("n1"))
+        self.lead = Lead()
+        self.supplying = Supplying(self.store, PACE)
+        self.last = 0
+        self.applies(5, value)
+
+    def applies(self, count: int, value: bytes = b"w" * 7) -> None:
+        for _ in range(count):
+            self.last += 1
+            self.store.append(StoredEntry(LogIndex(self.last), Term(3), OURS))
+            self.store.put_state(b"k%02d" % self.last, value)
+        self.store.set_applied(LogIndex(self.last))
+        self.store.commit()
+
+    def step(self) -> tuple[Peer, object] | None:
+        return self.supplying.step(self.lead, MonoNs(self.now))
+
+    def run(self, ms: int) -> list[tuple[Peer, Offer | Part]]:
+        """What is said within so long, driven as a pump does: at `due`, and once at the beginning and the end."""
+        end, said = self.now + ms * MS, []
+        while True:
+            said += [one] if (one := self.step()) is not None else []
+            due = self.supplying.due()
+            if due is None or due > end:
+                break
+            self.now = max(self.now + 1, due)
+        self.now = end
+        return said
+
+    def offers(self, ms: int = 50) -> list[tuple[Peer, Offer]]:
+        return [(peer, word) for peer, word in self.run(ms) if isinstance(word, Offer)]
+
+    def hears(self, peer: Peer, offer: Offer, what: int) -> None:
+        self.supplying.heard(peer, Closed(offer.term, offer.digest, what, b"why"), MonoNs(self.now))
+
+
+@pytest.fixture
+def leader() -> Leader:
+    return Leader()
+
+
+def test_nothing_is_made_as_long_as_nobody_needs_it(leader: Leader) -> None:
+    leader.lead.needing = set()
+    assert leader.run(500) == []
+    assert (leader.supplying.active, leader.supplying.needed, leader.supplying.says) == (False, None, "")
+
+
+def test_the_log_is_needed_from_its_entry_on_while_it_is_sent(leader: Leader) -> None:
+    (told,) = leader.offers()
+    assert told[0] == N2
+    assert (told[1].index, told[1].term, leader.supplying.needed) == (5, 4, 5)
+    leader.applies(3)
+    assert leader.supplying.needed == 5
+    leader.hears(N2, told[1], DONE)
+    leader.run(200)
+    assert leader.supplying.needed == 5  # it may still lack the log behind it
+    leader.lead.needing = set()
+    leader.step()
+    leader.step()
+    assert leader.supplying.needed is None
+
+
+def test_each_step_is_one_part_at_the_pace(leader: Leader) -> None:
+    (_, offer), *_ = leader.offers()
+    leader.supplying.heard(N2, PartAck(4, offer.digest, b""), MonoNs(leader.now))
+    parts = leader.run(100)
+    assert [len(word.pairs) for _, word in parts if isinstance(word, Part)] == [2, 2, 1]
+    leader.supplying.heard(N2, PartAck(4, offer.digest, b"k05"), MonoNs(leader.now))
+    ((_, end),) = leader.run(50)
+    assert isinstance(end, Part)
+    assert end.pairs == ()
+
+
+def test_two_followers_are_sent_the_same(leader: Leader) -> None:
+    (first,) = leader.offers()
+    leader.applies(2)
+    leader.lead.needing = {N2, N3}
+    (second,) = leader.offers()
+    assert (second[0], second[1]) == (N3, first[1])
+    leader.hears(N2, first[1], DONE)
+    leader.lead.needing = {N3}
+    leader.step()
+    assert leader.supplying.needed == 5
+
+
+def test_the_end_of_the_lead_ends_it_and_a_new_term_offers_anew(leader: Leader) -> None:
+    leader.offers()
+    leader.applies(1)
+    leader.lead.leads_in = None
+    leader.step()
+    assert leader.supplying.needed is None
+    leader.lead.leads_in = 6
+    (told,) = leader.offers()
+    assert (told[1].index, told[1].term) == (6, 6)
+
+
+def test_another_term_in_one_step_ends_it_too(leader: Leader) -> None:
+    leader.offers()
+    leader.applies(1)
+    leader.lead.leads_in = 6
+    (told,) = leader.offers()
+    assert (told[1].index, told[1].term) == (6, 6)
+
+
+def test_one_that_has_something_newer_is_offered_a_newer_one_after_a_while(leader: Leader) -> None:
+    (told,) = leader.offers()
+    leader.applies(4)
+    leader.hears(N2, told[1], OLDER)
+    assert leader.offers(90) == []
+    (again,) = leader.offers(90)
+    assert again[1].index == 9
+
+
+def test_one_that_is_not_heard_of_keeps_nothing(leader: Leader) -> None:
+    leader.offers()
+    leader.supplying.disconnected(N2)
+    leader.lead.apart = {N2}
+    leader.run(2000)
+    assert leader.supplying.needed is None
+    leader.applies(4)
+    leader.lead.apart = set()
+    (told,) = leader.offers(100)
+    assert told[1].index == 9
+
+
+def test_a_lost_link_is_offered_again_when_it_is_back(leader: Leader) -> None:
+    (told,) = leader.offers()
+    leader.supplying.disconnected(N2)
+    assert leader.run(300) == []
+    leader.supplying.connected(N2)
+    assert leader.offers(20) == [told]
+
+
+def test_a_state_that_can_t_be_sent_is_not_tried_again_in_this_term() -> None:
+    leader = Leader(b"x" * MAX_PAIR)
+    assert leader.offers(500) == []
+    (told,) = leader.supplying.told
+    assert "no snapshot can be sent" in told
+    assert leader.supplying.needed is None

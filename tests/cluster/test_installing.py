@@ -1,0 +1,265 @@
+"""Snapshots in the replica: sent where the log ends too late, installed in a step of their own, told once synced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from random import Random
+
+import pytest
+
+from chaos.sim.network import Network, Process
+from cluster.memory import MemoryDisk
+from cluster.replica import Ready, Replica
+from cluster.snapshot.sending import Pace
+from cluster.snapshot.summing import Sum
+from cluster.snapshot.words import DONE, Closed, Offer, Part, PartAck, encode
+from cluster.store import Memory, StoredEntry
+from cluster.types import Installed, LogIndex, OutcomeUnknown, Peer, Retention, Role, Term, Token
+from cluster.wire import NO_OP, Ack, Append, pack_commands
+from tests.cluster.conftest import MS, Hand, ListMachine
+
+LEADER = "n2"
+PAIRS = ((b"last", b"40"),)
+BASE = StoredEntry(LogIndex(40), Term(5), pack_commands((b"forty",)))
+
+
+def offer(term: int = 5, base: StoredEntry = BASE) -> Offer:
+    added = Sum(base)
+    added.add(PAIRS)
+    return Offer(term, base.index, base.term, base.command, added.pairs, added.size, added.digest())
+
+
+def heartbeat(node: Hand, *, term: int = 5, previous: int = 40, previous_term: int = 5, commit: int = 40) -> None:
+    node.hears(LEADER, Append(term, commit, previous, previous_term, (), node.now, previous_term))
+
+
+def word(node: Hand, said: Offer | Part) -> None:
+    node.replica.received(Peer(LEADER), encode(said))
+    node.step()
+
+
+@pytest.fixture
+def behind(hand: type[Hand]) -> Hand:
+    """It follows n2 in term 5, and lacks what n2's log does not hold any more; the snapshot is staged."""
+    node = hand()
+    heartbeat(node)
+    node.sync()
+    word(node, offer())
+    node.sync()
+    word(node, Part(5, offer().digest, b"", PAIRS))
+    node.sync()
+    return node
+
+
+def install(node: Hand) -> Ready:
+    """The end of the parts, and the steps until it is installed, without a sync."""
+    word(node, Part(5, offer().digest, PAIRS[-1][0], ()))
+    for _ in range(5):
+        ready = node.step()
+        if ready.installed is not None:
+            return ready
+        node.now += MS
+    raise AssertionError("not installed")
+
+
+def test_state_log_and_indexes_jump_together_and_the_links_stay(behind: Hand) -> None:
+    ready = install(behind)
+    assert ready.installed == Installed(LogIndex(40), Term(5))
+    assert ready.applied == ()
+    status = behind.replica.status()
+    assert (status.base_index, status.last_index, status.committed_index, status.applied_index) == (40, 40, 40, 40)
+    assert [peer.connected for peer in status.peers] == [True, True]
+    assert behind.machine.loaded[-1] == (40, dict(PAIRS))
+    assert status.synced_index == 0
+
+
+def test_nothing_is_said_of_it_before_it_is_synced(behind: Hand) -> None:
+    assert install(behind).ticket is not None
+    behind.said.clear()
+    heartbeat(behind)
+    assert behind.take(Ack) == behind.take(Closed) == []
+    behind.sync()
+    said = list(behind.said)
+    assert (LEADER, Closed(5, offer().digest, DONE, b"installed")) in said
+    assert [(m.verified, m.success) for _, m in said if isinstance(m, Ack)] == [(40, True)]
+
+
+def test_a_power_cut_before_the_sync_leaves_the_old_state_and_what_is_staged(behind: Hand) -> None:
+    install(behind)
+    again = behind.crash(0)
+    assert again.replica.status().applied_index < 40
+    heartbeat(again)
+    again.sync()
+    word(again, offer())
+    assert [m.after for _, m in again.said if isinstance(m, PartAck)] == [PAIRS[-1][0]]
+
+
+def test_it_goes_on_behind_the_base_and_the_wait_is_counted_from_its_own_appends(behind: Hand) -> None:
+    install(behind)
+    behind.sync()
+    behind.now += 30 * MS
+    entry = (pack_commands((b"next",)), 41, 5)
+    behind.hears(LEADER, Append(5, 41, 40, 5, (entry,), behind.now, 5))
+    behind.sync()
+    assert [(one.index, one.commands, one.appended) for one in behind.applied[-1:]] == [(41, (b"next",), behind.now)]
+
+
+def test_an_append_that_contradicts_the_base_s_term_is_refused(behind: Hand) -> None:
+    install(behind)
+    behind.sync()
+    behind.replica.received(Peer(LEADER), _raw(Append(5, 40, 40, 4, (), behind.now, 4)))
+    with pytest.raises(Exception, match="contradicts entry 40"):
+        behind.step()
+
+
+def _raw(message: Append) -> bytes:
+    from cluster.wire import encode as frame  # noqa: PLC0415 # two words of one name
+
+    return frame(message)
+
+
+def test_one_that_has_caught_up_meanwhile_installs_nothing(behind: Hand) -> None:
+    """Hazard 27: what is staged is not above what it has any more."""
+    entries = tuple((NO_OP, index, 5) for index in range(2, 41))
+    behind.hears(LEADER, Append(5, 40, 1, 0, entries, behind.now, 5))
+    word(behind, Part(5, offer().digest, PAIRS[-1][0], ()))
+    for _ in range(5):
+        assert behind.step().installed is None
+        behind.sync()
+    assert behind.replica.status().base_index == 1
+    assert behind.store.staged() is None
+
+
+def test_what_it_once_appended_as_leader_is_unknown(hand: type[Hand]) -> None:
+    node = hand()
+    term = node.lead()
+    node.propose(b"mine", 7)
+    base = StoredEntry(LogIndex(40), Term(term + 1), BASE.command)
+    heartbeat(node, term=term + 1, previous_term=term + 1)
+    node.sync()
+    told = offer(term + 1, base)
+    word(node, told)
+    node.sync()
+    word(node, Part(term + 1, told.digest, b"", PAIRS))
+    node.sync()
+    word(node, Part(term + 1, told.digest, PAIRS[-1][0], ()))
+    for _ in range(5):
+        node.now += MS
+        node.step()
+    assert node.replica.status().base_index == 40
+    assert isinstance(node.outcomes[7], OutcomeUnknown)
+    assert node.role is Role.FOLLOWER
+
+
+def owing(rank: tuple[int, int], *, copy: bool = False) -> Hand:
+    """A node whose disk went back: it owes an entry, or its folder is a copy; then it installs the snapshot."""
+    disk = MemoryDisk()
+    disk.memory = Memory(owed=rank)
+    disk.suspect = copy
+    node = Hand(disk=disk)
+    heartbeat(node)
+    node.sync()
+    word(node, offer())
+    node.sync()
+    word(node, Part(5, offer().digest, b"", PAIRS))
+    node.sync()
+    install(node)
+    node.sync()
+    return node
+
+
+@pytest.mark.parametrize(("rank", "barred"), [((5, 40), False), ((4, 90), False), ((5, 41), True), ((6, 3), True)])
+def test_what_is_owed_is_compared_with_the_base_s_rank(rank: tuple[int, int], *, barred: bool) -> None:
+    stalled = owing(rank).replica.status().stalled
+    assert (stalled is not None and "acknowledged entry" in stalled) == barred
+
+
+def test_a_copied_folder_is_attested_by_an_entry_of_the_leader_s_own_term() -> None:
+    node = owing((0, 0), copy=True)
+    heartbeat(node, term=6)
+    assert "is a copy" in (node.replica.status().stalled or "")
+    node.hears(LEADER, Append(6, 40, 40, 5, ((NO_OP, 41, 6),), node.now, 5))
+    assert node.replica.status().stalled is None
+
+
+def _ask(token: Token, replica: Replica) -> None:
+    replica.propose(b"c%d" % token, token)
+
+
+class Group:
+    """Three replicas that keep few entries; one of them is away for a while."""
+
+    def __init__(self, seed: int = 1, rate: int = 4096) -> None:
+        self.installed: list[tuple[int, Peer, Installed]] = []
+        self.faults: list[Exception] = []
+        self.random = Random(seed)  # noqa: S311 # seeded
+        pace = Pace(part=16, rate=rate, flight=64, patience=200 * MS, give_up=1000 * MS)
+        keep = Retention(entries=10, most_entries=20)
+        self.network = Network(seed, lambda _name: ListMachine(), self, retention=keep, pace=pace)
+        self.token = 0
+        for name in self.network.names:
+            self.network.start(name)
+        self.network.at(500 * MS, self._propose)
+        self.network.run(1000 * MS)
+
+    def started(self, process: Process) -> None:
+        pass
+
+    def fault(self, process: Process, error: Exception) -> None:
+        self.faults.append(error)
+
+    def ready(self, process: Process, ready: Ready) -> None:
+        if ready.installed is not None:
+            self.installed.append((self.network.now, process.name, ready.installed))
+
+    def _propose(self) -> None:
+        for name in self.leading():
+            self.token += 1
+            token = Token(self.token)
+            self.network.call(name, partial(_ask, token))
+        self.network.at(10 * MS, self._propose)
+
+    def leading(self) -> Iterator[Peer]:
+        for process in self.network.alive():
+            if process.replica is not None and process.replica.status().role is Role.LEADER:
+                yield process.name
+
+    def applied(self, name: Peer) -> int:
+        return self.network.replica(name).status().applied_index
+
+
+def test_one_that_was_away_is_brought_up_and_takes_part() -> None:
+    group = Group()
+    (leader,) = group.leading()
+    away, other = [name for name in group.network.names if name != leader]
+    group.network.kill(away, power=False)
+    group.network.run(1000 * MS)
+    group.network.start(away)
+    group.network.run(1500 * MS)
+    assert [name for _, name, _ in group.installed] == [away]
+    assert not group.faults
+    assert group.applied(leader) - group.applied(away) <= 3
+    assert not any(peer.needs_snapshot for peer in group.network.replica(leader).status().peers)
+    group.network.kill(other, power=False)  # its copy is needed now
+    before = group.applied(leader)
+    group.network.run(500 * MS)
+    assert group.applied(leader) > before + 10
+
+
+def test_the_log_is_kept_for_one_that_is_sent_a_snapshot_and_dropped_once_it_has_it() -> None:
+    group = Group(rate=40)
+    (leader,) = group.leading()
+    away = next(name for name in group.network.names if name != leader)
+    group.network.kill(away, power=False)
+    group.network.run(1000 * MS)
+    group.network.start(away)
+    spans = []
+    for _ in range(40):
+        group.network.run(50 * MS)
+        status = group.network.replica(leader).status()
+        spans.append((bool(status.snapshot), status.applied_index - status.base_index))
+    assert max(span for sends, span in spans if sends) > 20
+    assert spans[-1] == (False, spans[-1][1])
+    assert spans[-1][1] <= 20
+    assert len(group.installed) == 1
