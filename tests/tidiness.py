@@ -58,6 +58,8 @@ PURE: Final = (
     "cluster/store.py",
     "cluster/raft.py",
     "cluster/replica.py",
+    "cluster/proposals.py",
+    "cluster/standing.py",
     "cluster/guard.py",
     "cluster/elections.py",
     "cluster/members.py",

@@ -75,7 +75,7 @@ def _found(checks: Iterable[Check]) -> Iterable[Finding]:
 def _cluster(scene: Scene, seed: int) -> tuple[Finding, ...]:
     """What the storm itself said first; what its checks say of a run that was broken off, as far as they can tell."""
     kind = Storm if scene.direct is None else _Directed
-    storm = kind(seed, scene.profile, duration=scene.seconds * SECOND, nodes=scene.nodes)
+    storm = kind(seed, scene.profile, duration=scene.seconds * SECOND, nodes=scene.nodes, retention=scene.retention)
     judge = None if scene.direct is None else scene.direct(storm)
     said: list[Finding] = []
     try:

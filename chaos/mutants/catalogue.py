@@ -18,6 +18,7 @@ from chaos.mutants import (
     halts,
     intents,
     replication,
+    snapshots,
     unknowns,
 )
 from chaos.mutants.mutant import Mutant
@@ -33,6 +34,7 @@ FAMILIES: Final = (
     fail_closed,
     audit,
     replication,
+    snapshots,
     directed,
 )
 

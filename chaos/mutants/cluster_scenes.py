@@ -7,9 +7,10 @@ violations of a log's history, so they are judged here, by a check of the scene'
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-from chaos.checkers.facts import KILL, POWER, Led
+from chaos.checkers.facts import KILL, POWER, Installed, Led
 from chaos.checkers.verdict import Check
 from chaos.mutants.mutant import Arena, Judge, Scene
 from chaos.mutants.patches import Patches
@@ -17,12 +18,14 @@ from chaos.sim.network import MS, SECOND
 from chaos.sim.storm import Storm
 from cluster.memory import MemoryDisk
 from cluster.store import Meta
-from cluster.types import Peer, Role
+from cluster.types import Peer, Retention, Role
 
 STRUCK_AT: Final = 1200 * MS  # by then somebody leads, and commands flow
 
 STORM: Final = Scene("cluster storm", Arena.CLUSTER)
 WILD: Final = Scene("cluster storm, late and lost frames", Arena.CLUSTER, profile="wilder")
+FEW: Final = Retention(entries=8, most_entries=8)
+SNAPSHOTS: Final = Scene("cluster storm, short logs", Arena.CLUSTER, seconds=10, retention=FEW)
 RESTARTS: Final = Scene("cluster storm, power cuts behind restarts", Arena.CLUSTER, profile="restarts")
 
 
@@ -258,3 +261,42 @@ TORN_META: Final = Scene(
     setting=_torn_meta,
 )
 LARGE: Final = Scene("large commands", Arena.CLUSTER, setting=_large_commands)
+
+
+def _cut_at_installation(storm: Storm) -> None:
+    """A standby is away until it needs a snapshot; the power fails, once, when that is installed and not synced yet.
+
+    Its disk keeps all that it had written but the newest batch.
+    """
+    seen = len(storm.history.recorder.facts)
+
+    def look() -> None:
+        nonlocal seen
+        facts = storm.history.recorder.facts
+        news, seen = facts[seen:], len(facts)
+        names = [Peer(fact.node) for fact in news if isinstance(fact, Installed)]
+        store = storm.network.processes[names[0]].store if names else None
+        if store is None or not store.unsynced:
+            storm.network.at(MS // 2, look)
+            return
+        storm.history.recorder.ended(names[0], POWER)
+        storm.network.kill(names[0], power=True, keep=store.unsynced - 1)
+        storm.network.at(100 * MS, partial(storm.network.start, names[0]))
+
+    def strike() -> None:
+        name = standby_of(storm)
+        _end(storm, name)
+        storm.network.at(SECOND, partial(storm.network.start, name))
+        look()
+
+    storm.network.at(STRUCK_AT, strike)
+
+
+TORN_INSTALLATION: Final = Scene(
+    "a power cut as a snapshot is installed",
+    Arena.CLUSTER,
+    profile="power",
+    direct=_cut_at_installation,
+    seconds=4,
+    retention=FEW,
+)

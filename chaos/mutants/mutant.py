@@ -16,6 +16,7 @@ from chaos.mutants.patches import Patches
 from chaos.sim.plan import SECOND, Fault
 from chaos.sim.run import Run
 from chaos.sim.storm import Storm
+from cluster.types import Retention
 
 Patch = Callable[[Patches], None]
 Judge = Callable[[], Check]  # what a scene looks at besides the checks that every run has
@@ -51,6 +52,7 @@ class Scene:
     direct: Callable[[Storm], Judge | None] | None = None  # in the place of the cluster's random faults
     seconds: int = 3  # of the cluster's storm
     nodes: int = 3  # in the cluster alone
+    retention: Retention | None = None  # the same: how little of their logs the nodes keep
     known: tuple[str, ...] = ()  # checks that the scene itself violates, without a mutant: they prove nothing in it
     setting: Callable[[Patches], Judge | None] = field(default=_unchanged, eq=False)
 

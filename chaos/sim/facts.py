@@ -53,6 +53,7 @@ class _Seen:
     commit: int = 0
     meta: Meta | None = None  # the newest that these three were read off
     tickets: deque[int] = field(factory=deque)  # of what was noted and is not synced
+    root: StoredEntry | None = None  # entry 1, as it was noted last
 
 
 @define(eq=False)
@@ -74,11 +75,12 @@ class Recorder:
         """A process has started."""
         disk, before = process.disk, self._seen.get(process.name)
         found = list(disk.entries)
-        first = disk.first == len(found) == 1
-        if first and (before is None or not before.entries or before.entries[0] is not found[0]):
+        root = None if before is None else before.root
+        if disk.first == len(found) == 1 and found[0] is not root:
             found = []  # the core has just made the first entry itself; it is not written yet
         meta = disk.meta
         seen = self._seen[process.name] = _Seen(found, disk.first, int(meta.term), meta.voted_for)
+        seen.root = found[0] if found and disk.first == 1 else root
         log = tuple((int(entry.term), entry.command) for entry in seen.entries)
         applied = int(meta.applied_index)
         state = self.state(process.name, applied)
@@ -171,6 +173,8 @@ class Recorder:
         if not news and behind == len(known):
             return
         known[behind:] = news
+        if disk.first == 1:
+            seen.root = known[0] if known else None
         items = tuple([(int(entry.term), entry.command) for entry in news])
         self.facts.append(Wrote(self.now(), name, disk.ticket, disk.first - 1 + behind, items))
         seen.tickets.append(disk.ticket)

@@ -131,6 +131,19 @@ def test_one_that_has_caught_up_meanwhile_installs_nothing(behind: Hand) -> None
     assert behind.store.staged() is None
 
 
+def test_an_offer_of_an_entry_that_the_log_holds_would_cost_its_tail(hand: type[Hand]) -> None:
+    """What lies behind that entry may be acknowledged, though this node has not heard yet that it is."""
+    node = hand()
+    entries = tuple((NO_OP, index, 5) for index in range(2, 46))
+    node.hears(LEADER, Append(5, 1, 1, 0, entries, node.now, 0))
+    node.sync()
+    word(node, offer())
+    node.sync()
+    assert [m.what for m in node.take(Closed)] == [DONE]
+    assert node.store.staged() is None
+    assert node.last == 45
+
+
 def test_what_it_once_appended_as_leader_is_unknown(hand: type[Hand]) -> None:
     node = hand()
     term = node.lead()

@@ -30,6 +30,7 @@ SAMPLE = (
     "the mandate waits for nothing",
     "the chain does not cover the command",
     "no pre vote",
+    "the base s term is forgotten",
     "a fill reopens a closed order",
 )
 
