@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from chaos.sim.network import Network, Process
+from cluster import firststart
 from cluster.memory import MemoryDisk
 from cluster.replica import Ready, Replica
+from cluster.rocks import RocksStore
 from cluster.snapshot.sending import Pace
 from cluster.snapshot.summing import Sum
 from cluster.snapshot.words import DONE, Closed, Offer, Part, PartAck, encode
 from cluster.store import Memory, StoredEntry
 from cluster.types import Installed, LogIndex, OutcomeUnknown, Peer, Retention, Role, Term, Token
 from cluster.wire import NO_OP, Ack, Append, pack_commands
+from tests.cluster import conftest
 from tests.cluster.conftest import MS, Hand, ListMachine
 
 LEADER = "n2"
@@ -276,3 +280,30 @@ def test_the_log_is_kept_for_one_that_is_sent_a_snapshot_and_dropped_once_it_has
     assert spans[-1] == (False, spans[-1][1])
     assert spans[-1][1] <= 20
     assert len(group.installed) == 1
+
+
+def test_the_same_on_rocksdb(hand: type[Hand], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source of one node's disk, another's to install it, and what a restart finds there."""
+    firststart.mark(tmp_path)
+    opened: list[RocksStore] = []
+
+    def store(cluster: str, name: Peer, _disk: object) -> RocksStore:
+        opened.append(RocksStore(tmp_path, cluster, name))
+        return opened[-1]
+
+    monkeypatch.setattr(conftest, "MemoryStore", store)
+    node = hand()
+    heartbeat(node)
+    node.sync()
+    word(node, offer())
+    node.sync()
+    word(node, Part(5, offer().digest, b"", PAIRS))
+    node.sync()
+    assert install(node).ticket is not None
+    node.sync()
+    opened[0].close()
+    again = hand()
+    status = again.replica.status()
+    assert (status.base_index, status.applied_index) == (40, 40)
+    assert again.machine.loaded == [(40, dict(PAIRS))]
+    opened[1].close()
