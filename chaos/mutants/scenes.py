@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import evolve
 
-from chaos.checkers.history import orders_of
+from chaos.checkers.history import named, orders_of
 from chaos.checkers.verdict import Check
 from chaos.mutants.mutant import Judge, Scene, storm
 from chaos.mutants.patches import Patches
@@ -75,7 +75,28 @@ REFUSED: Final = Scene(
 )
 
 
-LOST_WORDS: Final = Scene("last words are lost", faults=storm(("drop_request", 3, 8, 2), ("kill_active", 3.3, 4, 0)))
+def _in_doubt_at_once(run: Run) -> Judge:
+    """The start of an epoch puts all older sends in doubt; nobody has to find out later that an answer is missing."""
+
+    def judge() -> Check:
+        log = max((node.audit for node in history_of(run.product).nodes), key=len)
+        cluster = product.CLUSTER
+        told = [record for record in log if record.kind == "in_doubt" and record.accepted]
+        late = [
+            f"index {record.index}: {intent} of epoch {sent.epoch} is in doubt only now, in epoch {record.term}"
+            for record in told
+            if (sent := named(intent := str(record.command["intent"]), cluster)) and sent.epoch < record.term
+        ]
+        return Check("in_doubt_at_once", sum(record.kind == "epoch_started" for record in log) - 1, tuple(late))
+
+    return judge
+
+
+LOST_WORDS: Final = Scene(
+    "last words are lost",
+    faults=storm(("drop_request", 3, 8, 2), ("kill_active", 3.3, 4, 0)),
+    script=_in_doubt_at_once,
+)
 
 
 def _asked_twice(run: Run) -> Judge | None:

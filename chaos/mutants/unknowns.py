@@ -106,7 +106,7 @@ def _assume(patches: Patches, guess: Callable[[Any, list[ClientOrderId]], list[A
     patches.attribute(Takeover, "started", started)
 
 
-@mutant("5", LOST_WORDS, "liveness", "accounted")
+@mutant("5", LOST_WORDS, "in_doubt_at_once", "liveness", "accounted")
 def a_takeover_notes_no_doubt(patches: Patches) -> None:
     """What the lost leader may have sent goes on as in flight: no read can say that it is not there."""
     patches.everywhere(apply_authority.doubt_all, lambda _turn, _why: None)
