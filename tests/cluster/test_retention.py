@@ -204,7 +204,7 @@ def test_marks_are_bounded_and_rise(hand: type[Hand], monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("profile", storm.PROFILES)
 @pytest.mark.parametrize("most", [200, 10**6])
 def test_storms_over_short_logs(profile: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is away for longer than the hard bound allows, so all that a storm must show holds."""
+    """All that a storm must show holds (it raises otherwise), though nodes are away for long."""
     monkeypatch.setattr(guard, "_WALK", 16)  # so that followers, too, drop in so short a run
     rule = Retention(entries=20, most_entries=most)
     acknowledged, bases = 0, []
@@ -214,36 +214,34 @@ def test_storms_over_short_logs(profile: str, most: int, monkeypatch: pytest.Mon
         bases += [process.disk.first for process in done.network.processes.values()]
         for process in done.network.alive():
             status = process.replica.status()
-            assert (status.base_index, process.disk.first) == (process.disk.first, process.disk.first)
-            assert not any(peer.needs_snapshot for peer in status.peers)
-    assert acknowledged > 100
+            assert status.base_index == process.disk.first
+    assert acknowledged > 60
     assert max(bases) > 20
 
 
-def test_a_follower_that_falls_behind_the_base_harms_nobody(scene: type[Scene]) -> None:
+def test_a_follower_that_falls_behind_the_base_is_sent_a_snapshot_and_harms_nobody(scene: type[Scene]) -> None:
     one = scene(4, probe=True, retention=Retention(entries=20, most_entries=60))
     leader = one.leader
     behind, other = one.others()
+    lost_at = one.network.replica(behind).status().last_index
     one.network.kill(behind)
     one.run(4000)
+    assert one.network.replica(leader).status().base_index > lost_at + 60
     one.network.start(behind)
     assert one.run(2000) < 60  # ms without a commit
     assert one.leader == leader
     status = one.network.replica(leader).status()
-    assert {peer.name: peer.needs_snapshot for peer in status.peers} == {behind: True, other: False}
-    lagging = one.network.replica(behind).status()
-    assert (lagging.leader, lagging.term) == (leader, status.term)  # it hears it, and does not stand
-    assert lagging.last_index < status.base_index
+    assert {peer.name: peer.needs_snapshot for peer in status.peers} == {behind: False, other: False}
+    brought = one.network.replica(behind).status()
+    assert (brought.leader, brought.term) == (leader, status.term)  # it heard it, and did not stand
+    assert brought.base_index > lost_at + 60
     assert not one.faults
 
-    one.network.kill(leader)  # of the two that are left one lacks what is committed: nobody may lead
-    one.run(1500)
-    assert one.leading in ([], [other])
-    one.network.start(leader)
-    assert one.run(1500) < 1500
-    assert one.leader in {leader, other}
+    one.network.kill(leader)  # what is left is a majority that has everything
+    assert one.run(1500) < 300
+    assert one.leader in {behind, other}
     assert not one.faults
-    assert max(one.log) > lagging.last_index + 100
+    assert max(one.log) > brought.last_index
 
 
 def test_a_cluster_goes_on_and_restarts_on_short_logs(scene: type[Scene]) -> None:
