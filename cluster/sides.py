@@ -15,6 +15,7 @@ compacted since.  (rocksdict's `snapshot()` does not; a checkpoint holds the int
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -97,7 +98,7 @@ class RocksSource:
         return self._walk is None
 
 
-class SidedStore:
+class SidedStore(ABC):
     """What a store on RocksDB has of snapshots; `RocksStore` is the rest, and sets these up."""
 
     path: Path
@@ -115,15 +116,17 @@ class SidedStore:
     _synced = Ticket(0)
     _sources: list[RocksSource]
 
+    @abstractmethod
     def _writing(self) -> Any:
-        raise NotImplementedError
+        """The batch that is being collected."""
 
+    @abstractmethod
     def _check_nothing_buffered(self) -> None:
-        raise NotImplementedError
+        """Raises where something waits for a commit."""
 
+    @abstractmethod
     def sync(self) -> Ticket:
         """See `RocksStore`."""
-        raise NotImplementedError
 
     # The face
 
