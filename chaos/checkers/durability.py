@@ -7,9 +7,16 @@ or state, lacks.
 
 from __future__ import annotations
 
+from typing import Final
+
+from attrs import define, field
+
 from chaos.checkers.facts import (
     APPLIED,
+    COPY,
     Answered,
+    Committed,
+    Denied,
     Done,
     Ended,
     Facts,
@@ -23,29 +30,65 @@ from chaos.checkers.facts import (
 from chaos.checkers.logs import Logs, empty
 from chaos.checkers.verdict import Check
 
+KINDS: Final = (Wrote, Synced, Started, Installed, Ended, Proposed, Answered, Led, Done, Committed, Denied)
+
+
+@define(eq=False)
+class _Knew:
+    """What each node knew of copies that took the place of the others' disks, when it held something for committed."""
+
+    asked: dict[int, str] = field(factory=dict)  # by token: whom
+    _committed: dict[str, int] = field(factory=dict)  # by node: up to where
+    _denied: dict[tuple[str, str], tuple[int, int, int]] = field(factory=dict)  # node, peer: term, least, committed
+
+    def take(self, fact: Committed | Denied) -> None:
+        """What was committed before a denial stays so: the denial was too late for it."""
+        if isinstance(fact, Committed):
+            self._committed[fact.node] = fact.place
+            return
+        key, committed = (fact.node, fact.peer), self._committed.get(fact.node, 0)
+        term, least, before = self._denied.get(key, (fact.term, fact.place, committed))
+        same = term == fact.term
+        self._denied[key] = (fact.term, min(least, fact.place), before) if same else (fact.term, fact.place, committed)
+
+    def forget(self, peer: str) -> None:
+        """A copy takes its disk's place, perhaps once more: what it lacks now it has yet to say."""
+        self._denied = {key: denied for key, denied in self._denied.items() if key[1] != peer}
+
+    def lost(self, fact: Answered, peer: str) -> bool:
+        """Whether the leader that answers had heard that this peer holds it no more, before it was committed."""
+        term, least, committed = self._denied.get((self.asked.get(fact.token, ""), peer), (0, 0, 0))
+        return term == fact.term and least < fact.place and committed < fact.place
+
 
 def durability(facts: Facts) -> Check:
     """Looks at every acknowledgement, when it is given, at every later election, and at the end."""
     logs = empty(facts, disks=True)
+    knew = _Knew()
     commands: dict[int, bytes] = {}
     acknowledged: list[tuple[Answered, int]] = []  # with its entry's number
     longest: dict[int, tuple[int, int]] = {}  # by term, the last acknowledged entry (index, number): it stands for all
     done: dict[str, dict[int, tuple[bytes, ...]]] = {node: {} for node in facts.nodes}
     violations: list[str] = []
-    for fact in facts.only(Wrote, Synced, Started, Installed, Ended, Proposed, Answered, Led, Done):
+    for fact in facts.only(*KINDS):
         if isinstance(fact, Done):
             done[fact.node][fact.place] = fact.commands
+        elif isinstance(fact, Committed | Denied):
+            knew.take(fact)
         elif isinstance(fact, Proposed):
             commands[fact.token] = fact.command
+            knew.asked[fact.token] = fact.node
         elif isinstance(fact, Answered):
             if fact.how == APPLIED:
                 number = _number_of(logs, fact)
-                violations.extend(_too_early(logs, facts, fact, number))
+                violations.extend(_too_early(logs, facts, knew, fact, number))
                 acknowledged.append((fact, number))
                 longest[fact.term] = max(longest.get(fact.term, (0, 0)), (fact.place, number))
         elif isinstance(fact, Led):
             violations.extend(_lacks(logs, fact, longest))
         else:
+            if isinstance(fact, Ended) and fact.how == COPY:
+                knew.forget(fact.node)
             logs.take(fact)
     violations += [*logs.broken, *_lost(facts, logs, acknowledged, commands, done)]
     return Check("durability", len(acknowledged), tuple(violations))
@@ -69,16 +112,20 @@ def _number_of(logs: Logs, fact: Answered) -> int:
     return 0
 
 
-def _too_early(logs: Logs, facts: Facts, fact: Answered, number: int) -> list[str]:
+def _too_early(logs: Logs, facts: Facts, knew: _Knew, fact: Answered, number: int) -> list[str]:
     """What had not been synced on a majority.  A copy that took a disk's place since takes nothing of that back.
 
-    Whoever answers can't know of it yet: a leader that was frozen holds an acknowledgement which was true when it was
-    given (simulated, everything-483).
+    Not until whoever answers has heard of it: a leader that was frozen holds an acknowledgement which was true when it
+    was given (simulated, everything-483).  Once the node has denied the entry, only a new acknowledgement counts.
     """
     name = f"proposal {fact.token}, acknowledged at index {fact.place} of term {fact.term},"
     if not number:
         return [f"{name} is in no log"]
-    kept = [node for node, log in logs.by_node.items() if log.has_synced(fact.place, number)]
+    kept = [
+        node
+        for node, log in logs.by_node.items()
+        if log.would_keep(fact.place, number) or (number in log.taken and not knew.lost(fact, node))
+    ]
     if len(kept) < facts.majority:
         return [f"{name} was synced on {len(kept)} of {len(facts.nodes)} then"]
     return []

@@ -130,6 +130,19 @@ class Answered(NamedTuple):
     result: object  # the state machine's
 
 
+class Denied(NamedTuple):
+    """A leader was told by `peer`'s present life that it holds no more than `place` entries of the leader's log.
+
+    Noted only where a disk was replaced by a copy: from then on the leader knows what it can no more count on.
+    """
+
+    at: int
+    node: str
+    peer: str
+    place: int
+    term: int
+
+
 class Healed(NamedTuple):
     """From now on nothing is broken."""
 
@@ -139,7 +152,21 @@ class Healed(NamedTuple):
 _A = TypeVar("_A")
 _B = TypeVar("_B")
 _C = TypeVar("_C")
-Fact = Started | Ended | Wrote | Voted | Synced | Led | Committed | Done | Installed | Proposed | Answered | Healed
+Fact = (
+    Started
+    | Ended
+    | Wrote
+    | Voted
+    | Synced
+    | Led
+    | Committed
+    | Done
+    | Installed
+    | Proposed
+    | Answered
+    | Denied
+    | Healed
+)
 
 
 @frozen

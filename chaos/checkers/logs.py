@@ -34,10 +34,6 @@ class Log:
         """The same, of what would survive."""
         return 0 < index <= len(self.durable) and self.durable[index - 1] == number
 
-    def has_synced(self, index: int, number: int) -> bool:
-        """Whether it would survive, or would had the disk not been replaced by an older copy of itself."""
-        return self.would_keep(index, number) or number in self.taken
-
 
 @define(eq=False)
 class Numbers:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from chaos.checkers.facts import KILL, POWER, Installed, Led
+from chaos.checkers.facts import COPY, KILL, POWER, Installed, Led
 from chaos.checkers.verdict import Check
 from chaos.mutants.mutant import Arena, Judge, Scene
 from chaos.mutants.patches import Patches
@@ -206,6 +206,30 @@ def _torn(storm: Storm) -> Judge | None:
     return None
 
 
+def _copied(storm: Storm) -> None:
+    """A standby acknowledges what no other disk has synced; an older copy takes its disk's place, and is slow."""
+    network, recorder = storm.network, storm.history.recorder
+
+    def strike() -> None:
+        leader, name = leader_of(storm), standby_of(storm)
+        copy = network.processes[name].disk.copy()
+        third = next(other for other in network.names if other not in {leader, name})
+        network.cut(leader, third)
+        network.at(1500 * MS, network.heal, leader, third)
+        network.at(50 * MS, network.stall_disk, leader, 250 * MS)
+        network.at(150 * MS, put, name, copy)
+        network.at(155 * MS, network.stall_disk, name, 600 * MS)
+
+    def put(name: Peer, copy: MemoryDisk) -> None:
+        recorder.ended(name, COPY)
+        network.kill(name, power=False)
+        network.processes[name].disk = copy
+        network.overhears = recorder.overheard
+        network.start(name)
+
+    network.at(STRUCK_AT, strike)
+
+
 def _torn_meta(patches: Patches) -> Judge | None:
     """A disk that keeps the commit index and loses the entries: what pysyncobj's own files may come to (hazard 2)."""
     whole = MemoryDisk.crash
@@ -260,6 +284,7 @@ TORN_META: Final = Scene(
     known=("leader_completeness",),
     setting=_torn_meta,
 )
+COPIED: Final = Scene("an older copy takes a disk's place", Arena.CLUSTER, direct=_copied, seconds=4)
 LARGE: Final = Scene("large commands", Arena.CLUSTER, setting=_large_commands)
 
 

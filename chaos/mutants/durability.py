@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import evolve
 
-from chaos.mutants.cluster_scenes import RESTARTS, STORM
+from chaos.mutants.cluster_scenes import COPIED, RESTARTS, STORM
 from chaos.mutants.mutant import mutant
 from chaos.mutants.patches import Patches
 from chaos.mutants.single_scenes import FOLLOWERS_STALL, SHORT_LOG, TWO_CANDIDATES, VOTERS_STALL
@@ -126,3 +126,15 @@ def every_other_sync_is_skipped(patches: Patches) -> None:
             self.synced(self._promised)
 
     patches.attribute(Replica, "_commit", commit)
+
+
+@mutant("8", COPIED, "durability")
+def what_a_disk_has_lost_still_counts(patches: Patches) -> None:
+    """A leader counts on what a follower acknowledged, though it has come back with a disk that lacks it."""
+
+    def began_anew(self: Any, peer: Any, follower: Any, *rest: Any) -> Any:
+        follower.probe = -1
+        verified, last, now = rest
+        return self._go_on_at(peer, follower, verified + 1, last, now)
+
+    patches.attribute(Acks, "_began_anew", began_anew)

@@ -7,7 +7,7 @@ It only looks: at what a step answered, and at the twin of the disk behind it.  
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import define, field
 
@@ -17,6 +17,7 @@ from chaos.checkers.facts import (
     UNKNOWN,
     Answered,
     Committed,
+    Denied,
     Done,
     Ended,
     Fact,
@@ -35,6 +36,7 @@ from cluster.memory import MemoryDisk
 from cluster.replica import Ready
 from cluster.store import Meta, StoredEntry
 from cluster.types import Applied, NotLeader, Outcome, Peer, Role
+from cluster.wire import Ack, decode
 
 
 def unknown_state(_name: Peer, _index: int) -> bytes:
@@ -122,6 +124,13 @@ class Recorder:
         else:
             fact = Answered(self.now(), token, REFUSED if isinstance(outcome, NotLeader) else UNKNOWN, 0, 0, None)
         self.facts.append(fact)
+
+    def overheard(self, name: Peer, peer: Peer, frames: Sequence[bytes]) -> None:
+        """What a peer's present life says to a node, where it matters: that it lacks what the node has sent it."""
+        for frame in frames:
+            message = decode(frame)
+            if isinstance(message, Ack) and not message.success:
+                self.facts.append(Denied(self.now(), name, peer, message.verified, message.term))
 
     def healed(self) -> None:
         """Nothing is broken any more."""

@@ -114,6 +114,7 @@ class Network:
         self.steps = 0
         self.disk_failed: Callable[[Peer], None] = lambda _name: None  # told before a process ends for its disk
         self.changed: Callable[[], None] = lambda: None  # told when links or processes come and go
+        self.overhears: Callable[[Peer, Peer, Sequence[bytes]], None] | None = None  # what reaches whom, from whom
         self.stalled: Callable[[Peer, int], None] = lambda _name, _duration: None  # told when a disk stalls, how long
         self._machine = machine
         self._watcher = watcher
@@ -491,15 +492,23 @@ class Network:
         if replica is None or link.cut or (life >= 0 and life != link.life):
             return
         if process.meant or process.frozen_until > self.now:
-            self._input(process, process.life, lambda replica: _receive(replica, a, frames))
+            spoke = self.processes[a].life
+            self._input(process, process.life, lambda replica: self._receive(replica, b, a, spoke, frames))
             return
         try:
-            _receive(replica, a, frames)
+            self._receive(replica, b, a, self.processes[a].life, frames)
         except StoreFault as error:
             self._disk_failed(process, error)
         else:
             if not replica.rests:
                 self._pump(process)
+
+    def _receive(self, replica: Replica, name: Peer, peer: Peer, spoke: int, frames: Sequence[bytes]) -> None:
+        """`spoke`: the life of the peer's that sent it; a stopped process may read it in a later one."""
+        if self.overhears is not None and spoke == self.processes[peer].life:
+            self.overhears(name, peer, frames)
+        for frame in frames:
+            replica.received(peer, frame)
 
 
 def between(draw: Callable[[int], int], bounds: tuple[int, int]) -> int:
@@ -511,11 +520,6 @@ def between(draw: Callable[[int], int], bounds: tuple[int, int]) -> int:
     while drawn >= width:
         drawn = draw(bits)
     return least + drawn
-
-
-def _receive(replica: Replica, peer: Peer, frames: Sequence[bytes]) -> None:
-    for frame in frames:
-        replica.received(peer, frame)
 
 
 def _nothing(_replica: Replica) -> None:

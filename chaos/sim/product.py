@@ -409,6 +409,7 @@ class Product:
         self.note("replaced", name, len(disk.entries))
         self.recorder.ended(name, COPY)
         self.network.processes[name].disk = disk
+        self.network.overhears = self.recorder.overheard
 
     def start(self, name: Peer) -> None:
         """Start a node, on what its disk has kept; one that can't start is a fault of the product.

@@ -18,6 +18,7 @@ from chaos.checkers.facts import (
     UNKNOWN,
     Answered,
     Committed,
+    Denied,
     Done,
     Ended,
     Fact,
@@ -243,6 +244,31 @@ def test_a_disk_that_is_replaced_by_a_copy_after_it_had_synced(how: str, *, sync
     found = durability(Facts(NODES, (*facts[:place], *gone, *facts[place + 1 :])))
     early = [text for text in found.violations if text.startswith("proposal 1,") and "was synced on 1 of 3" in text]
     assert (early == []) == held, found
+
+
+@pytest.mark.parametrize(
+    ("heard", "early"),
+    [
+        ((Denied(9, "n1", "n2", 2, 1),), True),
+        ((Denied(9, "n1", "n2", 3, 1),), False),  # it is behind what comes after this entry
+        ((Denied(9, "n1", "n3", 2, 1),), False),  # somebody else
+        ((Denied(9, "n1", "n2", 2, 0),), False),  # to the leader of an older term
+        ((Denied(9, "n3", "n2", 2, 1),), False),  # to somebody else
+        ((Committed(9, "n1", 3, 1), Denied(9, "n1", "n2", 2, 1)), False),  # it was committed before
+        ((Committed(9, "n1", 2, 1), Denied(9, "n1", "n2", 2, 1)), True),
+        ((Denied(9, "n1", "n2", 2, 1), Committed(9, "n1", 3, 1), Denied(9, "n1", "n2", 2, 1)), True),
+        ((Denied(9, "n1", "n2", 2, 1), Ended(9, "n2", KILL), Started(9, "n2", (ROOT, NO_OP), 0, b"")), True),
+        ((Denied(9, "n1", "n2", 2, 1), Ended(9, "n2", COPY), Started(9, "n2", (ROOT, NO_OP), 0, b"")), False),
+    ],
+)
+def test_a_leader_that_has_heard_what_a_copy_lacks(heard: tuple[Fact, ...], early: object) -> None:
+    """From then on it may count on that disk no more, unless the entry is there again, or was committed before."""
+    facts = [fact for fact in honest() if not isinstance(fact, Committed) and fact != Synced(8, "n3", 3)]
+    place = facts.index(Synced(8, "n2", 3)) + 1
+    gone = (Ended(8, "n2", COPY), Started(8, "n2", (ROOT, NO_OP), 0, b""))
+    found = durability(Facts(NODES, (*facts[:place], *gone, *heard, *facts[place:])))
+    told = [text for text in found.violations if text.startswith("proposal 1,") and "was synced on 1 of 3" in text]
+    assert bool(told) is early, found
 
 
 def test_an_acknowledgement_of_what_is_in_no_log() -> None:
