@@ -26,7 +26,7 @@ from chaos.bench.figures import Row
 from chaos.bench.restart import Restart
 from chaos.bench.stock import Stock
 from chaos.bench.systems import Ours, System
-from chaos.demo.rig import RigFault
+from chaos.rig.processes import RigFault
 
 PEERS: Final = ("etcd", "pysyncobj")
 VARIANTS: Final = ("defaults", "tuned")

@@ -6,7 +6,6 @@ Only the order of events may live here; processes are the rig's, questions the w
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,9 +13,10 @@ import trio
 from attrs import define, field, frozen
 
 from chaos.demo.plan import RESTART_AFTER, Step
-from chaos.demo.rig import NODES, Rig, open_rig
 from chaos.demo.timeline import Strike
-from chaos.demo.watch import ActRefused, Watcher, open_watcher
+from chaos.rig.processes import NODES, Rig, open_rig
+from chaos.rig.steps import settled
+from chaos.rig.watch import ActRefused, Watcher, open_watcher
 
 TRADING_WITHIN = 30.0  # seconds from the last node's readiness to the first order
 SETTLED_WITHIN = 30.0
@@ -209,17 +209,3 @@ class _Conductor:
                     continue
                 return
         raise DemoFault(f"no halt within {TRADING_WITHIN:g} s: {refused}")
-
-
-def settled(statuses: dict[str, dict[str, Any]]) -> bool:
-    """Whether all nodes answer, nothing is open or in doubt, and all digests agree at one index."""
-    if len(statuses) < len(NODES):
-        return False
-    ends = {(node["digest_index"], node["state_digest"]) for s in statuses.values() for node in _own(s)}
-    quiet = all(s["orders"]["open"] == 0 and s["orders"]["in_doubt"] == 0 for s in statuses.values())
-    return quiet and len(ends) == 1 and sum(len(_own(s)) for s in statuses.values()) == len(NODES)
-
-
-def _own(status: dict[str, Any]) -> Sequence[dict[str, Any]]:
-    """A status document's line on the node that served it."""
-    return [node for node in status["nodes"] if node["name"] == status.get("served_by")]

@@ -1,7 +1,7 @@
 """Freeze: the active node is stopped with SIGSTOP for longer than any authority lasts, then woken, again and again.
 
 Only the rounds and what is counted of them may live here.  Another node trades by then; the woken one may still write
-what it was about to write, and what it was asked for while it was frozen (`chaos.demo.beat`), and the venue must admit
+what it was about to write, and what it was asked for while it was frozen (`chaos.rig.beat`), and the venue must admit
 none of it.
 """
 
@@ -20,11 +20,12 @@ from attrs import define, field, frozen
 
 from chaos.checkers.history import History, Request, named
 from chaos.checkers.verdict import Check, verdict
-from chaos.demo.beat import Beat
-from chaos.demo.blame import Blame, Timers
-from chaos.demo.pulse import Pulse
-from chaos.demo.rig import NODES, Rig, open_rig
-from chaos.demo.steps import (
+from chaos.rig.beat import Beat
+from chaos.rig.blame import Blame, Timers
+from chaos.rig.processes import NODES, Rig, open_rig
+from chaos.rig.pulse import Pulse
+from chaos.rig.settings import steadily
+from chaos.rig.steps import (
     active,
     admitted,
     caught_up,
@@ -36,11 +37,10 @@ from chaos.demo.steps import (
     judged,
     late,
     resumed,
-    steadily,
     summed,
     told,
 )
-from chaos.demo.watch import Watcher, open_watcher
+from chaos.rig.watch import Watcher, open_watcher
 
 A_CLUSTER: Final = 2  # a third lost leader within ten minutes halts
 TRADE_BEFORE: Final = 2.5  # seconds

@@ -1,7 +1,7 @@
 """Heal: a standby is cut off and healed, again and again, and nothing else may happen.
 
 Only the rounds and what is counted of them may live here.  A gap is the longest time in which the venue admitted no
-order of ours, of a steady pace of them (`chaos.demo.beat`); that of each cut, with the healing after it, stands beside
+order of ours, of a steady pace of them (`chaos.rig.beat`); that of each cut, with the healing after it, stands beside
 that of an equal time without one.
 """
 
@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,29 +18,18 @@ from attrs import define, field, frozen
 
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check, verdict
-from chaos.demo.beat import EVERY_MS, Beat
-from chaos.demo.blame import MACHINE, Blame, Timers
-from chaos.demo.pulse import Pulse
 from chaos.demo.relay import Relay
-from chaos.demo.rig import NODES, Rig, open_rig
-from chaos.demo.steps import active, admitted, caught_up, elections, ended, in_order, judged, late, steadily, told
-from chaos.demo.watch import Watcher, open_watcher
+from chaos.rig.beat import EVERY_MS, Beat
+from chaos.rig.blame import MACHINE, Blame, Timers
+from chaos.rig.gaps import Span, longest
+from chaos.rig.processes import NODES, Rig, open_rig
+from chaos.rig.pulse import Pulse
+from chaos.rig.settings import set_timers, steadily
+from chaos.rig.steps import active, admitted, caught_up, elections, ended, in_order, judged, late, told
+from chaos.rig.watch import Watcher, open_watcher
 
 TRADE_BEFORE: Final = 3.0  # seconds
 HEALING: Final = 3.0  # seconds after a cut that belong to it
-
-
-@frozen
-class Span:
-    """A time, on the monotonic clock that all processes of a machine share."""
-
-    begin_ns: int
-    end_ns: int
-
-    @property
-    def ms(self) -> float:
-        """How long."""
-        return round((self.end_ns - self.begin_ns) / 1e6, 1)
 
 
 @frozen
@@ -85,7 +72,7 @@ class Healing:
             relay = Relay()
             await relay.start(folder, NODES, rig.nursery)
             steadily(folder)
-            _set_timers(folder, timers)
+            set_timers(folder, timers)
             await rig.start_all()
             pulse = Pulse(rig.pids)
             rig.nursery.start_soon(pulse.run)
@@ -122,23 +109,6 @@ class Healing:
         plain_ns = time.monotonic_ns()
         await trio.sleep(self.seconds + HEALING)
         return Cut(node, trader, epoch, cut_ns, end_ns, plain_ns)
-
-
-def _set_timers(folder: Path, timers: Timers) -> None:
-    """The election timers: a cut still lasts many of them."""
-    for name in NODES:
-        path = folder / "nodes" / name / "meltica.toml"
-        path.write_text(f"{path.read_text()}\n[timers]\n{timers.toml()}")
-
-
-def longest(times: Sequence[int], span: Span) -> Span:
-    """The longest time in it without any of `times` (sorted); its edges count."""
-    within = times[bisect_left(times, span.begin_ns) : bisect_right(times, span.end_ns)]
-    return max((Span(one, other) for one, other in pairwise((span.begin_ns, *within, span.end_ns))), key=_length)
-
-
-def _length(span: Span) -> float:
-    return span.ms
 
 
 def document(

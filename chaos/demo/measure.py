@@ -34,12 +34,13 @@ from attrs import define, field
 
 from chaos.checkers.history import requests_of
 from chaos.demo.freeze import freeze
-from chaos.demo.gather import json_lines
 from chaos.demo.heal import Healing
-from chaos.demo.rig import NODES, Rig, open_rig
-from chaos.demo.steps import active, cluster_of, evidence, promotable, resumed
 from chaos.demo.timeline import Strike, failovers, marks_of
-from chaos.demo.watch import ActRefused, Watcher, open_watcher
+from chaos.rig.gather import json_lines
+from chaos.rig.processes import NODES, Rig, open_rig
+from chaos.rig.settings import without_strategies
+from chaos.rig.steps import active, cluster_of, evidence, promotable, resumed
+from chaos.rig.watch import ActRefused, Watcher, open_watcher
 
 KILLS_A_CLUSTER: Final = 2  # a third takeover after a crash within ten minutes starts halted
 PROMOTES_A_CLUSTER: Final = 10
@@ -66,7 +67,7 @@ class Round:
         async with open_rig(folder, self.market, self.seed) as rig:
             await rig.create()
             if self.kind == "idle":
-                _without_strategies(folder)
+                without_strategies(folder)
             await rig.start_all()
             apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
             async with open_watcher(folder, apis, rig.ledger_path) as watcher:
@@ -134,14 +135,6 @@ async def _order_somewhere(watcher: Watcher, nodes: Sequence[str]) -> None:
 
         for node in nodes:
             nursery.start_soon(ask, node)
-
-
-def _without_strategies(folder: Path) -> None:
-    """Nobody sends but operators."""
-    for name in NODES:
-        path = folder / "nodes" / name / "meltica.toml"
-        before, _, rest = path.read_text().partition("[[strategies]]")
-        path.write_text(before + "[trading]" + rest.partition("[trading]")[2])
 
 
 def _documents(folder: Path, struck: Sequence[Strike]) -> list[dict[str, Any]]:

@@ -7,16 +7,16 @@ when TCP sends again.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import trio
 from attrs import define, field
 
+from chaos.rig.settings import Ways, led, peer_ports, settings_of
+
 CHUNK: Final = 65_536
-PEER: Final = re.compile(r'(\[peers\.(\w+)\]\npeer = ")127\.0\.0\.1:(\d+)"')
 
 
 @define
@@ -61,13 +61,14 @@ class Relay:
     async def start(self, folder: Path, names: Iterable[str], nursery: trio.Nursery) -> None:
         """Stand between the nodes of a cluster's folder, none of which runs yet: their settings lead here."""
         nodes = tuple(names)
-        files = {name: folder / "nodes" / name / "meltica.toml" for name in nodes}
-        ports = _ports(files[nodes[0]].read_text())
+        ports = peer_ports(settings_of(folder, nodes[0]).read_text())
         for source in nodes:
             for target in nodes:
                 if source != target:
                     await self._serve((source, target), ports[target], nursery)
-            files[source].write_text(self._led_here(files[source].read_text(), source))
+            here = {target: port for (dials, target), port in self.ports.items() if dials == source}
+            path = settings_of(folder, source)
+            path.write_text(led(path.read_text(), Ways(peers=here)))
 
     async def _serve(self, link: tuple[str, str], port: int, nursery: trio.Nursery) -> None:
         gate = self.gates[link] = Gate()
@@ -80,17 +81,6 @@ class Relay:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         self.ports[link] = listeners[0].socket.getsockname()[1]
         nursery.start_soon(trio.serve_listeners, carry, listeners)
-
-    def _led_here(self, text: str, source: str) -> str:
-        def port(found: re.Match[str]) -> str:
-            here = self.ports.get((source, found[2]), found[3])  # its own line says where it listens
-            return f'{found[1]}127.0.0.1:{here}"'
-
-        return PEER.sub(port, text)
-
-
-def _ports(text: str) -> Mapping[str, int]:
-    return {name: int(port) for _, name, port in PEER.findall(text)}
 
 
 async def _carry(dialled: trio.SocketStream, port: int, gate: Gate) -> None:

@@ -19,12 +19,12 @@ from rich.console import Console
 
 from chaos.demo.conduct import DemoFault, Screen, Wish, play
 from chaos.demo.document import document
-from chaos.demo.gather import gather, json_lines
 from chaos.demo.plan import BadPlan, plan
-from chaos.demo.rig import NODES, RigFault
 from chaos.demo.screen import open_screen, report
 from chaos.demo.timeline import Strike, marks_of
-from chaos.demo.watch import ActRefused
+from chaos.rig.gather import gather, json_lines
+from chaos.rig.processes import NODES, RigFault
+from chaos.rig.watch import ActRefused
 from meltica.marketdata.tapes import TapeError, read_tape
 from meltica.paper.market_tape import read_head
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chaos.demo.conduct import Scene
-from chaos.demo.rig import NODES
+from chaos.rig.processes import NODES
 
 SHOWN = 8  # newest lines of what was done
 

@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 import httpx
 from attrs import define, field
 
-from chaos.demo.rig import claimed_ports, meltica
-from chaos.demo.warden import Warden, open_warden
+from chaos.rig.processes import claimed_ports, meltica
+from chaos.rig.warden import Warden, open_warden
 
 NODES = ("n1", "n2", "n3")
 # Generous: they cost nothing while all is well, and a machine that does five other things is slow, not wrong.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.demo.rig import meltica
+from chaos.rig.processes import meltica
 from tests.processes.rig import cli, environment, python_processes_of, wait_for
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]

@@ -10,11 +10,12 @@ from attrs import evolve
 from chaos.checkers.history import History, Request
 from chaos.checkers.verdict import Check
 from chaos.demo import freeze, heal
-from chaos.demo.blame import MACHINE, UNEXPLAINED, Blame, Timers
 from chaos.demo.freeze import Stop, round_of
-from chaos.demo.heal import Cut, Span, longest
-from chaos.demo.pulse import Pulse
-from chaos.demo.steps import elections, late, summed
+from chaos.demo.heal import Cut
+from chaos.rig.blame import MACHINE, UNEXPLAINED, Blame, Timers
+from chaos.rig.gaps import Span, longest
+from chaos.rig.pulse import Pulse
+from chaos.rig.steps import elections, late, summed
 from meltica.core.ids import make_id, mandate_id
 
 MS = 1_000_000

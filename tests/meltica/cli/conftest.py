@@ -10,7 +10,7 @@ import trio
 from attrs import define, field
 from click.testing import CliRunner
 
-from chaos.demo.rig import claimed_ports
+from chaos.rig.processes import claimed_ports
 from meltica.api.ports import ActionOutcome, Check, NodeHealth, OutcomeKind, Page, Stamp
 from meltica.api.server import place_of, serve_api
 from meltica.cli.main import commands

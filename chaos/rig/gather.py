@@ -34,7 +34,7 @@ def json_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def gather(folder: Path, nodes: Iterable[str]) -> History:
-    """The whole history of a demo's folder."""
+    """The whole history of a cluster's folder."""
     ledger = list(json_lines(folder / "ledger.jsonl"))
     account, cluster = _identity(folder)
     return history_from(ledger, account, cluster, [_stored(folder, name) for name in nodes])

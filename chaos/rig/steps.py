@@ -21,15 +21,12 @@ from attrs import define
 from chaos.checkers.all import check_all
 from chaos.checkers.history import History, Request, named
 from chaos.checkers.verdict import Check
-from chaos.demo.conduct import settled
-from chaos.demo.gather import gather, json_lines
-from chaos.demo.rig import NODES, Rig
-from chaos.demo.watch import ActRefused, Watcher
+from chaos.rig.gather import gather, json_lines
+from chaos.rig.processes import NODES, Rig
+from chaos.rig.watch import ActRefused, Watcher
 
 NEAR: Final = 2.0  # seconds between a node that stood still and the election that came of it
 WITHIN: Final = 60.0  # seconds; for another process to come to what is waited for
-MAKER: Final = 'kind = "market_maker"'
-QUOTING: Final = "parameters = { requote_ms = 160, tolerance_ticks = 0 }"
 SETTLED_WITHIN: Final = 180.0  # after the halt: every doubt takes the venue's settle time, and reads
 
 
@@ -55,13 +52,6 @@ def evidence(within: Path | None = None) -> Iterator[Evidence]:
             click.echo(f"not as it should be: the cluster's folder is kept: {found.folder}", err=True)
         else:
             shutil.rmtree(found.folder, ignore_errors=True)
-
-
-def steadily(folder: Path) -> None:
-    """Have the makers of a cluster's folder, none of whose nodes runs yet, quote anew at every move of the market."""
-    for name in NODES:
-        path = folder / "nodes" / name / "meltica.toml"
-        path.write_text(path.read_text().replace(MAKER, f"{MAKER}\n{QUOTING}", 1))
 
 
 async def active(watcher: Watcher) -> tuple[str, int]:
@@ -155,6 +145,20 @@ async def _rest(watcher: Watcher) -> Check:
         return Check("came_to_rest", 1, ())
     seen = {name: (one["orders"], one["active"], one["epoch"]) for name, one in statuses.items()}
     return Check("came_to_rest", 1, (f"open, in doubt, or unlike {SETTLED_WITHIN:g} s after the halt: {seen}",))
+
+
+def settled(statuses: dict[str, dict[str, Any]]) -> bool:
+    """Whether all nodes answer, nothing is open or in doubt, and all digests agree at one index."""
+    if len(statuses) < len(NODES):
+        return False
+    ends = {(node["digest_index"], node["state_digest"]) for s in statuses.values() for node in _own(s)}
+    quiet = all(s["orders"]["open"] == 0 and s["orders"]["in_doubt"] == 0 for s in statuses.values())
+    return quiet and len(ends) == 1 and sum(len(_own(s)) for s in statuses.values()) == len(NODES)
+
+
+def _own(status: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    """A status document's line on the node that served it."""
+    return [node for node in status["nodes"] if node["name"] == status.get("served_by")]
 
 
 def cluster_of(folder: Path) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import trio
 
-from chaos.demo.beat import AT_ONCE, EVERY_MS, Beat
-from chaos.demo.watch import ActRefused
+from chaos.rig.beat import AT_ONCE, EVERY_MS, Beat
+from chaos.rig.watch import ActRefused
 
 LONG = 60.0  # seconds
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from chaos.demo.pulse import OURS, Pulse
+from chaos.rig.pulse import OURS, Pulse
 
 MACHINE: Final = "machine"
 UNEXPLAINED: Final = "unexplained"

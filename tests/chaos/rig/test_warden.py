@@ -11,14 +11,14 @@ from contextlib import suppress
 
 import pytest
 
-from chaos.demo.warden import open_warden
+from chaos.rig.warden import open_warden
 
 WITHIN_S = 30.0
 SLEEPER = (sys.executable, "-c", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()")
 # A rig: it starts a child, has it watched, stops it, says so, and waits to be killed.
 RIG = """
 import os, signal, subprocess, sys
-from chaos.demo.warden import open_warden
+from chaos.rig.warden import open_warden
 with open_warden() as warden:
     child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
     warden.watch(child.pid)

@@ -33,7 +33,7 @@ class Warden:
 @contextmanager
 def open_warden() -> Iterator[Warden]:
     """A warden; at the end of the block it kills what it watches and still runs, and returns once it has."""
-    command = [sys.executable, "-m", "chaos.demo.warden"]
+    command = [sys.executable, "-m", "chaos.rig.warden"]
     with subprocess.Popen(  # noqa: S603 - our own command line
         command,
         stdin=subprocess.PIPE,

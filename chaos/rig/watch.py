@@ -1,4 +1,4 @@
-"""Watching a running demo: the nodes' status, the venue's ledger, and what operators ask of a node.
+"""Watching a running cluster: the nodes' status, the venue's ledger, and what operators ask of a node.
 
 Only reading and asking over HTTP may live here; what it means is for the callers.
 """
@@ -27,7 +27,7 @@ class ActRefused(Exception):
 
 @define
 class Watcher:
-    """Holds the connections; one for the whole demo."""
+    """Holds the connections; one for a whole run."""
 
     client: httpx.AsyncClient
     apis: Mapping[str, str]  # node name -> https://...

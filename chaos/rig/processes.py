@@ -1,4 +1,4 @@
-"""The rig: the demo's real processes, and the promise that none outlives it.
+"""The rig: a cluster's real processes, and the promise that none outlives it.
 
 Only starting, striking and ending processes may live here.  Each child holds the read end of a pipe from us as its
 stdin and stops when that closes; a warden kills those that can't, as they were stopped themselves: so even our own
@@ -21,7 +21,7 @@ from typing import Any, Final
 import trio
 from attrs import define, field
 
-from chaos.demo.warden import Warden, open_warden
+from chaos.rig.warden import Warden, open_warden
 
 NODES: Final = ("n1", "n2", "n3")
 READY_WITHIN: Final = 30.0  # seconds; importing and opening takes two or three on two busy cores
@@ -35,7 +35,7 @@ class RigFault(Exception):
 
 @define
 class Child:
-    """One running process of the demo."""
+    """One running process of a cluster."""
 
     name: str
     process: trio.Process
@@ -55,7 +55,9 @@ class Child:
 
 @contextmanager
 def claimed_ports(first: int = 7400, tries: int = 50) -> Iterator[int]:
-    """A base from which the cluster's ports (and the venue's, 80 above) are free, and ours until the block ends.
+    """A base above which all ports of a stride are free, and ours until the block ends.
+
+    The cluster's begin there, the venue's is 80 above; what lies between is for proxies.
 
     The last port of the stride is held, and never listened at: whoever else asks here meanwhile gets another stride,
     so that two rigs beside each other do not race for what both of them have seen to be free.
@@ -66,7 +68,7 @@ def claimed_ports(first: int = 7400, tries: int = 50) -> Iterator[int]:
                 claim.bind(("127.0.0.1", base + PORT_STRIDE - 1))  # without SO_REUSEADDR, so that one alone can
             except OSError:
                 continue
-            if all(_free(port) for port in (*range(base, base + 20), base + 80)):
+            if all(_free(port) for port in range(base, base + PORT_STRIDE - 1)):
                 yield base
                 return
     raise RigFault(f"no free ports between {first} and {first + tries * PORT_STRIDE}: end what uses them")
@@ -89,7 +91,7 @@ def meltica(*words: str) -> list[str]:
 
 @define
 class Rig:
-    """The four processes of one demo, in one folder."""
+    """The four processes of one cluster, in one folder."""
 
     folder: Path
     market: str
@@ -99,6 +101,7 @@ class Rig:
     warden: Warden
     symbols: tuple[str, ...] = ()  # what the market has; by default what `cluster create` chooses
     children: dict[str, Child] = field(factory=dict)
+    name: str = "demo"  # the cluster's
 
     @property
     def ledger_path(self) -> Path:
@@ -117,7 +120,7 @@ class Rig:
             "create",
             str(self.folder),
             "--name",
-            "demo",
+            self.name,
             "--base-port",
             str(base),
             "--venue-port",

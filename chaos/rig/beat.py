@@ -14,7 +14,7 @@ from typing import Any, Final
 import trio
 from attrs import define, field
 
-from chaos.demo.watch import ActRefused, Watcher
+from chaos.rig.watch import ActRefused, Watcher
 
 EVERY_MS: Final = 100  # twice that is less than the authority window: no pause for want of authority goes unseen
 AT_ONCE: Final = 50  # asked for and not answered: a cluster that stands still for longer is not asked for more

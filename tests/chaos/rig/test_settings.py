@@ -1,0 +1,30 @@
+"""What is changed in the files of a cluster's folder: the ways that a node goes, and nothing else."""
+
+from __future__ import annotations
+
+from chaos.rig.settings import Ways, api_ports, led, peer_ports, venue_ports
+from meltica.cli.cluster_files import Plan, node_toml
+
+PLAN = Plan(name="test", cluster="0a0b0c", nodes=3, base_port=7400, venue_port=7480, api_key="k")
+TEXT = node_toml(PLAN, "n2")
+WAYS = Ways({"n1": 1, "n3": 3}, {"n1": 11, "n3": 13}, {"rest": 21, "ws_api": 22, "stream": 23})
+
+
+def test_what_stands_in_the_files_of_a_new_cluster_is_read():
+    assert peer_ports(TEXT) == {"n1": 7401, "n2": 7402, "n3": 7403}
+    assert api_ports(TEXT) == {"n1": 7411, "n2": 7412, "n3": 7413}
+    assert venue_ports(TEXT) == {"rest": 7480, "ws_api": 7480, "stream": 7480}
+
+
+def test_each_way_is_led_elsewhere_and_a_node_listens_where_it_did():
+    text = led(TEXT, WAYS)
+    assert peer_ports(text) == {"n1": 1, "n2": 7402, "n3": 3}
+    assert api_ports(text) == {"n1": 11, "n2": 7412, "n3": 13}
+    assert venue_ports(text) == {"rest": 21, "ws_api": 22, "stream": 23}
+    assert 'ws_api = "ws://127.0.0.1:22/ws-api/v3"' in text
+
+
+def test_nothing_else_changes():
+    back = Ways({"n1": 7401, "n3": 7403}, {"n1": 7411, "n3": 7413}, dict.fromkeys(("rest", "ws_api", "stream"), 7480))
+    assert led(TEXT, Ways()) == TEXT
+    assert led(led(TEXT, WAYS), back) == TEXT
