@@ -70,6 +70,24 @@ def test_the_specifications_are_plain_and_can_be_read_in_one_go():
         assert len(source.text.splitlines()) <= tidiness.FILE_LINES, source.path
 
 
+def written():
+    """Every file of text that people write, whatever its kind."""
+    for path in sorted(ROOT.rglob("*")):
+        parts = path.relative_to(ROOT).parts
+        if (parts[0] == ".ci" or not parts[0].startswith(".")) and "__pycache__" not in parts and path.is_file():
+            try:
+                yield tidiness.Source("/".join(parts), path.read_text())
+            except UnicodeDecodeError:
+                continue  # no text
+
+
+def test_no_file_of_any_kind_holds_what_a_merge_left_behind():
+    files = list(written())
+    assert {Path(one.path).suffix for one in files} >= {".py", ".md", ".toml", ".tla", ".json"}
+    found = tidiness.conflicts(files)
+    assert not found, "\n" + "\n".join(str(one) for one in found)
+
+
 def findings(rule, *files):
     """What `rule` finds in a house of these (path, text) files."""
     return tidiness.RULES[rule]([tidiness.Source(path, text) for path, text in files])
@@ -88,6 +106,10 @@ BROKEN = [
     ("reasons", "meltica/a.py", "x = 1  # pragma: no " + "cover\n"),
     ("prose", "meltica/a.py", '"""A \N{EM DASH} b."""\n'),
     ("prose", "meltica/a.py", "# TO" + "DO later\n"),
+    ("conflicts", "cluster/DESIGN.md", "a\n" + "<" * 7 + " HEAD\nb\n"),
+    ("conflicts", "cluster/DESIGN.md", "a\n" + "|" * 7 + " 0b23dd7\n"),
+    ("conflicts", "meltica/a.toml", "a = 1\n" + "=" * 7 + "\na = 2\n"),
+    ("conflicts", "Makefile", ">" * 7 + " 96deaa8 (Tests)\n"),
     ("directions", "meltica/node.py", "from chaos.checkers import one_trader\n"),
     ("directions", "meltica/cli/status.py", "from chaos.bench import run\n"),
     ("directions", "meltica/cli/bench.py", "from chaos.demo import run\n"),
@@ -137,6 +159,7 @@ KEPT = [
     ("reasons", "meltica/a.py", "x = 1  # no" + "qa: E501 - an address that can't be broken\n"),
     ("reasons", "meltica/a.py", "x = 1  # type: ig" + "nore[misc] # the library has no types\n"),
     ("reasons", "meltica/a.py", "x = '# no" + "qa'\n"),
+    ("conflicts", "README.md", "a\n" + "=" * 8 + "\n" + "=" * 6 + "\n| " + ">" * 7 + "\n" + "<" * 8 + "\n"),
     ("directions", "tests/test_a.py", "import chaos\nimport meltica.core\n"),
     ("directions", "chaos/sim/a.py", "import meltica.core.apply\nimport cluster.replica\n"),
     ("directions", "meltica/cli/demo.py", "from chaos.demo import run\n"),

@@ -32,6 +32,7 @@ AHEAD: Final = (
     "cluster.adopted",  # cluster/DESIGN.md, "Members"
     "cluster.replacing",
 )
+CONFLICT: Final = re.compile(r"(<{7}|>{7}|\|{7})( |$)|={7}$")
 REASON: Final = r"\S.{5,}"  # shorter says nothing
 
 # Rooms that hold nothing but decisions: the simulator runs them on virtual time, so they take clock, randomness
@@ -252,6 +253,17 @@ def prose(house: House) -> list[Finding]:
         for number, line in enumerate(source.text.splitlines(), 1):
             found.extend(Finding(source.path, number, why) for word, why in bans if word in line)
     return found
+
+
+def conflicts(house: House) -> list[Finding]:
+    """No merge was left half done: of two versions of a place nobody has said which holds."""
+    text = "what a merge left behind: say which of the two holds, and read what stands around it"
+    return [
+        Finding(source.path, number, text)
+        for source in house
+        for number, line in enumerate(source.text.splitlines(), 1)
+        if CONFLICT.match(line)
+    ]
 
 
 # --- who may import whom --------------------------------------------------------------------------------------
@@ -525,6 +537,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "docstrings": docstrings,
     "reasons": reasons,
     "prose": prose,
+    "conflicts": conflicts,
     "directions": directions,
     "single_importers": single_importers,
     "dead_modules": dead_modules,
