@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from chaos.mutants.command import mutants
+from chaos.report.command import report
 from chaos.sim.command import sim
 
 
@@ -18,3 +19,4 @@ def main() -> None:
 
 main.add_command(sim)
 main.add_command(mutants)
+main.add_command(report)

@@ -22,6 +22,8 @@ from chaos.demo.document import document
 from chaos.demo.plan import BadPlan, plan
 from chaos.demo.screen import open_screen, report
 from chaos.demo.timeline import Strike, marks_of
+from chaos.report.folder import VERDICT, report_of
+from chaos.report.page import NAME
 from chaos.rig.gather import gather, json_lines
 from chaos.rig.processes import NODES, RigFault
 from chaos.rig.watch import ActRefused
@@ -115,16 +117,18 @@ def run_demo(wish: Wish, console: Console, *, kept: bool, as_json: bool) -> dict
         history = gather(wish.folder, NODES)
         marks = [mark for name in NODES for mark in marks_of(name, json_lines(wish.folder / "logs" / f"{name}.jsonl"))]
         found = document(history, strikes, marks, seed=wish.seed, duration=wish.duration, market=wish.market)
-        if kept:
-            (wish.folder / "verdict.json").write_text(json.dumps(found, indent=1) + "\n")
+        stays = kept or found["verdict"] != "pass"
+        if stays:
+            (wish.folder / VERDICT).write_text(json.dumps(found, indent=1) + "\n")
+            report_of(wish.folder, found, history)
     except BaseException:
         if not kept:
             console.print(f"what the processes left is in {wish.folder}", highlight=False)
         raise
     if not as_json:
         console.print(report(found))
-    if not kept and found["verdict"] == "pass":
+    if not stays:
         shutil.rmtree(wish.folder, ignore_errors=True)
     elif not as_json or found["verdict"] != "pass":
-        console.print(f"ledger, logs and data: {wish.folder}", highlight=False)
+        console.print(f"report: {wish.folder / NAME}; ledger, logs and data beside it", highlight=False, soft_wrap=True)
     return found

@@ -20,7 +20,7 @@ from meltica.api.outcomes import Exit
 @click.option("--seed", type=click.IntRange(0), help="The same seed, the same synthetic market.")
 @click.option("--kill-leader-at", "kills", type=float, multiple=True, metavar="S", help="SIGKILL the active node then.")
 @click.option("--promote-at", "promotes", type=float, multiple=True, metavar="S", help="Hand over by hand then.")
-@click.option("--keep", metavar="DIR", help="Keep ledger, logs, data and verdict.json in this new folder.")
+@click.option("--keep", metavar="DIR", help="Keep report.html, verdict.json, ledger, logs and data in this new folder.")
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_context
 def demo(  # noqa: PLR0917 - click passes them by name

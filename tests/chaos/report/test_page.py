@@ -1,0 +1,144 @@
+"""The page says all of it, and nothing that a run said becomes part of its markup."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from click.testing import CliRunner
+
+from chaos.checkers.all import CHECKS
+from chaos.checkers.verdict import Check
+from chaos.cli import main
+from chaos.report import folder as rooms
+from chaos.report.folder import NoRun, again, report_of, verdict_in
+from chaos.report.page import meaning, page
+from chaos.report.retell import retell
+from tests.chaos.checkers.honest import honest
+from tests.chaos.report.left import DEMO, LEDGER, LIVE, LOGS, left
+
+VOID = frozenset({"meta", "rect"})
+
+
+class Reader(HTMLParser):
+    """All text, and whether every tag is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, _attrs: object) -> None:
+        self.tags.append(tag)
+        if tag not in {"meta", "html", "p", "tr", "td", "th"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.open:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def read(text: str) -> Reader:
+    reader = Reader()
+    reader.feed(text)
+    assert reader.open == []
+    return reader
+
+
+def test_a_run_that_passed() -> None:
+    text = " ".join(read(page(retell(left(), DEMO, "meltica demo --seed 7"))).text)
+    for words in ("A demo", "pass", "kill", "200 ms", "one_send", "One id, one send (rule 3)", "meltica demo --seed 7"):
+        assert words in text
+    assert "What did not hold" not in text
+
+
+def test_a_run_that_failed_says_so_first_with_its_excerpt() -> None:
+    whole = page(retell(left(), LIVE, ""))
+    assert whole.index("What did not hold") < whole.index("What happened")
+    assert "ledger 1" in whole
+    assert "method=order.place" in whole
+
+
+def test_a_check_that_looked_at_nothing_did_not_hold() -> None:
+    incident = evolve(retell(left(), DEMO, ""), verdict="fail", checks=(Check("one_send", 0, ()),))
+    assert "looked at nothing" in page(incident)
+
+
+def test_what_a_run_said_is_text() -> None:
+    evil = "<script>alert(1)</script>"
+    incident = evolve(retell(left(), DEMO, evil), title=evil, checks=(Check("one_send", 1, (evil,)),))
+    reader = read(page(incident))
+    assert "script" not in reader.tags
+    assert "".join(reader.text).count(evil) >= 2
+
+
+def test_it_needs_nothing_but_itself() -> None:
+    whole = page(retell(left(), LIVE, ""))
+    assert not any(word in whole for word in ("http:", "https:", "src=", "@import", "url("))
+
+
+@pytest.mark.parametrize("check", [check.__name__ for check in CHECKS])
+def test_every_check_says_what_it_stands_for(check: str) -> None:
+    assert len(meaning(check)) > 20
+
+
+def test_a_check_of_a_scenario_s_own_needs_no_room() -> None:
+    assert meaning("its own") == ""
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as a demo leaves it, but for the stores, which a history stands for."""
+    (tmp_path / "logs").mkdir()
+    for name, lines in LOGS.items():
+        (tmp_path / "nodes" / name).mkdir(parents=True)
+        (tmp_path / "nodes" / name / "meltica.toml").write_text("")
+        (tmp_path / "logs" / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "ledger.jsonl").write_text("".join(json.dumps(record) + "\n" for record in LEDGER))
+    (tmp_path / "verdict.json").write_text(json.dumps(DEMO))
+    monkeypatch.setattr(rooms, "gather", lambda *_: honest())
+    return tmp_path
+
+
+def test_the_command_puts_the_page_into_the_folder(kept: Path) -> None:
+    found = CliRunner().invoke(main, ["report", str(kept)])
+    assert (found.exit_code, found.output.strip()) == (0, str(kept / "report.html"))
+    assert (kept / "report.html").read_text() == page(retell(left(), DEMO, again(DEMO)))
+
+
+@pytest.mark.parametrize(
+    ("gone", "text", "says"),
+    [
+        ("verdict.json", None, "has no verdict.json"),
+        ("verdict.json", "{", "can't be read"),
+        ("verdict.json", "[]", "is no verdict"),
+        ("ledger.jsonl", None, "holds no run"),
+    ],
+)
+def test_a_folder_that_lacks_something(kept: Path, gone: str, text: str | None, says: str) -> None:
+    (kept / gone).unlink()
+    if text is not None:
+        (kept / gone).write_text(text)
+    found = CliRunner().invoke(main, ["report", str(kept)])
+    assert found.exit_code == 1
+    assert says in found.output
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(NoRun, match="keeps one"):
+        report_of(tmp_path, DEMO)
+    with pytest.raises(NoRun, match="broken off"):
+        verdict_in(tmp_path)
+
+
+def test_how_a_run_is_repeated() -> None:
+    assert again(DEMO) == "meltica demo --seed 7 --duration 20 --keep DIR"
+    assert "--tape market.bin" in again({**DEMO, "market": "tape:market.bin"})
+    assert again(LIVE) == "meltica-chaos run leader-killed --seed 3"

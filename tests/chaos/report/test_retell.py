@@ -1,0 +1,95 @@
+"""An incident is what a ledger, logs and a verdict say of a run."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from chaos.report.incident import CANCEL as CANCELLED
+from chaos.report.incident import FILL, GONE, LEADS, ORDER, REFUSED, TRADES, Mark, Pause, Span, Struck
+from chaos.report.retell import Left, longest, retell, venue_faults
+from tests.chaos.checkers.honest import PLACED, honest, request
+from tests.chaos.report.left import DEMO, LEDGER, LIVE, LOGS, MS, left, seen
+
+
+def test_a_demo() -> None:
+    found = retell(left(), DEMO, "again")
+    assert (found.title, found.verdict, found.command, found.nodes) == ("A demo", "pass", "again", ("n1", "n2", "n3"))
+    assert (found.begin_ns, found.end_ns) == (1000 * MS, 5000 * MS)
+    assert found.faults == (Struck("slow", "venue", 2500 * MS, 3500 * MS), Struck("kill", "n1", 3000 * MS))
+    assert found.pauses == (Pause("kill n1", 3000 * MS, 3200 * MS),)
+    assert dict(found.about) | {"market": "synthetic", "seed": "7", "requests": "3"} == dict(found.about)
+
+
+def test_who_led_who_traded_and_whose_process_was_gone() -> None:
+    found = retell(left(), DEMO, "")
+    assert set(found.spans) == {
+        Span("n1", LEADS, 600 * MS, 700 * MS, 1),
+        Span("n1", TRADES, 700 * MS, 3000 * MS, 1),  # until it was killed
+        Span("n1", GONE, 3000 * MS, 4500 * MS),  # until its next life was ready, by the wall clock of its log
+        Span("n2", LEADS, 3050 * MS, 3150 * MS, 2),
+        Span("n2", TRADES, 3150 * MS, 5000 * MS, 2),
+    }
+
+
+def test_a_leader_that_never_took_its_authority_only_leads() -> None:
+    logs = {**LOGS, "n2": LOGS["n2"][:1]}
+    found = retell(evolve(left(), logs=logs), DEMO, "")
+    assert Span("n2", LEADS, 3050 * MS, 5000 * MS) in found.spans
+
+
+def test_what_the_venue_saw_of_each_node() -> None:
+    refused = request(4, "n3", "order.place", PLACED, 400, admitted_ns=None, outcome="rejected")
+    history = evolve(honest(), requests=(*honest().requests, refused))
+    found = retell(left(history), DEMO, "")
+    assert set(found.marks) == {
+        Mark("n1", ORDER, 110),
+        Mark("n1", CANCELLED, 210),
+        Mark("n2", ORDER, 310),
+        Mark("n3", REFUSED, 400),
+        Mark("n2", FILL, 3300 * MS),
+    }
+
+
+def test_a_live_scenario_has_its_own_faults_and_its_excerpts() -> None:
+    found = retell(left(), {**LIVE, "bound_ms": 500.0}, "")
+    assert Struck("kill", "n1", 3000 * MS, 4000 * MS) in found.faults
+    ((violation, lines),) = found.excerpts.items()
+    assert "received as request 1" in violation
+    assert [line.source for line in lines][:2] == ["ledger 1", "ledger 2"]
+
+
+def test_a_pause_of_a_scenario_is_the_longest_that_its_fault_touches() -> None:
+    times = [0, 100, 900, 1000, 1400, 2000]
+    assert longest(times, 150, 1200) == (100, 900)
+    assert longest(times, 950, 1200) == (1000, 1400)
+    assert longest(times, 1500, 1600) == (1400, 2000)
+    assert longest(times, 2100, 2200) == (2000, None)  # nobody traded again
+    assert longest([], 0, 1) is None
+
+
+def test_a_pause_is_judged_by_its_bound() -> None:
+    assert Pause("", 0, 500 * MS, 500.0).kept
+    assert not Pause("", 0, 501 * MS, 500.0).kept
+    assert not Pause("", 0, None).kept
+    assert Pause("", 0, 10**15).kept
+
+
+def test_a_venue_fault_that_nobody_ended_and_two_of_a_kind() -> None:
+    ledger = (
+        seen(1, 1, "fault", kind="slow", action="begin", target=None),
+        seen(2, 2, "fault", kind="slow", action="begin", target=None),
+        seen(3, 3, "fault", kind="slow", action="end", target=None),
+    )
+    assert venue_faults(ledger) == (Struck("slow", "venue", 1 * MS, 3 * MS), Struck("slow", "venue", 2 * MS))
+
+
+def test_a_run_in_which_nothing_reached_the_venue() -> None:
+    found = retell(Left((), {"n1": ()}, evolve(honest(), requests=(), fills=())), DEMO, "")
+    assert found.end_ns > found.begin_ns
+    assert found.marks == ()
+
+
+def test_the_ledger_is_left_as_it_was() -> None:
+    before = [dict(record) for record in LEDGER]
+    retell(left(), LIVE, "")
+    assert [dict(record) for record in LEDGER] == before
