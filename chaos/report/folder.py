@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from chaos.checkers.history import History
-from chaos.rig.gather import gather, json_lines
 from chaos.report.page import write
 from chaos.report.retell import Left, retell
+from chaos.rig.gather import gather, json_lines
 
 VERDICT = "verdict.json"
 

@@ -64,6 +64,9 @@ def test_a_demo_passes_and_its_document_has_the_shape_that_was_promised(tmp_path
     check(document, ["kill", "promote"])
     assert keys_of(document) == json.loads(GOLDEN.read_text())
     assert json.loads((kept / "verdict.json").read_text()) == document
+    told = (kept / "report.html").read_text()
+    assert "A demo: <span" in told
+    assert all(f"epoch {epoch}" in told for epoch in (1, 2, 3))
     assert (document["seed"], document["duration_s"], document["market"]) == (11, 12.0, "synthetic")
     assert document["venue"]["fills"] > 0
     assert {path.name for path in (kept / "logs").iterdir()} >= {"n1.jsonl", "n2.jsonl", "n3.jsonl", "venue.jsonl"}
