@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 
 from cluster.snapshot.faces import Gap, Pair, Staged
-from cluster.store import Memory, Meta, StoredEntry, StoreFault, Ticket, WrongFolder, check_base
+from cluster.store import Memory, Meta, Places, StoredEntry, StoreFault, Ticket, WrongFolder, check_base
 from cluster.types import LogIndex, Peer, Term
 
 NOTHING = Meta(Term(0), None, LogIndex(0), LogIndex(0))
@@ -29,6 +29,7 @@ class MemoryDisk:
         self.opened = False
         self.meta = NOTHING
         self.memory = Memory()
+        self.places: Places = ()
         self.suspect = False  # a copy of a node's disk
         self.first = 1  # index of entries[0]
         self.entries: list[StoredEntry] = []
@@ -60,7 +61,7 @@ class MemoryDisk:
         """A copy of what is on it now, as a backup of it: an older one, once this one has gone on."""
         other = MemoryDisk()
         other.identity, other.meta, other.memory = self.identity, self.meta, self.memory
-        other.first, other.entries = self.first, list(self.entries)
+        other.first, other.entries, other.places = self.first, list(self.entries), self.places
         other.sides = {side: dict(pairs) for side, pairs in self.sides.items()}
         other.live, other.staging, other.gaps, other.left = self.live, self.staging, self.gaps, self.left
         other.audit, other.ticket = list(self.audit), self.ticket
@@ -116,6 +117,10 @@ class MemoryStore:
     def memory(self) -> Memory:
         """As last committed or buffered."""
         return self.disk.memory
+
+    def places(self) -> Places:
+        """As last committed or buffered."""
+        return self.disk.places
 
     def bounds(self) -> tuple[LogIndex, LogIndex]:
         """The first and the last index; (0, 0) of an empty log."""
@@ -206,6 +211,12 @@ class MemoryStore:
         disk, old = self.disk, self.disk.memory
         disk.memory = memory
         self._undo.append(lambda: setattr(disk, "memory", old))
+
+    def set_places(self, places: Places) -> None:
+        """Buffer which configurations are in force from which index on."""
+        disk, old = self.disk, self.disk.places
+        disk.places = places
+        self._undo.append(lambda: setattr(disk, "places", old))
 
     def attest(self) -> None:
         """Buffer that this disk is no copy any more."""

@@ -30,11 +30,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 from attrs import evolve
 from rocksdict import (
@@ -57,7 +57,7 @@ from cluster.linked import Linked, named
 from cluster.lock import lock
 from cluster.logfamily import LogFamily
 from cluster.sides import SIDES, SidedStore, families, name_of, used_of
-from cluster.store import Memory, Meta, StoredEntry, StoreFault, Ticket, WrongFolder
+from cluster.store import Memory, Meta, Places, StoredEntry, StoreFault, Ticket, WrongFolder
 from cluster.stored import (
     NOTHING,
     Marker,
@@ -68,11 +68,13 @@ from cluster.stored import (
     decode_identity,
     decode_marker,
     decode_memory,
+    decode_places,
     decode_sides,
     encode_audit_key,
     encode_identity,
     encode_marker,
     encode_memory,
+    encode_places,
     encode_synced,
 )
 from cluster.types import LogIndex, Peer, Term
@@ -83,12 +85,15 @@ FAMILIES: Final = ("meta", "entries", "state", "audit")
 _RAFT: Final = b"raft"
 _IDENTITY: Final = b"identity"
 _MEMORY: Final = b"memory"
+_PLACES: Final = b"members"
 _HOME: Final = b"home"  # which file the folder's mark of that name is: a copy of the folder has another
 
 _MIB: Final = 1024 * 1024
 _READ_AHEAD: Final = 2 * _MIB  # bytes
 _NOTE_NS: Final = 20_000_000  # between two notes of what is synced: each costs a tenth of a sync
 
+
+_Record = TypeVar("_Record")
 
 # Options
 
@@ -154,11 +159,7 @@ class RocksReader:
 
     def marker(self) -> Marker:
         """The newest batch's marker."""
-        raw = self._get(_RAFT)
-        if raw is None:
-            return Marker(0, NOTHING)
-        found = decode_marker(raw)
-        return found if found is not None else self._damaged("the record of term, vote and indexes")
+        return self._record(_RAFT, decode_marker, Marker(0, NOTHING), "the record of term, vote and indexes")
 
     def meta(self) -> Meta:
         """Term, vote and indexes as last committed."""
@@ -166,11 +167,11 @@ class RocksReader:
 
     def memory(self) -> Memory:
         """What is remembered beside the log."""
-        raw = self._get(_MEMORY)
-        if raw is None:
-            return Memory()
-        found = decode_memory(raw)
-        return found if found is not None else self._damaged("the record of what peers have acknowledged")
+        return self._record(_MEMORY, decode_memory, Memory(), "the record of what peers have acknowledged")
+
+    def places(self) -> Places:
+        """Which configurations are in force from which index on."""
+        return self._record(_PLACES, decode_places, (), "the record of who takes part")
 
     def home(self) -> bytes | None:
         """Which file the folder's mark was when it was last known to be no copy; None before there were marks."""
@@ -237,9 +238,7 @@ class RocksReader:
 
     def sides(self) -> Sides:
         """Which column family is the state, and which one a snapshot is staged in."""
-        raw = self._get(SIDES)
-        found = Sides() if raw is None else decode_sides(raw)
-        return found if found is not None else self._damaged("the record of where the state is")
+        return self._record(SIDES, decode_sides, Sides(), "the record of where the state is")
 
     def state(self, sides: Sides | None = None) -> Iterator[tuple[bytes, bytes]]:
         """All committed state pairs, in key order; `sides` if they are known."""
@@ -271,6 +270,11 @@ class RocksReader:
 
     def _scan(self, family: str, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         return scan(self.path, self.families[family], start)
+
+    def _record(self, key: bytes, read: Callable[[bytes], _Record | None], without: _Record, what: str) -> _Record:
+        raw = self._get(key)
+        found = without if raw is None else read(raw)
+        return found if found is not None else self._damaged(what)
 
     def _get(self, key: bytes) -> bytes | None:
         try:
@@ -374,7 +378,7 @@ class RocksStore(SidedStore):
         self._manifest = folder.manifest(self.path)  # as it was at the note before: durable by now, as good as surely
         self._noted_at = 0
         self._mark = os.open(self.path / folder.SYNCED, os.O_RDWR | os.O_CREAT, 0o600)
-        self._memory = self._disk.memory()
+        self._memory, self._places = self._disk.memory(), self._disk.places()
         self._sides = self._committed_sides = self._disk.sides()
         home, new = self._disk.home(), self._disk.identity() is None
         self._suspect = self._disk.suspect()
@@ -406,6 +410,10 @@ class RocksStore(SidedStore):
     def memory(self) -> Memory:
         """As last committed or buffered."""
         return self._memory
+
+    def places(self) -> Places:
+        """As last committed or buffered."""
+        return self._places
 
     def bounds(self) -> tuple[LogIndex, LogIndex]:
         """The first and the last index, buffered ones included; (0, 0) of an empty log."""
@@ -453,6 +461,11 @@ class RocksStore(SidedStore):
         """Buffer what is remembered beside the log."""
         self._memory = memory
         self._writing().put(_MEMORY, encode_memory(memory), self._handles["meta"])
+
+    def set_places(self, places: Places) -> None:
+        """Buffer which configurations are in force from which index on."""
+        self._places = places
+        self._writing().put(_PLACES, encode_places(places), self._handles["meta"])
 
     def attest(self) -> None:
         """Buffer that this folder is no copy any more."""

@@ -47,6 +47,9 @@ class Memory:
     peers: tuple[tuple[Peer, Rank], ...] = ()  # what each has acknowledged to this node, as its leader
 
 
+Places = tuple[tuple[LogIndex, bytes], ...]  # entries that say who takes part, oldest first; index 0: of no log
+
+
 @frozen
 class StoredEntry:
     """One log entry as stored; `command` is opaque here."""
@@ -70,6 +73,10 @@ class Store(Protocol):
 
     def memory(self) -> Memory:
         """As last committed (or buffered)."""
+        ...
+
+    def places(self) -> Places:
+        """As last committed (or buffered); none of a log that has said nothing of members yet."""
         ...
 
     def entries(self, first: LogIndex, count: int) -> list[StoredEntry]:
@@ -106,6 +113,12 @@ class Store(Protocol):
 
     def set_memory(self, memory: Memory) -> None:
         """Buffer what is remembered beside the log."""
+
+    def set_places(self, places: Places) -> None:
+        """Buffer which configurations are in force from which index on: in one batch with the entry that changes it.
+
+        So a restart need not search the log for them.
+        """
 
     def attest(self) -> None:
         """Buffer that this disk is no copy any more: its log has caught up."""

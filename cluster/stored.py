@@ -13,7 +13,7 @@ from typing import Final
 from attrs import frozen
 
 from cluster.snapshot.faces import Gap
-from cluster.store import Memory, Meta, StoredEntry
+from cluster.store import Memory, Meta, Places, StoredEntry
 from cluster.types import LogIndex, Peer, Term
 
 NOTHING: Final = Meta(Term(0), None, LogIndex(0), LogIndex(0))
@@ -28,6 +28,7 @@ _SYNCED: Final = struct.Struct(">QQQ")  # ticket, manifest's number, its size
 _SIDES: Final = struct.Struct(">Q?QI")  # which is the state; whether one is staged, which, length of what was offered
 _GAP: Final = struct.Struct(">QQ")  # first and last index
 _PEER: Final = struct.Struct(">QQB")  # term, index, length of the peer's name
+_PLACE: Final = struct.Struct(">QI")  # index and length of an entry that says who takes part
 
 MARKER_LONGEST: Final = _MARKER.size + 255 + _CRC.size  # bytes
 
@@ -114,6 +115,25 @@ def decode_memory(raw: bytes) -> Memory | None:
         at += _PEER.size + length
         peers.append((Peer(body[at - length : at].decode()), (term, index)))
     return Memory((ranks[0], ranks[1]), (ranks[2], ranks[3]), tuple(peers))
+
+
+def encode_places(places: Places) -> bytes:
+    """Which configurations are in force from which index on, as stored; its CRC is over all of it."""
+    body = b"".join(_PLACE.pack(index, len(entry)) + entry for index, entry in places)
+    return _CRC.pack(zlib.crc32(body)) + body
+
+
+def decode_places(raw: bytes) -> Places | None:
+    """It, or None if damaged."""
+    body = raw[_CRC.size :]
+    if len(raw) < _CRC.size or _CRC.unpack_from(raw)[0] != zlib.crc32(body):
+        return None
+    at, places = 0, []
+    while at < len(body):
+        index, length = _PLACE.unpack_from(body, at)
+        at += _PLACE.size + length
+        places.append((LogIndex(index), body[at - length : at]))
+    return tuple(places)
 
 
 @frozen

@@ -28,6 +28,7 @@ from cluster.stored import (
     decode_identity,
     decode_marker,
     decode_memory,
+    decode_places,
     encode_audit_key,
     encode_born,
     encode_entry,
@@ -35,6 +36,7 @@ from cluster.stored import (
     encode_identity,
     encode_marker,
     encode_memory,
+    encode_places,
     encode_sides,
 )
 from cluster.types import LogIndex, Peer, Term
@@ -472,6 +474,7 @@ SAMPLES = [
     ("home, by its birth", (b"home", encode_born(1234, 1_700_000_000_123_456_789))),
     ("home", (b"home", encode_home(1234, 1_700_000_000_123_456_789))),
     ("sides", (b"sides", encode_sides(Sides(1, (2, b"offer"), (Gap(LogIndex(259), LogIndex(300)),))))),
+    ("members", (b"members", encode_places(((LogIndex(0), b"\x11a"), (LogIndex(258), b"\x11bc"))))),
     ("audit key", (encode_audit_key(LogIndex(258), 3), b"")),
 ]
 
@@ -502,6 +505,11 @@ def test_what_is_stored_is_read_back_and_any_damage_is_seen() -> None:
     for place in range(len(memory)):
         assert decode_memory(_flip(memory, place)) is None
         assert decode_memory(memory[:place]) is None
+    places = SAMPLES[9][1][1]
+    assert decode_places(places) == ((0, b"\x11a"), (258, b"\x11bc"))
+    for place in range(len(places)):
+        assert decode_places(_flip(places, place)) is None
+        assert decode_places(places[:place]) is None
     for length in range(len(marker)):
         assert decode_marker(marker[:length]) is None
 

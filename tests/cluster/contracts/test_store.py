@@ -128,6 +128,29 @@ def test_what_is_remembered_beside_the_log_is_kept_with_its_batch(opener: Opener
     store.close()
 
 
+def test_which_configurations_are_in_force_is_kept_with_the_batch_of_their_entry(opener: Opener) -> None:
+    store = opener()
+    assert store.places() == ()
+    first, second = (LogIndex(0), b""), (LogIndex(300), b"\x11" + bytes(500))
+    store.append(entry(1))
+    store.set_places((first,))
+    assert store.places() == (first,)
+    store.close()
+    store = opener()
+    assert (store.places(), store.bounds()[1]) == ((), 0)
+    store.append(entry(1))
+    store.set_places((first, second))
+    store.set_places((second,))
+    store.commit()
+    store.sync()
+    store.close()
+    store = opener()
+    assert (store.places(), store.bounds()[1]) == ((second,), 1)
+    store.set_places(())
+    assert store.places() == ()
+    store.close()
+
+
 def test_what_was_committed_and_synced_is_there_after_a_restart(opener: Opener) -> None:
     store = opener()
     for index in range(1, 6):
@@ -340,6 +363,7 @@ OPERATIONS = st.lists(
         st.tuples(st.just("drop"), st.integers(1, 8)),
         st.tuples(st.just("vote"), st.integers(1, 9)),
         st.tuples(st.just("state"), st.integers(0, 3)),
+        st.tuples(st.just("places"), st.integers(0, 3)),
         st.tuples(st.just("commit"), st.just(0)),
         st.tuples(st.just("reopen"), st.just(0)),
     ),
@@ -365,6 +389,7 @@ def test_both_stores_do_the_same(operations: list[tuple[str, int]], tmp_path_fac
         rocks, memory = stores
         assert rocks.bounds() == memory.bounds()
         assert rocks.meta() == memory.meta()
+        assert rocks.places() == memory.places()
         assert all_entries(rocks) == all_entries(memory)
         assert list(rocks.state()) == list(memory.state())
     for store in stores:
@@ -382,6 +407,8 @@ def _do(store: Store, name: str, value: int) -> None:
         store.set_vote(Term(value), N1)
     elif name == "state":
         store.put_state(bytes([value]), bytes([value]) if value % 2 else None)
+    elif name == "places":
+        store.set_places(tuple((LogIndex(index), bytes([index])) for index in range(value)))
     elif name == "commit":
         store.commit()
     else:
