@@ -1,7 +1,7 @@
 """Adopted: which configuration is in force: the last one in the log, from the moment of its append on.
 
 Pure.  Before the log has one, or once it is dropped by a truncation, the one of the base is in force: what compaction
-or a snapshot has left, or else the settings.  Not used yet; the journal will drive it.
+or a snapshot has left, or else the settings.  The journal drives it, and keeps it beside the log.
 """
 
 from __future__ import annotations
@@ -30,9 +30,14 @@ class Adopted:
     says so, for the core to be told within that very call.
     """
 
-    def __init__(self, base: Placed) -> None:
-        """`base`: what was in force at the log's base, or the settings'."""
-        self._placed = [base]
+    def __init__(self, base: Placed, *later: Placed) -> None:
+        """`base`: what was in force at the log's base, or the settings'; `later`: what was appended since, in order."""
+        self._placed = [base, *later]
+
+    @property
+    def places(self) -> tuple[Placed, ...]:
+        """What a node has to keep: the base's, and all behind it."""
+        return tuple(self._placed)
 
     @property
     def in_force(self) -> Placed:
@@ -88,7 +93,7 @@ class Adopted:
         return fell
 
     def based(self, index: int) -> Placed:
-        """The log begins at `index` now; returns what was in force there, which must be stored with that base."""
+        """What lies below `index` is committed, and asked for no more; returns what was in force there: the base."""
         base = self.at(index)
         self._placed = [base, *[placed for placed in self._placed if placed.index > base.index]]
         return base

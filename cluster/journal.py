@@ -3,7 +3,8 @@
 Hazards 1, 2, 11 and 28 of pysyncobj.md are met here: nothing is written but through the Store's batches, which are
 checksummed and synced before anybody hears of them; the commit index is clamped to the log at start; no entry that is
 committed is ever truncated (6); what lies below the log's base goes with a batch, so it is never half gone.  Only the
-newest entries are cached; older ones are read from the store.
+newest entries are cached; older ones are read from the store.  Entries that say who takes part are entered in its book
+(`adopted`), which is stored with them, and told at once to whoever elects and commits by them.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, overload
 
+from cluster.adopted import Adopted, AdoptionFault, Placed
+from cluster.members import CONFIGURATION, Configuration
+from cluster.members import decode as decode_members
+from cluster.members import encode as encode_members
 from cluster.store import Store, StoredEntry, Ticket
 from cluster.types import LogIndex, MonoNs, Peer, Term
-from cluster.wire import Entry
+from cluster.wire import Entry, WireError
 
 CACHE_ENTRIES: Final = 8192
 CACHE_BYTES: Final = 64 * 1024 * 1024
@@ -32,8 +37,17 @@ class Journal:
     appends that go on behind it.  It is 1 as long as nothing was dropped.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], MonoNs], unsynced: Ticket | None = None) -> None:
-        """`unsynced`: the store's log is of this batch, which is not durable yet; None: all of it is."""
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], MonoNs],
+        unsynced: Ticket | None = None,
+        members: Configuration | None = None,
+    ) -> None:
+        """`unsynced`: the store's log is of this batch, which is not durable yet; None: all of it is.
+
+        `members`: who takes part as long as the log says nothing of it; None: it must not.
+        """
         self._store = store
         self._clock = clock
         self.dirty = False  # something was written that a promise may speak of
@@ -57,6 +71,8 @@ class Journal:
         self._older_bytes = self._estimate()
         self.commit = self._clamped_commit()
         self.appended: dict[int, MonoNs] = {}  # when; of entries not applied, appended by this process
+        self.book = None if members is None else self._found(members)
+        self.adopts: Callable[[], None] = _nobody  # told within the core's own call when another one is in force
 
     # What the core calls (pysyncobj's Journal; its names)
 
@@ -74,6 +90,8 @@ class Journal:
             self._root = (command, idx, term)
         if len(self._tail) > CACHE_ENTRIES or self._tail_bytes > CACHE_BYTES:
             self._trim()
+        if command[:1] == CONFIGURATION:
+            self._enter(idx, command)
 
     def deleteEntriesFrom(self, entryFrom: int) -> None:  # noqa: N802, N803 # pysyncobj's names
         """Truncate from a list position on; refuses what is committed (hazard 6)."""
@@ -96,6 +114,8 @@ class Journal:
             self._fill()
         self._tail_bytes = sum(len(entry[0]) for entry in self._tail)
         self._older_bytes = max(0, volume - removed - self._tail_bytes)
+        if self.book is not None and self.book.truncated(index):
+            self._keep_book()
 
     def clear(self) -> None:
         """Never asked for: it belongs to pysyncobj's snapshots."""
@@ -236,6 +256,39 @@ class Journal:
         """Since when the oldest batch that a promise may speak of waits for its sync; None if all is synced."""
         return self._since[0] if self._since else None
 
+    # Inside: who takes part
+
+    def _found(self, members: Configuration) -> Adopted:
+        """The book as it was stored, which the log must bear out; `members` where nothing was."""
+        try:
+            places = [Placed(int(index), decode_members(entry)) for index, entry in self._store.places()]
+        except WireError as error:
+            raise JournalFault(f"what was stored of who takes part can't be read: {error}") from error
+        for placed in places:
+            if placed.index > self.last or (
+                placed.index >= self.first and self.entry(placed.index)[0] != encode_members(placed.configuration)
+            ):
+                raise JournalFault(f"entry {placed.index} is not the configuration that was stored beside the log")
+        return Adopted(*(places or [Placed(0, members)]))
+
+    def _enter(self, index: int, command: bytes) -> None:
+        if self.book is None:
+            raise JournalFault(f"entry {index} says who takes part, and this node knows nobody by more than a name")
+        try:
+            self.book.appended(index, command)
+            self.book.based(int(self._store.meta().applied_index))  # what was before can't come back
+        except (AdoptionFault, WireError) as error:
+            raise JournalFault(f"entry {index}: {error}") from error
+        self._keep_book()
+
+    def _keep_book(self) -> None:
+        """With this step's batch, in which the entries come or go; then whoever goes by it is told."""
+        if self.book is not None:
+            self._store.set_places(
+                tuple([(LogIndex(placed.index), encode_members(placed.configuration)) for placed in self.book.places])
+            )
+            self.adopts()
+
     # Inside
 
     def _stored(self, first: int, count: int) -> list[Entry]:
@@ -277,6 +330,10 @@ class Journal:
         """Hazard 2: a commit index ahead of the log would acknowledge what nobody has."""
         meta = self._store.meta()
         return min(max(meta.commit_index, meta.applied_index), self.last)
+
+
+def _nobody() -> None:
+    """Nobody goes by it yet."""
 
 
 class Reading:

@@ -9,15 +9,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cluster import journal as module
+from cluster.adopted import Placed
 from cluster.journal import Journal, JournalFault, Reading
+from cluster.members import AddLearner, Configuration, Member, Promote, Remove, encode, follow
 from cluster.memory import MemoryDisk, MemoryStore
 from cluster.store import Ticket
 from cluster.types import LogIndex, MonoNs, Peer
 
+N1, N2, N3, N4 = (Peer(f"n{number}") for number in range(1, 5))
+SETTINGS = Configuration(0, tuple(Member(name, f"{name}:7400") for name in (N1, N2, N3)))
+LEARNS = follow(SETTINGS, AddLearner(Member(N4, "n4:7400")))
+FOUR = follow(LEARNS, Promote(N4))
+WITHOUT = follow(FOUR, Remove(N3))
 
-def made(disk: MemoryDisk | None = None) -> tuple[Journal, MemoryStore]:
+
+def made(disk: MemoryDisk | None = None, members: Configuration | None = SETTINGS) -> tuple[Journal, MemoryStore]:
     store = MemoryStore("journal", Peer("n1"), disk)
-    journal = Journal(store, lambda: MonoNs(1))
+    journal = Journal(store, lambda: MonoNs(1), members=members)
     return journal, store
 
 
@@ -230,9 +238,10 @@ class Model:
     def __init__(self) -> None:
         self.first = 1
         self.log: list[tuple[bytes, int, int]] = []
+        self.members = [Placed(0, SETTINGS)]  # all there ever were, up to the log's end
         self.sure = 0  # committed and applied
         self.synced = 0
-        self.batches: list[tuple[int, list[tuple[bytes, int, int]], int]] = [(1, [], 0)]
+        self.batches: list[tuple[int, list[tuple[bytes, int, int]], int, list[Placed]]] = [(1, [], 0, self.members)]
         self.durable = 0  # which of them
 
     @property
@@ -240,7 +249,7 @@ class Model:
         return self.first + len(self.log) - 1
 
     def batch(self) -> None:
-        self.batches.append((self.first, list(self.log), self.sure))
+        self.batches.append((self.first, list(self.log), self.sure, self.members))
 
     def sync(self) -> None:
         self.durable = len(self.batches) - 1
@@ -248,14 +257,14 @@ class Model:
 
     def crash(self, keep: int) -> None:
         del self.batches[self.durable + 1 + keep :]
-        self.first, self.log, self.sure = self.batches[-1]
+        self.first, self.log, self.sure, self.members = self.batches[-1]
         self.log = list(self.log)
         self.sync()
 
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["add", "add", "add", "cut", "settle", "drop", "batch", "sync", "crash"]), st.integers(0, 9)
+        st.sampled_from(["add", "add", "change", "cut", "settle", "drop", "batch", "sync", "crash"]), st.integers(0, 9)
     ),
     max_size=60,
 )
@@ -280,8 +289,18 @@ def _both(model: Model, journal: Journal, store: MemoryStore, name: str, number:
             one = (b"%d" % number, model.last + 1, number)
             model.log.append(one)
             journal.add(*one)
+        case "change":
+            force = model.members[-1].configuration
+            change = (
+                Remove(force.learning[0]) if force.learning else AddLearner(Member(Peer(f"m{force.number}"), "m:1"))
+            )
+            after = follow(force, change)
+            model.log.append((encode(after), model.last + 1, number))
+            model.members = [*model.members, Placed(model.last, after)]
+            journal.add(*model.log[-1])
         case "cut" if model.last > model.sure:
             at = model.sure + 1 + number % (model.last - model.sure)
+            model.members = [placed for placed in model.members if placed.index < at]
             del model.log[at - model.first :]
             model.synced = min(model.synced, model.last)
             journal.deleteEntriesFrom(at - model.first)
@@ -319,6 +338,10 @@ def _drop(model: Model, journal: Journal, base: int) -> None:
 def _same(model: Model, journal: Journal, number: int) -> None:
     assert (journal.first, journal.last, len(journal)) == (model.first, model.last, len(model.log))
     assert (journal.synced, journal.commit) == (model.synced, model.sure)
+    assert journal.book is not None
+    assert journal.book.in_force == model.members[-1]
+    for index in range(model.sure, model.last + 1):
+        assert journal.book.at(index) == [placed for placed in model.members if placed.index <= index][-1]
     assert list(journal[0:]) == model.log
     assert list(journal[number : number + 4]) == model.log[number : number + 4]
     if model.log:
@@ -327,3 +350,110 @@ def _same(model: Model, journal: Journal, number: int) -> None:
     for index in range(max(0, model.first - 2), model.last + 3):
         held = model.first <= index <= model.last
         assert journal.term(index) == (model.log[index - model.first][2] if held else None)
+
+
+# Who takes part
+
+
+class Told:
+    """A journal, and what it said was in force when it told so: within the core's own call."""
+
+    def __init__(self, disk: MemoryDisk | None = None) -> None:
+        self.journal, self.store = made(disk)
+        self.said: list[tuple[int, int]] = []  # the log's end then, and the configuration's number
+        self.journal.adopts = self.hear
+
+    def hear(self) -> None:
+        assert self.journal.book is not None
+        self.said.append((self.journal[-1][1], self.journal.book.in_force.configuration.number))
+
+    def settle(self, index: int) -> None:
+        self.journal.setRaftCommitIndex(index)
+        self.store.set_applied(LogIndex(index))
+        self.journal.committed(self.store.commit())
+
+    @property
+    def kept(self) -> list[int]:
+        """The indexes that are stored."""
+        return [index for index, _ in self.store.places()]
+
+
+@pytest.fixture
+def told() -> Told:
+    told = Told()
+    for index in range(1, 4):
+        told.journal.add(b"c", index, 1)
+    told.settle(2)
+    return told
+
+
+def test_what_is_in_force_is_told_when_it_is_appended_and_when_it_is_truncated(told: Told) -> None:
+    told.journal.add(encode(LEARNS), 4, 1)
+    told.journal.add(encode(FOUR), 5, 1)
+    told.journal.add(b"c", 6, 1)
+    told.journal.deleteEntriesFrom(5)
+    told.journal.deleteEntriesFrom(4)
+    told.journal.add(encode(FOUR), 5, 1)
+    assert told.said == [(4, 1), (5, 2), (4, 1), (5, 2)]
+    told.journal.deleteEntriesFrom(3)
+    assert told.said[-1] == (3, 0)
+
+
+def test_it_is_stored_in_the_batch_of_its_entry_and_found_there_again(told: Told) -> None:
+    told.journal.add(encode(LEARNS), 4, 1)
+    told.journal.committed(told.store.commit())
+    told.journal.deleteEntriesFrom(3)
+    told.journal.add(encode(follow(SETTINGS, Remove(N2))), 4, 2)
+    told.journal.committed(told.store.commit())
+    told.store.sync()
+    told.journal.add(encode(follow(follow(SETTINGS, Remove(N2)), AddLearner(Member(N4, "n4:1")))), 5, 2)
+    again = Told(told.store.crash())  # what was only buffered is lost, entry and book
+    assert (again.journal.last, again.kept) == (4, [0, 4])
+    assert again.journal.book is not None
+    assert again.journal.book.in_force == Placed(4, follow(SETTINGS, Remove(N2)))
+
+
+def test_what_came_before_what_is_applied_is_kept_no_longer(told: Told) -> None:
+    told.journal.add(encode(LEARNS), 4, 1)
+    assert told.kept == [0, 4]
+    told.settle(4)
+    told.journal.add(encode(FOUR), 5, 1)
+    assert told.kept == [4, 5]
+    told.journal.setRaftCommitIndex(5)  # but not applied: a snapshot of entry 4 would need what was in force there
+    told.journal.add(encode(WITHOUT), 6, 1)
+    assert told.kept == [4, 5, 6]
+
+
+def test_the_settings_count_no_more_once_the_log_has_spoken(told: Told) -> None:
+    told.journal.add(encode(LEARNS), 4, 1)
+    told.journal.committed(told.store.commit())
+    told.store.sync()
+    journal, _ = made(told.store.crash(), follow(WITHOUT, Remove(N2)))
+    assert journal.book is not None
+    assert journal.book.places == (Placed(0, SETTINGS), Placed(4, LEARNS))
+
+
+def test_what_does_not_follow_stops_the_node(told: Told) -> None:
+    for entry in (encode(FOUR), encode(LEARNS) + b"x"):
+        with pytest.raises(JournalFault, match="entry 4"):
+            Told(told.store.disk.copy()).journal.add(entry, 4, 1)
+
+
+def test_a_node_that_knows_its_peers_by_name_alone_takes_no_configuration() -> None:
+    journal, _ = made(members=None)
+    journal.add(b"c", 1, 1)
+    with pytest.raises(JournalFault, match="more than a name"):
+        journal.add(encode(LEARNS), 2, 1)
+
+
+@pytest.mark.parametrize(
+    "wrong", [((LogIndex(4), encode(LEARNS)),), ((LogIndex(2), encode(LEARNS)),), ((LogIndex(0), b"x"),)]
+)
+def test_a_book_that_the_log_does_not_bear_out_is_refused(
+    told: Told, wrong: tuple[tuple[LogIndex, bytes], ...]
+) -> None:
+    told.store.set_places(wrong)
+    told.store.commit()
+    told.store.sync()
+    with pytest.raises(JournalFault, match="stored"):
+        made(told.store.crash())
