@@ -413,6 +413,16 @@ def test_it_is_stored_in_the_batch_of_its_entry_and_found_there_again(told: Told
     assert again.journal.book.in_force == Placed(4, follow(SETTINGS, Remove(N2)))
 
 
+def test_what_was_truncated_is_stored_no_more(told: Told) -> None:
+    told.journal.add(encode(LEARNS), 4, 1)
+    told.journal.committed(told.store.commit())
+    told.journal.deleteEntriesFrom(3)
+    told.journal.committed(told.store.commit())
+    told.store.sync()
+    again = Told(told.store.crash())
+    assert (again.journal.last, again.kept) == (3, [0])
+
+
 def test_what_came_before_what_is_applied_is_kept_no_longer(told: Told) -> None:
     told.journal.add(encode(LEARNS), 4, 1)
     assert told.kept == [0, 4]
