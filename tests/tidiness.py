@@ -29,8 +29,7 @@ ENTRIES: Final = (  # besides every __main__
 )
 # Built and tested before what will use them: each goes from here when it is used.
 AHEAD: Final = (
-    "cluster.adopted",  # cluster/DESIGN.md, "Members"
-    "cluster.replacing",
+    "cluster.replacing",  # cluster/DESIGN.md, "Members"
 )
 CONFLICT: Final = re.compile(r"(<{7}|>{7}|\|{7})( |$)|={7}$")
 REASON: Final = r"\S.{5,}"  # shorter says nothing
