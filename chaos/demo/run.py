@@ -22,8 +22,8 @@ from chaos.demo.document import document
 from chaos.demo.plan import BadPlan, plan
 from chaos.demo.screen import open_screen, report
 from chaos.demo.timeline import Strike, marks_of
-from chaos.report.folder import VERDICT, report_of
-from chaos.report.page import NAME
+from chaos.report.folder import VERDICT, incident_in
+from chaos.report.page import NAME, write
 from chaos.rig.gather import gather, json_lines
 from chaos.rig.processes import NODES, RigFault
 from chaos.rig.watch import ActRefused
@@ -120,7 +120,12 @@ def run_demo(wish: Wish, console: Console, *, kept: bool, as_json: bool) -> dict
         stays = kept or found["verdict"] != "pass"
         if stays:
             (wish.folder / VERDICT).write_text(json.dumps(found, indent=1) + "\n")
-            report_of(wish.folder, found, history)
+            incident = incident_in(wish.folder, found, history)
+            write(incident, wish.folder)
+            if found["verdict"] != "pass":
+                console.print(
+                    "what the nodes say of why:", *incident.causes, sep="\n- ", highlight=False, soft_wrap=True
+                )
     except BaseException:
         if not kept:
             console.print(f"what the processes left is in {wish.folder}", highlight=False)

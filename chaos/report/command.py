@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from chaos.report.folder import NoRun, report_of, verdict_in
+from chaos.report.folder import NoRun, incident_in, verdict_in
+from chaos.report.page import write
 
 
 @click.command()
@@ -20,6 +21,6 @@ def report(folder: Path) -> None:
     FOLDER is what `meltica demo --keep` left.  The page goes into it and needs neither a server nor the network.
     """
     try:
-        click.echo(str(report_of(folder, verdict_in(folder))))
+        click.echo(str(write(incident_in(folder, verdict_in(folder)), folder)))
     except (NoRun, OSError) as error:
         raise click.ClickException(str(error)) from error

@@ -107,10 +107,11 @@ def draw(incident: Incident) -> Drawing:
     """Faults, then one lane a node, then pauses, over one axis."""
     axis = Axis(incident.begin_ns, incident.end_ns)
     faults = _strips("faults", faults_of(incident, axis), axis, TOP)
-    lanes = _lanes(incident, axis, faults.below)
+    states = _strips("trading", states_of(incident, axis), axis, faults.below)
+    lanes = _lanes(incident, axis, states.below)
     pauses = _strips("pauses", pauses_of(incident, axis), axis, lanes.below)
     ruler = _ruler(axis, pauses.below)
-    parts = (ruler, faults, lanes, pauses)
+    parts = (ruler, faults, states, lanes, pauses)
     return Drawing(
         WIDTH,
         int(ruler.below),
@@ -144,6 +145,20 @@ def pauses_of(incident: Incident, axis: Axis) -> list[Strip]:
         says = f"{pause.cause}: from {axis.since(pause.begin_ns)}, {text}{bound}"
         found.append(Strip(pause.begin_ns, end, text, look, says))
     return found
+
+
+def states_of(incident: Incident, axis: Axis) -> list[Strip]:
+    """When trading was not simply running."""
+    return [
+        Strip(
+            state.begin_ns,
+            state.end_ns,
+            f"{state.trading}: {state.cause}",
+            state.trading,
+            f"{state.trading} by {state.cause}: {axis.since(state.begin_ns)} to {axis.since(state.end_ns)}",
+        )
+        for state in incident.states
+    ]
 
 
 def rows_of(strips: Iterable[Strip], axis: Axis) -> list[list[tuple[Strip, bool]]]:

@@ -1,6 +1,6 @@
 """A run's folder: what is in it, as a report.
 
-Only reading may live here, and where the report is put.  The stores are opened read-only, so the processes must have
+Only reading may live here.  The stores are opened read-only, so the processes must have
 ended.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.checkers.history import History
-from chaos.report.page import write
+from chaos.report.incident import Incident
 from chaos.report.retell import Left, retell
 from chaos.rig.gather import gather, json_lines
 
@@ -43,12 +43,12 @@ def verdict_in(folder: Path) -> dict[str, Any]:
     return found
 
 
-def report_of(folder: Path, document: dict[str, Any], history: History | None = None) -> Path:
-    """Write the report of a run beside its files; returns where.  Raises NoRun, OSError."""
+def incident_in(folder: Path, document: dict[str, Any], history: History | None = None) -> Incident:
+    """The run that the folder was kept of; `history`, if it has been gathered already.  Raises NoRun, OSError."""
     nodes = nodes_in(folder)
     logs = {name: list(json_lines(folder / "logs" / f"{name}.jsonl")) for name in nodes}
     left = Left(list(json_lines(folder / "ledger.jsonl")), logs, history or gather(folder, nodes))
-    return write(retell(left, document, again(document)), folder)
+    return retell(left, document, again(document))
 
 
 def again(document: dict[str, Any]) -> str:

@@ -70,6 +70,16 @@ class Pause:
 
 
 @frozen
+class State:
+    """Trading was halted, or reducing, because of something."""
+
+    trading: str
+    cause: str
+    begin_ns: int
+    end_ns: int
+
+
+@frozen
 class Line:
     """One line of what shows a violation: where it stands, and what it says."""
 
@@ -93,5 +103,7 @@ class Incident:
     spans: tuple[Span, ...] = ()
     marks: tuple[Mark, ...] = ()
     pauses: tuple[Pause, ...] = ()
+    states: tuple[State, ...] = ()
+    causes: tuple[str, ...] = ()  # what the nodes themselves say of why
     checks: tuple[Check, ...] = ()
     excerpts: dict[str, tuple[Line, ...]] = field(factory=dict)  # by the violation that they show

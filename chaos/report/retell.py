@@ -16,6 +16,7 @@ from attrs import frozen
 
 from chaos.checkers.history import History, Request, node_of
 from chaos.checkers.verdict import Check
+from chaos.report.causes import causes, states_of
 from chaos.report.excerpt import excerpt
 from chaos.report.incident import (
     CANCEL,
@@ -52,7 +53,8 @@ def retell(left: Left, document: Mapping[str, Any], command: str) -> Incident:
     begin, end = _bounds(left.ledger)
     faults = (*faults_of(document), *venue_faults(left.ledger))
     checks = tuple(_check(found) for found in document["checks"])
-    nodes = tuple(sorted(left.logs))
+    nodes, offset = tuple(sorted(left.logs)), _offset(left)
+    states = states_of(left.logs, lambda line: _wall(line) - offset, end)
     return Incident(
         title=str(document.get("scenario") or "A demo"),
         verdict=str(document["verdict"]),
@@ -62,9 +64,11 @@ def retell(left: Left, document: Mapping[str, Any], command: str) -> Incident:
         end_ns=end,
         about=tuple(_about(document, left)),
         faults=tuple(sorted(faults, key=lambda fault: fault.begin_ns)),
-        spans=tuple(span for node in nodes for span in spans_of(node, left.logs[node], faults, _offset(left), end)),
+        spans=tuple(span for node in nodes for span in spans_of(node, left.logs[node], faults, offset, end)),
         marks=tuple(_marks(left)),
         pauses=tuple(pauses_of(document, faults, left.history.requests)),
+        states=states,
+        causes=causes(left.logs, states, begin),
         checks=checks,
         excerpts=dict(_excerpts(checks, left)),
     )

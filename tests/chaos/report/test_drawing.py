@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.report.drawing import LEFT, LETTER, RIGHT, WIDTH, Axis, Box, Strip, draw, pauses_of, rows_of
-from chaos.report.incident import FILL, GONE, ORDER, TRADES, Incident, Mark, Pause, Span, Struck
+from chaos.report.incident import FILL, GONE, ORDER, TRADES, Incident, Mark, Pause, Span, State, Struck
 
 S = 1_000_000_000
 EMPTY = Incident("a", "pass", "", ("n1", "n2"), 0, 10 * S)
@@ -61,6 +61,12 @@ def test_a_pause_beyond_its_bound_looks_otherwise() -> None:
     assert [strip.look for strip in found] == ["pause broken", "pause", "pause broken"]
     assert [strip.text for strip in found] == ["1,000 ms", "1,000 ms", "nobody traded again"]
     assert found[2].end_ns == EMPTY.end_ns
+
+
+def test_a_halt_stands_over_the_lanes_as_long_as_it_lasted() -> None:
+    (halt,) = boxes(evolve(EMPTY, states=(State("halted", "takeover_storm", 2 * S, 4 * S),)), "halted")
+    assert (halt.x, halt.width) == (AXIS.x(2 * S), AXIS.x(4 * S) - AXIS.x(2 * S))
+    assert "takeover_storm: 2.000 s to 4.000 s" in halt.says
 
 
 @given(st.lists(st.tuples(st.integers(0, 10 * S), st.integers(0, 10 * S), st.integers(1, 40)), max_size=30))

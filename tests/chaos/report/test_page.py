@@ -14,7 +14,7 @@ from chaos.checkers.all import CHECKS
 from chaos.checkers.verdict import Check
 from chaos.cli import main
 from chaos.report import folder as rooms
-from chaos.report.folder import NoRun, again, report_of, verdict_in
+from chaos.report.folder import NoRun, again, incident_in, verdict_in
 from chaos.report.page import meaning, page
 from chaos.report.retell import retell
 from tests.chaos.checkers.honest import honest
@@ -133,7 +133,7 @@ def test_a_folder_that_lacks_something(kept: Path, gone: str, text: str | None, 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(NoRun, match="keeps one"):
-        report_of(tmp_path, DEMO)
+        incident_in(tmp_path, DEMO)
     with pytest.raises(NoRun, match="broken off"):
         verdict_in(tmp_path)
 

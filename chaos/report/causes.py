@@ -1,0 +1,68 @@
+"""Causes: what the nodes' own logs say of why a run went as it did.
+
+Pure.  A check says what was broken; whoever asks why nobody traded looks here: trading was halted, the machine had no
+time for its processes, a disk was too slow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from chaos.report.incident import State
+
+LONG_NS: Final = 100_000_000  # an event loop that stands still for so long is late for all that counts in milliseconds
+RUNNING: Final = "running"
+
+Logs = Mapping[str, Sequence[Mapping[str, Any]]]  # by node, its log lines
+Moment = Callable[[Mapping[str, Any]], int]  # a log line's, by the monotonic clock
+
+
+def states_of(logs: Logs, moment: Moment, end: int) -> tuple[State, ...]:
+    """When trading was halted or reduced, and by what: as the first node that applied it says."""
+    found: dict[tuple[str, str], int] = {}
+    for line in _named(logs, "risk state changed"):
+        key = (str(line["trading"]), str(line["cause"]))
+        found[key] = min(found.get(key, end), moment(line))
+    ordered = sorted((at, trading, cause) for (trading, cause), at in found.items())
+    until = [*(at for at, _, _ in ordered), end][1:]
+    return tuple(
+        State(trading, cause, at, max(at, ends))
+        for (at, trading, cause), ends in zip(ordered, until, strict=True)
+        if trading != RUNNING
+    )
+
+
+def causes(logs: Logs, states: Iterable[State], begin: int) -> tuple[str, ...]:
+    """Sentences, the weightiest first; empty where nothing stands out."""
+    return (
+        *(f"trading was {s.trading} from {(s.begin_ns - begin) / 1e9:.1f} s on: {s.cause}" for s in states),
+        *_stalls(logs),
+        *_disks(logs),
+    )
+
+
+def _stalls(logs: Logs) -> Iterator[str]:
+    for node, lines in sorted(logs.items()):
+        long = [int(line["ns"]) for line in lines if line.get("event") == "stall" and int(line["ns"]) >= LONG_NS]
+        if long:
+            yield (
+                f"{node} stood still {_times(len(long))} for {LONG_NS // 1_000_000} ms or more, at most "
+                f"{max(long) / 1e6:,.0f} ms: its machine had no time for it, or a call of its own took so long"
+            )
+
+
+def _disks(logs: Logs) -> Iterator[str]:
+    for node, lines in sorted(logs.items()):
+        times = sum(line.get("event") == "role changed" and line.get("reason") == "disk" for line in lines)
+        if times:
+            yield f"{node} gave up the lead {_times(times)} as its disk did not sync in time"
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
+
+
+def _named(logs: Logs, event: str) -> Iterator[Mapping[str, Any]]:
+    for lines in logs.values():
+        yield from (line for line in lines if line.get("event") == event)

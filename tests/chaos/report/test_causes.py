@@ -1,0 +1,52 @@
+"""Why a run went as it did, in the nodes' own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve
+
+from chaos.report.causes import causes, states_of
+from chaos.report.incident import State
+from chaos.report.page import page
+from chaos.report.retell import retell
+from tests.chaos.report.left import DEMO, LIVE, LOGS, MS, left
+
+
+def changed(at: int, trading: str, cause: str) -> dict[str, Any]:
+    return {"event": "risk state changed", "trading": trading, "cause": cause, "at": at}
+
+
+def moment(line: Mapping[str, Any]) -> int:
+    return int(line["at"])
+
+
+def test_a_halt_lasts_until_the_next_change_and_begins_with_the_first_node_that_says_so() -> None:
+    logs = {
+        "n1": [changed(30, "halted", "takeover_storm"), changed(61, "running", "resumed")],
+        "n2": [changed(25, "halted", "takeover_storm"), changed(60, "running", "resumed")],
+        "n3": [changed(80, "reducing", "operator")],
+    }
+    found = states_of(logs, moment, 100)
+    assert found == (State("halted", "takeover_storm", 25, 60), State("reducing", "operator", 80, 100))
+
+
+def test_nothing_stands_out() -> None:
+    assert causes({"n1": [{"event": "stall", "ns": 99 * MS}]}, (), 0) == ()
+
+
+def test_a_machine_without_time_and_a_slow_disk() -> None:
+    stalls = [{"event": "stall", "ns": ns} for ns in (99 * MS, 100 * MS, 1500 * MS)]
+    disk = {"event": "role changed", "reason": "disk"}
+    halt, stood, gave = causes({"n1": stalls, "n2": [disk, disk]}, (State("halted", "takeover_storm", 5, 9),), 0)
+    assert halt == "trading was halted from 0.0 s on: takeover_storm"
+    assert stood.startswith("n1 stood still 2 times for 100 ms or more, at most 1,500 ms")
+    assert gave == "n2 gave up the lead 2 times as its disk did not sync in time"
+
+
+def test_a_page_says_it_where_a_run_failed_and_only_there() -> None:
+    logs = {**LOGS, "n3": ({"event": "stall", "ns": 700 * MS},)}
+    run = evolve(left(), logs=logs)
+    assert "n3 stood still once" in page(retell(run, LIVE, ""))
+    assert "stood still" not in page(retell(run, DEMO, ""))
