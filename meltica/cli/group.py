@@ -54,11 +54,30 @@ def show(document: Mapping[str, Any], wrong: Sequence[str], out: Console) -> Non
     else:
         out.print(f"leader: {group['leader']} since {_since(group['since_wall_ns'])}, term {group['term']}")
         spare = int(group["tolerates"])
-        out.print(Text(str(group["says"]), style="green" if spare > 0 else "bold red" if spare < 0 else "bold yellow"))
+        silent = unheard(document, group)
+        sure = spare > 0 and not silent
+        out.print(Text(str(group["says"]), style="green" if sure else "bold red" if spare < 0 else "bold yellow"))
+        if spare > 0 and silent:
+            out.print(
+                Text(
+                    f"that is {group['leader']}'s word, which still counts {silent}: count on one node less until "
+                    "it answers here",
+                    style="bold yellow",
+                )
+            )
     out.print(table_of("", COLUMNS, _rows(document, group)))
     out.print(Text(as_of(document), style="dim"))
     says = "" if group is None else str(group["says"])
     show_troubles([one for one in wrong if not says or not one.startswith(says)], out)
+
+
+def unheard(document: Mapping[str, Any], group: Mapping[str, Any]) -> str:
+    """Whom the leader counts among the healthy, and who gives us no answer: "" if nobody.
+
+    Only just lost, perhaps: the leader notices a frozen process later than we do.  Or it is our way to it that is cut.
+    """
+    counted = {one["name"] for one in group["nodes"] if one.get("promotable")}
+    return " and ".join(row["name"] for row in document["nodes"] if not row["reachable"] and row["name"] in counted)
 
 
 def _rows(document: Mapping[str, Any], group: Mapping[str, Any] | None) -> list[Sequence[object]]:

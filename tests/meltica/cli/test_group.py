@@ -54,6 +54,18 @@ def test_what_it_survives_less_than_it_could_is_degraded_in_both_commands(health
     assert f"! {says}; `meltica cluster status` says of each node why" in short.stdout
 
 
+def test_the_leader_s_word_is_no_comfort_while_a_node_that_it_counts_is_silent(healthy):
+    """It may be lost only just: the leader notices later than whoever asks it."""
+    healthy.stop("n3")
+    done = healthy.run("cluster", "status")
+    assert done.returncode == 6
+    assert "that is n1's word, which still counts n3: count on one node less until it answers here" in done.stdout
+    healthy.nodes["n1"].group = group(
+        member("n1"), member("n2"), member("n3", promotable=False), tolerates=0, says="no more"
+    )
+    assert "still counts" not in healthy.run("cluster", "status").stdout
+
+
 def test_both_commands_give_one_document_and_the_leader_s_word_on_who_could_take_over(healthy):
     """A node does not know how far it is behind: its own row says that it is promotable."""
     healthy.nodes["n1"].group["nodes"][1] = member("n2", promotable=False, why_not="it is behind")
