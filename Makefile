@@ -7,7 +7,7 @@ SPEC ?= all
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo etcdclient sim mutants spec test lint types format lock clean
+.PHONY: help demo etcdclient tools sim mutants spec test lint types format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -33,10 +33,14 @@ etcdclient: ## the bench's client for etcd, in Go, into .tools (Go 1.25 or later
 	@command -v go >/dev/null || { echo "Go 1.25 or later is needed: install it from go.dev/dl, then make etcdclient" >&2; exit 2; }
 	cd chaos/bench/etcdclient && go build -trimpath -mod=readonly -o $(CURDIR)/.tools/etcdclient .
 
+tools: .venv/.ready ## the Toxiproxy server that live chaos goes through, with Go, into .tools; one that is there is kept
+	$(BIN)/python -m chaos.toxiproxy
+
 mutants: .venv/.ready ## the product broken on purpose: each break must be seen by a check (ARGS="--only h6 -o json")
 	$(BIN)/meltica-chaos mutants $(ARGS)
 
 test: .venv/.ready lint types ## all tests
+	@$(BIN)/python -m chaos.toxiproxy || test "$$CI" != true # without it the tests that need it are skipped, but not in CI
 	@date -u +"simulation: fresh seeds of today, from %Y%m%d000"
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not processes" $(ARGS)
 	$(BIN)/python -m pytest -m processes $(ARGS) # alone: real nodes must not wait for a processor
@@ -53,7 +57,7 @@ format: .venv/.ready ## put the code in shape
 	$(BIN)/ruff format .
 
 lock: ## pin every dependency with hashes (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --extra chaos --extra dev --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements.lock
 
 clean: ## remove what was installed and made
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

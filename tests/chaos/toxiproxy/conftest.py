@@ -1,0 +1,40 @@
+"""A real Toxiproxy server for the tests of this folder; where it is not to be had they are skipped, but not in CI."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from chaos.rig.processes import claimed_ports
+from chaos.rig.warden import open_warden
+from chaos.toxiproxy import build
+from chaos.toxiproxy.server import open_toxiproxy
+
+FIRST_PORT = 25400
+
+
+@pytest.fixture(scope="session")
+def here():
+    """That there is one.  In CI it must be."""
+    try:
+        build.checked()
+    except build.Missing as why:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(why))
+
+
+@pytest.fixture
+def ports(here):
+    """A base above which ports are ours."""
+    with claimed_ports(FIRST_PORT) as base:
+        yield base
+
+
+@pytest.fixture
+async def server(here, ports, tmp_path):
+    """What asks a real one."""
+    with open_warden() as warden:
+        async with open_toxiproxy(ports, tmp_path / "toxiproxy.log", warden) as client:
+            yield client
