@@ -29,7 +29,8 @@ ENTRIES: Final = (  # besides every __main__
 )
 # Built and tested before what will use them: each goes from here when it is used.
 AHEAD: Final = (
-    "cluster.replacing",  # cluster/DESIGN.md, "Members"
+    "cluster.replacing",
+    "chaos.toxiproxy.server",  # chaos/DESIGN.md, "Toxiproxy": for live chaos  # cluster/DESIGN.md, "Members"
 )
 CONFLICT: Final = re.compile(r"(<{7}|>{7}|\|{7})( |$)|={7}$")
 REASON: Final = r"\S.{5,}"  # shorter says nothing
