@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 
-from cluster.snapshot.faces import Gap, Pair, Staged
+from cluster.snapshot.faces import NO_SPLICE, Gap, Pair, Splice, Staged
 from cluster.store import Memory, Meta, Places, StoredEntry, StoreFault, Ticket, WrongFolder, check_base
 from cluster.types import LogIndex, Peer, Term
 
@@ -279,7 +279,7 @@ class MemoryStore:
         self._staged.clear()
         self._set_staging(None)
 
-    def install(self, entry: StoredEntry) -> None:
+    def install(self, entry: StoredEntry, splice: Splice = NO_SPLICE) -> None:
         """Buffer the change over to what is staged; raises ValueError where it may not be."""
         disk, old = self.disk, self.disk.meta
         self._check_nothing_buffered()
@@ -287,7 +287,8 @@ class MemoryStore:
             raise ValueError(f"no snapshot of entry {entry.index} to install: {old.applied_index} is applied")
         live, gaps, entries = disk.live, disk.gaps, disk.entries
         self._undo.append(lambda: _put_back(disk, live, gaps, entries))
-        disk.live, disk.gaps = disk.staging[0], (*gaps, Gap(LogIndex(old.applied_index + 1), entry.index))
+        gap = Gap(LogIndex(old.applied_index + 1), entry.index, splice)
+        disk.live, disk.gaps = disk.staging[0], (*gaps, gap)
         disk.entries = [entry]
         self._set_first(entry.index)
         self._set_staging(None)

@@ -25,6 +25,7 @@ from cluster.retention import Keeper
 from cluster.snapshot.faces import Disk
 from cluster.snapshot.sending import Pace
 from cluster.snapshot.shipping import Shipping
+from cluster.snapshot.splicing import splice_of
 from cluster.snapshot.words import STARTS
 from cluster.snapshot.words import decode as decode_word
 from cluster.snapshot.words import encode as encode_word
@@ -513,7 +514,7 @@ class Replica:
         if install is None:
             return None
         entry = install.entry
-        self._store.install(entry)
+        self._store.install(entry, splice_of(self._machine, install.digest, self._store.read_staged))
         self._shipping.installed()
         ticket = self._store.commit()
         self._shipping.committed(ticket, self._durable)

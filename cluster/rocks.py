@@ -57,6 +57,7 @@ from cluster.linked import Linked, named
 from cluster.lock import lock
 from cluster.logfamily import LogFamily
 from cluster.sides import SIDES, SidedStore, families, name_of, used_of
+from cluster.snapshot.faces import Gap
 from cluster.store import Memory, Meta, Places, StoredEntry, StoreFault, Ticket, WrongFolder
 from cluster.stored import (
     NOTHING,
@@ -239,6 +240,10 @@ class RocksReader:
     def sides(self) -> Sides:
         """Which column family is the state, and which one a snapshot is staged in."""
         return self._record(SIDES, decode_sides, Sides(), "the record of where the state is")
+
+    def gaps(self) -> tuple[Gap, ...]:
+        """Where the audit trail has nothing because a snapshot was installed, in order."""
+        return self.sides().gaps
 
     def state(self, sides: Sides | None = None) -> Iterator[tuple[bytes, bytes]]:
         """All committed state pairs, in key order; `sides` if they are known."""

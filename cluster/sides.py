@@ -23,7 +23,7 @@ from typing import Any, Final
 from attrs import evolve
 
 from cluster.logfamily import LogFamily
-from cluster.snapshot.faces import Gap, Pair, Staged
+from cluster.snapshot.faces import NO_SPLICE, Gap, Pair, Splice, Staged
 from cluster.store import Meta, StoredEntry, StoreFault, Ticket
 from cluster.stored import Marker, Sides, encode_sides
 from cluster.types import LogIndex
@@ -185,13 +185,13 @@ class SidedStore(ABC):
         """Forget what is staged."""
         self._set_sides(evolve(self._sides, staging=None))
 
-    def install(self, entry: StoredEntry) -> None:
+    def install(self, entry: StoredEntry, splice: Splice = NO_SPLICE) -> None:
         """Buffer the change over to what is staged; raises ValueError where it may not be."""
         self._check_nothing_buffered()
         staging, applied = self._sides.staging, self._meta.applied_index
         if staging is None or entry.index <= applied:
             raise ValueError(f"no snapshot of entry {entry.index} to install: {applied} is applied")
-        gap = Gap(LogIndex(applied + 1), entry.index)
+        gap = Gap(LogIndex(applied + 1), entry.index, splice)
         self._set_sides(Sides(staging[0], None, (*self._sides.gaps, gap)))
         self._log.replace(entry)
         self._meta = evolve(self._meta, commit_index=entry.index, applied_index=entry.index)

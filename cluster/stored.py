@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
+from itertools import accumulate, pairwise
 from typing import Final
 
 from attrs import frozen
 
-from cluster.snapshot.faces import Gap
+from cluster.snapshot.faces import Gap, Splice
 from cluster.store import Memory, Meta, Places, StoredEntry
 from cluster.types import LogIndex, Peer, Term
 
@@ -26,7 +28,7 @@ _CRC: Final = struct.Struct(">I")
 _MEMORY: Final = struct.Struct(">QQQQB")  # known, owed: term and index each; number of peers
 _SYNCED: Final = struct.Struct(">QQQ")  # ticket, manifest's number, its size
 _SIDES: Final = struct.Struct(">Q?QI")  # which is the state; whether one is staged, which, length of what was offered
-_GAP: Final = struct.Struct(">QQ")  # first and last index
+_GAP: Final = struct.Struct(">QQBBB")  # first and last index; lengths of the snapshot's digest and of both marks
 _PEER: Final = struct.Struct(">QQB")  # term, index, length of the peer's name
 _PLACE: Final = struct.Struct(">QI")  # index and length of an entry that says who takes part
 
@@ -196,7 +198,7 @@ class Sides:
 def encode_sides(sides: Sides) -> bytes:
     """Its stored form; its CRC is over all of it."""
     side, offer = sides.staging or (0, b"")
-    gaps = b"".join(_GAP.pack(gap.first, gap.last) for gap in sides.gaps)
+    gaps = b"".join(map(_encoded_gap, sides.gaps))
     body = _SIDES.pack(sides.live, sides.staging is not None, side, len(offer)) + offer + gaps
     return _CRC.pack(zlib.crc32(body)) + body
 
@@ -208,5 +210,19 @@ def decode_sides(raw: bytes) -> Sides | None:
         return None
     live, staged, side, length = _SIDES.unpack_from(body)
     end = _SIDES.size + length
-    gaps = tuple(Gap(LogIndex(first), LogIndex(last)) for first, last in _GAP.iter_unpack(body[end:]))
-    return Sides(live, (side, body[_SIDES.size : end]) if staged else None, gaps)
+    return Sides(live, (side, body[_SIDES.size : end]) if staged else None, tuple(_decoded_gaps(body[end:])))
+
+
+def _encoded_gap(gap: Gap) -> bytes:
+    texts = (gap.splice.snapshot, gap.splice.before, gap.splice.behind)
+    return _GAP.pack(gap.first, gap.last, *map(len, texts)) + b"".join(texts)
+
+
+def _decoded_gaps(raw: bytes) -> Iterator[Gap]:
+    at = 0
+    while at < len(raw):
+        first, last, *lengths = _GAP.unpack_from(raw, at)
+        ends = list(accumulate(lengths, initial=at + _GAP.size))
+        texts = [raw[begin:end] for begin, end in pairwise(ends)]
+        yield Gap(LogIndex(first), LogIndex(last), Splice(*texts))
+        at = ends[-1]

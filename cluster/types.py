@@ -6,7 +6,7 @@ Only frozen values and protocols may live here.  Times are nanoseconds of this n
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NewType, Protocol, runtime_checkable
 
 from attrs import frozen
@@ -115,6 +115,22 @@ class Accountable(Protocol):
 
     def isolate(self, index: LogIndex, term: Term, commands: tuple[bytes, ...]) -> ApplyOutcome:
         """Pass the entry that apply stopped at, without any effect but that it was passed."""
+        ...
+
+
+@runtime_checkable
+class Trailed(Protocol):
+    """A state machine whose audit trail is chained, so that what a snapshot leaves out of it can be told from a loss.
+
+    Together with `StateMachine`.  A mark is what the trail behind a state goes on from: at most 255 bytes, opaque here.
+    """
+
+    def mark(self) -> bytes:
+        """Of its own state."""
+        ...
+
+    def mark_in(self, read: Callable[[bytes, int], Sequence[tuple[bytes, bytes]]]) -> bytes:
+        """Of another state: `read` gives its pairs behind a key, about so many bytes of them; none at the end."""
         ...
 
 

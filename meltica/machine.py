@@ -12,7 +12,7 @@ this build is, and, where apply raised, which commands behind that entry ask for
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from meltica.core.codec import BadCommand, decode_command
 from meltica.core.commands import NodeReport, SkipEntry
 from meltica.core.effects import PlaceOrder
 from meltica.core.events import CommandResult
+from meltica.core.keys import FORMS, META
 from meltica.core.loading import BadState
 from meltica.core.reports import written
 from meltica.core.rules import Rules, TooOld
@@ -77,6 +78,23 @@ class Machine:
             state.reload(())
             raise
         self.standing = None
+
+    # --- where its audit trail goes on (`cluster.types.Trailed`) ----------------------------------------------
+
+    def mark(self) -> bytes:
+        """The chain behind all that was applied."""
+        return self.state.chain_bytes
+
+    def mark_in(self, read: Callable[[bytes, int], Sequence[tuple[bytes, bytes]]]) -> bytes:
+        """The chain in the state that `read` gives; empty if it is none."""
+        pairs = read(META[:-1], 1)
+        while pairs and pairs[0][0] < META:
+            pairs = read(pairs[0][0], 1)
+        if not pairs or pairs[0][0] != META:
+            return b""
+        return bytes.fromhex(FORMS[META.decode()].load(pairs[0][1]).chain)
+
+    # --- applying ---------------------------------------------------------------------------------------------
 
     def apply(self, index: LogIndex, term: Term, commands: tuple[bytes, ...]) -> ApplyOutcome:
         """Apply one entry; total as far as the commands go.  Raises CoreFault if it is not the next one."""

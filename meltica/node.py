@@ -94,7 +94,7 @@ class Node:
 
     @trail.default
     def _trail(self) -> Trail:
-        return Trail(self.store.audit, Folder(self.settings.node.data))
+        return Trail(self.store.audit, Folder(self.settings.node.data), self.store.gaps)
 
     @property
     def name(self) -> str:
@@ -445,6 +445,7 @@ def make_keeper(node: Node) -> Keeper:
         lambda: (int(state.index), int(state.clock)),
         partial(_say_archive, node),
         lambda: node.reserve.tight,
+        gaps=node.store.gaps,
     )
 
 

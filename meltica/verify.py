@@ -3,7 +3,8 @@
 Reading only; what is replayed goes into a temporary folder.  Replication's part is `cluster.inspection`'s.  Here:
 
 - *audit*: each record is canonical, in its place, chained to the one before by hash, and, where the log still has its
-  entry, of that entry's very command.
+  entry, of that entry's very command.  Where a snapshot was installed the node has no records: they end with the chain
+  of the state that it replaced, and go on from that of the state that it brought.  Any other gap is damage.
 - *state*: the stored pairs add up to their own sum, at the index that was applied.
 - *replay*: the log from entry 1, applied anew by this build, makes the same digest, and decided as the trail says.
   Only this sees a value that was changed together with its sum, or a decision that was: the chain is over commands.
@@ -31,7 +32,7 @@ from cluster.store import Meta, StoreFault
 from cluster.types import ApplyOutcome, LogIndex, Peer, Term
 from cluster.wire import Entry, WireError, unpack_commands
 from meltica import diverged
-from meltica.archive.records import BEGINNING, Record, chain_behind, content_of, read_record
+from meltica.archive.records import BEGINNING, Follower, Gaps, Record, content_of, read_record
 from meltica.archive.trail import whole_trail
 from meltica.core.apply import CoreFault
 from meltica.core.loading import BadState
@@ -54,6 +55,7 @@ class Verified:
     digest: str  # of the stored state; "" if it can't be loaded
     replayed: str  # of the state that the log makes; "" if it was not shown
     findings: tuple[Finding, ...]
+    gaps: Gaps = ()  # of its audit trail: a snapshot was installed
 
     @property
     def whole(self) -> bool:
@@ -89,7 +91,7 @@ def _verified(
     again = Replay(reader, _Machine({int(index) for index in state.isolated}), progress)
     findings.append(again.check(digest) if replay else _not_replayed("was not asked for"))
     findings.append(_not_diverged(path))
-    return Verified(path, node, cluster, digest, again.digest, tuple(findings))
+    return Verified(path, node, cluster, digest, again.digest, tuple(findings), trail.gaps)
 
 
 def _identity(reader: RocksReader) -> tuple[str, str]:
@@ -114,6 +116,7 @@ class Trail:
 
     def __init__(self, reader: RocksReader, progress: Progress) -> None:
         self.chain: bytes | None = None
+        self.gaps: Gaps = ()
         self._reader = reader
         self._progress = progress
 
@@ -122,26 +125,41 @@ class Trail:
         reader = self._reader
         first, last = reader.bounds()
         applied = int(reader.meta().applied_index)
+        self.gaps = gaps = reader.gaps()
         commands = _commands(reader, first, min(last, applied))
-        chain, looked, begins = BEGINNING, 0, 0
+        follower, looked = Follower(BEGINNING, gaps), 0
         for index, place, raw in whole_trail(reader):
             record = read_record(index, place, raw)
             if index >= first:
-                _expect(next(commands, None), record)
-            if not looked and first > 1 and chain_behind(BEGINNING, record) != record.chain:
-                begins, chain = index, record.chain
-            elif chain_behind(chain, record) != record.chain:
-                raise StoreFault(f"the audit trail's chain breaks at index {index} place {place}")
-            chain = record.chain
+                _expect(_due(commands, gaps, (index, place)), record)
+            follower.follow(record)
             looked += 1
             self._progress("audit", index, applied)
-        lacking = next(commands, None)
+        follower.end(applied)
+        lacking = _due(commands, gaps, None)
         if lacking is not None:
             raise StoreFault(f"the audit trail lacks the record of index {lacking[0]} place {lacking[1]}")
-        self.chain = chain
-        since = f" from index {begins} on; what was before is not in this folder" if begins else ""
-        text = f"chained without a break{since}; each record of the log's very command"
+        self.chain = follower.chain
+        text = f"chained without a break{_but(gaps)}; each record of the log's very command"
         return Finding("audit", held=True, looked_at=looked, text=text)
+
+
+def _but(gaps: Gaps) -> str:
+    """Said of what a snapshot left out; where its ends are not known, so is that."""
+    told = [
+        f"the entries from {one.first} to {one.last} (snapshot {one.splice.snapshot.hex()[:16] or 'not known'})"
+        for one in gaps
+    ]
+    return f" but where a snapshot was installed, over {' and '.join(told)}: other nodes have these" if told else ""
+
+
+def _due(commands: Iterator[_Record], gaps: Gaps, at: tuple[int, int] | None) -> _Record | None:
+    """The log's next command that a record is due of: none is where a snapshot was installed, unless there is one."""
+    for command in commands:
+        here = at is not None and command[:2] >= at
+        if here or not any(one.first <= command[0] <= one.last for one in gaps):
+            return command
+    return None
 
 
 def _commands(reader: RocksReader, first: int, last: int) -> Iterator[_Record]:

@@ -14,7 +14,6 @@ from typing import Any, Final
 import trio
 from attrs import asdict, define, field
 
-from cluster.store import StoreFault
 from cluster.types import Role
 from cluster.types import Status as ClusterStatus
 from meltica.api.ports import (
@@ -30,7 +29,6 @@ from meltica.api.ports import (
     OutcomeKind,
     Page,
     Promote,
-    ReadFault,
     ReduceOnly,
     ResumeTrading,
     Row,
@@ -40,7 +38,6 @@ from meltica.api.ports import (
     SubmitOrder,
     Wish,
 )
-from meltica.archive.records import Record
 from meltica.archive.trail import Trail
 from meltica.core import commands
 from meltica.core.orders import Asked, Order
@@ -51,6 +48,7 @@ from meltica.leader import ports as leader_ports
 from meltica.leader.leader import Leader
 from meltica.leader.status import LeaderStatus
 from meltica.machine import Standing
+from meltica.pages import Pages
 from meltica.peers import PeerBoard
 from meltica.promoting import planned
 from meltica.venues.base import MarketEvent, Ticker, VenuePort
@@ -60,7 +58,6 @@ ACT_WITHIN: Final = 8.0  # seconds; less than the command line's own patience
 FRESH_NS: Final = 2_000_000_000  # a node that heard a leader so lately is up to date
 NO_PRICE: Final = Price(Decimal(0))  # the leader fills in the price that it sees, or refuses
 NEXT_SKIP: Final = "look with `meltica log show`; to pass it, two roles: `meltica log skip {0}`, then with --approve"
-AUDIT_SCAN: Final = 20_000  # audit records looked through for one page of fills
 
 
 @define(eq=False)
@@ -276,39 +273,11 @@ class View:
 
     async def fills(self, after: int, limit: int) -> Page:
         """Fills in the order in which the log took them; `seq` is the entry's index."""
-        rows: list[Row] = []
-        scanned, last = 0, after
-        while scanned < AUDIT_SCAN and (found := await self._trail(last, limit)):
-            for record in found:
-                if len(rows) >= limit and record.index != last:
-                    return Page(rows, last)
-                last = record.index
-                if is_new_fill(record.document):
-                    rows.append(self._fill(record.document))
-            scanned += len(found)
-        return Page(rows, last if last > after else None)
-
-    async def _trail(self, after: int, limit: int) -> list[Record]:
-        try:
-            return await self.trail.page(after, limit)
-        except StoreFault as fault:
-            raise ReadFault(str(fault), "Read runbooks/archive-stands.md; another node may show it: --node.") from fault
-
-    def _fill(self, record: Mapping[str, Any]) -> Row:
-        command = record["command"]
-        keys = ("venue", "symbol", "trade_id", "order", "side", "price", "quantity", "fee", "fee_asset", "maker")
-        order = self.state.orders.get(command.get("order"))
-        return {
-            "seq": record["index"],
-            **{key: command.get(key) for key in keys},
-            "strategy": order.strategy if order else None,
-            "index": record["index"],
-        }
+        return await Pages(self.trail, self.state).fills(after, limit)
 
     async def audit(self, after: int, limit: int) -> Page:
         """Audit records; `seq` is the entry's index, so that an entry is never cut in two."""
-        found = await self._trail(after, limit)
-        return Page([_audit(record.document) for record in found], found[-1].index if found else None)
+        return await Pages(self.trail, self.state).audit(after, limit)
 
     def strategies(self) -> Sequence[Row]:
         """Every strategy of the settings."""
@@ -428,12 +397,6 @@ class View:
         return ActionOutcome(OutcomeKind.DONE, text + (", ".join(standing.asked) or "none"))
 
 
-def is_new_fill(record: Mapping[str, Any]) -> bool:
-    """Whether an audit record is a fill's first: read-back tells a leader again what its stream had told it."""
-    result = record["result"]
-    return record["kind"] == "fill_seen" and bool(result["accepted"]) and not result.get("duplicate")
-
-
 def _cause(record: Any) -> Row:
     return {"cause": record.cause, "by": record.actor, "reason": record.reason, "wall_ns": int(record.at)}
 
@@ -456,24 +419,6 @@ def _order(order: Order) -> Row:
         "epoch": int(order.epoch),
         "index": int(order.index),
         "wall_ns": int(order.at),
-    }
-
-
-def _audit(record: Mapping[str, Any]) -> Row:
-    command = record["command"] if record["kind"] != "garbage" else {}
-    by = command.get("by") or {}
-    result = record["result"]
-    return {
-        "seq": record["index"],
-        "index": record["index"],
-        "term": record["term"],
-        "place": record["place"],
-        "kind": record["kind"],
-        "by": by.get("actor", ""),
-        "reason": by.get("reason", "") or command.get("reason", ""),
-        "rejection": None if result["accepted"] else f"{result.get('code')}: {result.get('text')}",
-        "wall_ns": record["at"],
-        "chain": record["chain"],
     }
 
 

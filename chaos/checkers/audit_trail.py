@@ -1,11 +1,15 @@
 """Everything is accounted for (rule 10): each node's audit trail is whole, in order, and chained without a break.
 
+Where a snapshot was installed a node has no records: there the nodes' trails together must have all, and those of the
+others lead from the chain that the installation ended to the one that it went on from.  Any other gap is a loss.
+
 Pure.  The chain is computed here from the commands themselves, not by the product's code; that the trail replays to the
 stored state is looked at by *state equal*.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Final
@@ -25,6 +29,7 @@ def audit_trail(history: History) -> Check:
     for node in history.nodes:
         violations += _out_of_order(node)
         violations += _broken(node, contents)
+        violations += _unexplained(node)
         have = {(record.index, record.place) for record in node.audit}
         lacking = sorted(key for key in everything.keys() - have if key[0] <= node.applied_index)
         violations += [
@@ -32,7 +37,7 @@ def audit_trail(history: History) -> Check:
             f"which {everything[index, place]} has"
             for index, place in lacking
         ]
-    return Check("audit_trail", sum(len(node.audit) for node in history.nodes), tuple(violations))
+    return Check("audit_trail", sum(len(node.audit) - node.lent for node in history.nodes), tuple(violations))
 
 
 def _out_of_order(node: NodeHistory) -> list[str]:
@@ -58,6 +63,25 @@ def _broken(node: NodeHistory, contents: dict[int, bytes]) -> list[str]:
         if chain.hex() != record.chain:
             return [f"{node.name}: the chain breaks at index {record.index} place {record.place}"]
     return []
+
+
+def _unexplained(node: NodeHistory) -> list[str]:
+    """Gaps that no installation is known of, or that the records of all nodes together do not bridge."""
+    found = []
+    for gap in node.gaps:
+        where = f"{node.name}: the gap of its trail from index {gap.first} to {gap.last}"
+        if node.installed is not None and gap.last not in node.installed:
+            found.append(f"{where} is of a snapshot that it never installed")
+        for end, chain in ((gap.first - 1, gap.before), (gap.last, gap.behind)):
+            there = _chain_at(node, end)
+            if chain not in {"", there}:
+                found.append(f"{where} has {chain[:16]} at index {end}, where all records together make {there[:16]}")
+    return found
+
+
+def _chain_at(node: NodeHistory, index: int) -> str:
+    behind = bisect_right(node.audit, index, key=lambda record: record.index)
+    return node.audit[behind - 1].chain if behind else BEGINNING.hex()
 
 
 def link(chain: bytes, record: AuditRecord, contents: dict[int, bytes] | None = None) -> bytes:

@@ -138,6 +138,16 @@ class NodeOrder:
 
 
 @frozen
+class AuditGap:
+    """Entries whose records a node says that it never had, as a snapshot of the state after the last was installed."""
+
+    first: int
+    last: int
+    before: str = ""  # the chain of the state that it replaced; "" if not known
+    behind: str = ""  # of the one that it brought
+
+
+@frozen
 class NodeHistory:
     """What one node holds at the end."""
 
@@ -146,13 +156,16 @@ class NodeHistory:
     state_digest: str
     replayed_digest: str  # of the state that its own audit trail replays to, at that index
     common_digest: str  # the same at the newest index that all nodes have reached
-    audit: tuple[AuditRecord, ...]
+    audit: tuple[AuditRecord, ...]  # what lies in its gaps as another node has it, so far as one does
     commits: tuple[LocalCommit, ...]
     fills: tuple[VenueFill, ...]  # as this node's state holds them; order ids may be empty
     orders: tuple[NodeOrder, ...]
     openings: tuple[tuple[str, Decimal], ...] = ()  # approved, by asset
     holdings: tuple[tuple[str, Decimal], ...] = ()  # by asset
     assets: tuple[tuple[str, str, str], ...] = ()  # symbol, base, quote
+    gaps: tuple[AuditGap, ...] = ()
+    lent: int = 0  # so many of the records are another node's
+    installed: frozenset[int] | None = None  # entries whose snapshot it was seen to install; None: nobody looked
 
 
 @frozen

@@ -11,6 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from chaos.checkers.history import (
+    AuditGap,
     AuditRecord,
     History,
     LocalCommit,
@@ -23,6 +24,7 @@ from chaos.checkers.history import (
     replayed,
     requests_of,
 )
+from cluster.snapshot.faces import Gap
 from meltica.core.keys import FORMS, parts_of
 from meltica.core.orders import Order
 from meltica.core.records import FillRecord
@@ -41,6 +43,15 @@ class Stored:
     audit: list[dict[str, Any]]
     state: State
     commits: tuple[LocalCommit, ...]  # when it had applied what it was about to send
+    gaps: tuple[AuditGap, ...] = ()  # of the audit trail, as its disk says
+    installed: frozenset[int] | None = None  # see `NodeHistory`
+
+
+def gaps_of(gaps: Iterable[Gap]) -> tuple[AuditGap, ...]:
+    """As a disk has them."""
+    return tuple(
+        AuditGap(int(gap.first), int(gap.last), gap.splice.before.hex(), gap.splice.behind.hex()) for gap in gaps
+    )
 
 
 def history_from(
@@ -61,28 +72,47 @@ def history_from(
         requests=requests_of(ledger, account),
         fills=fills_of(ledger, account),
         orders=orders_of(ledger, account),
-        nodes=tuple(_node(one, common, replay, audit) for one in stored),
+        nodes=tuple(_node(one, completed(one, stored), common, replay, audit) for one in stored),
         gone=gone or {},
     )
 
 
-def _node(stored: Stored, common: int, replay: Replay, audit: Audit) -> NodeHistory:
+def completed(stored: Stored, everybody: Sequence[Stored]) -> list[dict[str, Any]]:
+    """A node's trail, and in its gaps what the others have: what it lacks elsewhere it lacks."""
+    if not stored.gaps:
+        return stored.audit
+    rows = {_place(row): row for row in stored.audit}
+    for other in everybody:
+        for row in other.audit:
+            if any(gap.first <= int(row["index"]) <= gap.last for gap in stored.gaps):
+                rows.setdefault(_place(row), row)
+    return [rows[place] for place in sorted(rows)] if len(rows) > len(stored.audit) else stored.audit
+
+
+def _place(row: Mapping[str, Any]) -> tuple[int, int]:
+    return int(row["index"]), int(row["place"])
+
+
+def _node(stored: Stored, rows: list[dict[str, Any]], common: int, replay: Replay, audit: Audit) -> NodeHistory:
     """What a checker needs of one node; `common` is the newest index that all nodes have reached."""
     state = stored.state
-    digests = replay(stored.audit, (common, int(state.index)))
+    digests = replay(rows, (common, int(state.index)))
     return NodeHistory(
         name=stored.name,
         applied_index=int(state.index),
         state_digest=state.digest(),
         replayed_digest=digests[int(state.index)],
         common_digest=digests[common],
-        audit=audit(stored.audit),
+        audit=audit(rows),
         commits=stored.commits,
         fills=tuple(_fills_held(stored.pairs)),
         orders=tuple(_order(order) for order in state.orders.values()),
         openings=tuple(pair for opening in state.openings.values() for pair in sorted(opening.balances.items())),
         holdings=tuple((asset, amount) for (_, _, asset), amount in sorted(state.holdings.items())),
         assets=tuple((symbol, one.base, one.quote) for (_, symbol), one in sorted(state.instruments.items())),
+        gaps=stored.gaps,
+        lent=len(rows) - len(stored.audit),
+        installed=stored.installed,
     )
 
 

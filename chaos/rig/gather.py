@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.checkers.history import History, LocalCommit
-from chaos.checkers.stored import Stored, history_from
+from chaos.checkers.stored import Stored, gaps_of, history_from
 from cluster.rocks import open_readonly
 from meltica.archive.trail import whole_trail
 from meltica.core.state import State
@@ -51,10 +51,11 @@ def _stored(folder: Path, name: str) -> Stored:
     reader = open_readonly(folder / "nodes" / name / "data")
     try:
         pairs, audit = list(reader.state()), [json.loads(raw) for _, _, raw in whole_trail(reader)]
+        gaps = gaps_of(reader.gaps())
     finally:
         reader.close()
     commits = tuple(commits_of(json_lines(folder / "logs" / f"{name}.jsonl")))
-    return Stored(name, pairs, audit, State.load(pairs), commits)
+    return Stored(name, pairs, audit, State.load(pairs), commits, gaps)
 
 
 def commits_of(lines: Iterable[dict[str, Any]]) -> Iterator[LocalCommit]:

@@ -12,9 +12,9 @@ from typing import Any
 from attrs import define, field
 
 from chaos.checkers.conduct import Conduct
-from chaos.checkers.facts import Answered, Ended, Facts, Led, Synced, Voted
+from chaos.checkers.facts import Answered, Ended, Facts, Installed, Led, Synced, Voted
 from chaos.checkers.history import AuditRecord, History, audit_of, replayed
-from chaos.checkers.stored import Stored, history_from
+from chaos.checkers.stored import Stored, gaps_of, history_from
 from chaos.sim.exchange import ACCOUNT
 from chaos.sim.product import CLUSTER, DRIFT, WINDOW, Product, configuration
 from cluster.types import LogIndex, Peer
@@ -68,7 +68,10 @@ class _Reader:
         pairs = list(store.state()) if store is not None else []
         audit = store.audit(LogIndex(0), 1 << 30) if store is not None else []
         state, commits = self.product.lives[name].machine.state, tuple(self.product.commits.get(name, ()))
-        return Stored(name, pairs, [self._row(raw) for _, _, raw in audit], state, commits)
+        gaps = gaps_of(store.gaps()) if store is not None else ()
+        seen = self.product.recorder.history().only(Installed)
+        installed = frozenset(fact.place for fact in seen if fact.node == name)
+        return Stored(name, pairs, [self._row(raw) for _, _, raw in audit], state, commits, gaps, installed)
 
     def _row(self, raw: bytes) -> dict[str, Any]:
         row = self.rows.get(raw)

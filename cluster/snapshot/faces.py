@@ -6,7 +6,7 @@ Only protocols and their values may live here.  Both stores keep them, and one c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from attrs import frozen
 
@@ -45,11 +45,24 @@ class Staged:
 
 
 @frozen
+class Splice:
+    """How the audit trail goes on over a snapshot: marks as `cluster.types.Trailed` gives them, empty if not known."""
+
+    snapshot: bytes = b""  # its digest, which names it
+    before: bytes = b""  # of the state that it replaced: the records before the gap end there
+    behind: bytes = b""  # of the state that it brought: those behind the gap go on from there
+
+
+NO_SPLICE: Final = Splice()
+
+
+@frozen
 class Gap:
     """Entries whose audit records this disk never had: a snapshot of the state after the last one took their place."""
 
     first: LogIndex
     last: LogIndex
+    splice: Splice = NO_SPLICE
 
 
 class Staging(Protocol):
@@ -85,12 +98,12 @@ class Staging(Protocol):
     def unstage(self) -> None:
         """Forget what is staged."""
 
-    def install(self, entry: StoredEntry) -> None:
+    def install(self, entry: StoredEntry, splice: Splice = NO_SPLICE) -> None:
         """Buffer the change over to what is staged: all of it in one batch, so that a kill leaves the old or the new.
 
         The staged pairs become the state; the log is this entry alone, which is committed and applied; term, vote and
-        what is remembered beside the log stay; the audit trail of what lies between is a gap (`gaps`).  Nothing may be
-        buffered beside it, and nothing be spoken of it before its batch is synced.
+        what is remembered beside the log stay; the audit trail of what lies between is a gap (`gaps`), which `splice`
+        says the ends of.  Nothing may be buffered beside it, and nothing be spoken of it before its batch is synced.
 
         Raises:
             ValueError: nothing is staged, something else is buffered, or the entry is not above what is applied

@@ -54,6 +54,7 @@ class Install:
     """What is staged is whole: the state after this entry.  The log begins with the entry from then on."""
 
     entry: StoredEntry
+    digest: bytes  # the snapshot's
 
 
 @define
@@ -247,7 +248,7 @@ class Receiving:
         if _has(place, now.offer):
             self._drop(now)
             return None
-        return Install(now.offer.base)
+        return Install(now.offer.base, now.offer.digest)
 
     def installed(self) -> None:
         """What `step` named is installed, in the batch that is collected now: once it is synced the sender hears it."""
@@ -286,7 +287,7 @@ class Receiving:
             )
             return None
         now.verified = True
-        return Install(offer.base)
+        return Install(offer.base, offer.digest)
 
     def _throw_away(self, why: str) -> None:
         """It begins anew when it is offered again."""

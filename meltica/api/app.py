@@ -209,6 +209,7 @@ async def _page(view: NodeView, what: str, read: Callable[[int, int], Awaitable[
         "as_of": _as_of(view.stamp()),
         what: list(page.rows),
         "next_after": page.next_after,
+        "gaps": list(page.gaps),
     }
     return _json(document)
 

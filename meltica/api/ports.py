@@ -225,6 +225,7 @@ class Page:
 
     rows: Sequence[Row]
     next_after: int | None
+    gaps: Sequence[Row] = ()  # entries among them that this node never applied, as a snapshot was installed
 
 
 class ReadFault(Exception):

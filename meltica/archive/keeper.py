@@ -21,8 +21,8 @@ from cluster.store import Store, StoreFault
 from cluster.types import LogIndex
 from meltica.archive.files import Draft, Folder, aside
 from meltica.archive.form import SPAN, Footer, Tally, range_behind
-from meltica.archive.plan import COPY, Drop, Keep, Row, Seal, due, gap, next_step, remedy, row_of
-from meltica.archive.records import BrokenTrail, Follower, Read, Record, Stored, read_record, whole_entries
+from meltica.archive.plan import COPY, Drop, Keep, Row, Seal, due, gap, next_step, remedy, row_of, unwritable
+from meltica.archive.records import BrokenTrail, Follower, Gaps, Read, Record, Stored, read_record, whole_entries
 
 PIECE: Final = 64  # records between two looks at whoever else waits: about a millisecond
 REST_S: Final = 0.01  # between two pieces: so at most some 5,000 records a second are archived
@@ -54,6 +54,7 @@ class Keeper:
     tell: Callable[[Archived], None]
     room: Callable[[], str] = lambda: ""
     span: int = SPAN
+    gaps: Callable[[], Gaps] = lambda: ()  # where a snapshot was installed
     _told: Archived | None = None
 
     async def run(self) -> None:
@@ -86,7 +87,7 @@ class Keeper:
         found = await aside(self.folder.look)
         row = row_of(found, self._held())
         first = self._first_behind(row.last)
-        standing = Archived(row.last, found.bytes, gap(row, first))
+        standing = Archived(row.last, found.bytes, gap(row, first, self.gaps()))
         step = None if standing.trouble or self.keep is None else self._next(row, self.keep)
         match step:
             case Seal():
@@ -118,6 +119,9 @@ class Keeper:
 
     async def _seal(self, seal: Seal) -> None:
         """Write it from the database; raises BrokenTrail if that lacks some: a snapshot was installed over it."""
+        lacks = unwritable(seal.entries, self.gaps())
+        if lacks:
+            raise BrokenTrail(f"{seal.entries.name} can't be written here ({lacks}): {COPY}")
         tally = Tally(seal.entries, seal.before)
         draft = await aside(self.folder.draft, seal.entries)
         try:

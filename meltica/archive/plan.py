@@ -11,7 +11,7 @@ from typing import Final
 from attrs import field, frozen
 
 from meltica.archive.form import SPAN, Footer, Range, range_behind
-from meltica.archive.records import BEGINNING, Record, chain_behind
+from meltica.archive.records import BEGINNING, BrokenTrail, Gaps, Record, across, chain_behind
 
 COPY: Final = "copy it from the folder archive of another node, whose files are the same"
 ANEW: Final = "remove it: the database still has its records, and the node writes it anew"
@@ -84,16 +84,35 @@ def missing(entries: Range) -> str:
     return f"the archive lacks the entries from {entries.first} to {entries.last}: {COPY}"
 
 
-def gap(row: Row, first: Record | None) -> str:
-    """What lies between the archive and `first`, the database's first record behind it; "" where nothing does."""
+def gap(row: Row, first: Record | None, gaps: Gaps = ()) -> str:
+    """What lacks between the archive and `first`, the database's first record behind it; "" where nothing does.
+
+    What lies in one of `gaps`, where a snapshot was installed, does not lack.
+    """
     if row.trouble:
         return row.trouble
-    if first is None or chain_behind(row.chain, first) == first.chain:
+    if first is None or _follows(row, first, gaps):
         return ""
     if first.index > row.last + 1:
         return missing(Range(row.last + 1, first.index - 1))
     what = row.files[-1].range.name if row.files else "the beginning"
     return f"the database is of another history than {what}: {COPY}"
+
+
+def _follows(row: Row, first: Record, gaps: Gaps) -> bool:
+    try:
+        chain = across(row.chain, row.last, first.index, gaps)
+    except BrokenTrail:
+        return False
+    return chain is None or chain_behind(chain, first) == first.chain
+
+
+def unwritable(entries: Range, gaps: Gaps) -> str:
+    """Why the database can't have all of this range; "" where it can."""
+    for one in gaps:
+        if one.first <= entries.last and one.last >= entries.first:
+            return f"a snapshot was installed over the entries from {one.first} to {one.last}"
+    return ""
 
 
 # --- the next step --------------------------------------------------------------------------------------------

@@ -6,12 +6,13 @@ Pure.  A record's bytes are what `meltica.machine.audit_record` wrote; nothing h
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
 from attrs import frozen
 
+from cluster.snapshot.faces import Gap
 from cluster.store import StoreFault
 from cluster.types import LogIndex
 from meltica.core.apply import GARBAGE, ISOLATED, linked
@@ -22,6 +23,7 @@ BEGINNING: Final = bytes(32)  # the chain before the first command
 
 _INDEX: Final = b',"index":'
 
+Gaps = Sequence[Gap]  # where the database never had records, in order
 Stored = tuple[LogIndex, int, bytes]  # index, place, the record
 Read = Callable[[LogIndex, int], list[Stored]]  # up to so many records behind an index, as `Store.audit`
 
@@ -96,8 +98,10 @@ def content_of(record: Record) -> bytes:
 class Follower:
     """Follows the trail from record to record.  `chain`: behind the last one; None believes the next."""
 
-    def __init__(self, chain: bytes | None = BEGINNING) -> None:
+    def __init__(self, chain: bytes | None = BEGINNING, gaps: Gaps = ()) -> None:
+        """`gaps`: where a snapshot was installed, so that the trail may go on from what that brought."""
         self.chain = chain
+        self._gaps = gaps
         self._at = (0, -1)  # index and place of the last record
 
     def follow(self, record: Record) -> None:
@@ -107,9 +111,36 @@ class Follower:
             raise BrokenTrail(
                 f"the audit trail has index {at[0]} place {at[1]} behind index {self._at[0]} place {self._at[1]}"
             )
+        self._go_up_to(record.index)
         if self.chain is not None and chain_behind(self.chain, record) != record.chain:
             raise BrokenTrail(f"the audit trail's chain breaks at index {at[0]} place {at[1]}")
         self.chain, self._at = record.chain, at
+
+    def end(self, applied: int) -> None:
+        """There are no more, and so far was applied; raises BrokenTrail if the last ones before a gap lack."""
+        self._go_up_to(applied + 1)
+
+    def _go_up_to(self, index: int) -> None:
+        if self._gaps:
+            self.chain = across(self.chain, self._at[0], index, self._gaps)
+
+
+def across(chain: bytes | None, at: int, index: int, gaps: Gaps) -> bytes | None:
+    """The chain before the record of `index`, if it was `chain` behind that of `at` and none lies between them.
+
+    A snapshot's gap between the two is passed over: the chain goes on from what the snapshot brought.  Raises
+    BrokenTrail if it is not the state behind `at` that the snapshot replaced: records before the gap lack.
+    """
+    for gap in gaps:
+        if not at < gap.last < index:
+            continue
+        before = gap.splice.before
+        if at < gap.first and before and chain not in {None, before}:
+            raise BrokenTrail(
+                f"the audit trail lacks records between index {at} and {gap.first}, where a snapshot's gap begins"
+            )
+        chain, at = gap.splice.behind or None, int(gap.last)
+    return chain
 
 
 def chain_behind(chain: bytes, record: Record) -> bytes:

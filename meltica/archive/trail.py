@@ -7,12 +7,13 @@ in worker threads, a small piece at a time, so that nobody who trades waits for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import trio
 
 from cluster.rocks import RocksReader
+from cluster.snapshot.faces import Gap
 from cluster.types import LogIndex
 from meltica.archive.files import Cursor, Folder, all_of, aside
 from meltica.archive.form import Footer, Range
@@ -20,9 +21,11 @@ from meltica.archive.plan import COPY, Row, fault_of, gap, missing, remedy, row_
 from meltica.archive.records import (
     BrokenTrail,
     Follower,
+    Gaps,
     Read,
     Record,
     Stored,
+    across,
     chain_behind,
     read_record,
     whole_entries,
@@ -35,9 +38,10 @@ SKIPPED: Final = 16 * PIECE  # and where they are not looked at
 class Trail:
     """A running node's."""
 
-    def __init__(self, read: Read, folder: Folder) -> None:
-        """`read`: the database's, called where the store may be."""
+    def __init__(self, read: Read, folder: Folder, gaps: Callable[[], Gaps] = lambda: ()) -> None:
+        """`read`: the database's, called where the store may be; `gaps`: its own, where a snapshot was installed."""
         self._read = read
+        self._gaps = gaps
         self._folder = folder
         self._lock = trio.Lock()
         self._open: tuple[int, Cursor] | None = None  # where the last page ended: the next one goes on there
@@ -55,11 +59,15 @@ class Trail:
                 more = await self._some(after, min(PIECE, limit - len(found)))
                 if not more:
                     break
-                if found and chain_behind(found[-1].chain, more[0]) != more[0].chain:
+                if found and not self._joined(found[-1], more[0]):
                     raise BrokenTrail(f"the audit trail's chain breaks at index {more[0].index}: {COPY}")
                 found.extend(more)
                 after = found[-1].index
         return found
+
+    def gaps(self, after: int, last: int | None) -> list[Gap]:
+        """Those that begin at `last` or before (None: wherever), and end behind `after`."""
+        return [one for one in self._gaps() if one.last > after and (last is None or one.first <= last)]
 
     def close(self) -> None:
         """Read no more."""
@@ -81,11 +89,15 @@ class Trail:
                 self._check_seam(seam, after)
                 break
             held = now  # what was in the database is in the archive by now
-        follower = Follower(None)
+        follower = Follower(None, self.gaps(after, None))
         records = [read_record(*one) for one in whole_entries(self._read, after, limit)]
         for record in records:
             follower.follow(record)
         return records
+
+    def _joined(self, before: Record, record: Record) -> bool:
+        chain = across(before.chain, before.index, record.index, self._gaps())
+        return chain is None or chain_behind(chain, record) == record.chain
 
     def _held(self) -> int | None:
         """The database's first index."""
@@ -100,7 +112,7 @@ class Trail:
         first = self._read(LogIndex(0), 1)
         if row is None or not first or row.last < after == int(first[0][0]) - 1:
             return
-        trouble = gap(row, read_record(*first[0]))
+        trouble = gap(row, read_record(*first[0]), self._gaps())
         if trouble:
             raise BrokenTrail(_further(trouble, int(first[0][0]) - 1))
 
@@ -181,7 +193,7 @@ def whole_trail(reader: RocksReader) -> Iterator[Stored]:
     row = row_of(folder.look(), held)
     begins = reader.audit(LogIndex(row.last), 1)
     if row.files or row.trouble:
-        trouble = gap(row, read_record(*begins[0]) if begins else None)
+        trouble = gap(row, read_record(*begins[0]) if begins else None, reader.gaps())
         if trouble:
             raise BrokenTrail(trouble)
     for footer in row.files:

@@ -5,7 +5,7 @@ Only the options and the reading may live here; `fills` and `audit` show what it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -44,20 +44,33 @@ def show_pages(context: click.Context, what: str, columns: Sequence[str], option
     out = console()
     out.print(table_of(f"{what}: {len(rows)}", columns, ([row.get(key) for key in columns] for row in rows)))
     out.print(as_of(document), style="dim")
+    for gap in document.get("gaps", ()):
+        click.echo(_lacking(gap), err=True)
     if document.get("next_after") is not None:
         click.echo(f"more: --after {document['next_after']}", err=True)
+
+
+def _lacking(gap: Mapping[str, Any]) -> str:
+    """Said where a node never applied some entries."""
+    return (
+        f"not on this node: the entries from {gap['first']} to {gap['last']}, as the snapshot of entry {gap['last']} "
+        f"was installed ({str(gap['snapshot'])[:16]}); its chain goes on from {str(gap['chain'])[:16]}; "
+        "another node has them: --node"
+    )
 
 
 async def read_pages(place: ClusterPlace, what: str, after: int, limit: int, node: str | None) -> Document:
     """The pages as one document, all from the node that gave the first."""
     client = Client(place)
     rows: list[object] = []
+    gaps: list[object] = []
     document: Document = {}
     while True:
         size = min(PAGE, limit - len(rows))
         document = await client.freshest(f"/api/v1/{what}?after={after}&limit={size}", node)
         rows.extend(document[what])
+        gaps.extend(gap for gap in document.get("gaps", ()) if gap not in gaps)
         following = document.get("next_after")
         if following is None or len(rows) >= limit or not document[what]:
-            return {**document, what: rows}
+            return {**document, what: rows, "gaps": gaps}
         node, after = document.get("node") or node, following

@@ -14,6 +14,7 @@ from cluster import firststart
 from cluster.memory import MemoryDisk
 from cluster.replica import Ready, Replica
 from cluster.rocks import RocksStore
+from cluster.snapshot.faces import Gap, Splice
 from cluster.snapshot.sending import Pace
 from cluster.snapshot.summing import Sum
 from cluster.snapshot.words import DONE, Closed, Offer, Part, PartAck, encode
@@ -76,6 +77,18 @@ def test_state_log_and_indexes_jump_together_and_the_links_stay(behind: Hand) ->
     assert [peer.connected for peer in status.peers] == [True, True]
     assert behind.machine.loaded[-1] == (40, dict(PAIRS))
     assert status.synced_index == 0
+
+
+def test_its_gap_keeps_the_snapshot_s_digest_and_where_the_trail_goes_on(
+    behind: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked before the change over, of the state that goes and of what is staged."""
+    monkeypatch.setattr(ListMachine, "mark", lambda machine: b"%d loads" % len(machine.loaded), raising=False)
+    monkeypatch.setattr(ListMachine, "mark_in", lambda _machine, read: b"%s" % read(b"", 1)[0][1], raising=False)
+    loads = len(behind.machine.loaded)
+    install(behind)
+    splice = Splice(offer().digest, b"%d loads" % loads, b"40")
+    assert behind.replica._store.gaps() == (Gap(LogIndex(2), LogIndex(40), splice),)
 
 
 def test_nothing_is_said_of_it_before_it_is_synced(behind: Hand) -> None:

@@ -18,7 +18,7 @@ import pytest
 from cluster import rocks
 from cluster.folder import SYNCED, newest_marker
 from cluster.rocks import RocksStore, open_readonly
-from cluster.snapshot.faces import Gap
+from cluster.snapshot.faces import Gap, Splice
 from cluster.store import Memory, Meta, StoredEntry, StoreFault, WrongFolder
 from cluster.stored import (
     Marker,
@@ -44,6 +44,7 @@ from cluster.walfile import Walk, records, walk
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "cluster" / "store.json"
 N1 = Peer("n1")
+GAP = Gap(LogIndex(259), LogIndex(300), Splice(b"digest", b"before", b"behind"))
 
 
 def write(store: RocksStore, first: int, last: int) -> None:
@@ -473,7 +474,7 @@ SAMPLES = [
     ("memory", (b"memory", encode_memory(Memory((7, 258), (6, 90), ((Peer("n2"), (7, 258)), (Peer("n3"), (7, 250))))))),
     ("home, by its birth", (b"home", encode_born(1234, 1_700_000_000_123_456_789))),
     ("home", (b"home", encode_home(1234, 1_700_000_000_123_456_789))),
-    ("sides", (b"sides", encode_sides(Sides(1, (2, b"offer"), (Gap(LogIndex(259), LogIndex(300)),))))),
+    ("sides", (b"sides", encode_sides(Sides(1, (2, b"offer"), (GAP,))))),
     ("members", (b"members", encode_places(((LogIndex(0), b"\x11a"), (LogIndex(258), b"\x11bc"))))),
     ("audit key", (encode_audit_key(LogIndex(258), 3), b"")),
 ]

@@ -10,12 +10,13 @@ from random import Random
 import pytest
 
 from cluster.rocks import RocksStore, open_readonly
-from cluster.snapshot.faces import Gap, Pair, Staged
+from cluster.snapshot.faces import Gap, Pair, Splice, Staged
 from cluster.store import Meta, StoredEntry, StoreFault
 from cluster.stored import Sides, decode_sides, encode_sides
 from cluster.types import LogIndex, Peer, Term
 
 N1 = Peer("n1")
+SPLICE = Splice(b"s" * 32, b"before", b"behind, and longer")
 OLD_FOLDER = Path(__file__).parents[1] / "golden" / "cluster" / "folder-before-snapshots.tar.gz"
 OLD = [(b"k%03d" % place, b"old %d " % place * 9) for place in range(60)]
 NEW = [(b"k%03d" % place, b"new %d " % place * 9) for place in range(0, 90, 2)]
@@ -265,7 +266,8 @@ def test_as_long_as_nothing_is_staged_the_folder_is_as_before(tmp_path: Path) ->
 def test_the_record_of_sides_there_and_back() -> None:
     for sides in (
         Sides(),
-        Sides(3, None, (Gap(LogIndex(2), LogIndex(9)), Gap(LogIndex(11), LogIndex(2**40)))),
+        Sides(3, None, (Gap(LogIndex(2), LogIndex(9)), Gap(LogIndex(11), LogIndex(2**40), SPLICE))),
+        Sides(3, None, (Gap(LogIndex(2), LogIndex(9), Splice(b"", b"b" * 255)), Gap(LogIndex(11), LogIndex(12)))),
         Sides(0, (1, b"")),
         Sides(2, (3, b"offer" * 99), (Gap(LogIndex(2), LogIndex(9)),)),
     ):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.types import Accountable, LogIndex, StateMachine, Term
+from cluster.memory import MemoryStore
+from cluster.types import Accountable, LogIndex, Peer, StateMachine, Term, Trailed
 from meltica.core import commands as c
 from meltica.core.apply import CoreFault, apply_entry, chained, isolate_entry
 from meltica.core.codec import encode_command
@@ -48,6 +49,23 @@ def run(hand: Hand) -> tuple[Machine, list[bytes], dict[bytes, bytes]]:
 def test_it_is_a_state_machine() -> None:
     machine: StateMachine = Machine()
     assert machine.apply(LogIndex(1), Term(1), (b"x",)).results
+
+
+def test_its_mark_is_the_chain_its_own_and_a_stored_state_s() -> None:
+    machine: StateMachine = Machine()
+    assert isinstance(machine, Trailed)
+    assert (machine.mark(), machine.mark_in(lambda _after, _most: ())) == (bytes(32), b"")
+    found, audit, disk = run(history())
+    store = MemoryStore("c", Peer("n1"))
+    store.stage_anew(b"offer")
+    store.stage(sorted(disk.items()))
+    store.commit()
+    chain = bytes.fromhex(json.loads(audit[-1])["chain"])
+    assert found.mark() == machine.mark_in(store.read_staged) == chain
+    store.stage_anew(b"another")
+    store.stage([(b"met", b"?"), (b"metaphor", b"?")])
+    store.commit()
+    assert machine.mark_in(store.read_staged) == b""
 
 
 def test_it_applies_as_the_core_does_and_loads_what_it_wrote() -> None:

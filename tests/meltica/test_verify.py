@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -13,6 +14,8 @@ import pytest
 from attrs import evolve
 
 from cluster.rocks import RocksStore
+from cluster.snapshot.faces import Splice
+from cluster.snapshot.splicing import splice_of
 from cluster.store import Memory, StoredEntry, WrongFolder
 from cluster.types import LogIndex, Peer, Term
 from cluster.wire import NO_OP, pack_commands
@@ -22,6 +25,7 @@ from meltica.core.codec import encode_command
 from meltica.core.keys import FORMS, hash_of
 from meltica.core.state import META, State
 from meltica.core.values import Epoch, Index, Nanos, RequestId
+from meltica.core.wire import encode
 from meltica.machine import Machine
 from tests.meltica.core.harness import by
 from tests.meltica.test_machine import history
@@ -60,6 +64,18 @@ class Writer:
     def entry(self, term: int, *commands: bytes) -> None:
         index = self.log(term, *commands)
         self.keep(index, self.machine.apply(LogIndex(index), Term(term), commands))
+
+    def install(self, other: Writer, *, splice: Callable[[Splice], Splice] = lambda one: one) -> None:
+        """The state of another, as a replica installs it."""
+        store, source = self.store, other.store.source()
+        store.stage_anew(b"offer")
+        store.stage(source.read(b"", 1 << 40))
+        store.commit()
+        store.install(source.entry, splice(splice_of(self.machine, b"digest", store.read_staged)))
+        store.commit()
+        source.close()
+        self.index = other.index
+        self.machine.load(LogIndex(self.index), store.state())
 
     def flush(self) -> None:
         """Out of the write-ahead log, into files of sorted data."""
@@ -319,22 +335,103 @@ def test_a_node_that_differed_from_the_majority_is_told(folder):
     assert "runbooks/states-differ.md" in damaged(folder)["agreed"]
 
 
-@pytest.mark.parametrize("whole", [True, False])
-def test_a_log_that_begins_later_says_what_can_t_be_shown(folder, whole):
-    """The trail may begin at the first entry all the same."""
-
-    def how(store: RocksStore) -> None:
-        for gone in range(1, 5):
-            store._writing().delete(gone.to_bytes(8, "big"), store._handles["entries"])
-        if not whole:
-            store.drop_audit_before(LogIndex(5))
-
-    change(folder, how)
+def test_a_log_that_begins_later_says_what_can_t_be_shown(folder):
+    """The trail begins at the first entry all the same."""
+    change(folder, lambda store: store.drop_before(LogIndex(5)))
     found = look(folder)
     assert {name for name, one in found.items() if not one.held} == {"replay"}
     assert found["replay"].held is None
     assert "the log begins at entry 5" in found["replay"].text
-    assert ("what was before is not in this folder" in found["audit"].text) is not whole
+
+
+def test_a_trail_that_begins_later_has_lost_its_beginning_unless_a_snapshot_was_installed(folder):
+    def how(store: RocksStore) -> None:
+        store.drop_before(LogIndex(5))
+        store.drop_audit_before(LogIndex(5))
+
+    change(folder, how)
+    assert "chain breaks" in damaged(folder)["audit"]
+
+
+FIRST, SECOND = (4, 7), (9, 10)  # entries applied before a snapshot, and the one that it brings
+
+
+@pytest.fixture
+def twice(tmp_path):
+    """Writes a node that installed two snapshots of another's states, and applied the rest of the log itself."""
+
+    def write(*, splice: Callable[[Splice], Splice] = lambda one: one, begins: int = FIRST[0]) -> Path:
+        writer, other = Writer(tmp_path / "spliced"), Writer(tmp_path / "other")
+        for place, (_, _, commands) in enumerate(history().log, start=1):
+            other.entry(1, *commands)
+            if place in {FIRST[1], SECOND[1]}:
+                writer.install(other, splice=splice)
+            elif place <= begins or FIRST[1] < place <= SECOND[0] or place > SECOND[1]:
+                writer.entry(1, *commands)
+        assert writer.machine.state.digest() == other.machine.state.digest()
+        assert place > SECOND[1] + 1
+        other.store.close()
+        writer.store.sync()
+        writer.store.close()
+        return tmp_path / "spliced"
+
+    return write
+
+
+@pytest.mark.parametrize("begins", [0, FIRST[0]])
+def test_where_snapshots_were_installed_the_trail_ends_and_goes_on_with_their_chains(twice, begins):
+    folder = twice(begins=begins)
+    found = verify.verify(folder, lambda _what, _done, _most: None)
+    assert [one.name for one in found.findings if one.held is not True] == ["replay"]
+    assert [(one.first, one.last) for one in found.gaps] == [(begins + 1, FIRST[1]), (SECOND[0] + 1, SECOND[1])]
+    text = next(one.text for one in found.findings if one.name == "audit")
+    assert f"over the entries from {begins + 1} to {FIRST[1]} (snapshot {b'digest'.hex()}) and the entries from" in text
+    assert "other nodes have these" in text
+
+
+def _lose(index: int) -> Callable[[RocksStore], None]:
+    def how(store: RocksStore) -> None:
+        found = [one for one in store.audit(LogIndex(index - 1), 99) if one[0] == index]
+        assert found
+        for _, place, _ in found:
+            store._writing().delete(index.to_bytes(8, "big") + place.to_bytes(4, "big"), store._handles["audit"])
+
+    return how
+
+
+@pytest.mark.parametrize("index", [2, FIRST[0], FIRST[1] + 1, SECOND[0], SECOND[1] + 1])
+def test_a_record_that_lacks_beside_a_snapshot_s_gap_is_told(twice, index):
+    folder = twice()
+    change(folder, _lose(index))
+    assert "audit" in damaged(folder)
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_gap_that_no_installation_explains_is_damage(twice, kept):
+    """The record of installations says less than what lacks."""
+    folder = twice()
+    change(folder, lambda store: store._set_sides(evolve(store._sides, gaps=(store.gaps()[kept],))))
+    assert "audit" in damaged(folder)
+
+
+@pytest.mark.parametrize("end", ["before", "behind"])
+def test_a_snapshot_of_another_history_than_the_trail_is_damage(twice, end):
+    folder = twice(splice=lambda one: evolve(one, **{end: b"x" * 32}))
+    assert "audit" in damaged(folder)
+
+
+def test_a_changed_command_behind_a_snapshot_s_gap_is_told_though_the_log_has_dropped_it(twice):
+    folder = twice()
+
+    def how(store: RocksStore) -> None:
+        index, place, raw = store.audit(LogIndex(FIRST[1]), 1)[0]
+        document = json.loads(raw)
+        assert index < store.bounds()[0]
+        document["command"]["at"] = 12345
+        store.put_audit(index, place, encode(document).encode())
+
+    change(folder, how)
+    assert "chain breaks" in damaged(folder)["audit"]
 
 
 def test_an_entry_that_was_isolated_is_passed_in_the_replay_too(tmp_path):

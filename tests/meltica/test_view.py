@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 from attrs import define, evolve, field
 
+from cluster.snapshot.faces import Gap, Splice
 from cluster.types import ApplyStop, LogIndex, Peer, PeerStatus, Role, Status, Term
 from meltica.api import ports as api
 from meltica.api.ports import Action, OutcomeKind, Page, ReadFault
@@ -59,6 +60,8 @@ class FakeLeader:
 
 
 class FakeTrail:
+    gaps = staticmethod(lambda _after, _last: [])
+
     def __init__(self, records=()):
         self.records = [(LogIndex(r["index"]), r["place"], json.dumps(r).encode()) for r in records]
 
@@ -314,6 +317,22 @@ async def test_fills_are_found_behind_much_that_is_none():
     page = await found.fills(page.next_after, 1)
     assert ([row["seq"] for row in page.rows], page.next_after) == ([401], 401)
     assert (await found.fills(401, 1)) == Page([], None)
+
+
+@pytest.mark.parametrize("what", ["fills", "audit"])
+async def test_a_page_tells_where_a_snapshot_was_installed(what, monkeypatch):
+    found, asked = view(trail=FakeTrail([record(index) for index in (1, 2, 9, 10)])), []
+    gap = Gap(LogIndex(3), LogIndex(8), Splice(b"\xd1", b"\xb4", b"\xbe"))
+
+    def gaps(after, last):
+        asked.append((after, last))
+        return [gap]
+
+    monkeypatch.setattr(found.trail, "gaps", gaps, raising=False)
+    row = {"first": 3, "last": 8, "snapshot": "d1", "chain_before": "b4", "chain": "be"}
+    assert (await getattr(found, what)(1, 2)).gaps == (row,)
+    assert (await getattr(found, what)(2, 99)).gaps == (row,)
+    assert asked == [(1, 9), (2, None)]
 
 
 @pytest.mark.parametrize("what", ["fills", "audit"])

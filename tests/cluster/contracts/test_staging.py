@@ -9,7 +9,7 @@ import pytest
 
 from cluster.memory import MemoryDisk, MemoryStore
 from cluster.rocks import RocksStore
-from cluster.snapshot.faces import Gap, Pair, Source, Staged
+from cluster.snapshot.faces import Gap, Pair, Source, Splice, Staged
 from cluster.store import Memory, Meta, StoredEntry, StoreFault
 from cluster.types import LogIndex, Peer, Term
 
@@ -262,6 +262,20 @@ def test_an_installation_changes_state_log_and_indexes_and_keeps_the_rest(opener
     assert list(store.state()) == PAIRS[1:]
     assert store.audit(LogIndex(0), 99) == [*audit, (51, 0, b"audit 51")]
     assert all_of(store.source().read) == PAIRS[1:]
+    store.close()
+
+
+def test_an_installation_keeps_how_the_audit_trail_goes_on(opener: Opener) -> None:
+    store = lived(opener())
+    staged(store)
+    splice = Splice(b"digest", b"before", b"behind")
+    store.install(BASE, splice)
+    store.commit()
+    store.sync()
+    for _ in range(2):
+        assert store.gaps() == (Gap(LogIndex(10), LogIndex(50), splice),)
+        store.close()
+        store = opener()
     store.close()
 
 

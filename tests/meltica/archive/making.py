@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from cluster.memory import MemoryDisk, MemoryStore
+from cluster.snapshot.faces import Gap, Splice
 from cluster.types import LogIndex, Peer, Term
 from meltica.archive.files import Folder
 from meltica.archive.form import Range, Tally
@@ -35,6 +36,21 @@ def trail(last: int, name: str = "") -> tuple[Stored, ...]:
 
 def within(records: Iterable[Stored], first: int, last: int) -> list[Stored]:
     return [one for one in records if first <= one[0] <= last]
+
+
+def gap_of(records: Sequence[Stored], first: int, last: int) -> Gap:
+    """What a node keeps of a snapshot that took the place of these entries."""
+
+    def chain(before: int) -> bytes:
+        found = within(records, 1, before)
+        return read_record(*found[-1]).chain if found else bytes(32)
+
+    return Gap(LogIndex(first), LogIndex(last), Splice(b"digest", chain(first - 1), chain(last)))
+
+
+def spared(records: Sequence[Stored], *gaps: Gap) -> list[Stored]:
+    """What the node has of them then."""
+    return [one for one in records if not any(gap.first <= one[0] <= gap.last for gap in gaps)]
 
 
 def seal(folder: Folder, records: Iterable[Stored], last: int, span: int = SPAN) -> list[Range]:

@@ -24,7 +24,7 @@ from meltica.archive.keeper import Archived, Beside, Keeper
 from meltica.archive.plan import ANEW, COPY, Keep
 from meltica.archive.records import BrokenTrail, read_record
 from meltica.archive.trail import Trail
-from tests.meltica.archive.making import N1, SPAN, database, seal, trail, within
+from tests.meltica.archive.making import N1, SPAN, database, gap_of, seal, spared, trail, within
 
 RECORDS = trail(60)
 LAST = 40  # of 60 entries the newest 20 stay
@@ -61,15 +61,15 @@ class World:
     keep: Keep | None = KEEP
     told: list = field(factory=list)
     short: str = ""
+    gaps: list = field(factory=list)
     applied: int = 60
     whole: set = field(factory=set)  # inodes whose contents are durable
     lasting: dict = field(factory=dict)  # durable names with their inode
 
     @property
     def keeper(self):
-        return Keeper(
-            self.store, Folder(self.data), self.keep, lambda: (self.applied, 0), self.told.append, self.room, SPAN
-        )
+        now, gaps = (lambda: (self.applied, 0)), (lambda: self.gaps)
+        return Keeper(self.store, Folder(self.data), self.keep, now, self.told.append, self.room, SPAN, gaps)
 
     def room(self):
         return self.short
@@ -459,6 +459,36 @@ async def test_files_of_another_history_drop_nothing(world):
     await world.rounds()
     assert world.held == [*RECORDS]
     assert "the database is of another history than" in world.told[-1].trouble
+
+
+async def test_what_a_snapshot_left_out_is_no_trouble_until_it_should_be_written(world):
+    """Then another node has the file; nothing is begun that can't be ended."""
+    gap = gap_of(RECORDS, 1, 14)
+    world.store, world.gaps = database(spared(RECORDS, gap)), [gap]
+    world.keep = Keep(51, 0)
+    await world.rounds()
+    assert world.told[-1].trouble == ""
+    world.keep = KEEP
+    await world.rounds()
+    said = world.told[-1].trouble
+    assert said == f"{NAMES[0]} can't be written here (a snapshot was installed over the entries from 1 to 14): {COPY}"
+    assert not (world.data / "archive").exists()
+    other = Folder(world.data / "other")
+    (world.data / "other").mkdir()
+    seal(other, RECORDS, 20)
+    (world.data / "archive").mkdir()
+    for name in NAMES[:2]:
+        shutil.copy(other.path / name, world.data / "archive" / name)
+    await mended(world)
+
+
+async def test_a_gap_that_no_snapshot_explains_is_trouble(world):
+    gap = gap_of(RECORDS, 1, 13)  # entry 14 has no commands
+    world.store, world.keep = database(spared(RECORDS, gap)), Keep(51, 0)
+    for gaps in ([], [gap_of(RECORDS, 1, 12)], [gap_of(trail(60, "other"), 1, 13)]):
+        world.gaps = gaps
+        await world.rounds()
+        assert world.told[-1].trouble == f"the archive lacks the entries from 1 to 14: {COPY}"
 
 
 async def test_without_a_record_behind_them_files_are_not_trusted(world):

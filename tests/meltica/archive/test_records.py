@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster.snapshot.faces import Splice
 from meltica.archive.records import (
     BEGINNING,
     BrokenTrail,
@@ -18,7 +20,7 @@ from meltica.archive.records import (
     whole_entries,
 )
 from meltica.core.wire import encode
-from tests.meltica.archive.making import trail
+from tests.meltica.archive.making import gap_of, spared, trail
 from tests.meltica.test_machine import GOLDEN
 
 RECORDS = trail(40)
@@ -52,6 +54,60 @@ def test_who_believes_the_first_record_notices_the_second():
     assert follow(RECORDS[7:9], None) == read_record(*RECORDS[8]).chain
     with pytest.raises(BrokenTrail, match="chain breaks at index"):
         follow([RECORDS[7], RECORDS[10]], None)
+
+
+GAPS = [gap_of(RECORDS, 8, 15), gap_of(RECORDS, 16, 20), gap_of(RECORDS, 26, 40)]
+
+
+def followed(records, gaps=GAPS, applied=40):
+    follower = Follower(BEGINNING, gaps)
+    for one in records:
+        follower.follow(read_record(*one))
+    follower.end(applied)
+    return follower.chain
+
+
+def test_a_trail_goes_on_over_the_gaps_that_snapshots_left():
+    """Two that touch, where the entry before them has no command, and one at the end."""
+    assert followed(spared(RECORDS, *GAPS)) == read_record(*RECORDS[-1]).chain
+    assert followed(spared(RECORDS, *GAPS[:2]), GAPS[:2]) == read_record(*RECORDS[-1]).chain
+    first = gap_of(RECORDS, 1, 5)
+    assert followed(spared(RECORDS, first), [first]) == read_record(*RECORDS[-1]).chain
+
+
+def test_what_lies_in_a_gap_may_be_there_all_the_same():
+    """Copied from another node's archive."""
+    assert followed(RECORDS) == read_record(*RECORDS[-1]).chain
+    assert followed(spared(RECORDS, *GAPS[1:])) == read_record(*RECORDS[-1]).chain
+
+
+@pytest.mark.parametrize("index", [1, 6, 22, 25])
+def test_what_lacks_outside_of_the_gaps_is_told(index):
+    with pytest.raises(BrokenTrail):
+        followed([one for one in spared(RECORDS, *GAPS) if one[0] != index])
+
+
+def test_a_gap_that_nobody_installed_is_told():
+    for gap in GAPS[:2]:
+        with pytest.raises(BrokenTrail):
+            followed(spared(RECORDS, *GAPS), [one for one in GAPS if one is not gap])
+    assert followed(spared(RECORDS, *GAPS), GAPS[:2]) != read_record(*RECORDS[-1]).chain, "the state tells"
+
+
+@pytest.mark.parametrize(("place", "end"), [(0, "before"), (1, "before"), (2, "before"), (0, "behind"), (1, "behind")])
+def test_a_snapshot_of_another_history_is_told(place, end):
+    """Behind the last one nothing follows: the state tells."""
+    changed = evolve(GAPS[place], splice=evolve(GAPS[place].splice, **{end: b"x" * 32}))
+    with pytest.raises(BrokenTrail):
+        followed(spared(RECORDS, *GAPS), [*GAPS[:place], changed, *GAPS[place + 1 :]])
+
+
+def test_where_the_ends_of_a_gap_are_not_known_the_next_record_is_believed():
+    gap = evolve(GAPS[0], splice=Splice())
+    held = spared(RECORDS, gap)
+    assert followed(held, [gap]) == read_record(*RECORDS[-1]).chain
+    with pytest.raises(BrokenTrail):
+        followed([one for one in held if one[0] != 17], [gap])
 
 
 def test_another_history_does_not_follow():

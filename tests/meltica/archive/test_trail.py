@@ -13,7 +13,7 @@ from meltica.archive.form import Range
 from meltica.archive.plan import COPY
 from meltica.archive.records import BrokenTrail
 from meltica.archive.trail import Trail, whole_trail
-from tests.meltica.archive.making import SPAN, database, seal, trail, within
+from tests.meltica.archive.making import SPAN, database, gap_of, seal, spared, trail, within
 
 RECORDS = trail(60)
 
@@ -205,11 +205,55 @@ async def test_following_pages_read_a_file_once(data, monkeypatch):
 # --- a stopped node's folder ----------------------------------------------------------------------------------
 
 
+GAPS = [gap_of(RECORDS, 43, 45), gap_of(RECORDS, 50, 52), gap_of(RECORDS, 58, 60)]
+
+
+def spliced(data, gaps=GAPS):
+    """A node that installed snapshots, whose database begins in the archive's last file."""
+    return Trail(database(within(spared(RECORDS, *GAPS), 36, 60)).audit, Folder(data), lambda: gaps)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+@pytest.mark.parametrize("after", [0, 38, 42, 44, 45, 55])
+async def test_pages_go_on_over_what_a_snapshot_left_out(data, limit, after):
+    pages = await paged(spliced(data), limit, after)
+    assert [one for page in pages for one in page] == within(spared(RECORDS, *GAPS), after + 1, 60)
+
+
+async def test_a_page_that_jumps_where_no_snapshot_was_installed_is_refused(data):
+    for gaps in ([], GAPS[1:], GAPS[:1]):
+        with pytest.raises(BrokenTrail, match="chain breaks at index"):
+            await paged(spliced(data, gaps=gaps), 100)
+
+
+async def test_a_node_that_began_with_a_snapshot_lacks_nothing_else(tmp_path):
+    gap = gap_of(RECORDS, 1, 20)
+    held = spared(RECORDS, gap)
+    pages = await paged(Trail(database(held).audit, Folder(tmp_path), lambda: [gap]), 7)
+    assert [one for page in pages for one in page] == held
+
+
+def test_which_gaps_a_page_tells_of(data):
+    found = spliced(data)
+    assert found.gaps(0, None) == GAPS
+    assert (found.gaps(44, 50), found.gaps(45, 49), found.gaps(60, None)) == (GAPS[:2], [], [])
+
+
+def test_a_stopped_nodes_archive_may_end_where_a_snapshot_was_installed(data):
+    gap = gap_of(RECORDS, 41, 47)
+    held = within(RECORDS, 48, 60)
+    assert [*whole_trail(FakeReader(data, held, [gap]))] == [*within(RECORDS, 1, 40), *held]
+    for other in (gap_of(RECORDS, 42, 47), gap_of(RECORDS, 41, 46), gap_of(trail(60, "other"), 41, 47)):
+        with pytest.raises(BrokenTrail, match="lacks the entries from 41 to 47"):
+            list(whole_trail(FakeReader(data, held, [other])))
+
+
 class FakeReader:
     """A stopped node's database."""
 
-    def __init__(self, path, records):
+    def __init__(self, path, records, gaps=()):
         self.path = path
+        self.gaps = lambda: gaps
         self.audit = database(records).audit
         self.trail = lambda after: iter(within(records, after + 1, 99))
 

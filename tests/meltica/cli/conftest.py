@@ -30,6 +30,7 @@ class FakeNode:
     halts: list = field(factory=list)
     outcome: ActionOutcome = ActionOutcome(OutcomeKind.DONE, "it is done", index=43)
     acted: list = field(factory=list)
+    gaps: list = field(factory=list)  # of its audit trail
     digest: str = "abcdef0123456789"
     hang: bool = False
     waiting: str = ""
@@ -90,7 +91,7 @@ class FakeNode:
         return Page(rows, last if last < 2500 else None)
 
     async def audit(self, after, limit):
-        return Page([{"seq": 1, "kind": "halt", "by": "operator", "reason": "a test"}], None)
+        return Page([{"seq": 1, "kind": "halt", "by": "operator", "reason": "a test"}], None, self.gaps)
 
     def health(self):
         return NodeHealth(live=True, checks=(Check("caught_up", ok=True),), active=True, standby=False)

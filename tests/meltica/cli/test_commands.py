@@ -118,6 +118,17 @@ def test_pages_are_read_on_up_to_the_limit(cluster):
     assert [document["fills"][0]["seq"], document["fills"][-1]["seq"], len(document["fills"])] == [101, 2400, 2300]
 
 
+def test_where_a_snapshot_was_installed_the_node_says_so(cluster):
+    gap = {"first": 3, "last": 8, "snapshot": "d1" * 32, "chain_before": "b4" * 32, "chain": "be" * 32}
+    for node in cluster.nodes.values():
+        node.gaps = [gap]
+    assert json.loads(cluster.run("audit", "-o", "json").stdout)["gaps"] == [gap]
+    told = cluster.run("audit").stderr
+    assert "not on this node: the entries from 3 to 8, as the snapshot of entry 8 was installed (d1d1" in told
+    assert "its chain goes on from bebe" in told
+    assert "--node" in told
+
+
 def test_a_node_may_be_asked_by_name(cluster):
     cluster.nodes["n3"].index = 7
     assert json.loads(cluster.run("orders", "--node", "n3", "-o", "json").stdout)["as_of"]["index"] == 7
