@@ -11,10 +11,9 @@ from typing import Any, Final
 
 from attrs import define
 
-from cluster.snapshot.faces import Gap
 from cluster.store import StoreFault
 from meltica.api.ports import Page, ReadFault, Row
-from meltica.archive.records import Record
+from meltica.archive.records import Record, gap_row
 from meltica.archive.trail import Trail
 from meltica.core.state import State
 
@@ -76,17 +75,6 @@ def is_new_fill(record: Mapping[str, Any]) -> bool:
     """Whether an audit record is a fill's first: read-back tells a leader again what its stream had told it."""
     result = record["result"]
     return record["kind"] == "fill_seen" and bool(result["accepted"]) and not result.get("duplicate")
-
-
-def gap_row(gap: Gap) -> Row:
-    """A gap: its entries, the snapshot by its digest, the chain that it ends, and the one that goes on behind it."""
-    return {
-        "first": int(gap.first),
-        "last": int(gap.last),
-        "snapshot": gap.splice.snapshot.hex(),
-        "chain_before": gap.splice.before.hex(),
-        "chain": gap.splice.behind.hex(),
-    }
 
 
 def _audit(record: Mapping[str, Any]) -> Row:

@@ -56,6 +56,7 @@ class Verified:
     replayed: str  # of the state that the log makes; "" if it was not shown
     findings: tuple[Finding, ...]
     gaps: Gaps = ()  # of its audit trail: a snapshot was installed
+    applied: int = 0  # the index of the state
 
     @property
     def whole(self) -> bool:
@@ -91,7 +92,7 @@ def _verified(
     again = Replay(reader, _Machine({int(index) for index in state.isolated}), progress)
     findings.append(again.check(digest) if replay else _not_replayed("was not asked for"))
     findings.append(_not_diverged(path))
-    return Verified(path, node, cluster, digest, again.digest, tuple(findings), trail.gaps)
+    return Verified(path, node, cluster, digest, again.digest, tuple(findings), trail.gaps, int(state.index))
 
 
 def _identity(reader: RocksReader) -> tuple[str, str]:

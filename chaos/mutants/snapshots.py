@@ -37,9 +37,9 @@ def the_log_is_replaced_in_a_batch_of_its_own(patches: Patches) -> None:
     """An installation is two batches, the log's and the state's: a power cut can come between."""
     whole = MemoryStore.install
 
-    def install(self: MemoryStore, entry: Any) -> None:
+    def install(self: MemoryStore, entry: Any, *splice: Any) -> None:
         disk, before = self.disk, self.disk.live
-        whole(self, entry)
+        whole(self, entry, *splice)
         after, disk.live = disk.live, before
         self.commit()
         disk.live = after
@@ -90,7 +90,7 @@ def a_source_shows_what_came_since(patches: Patches) -> None:
 def the_base_s_term_is_forgotten(patches: Patches) -> None:
     """The entry that the log begins with after an installation is of term 0."""
     whole = MemoryStore.install
-    patches.attribute(MemoryStore, "install", lambda self, entry: whole(self, evolve(entry, term=Term(0))))
+    patches.attribute(MemoryStore, "install", lambda self, one, *more: whole(self, evolve(one, term=Term(0)), *more))
 
 
 # What of an installation a power cut takes back was on a majority before: to say it too early costs a resend, no data.

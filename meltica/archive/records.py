@@ -148,6 +148,17 @@ def chain_behind(chain: bytes, record: Record) -> bytes:
     return linked(chain, Index(record.index), record.place, content_of(record))
 
 
+def gap_row(gap: Gap) -> dict[str, Any]:
+    """As it is shown: its entries, the snapshot by its digest, the chain that it ends, and the one that goes on."""
+    return {
+        "first": int(gap.first),
+        "last": int(gap.last),
+        "snapshot": gap.splice.snapshot.hex(),
+        "chain_before": gap.splice.before.hex(),
+        "chain": gap.splice.behind.hex(),
+    }
+
+
 def whole_entries(read: Read, after: int, limit: int) -> list[Stored]:
     """The next records behind `after`: as few as make up whole entries and are no less than `limit`; at the end all."""
     want = limit + 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,45 +21,57 @@ from meltica.cli.errors import CliError
 from meltica.cli.output import console, output_option, print_json, table_of
 
 if TYPE_CHECKING:
+    from cluster.inspection import Finding
     from meltica.verify import Verified
 
 SCHEMA: Final = "meltica.verify/1"
+JOINT_SCHEMA: Final = "meltica.verify-together/1"
 PAGE: Final = "runbooks/damaged-folder.md"
 EVERY_S: Final = 0.2  # between two tellings on a terminal
 SELDOM_S: Final = 10.0  # elsewhere
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--no-replay", is_flag=True, help="Checksums and chain only: takes less than half as long, and sees less."
 )
 @output_option
 @click.pass_context
-def verify(context: click.Context, /, folder: Path, no_replay: bool, output: str) -> None:
+def verify(context: click.Context, /, folders: tuple[Path, ...], no_replay: bool, output: str) -> None:
     """Look whether DIR, the data folder of a stopped node, is whole.  Nothing in it is changed.
 
     All checksums are read, the audit trail's chain is followed, and the log is applied anew from its first entry: it
     must make the state that is stored.  That takes a minute or two a million entries, and room in the temporary folder
     (TMPDIR) for a second state.  Exit code 0: whole; 1: damaged.
-    """
-    from meltica.verify import verify as look  # noqa: PLC0415 # the database is loaded only by who needs it
 
-    if not folder.is_dir():
-        raise CliError(f"{folder} is no folder", "name the data folder of a node that is stopped", Exit.USAGE)
-    data = folder / "data" if not (folder / "CURRENT").exists() and (folder / "data").is_dir() else folder
+    A node that installed a snapshot has no audit records of what that left out; other nodes have them.  Name the
+    folders of several nodes, and they are looked at together too: their trails must have every record.
+    """
+    from meltica.together import together  # noqa: PLC0415 # the database is loaded only by who needs it
+    from meltica.verify import verify as look  # noqa: PLC0415 # the same
+
     told = Told()
     try:
-        found = look(data, told, replay=not no_replay)
+        found = [look(_data_in(folder), told, replay=not no_replay) for folder in folders]
+        whole = all(one.whole for one in found)
+        joint = together(found, told) if len(found) > 1 and whole else ()
     except WrongFolder as fault:
         raise CliError(str(fault), "name the data folder of a node that is stopped", Exit.REFUSED) from None
     finally:
         told.end()
+    whole = whole and not any(one.held is False for one in joint)
     if output == "json":
-        print_json(_document(found))
+        print_json(_document(found[0]) if len(found) == 1 else _joint_document(found, joint, whole=whole))
     else:
-        _show(found)
-    context.exit(int(Exit.DONE if found.whole else Exit.FAILED))
+        _show_all(found, joint)
+    context.exit(int(Exit.DONE if whole else Exit.FAILED))
+
+
+def _data_in(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise CliError(f"{folder} is no folder", "name the data folder of a node that is stopped", Exit.USAGE)
+    return folder / "data" if not (folder / "CURRENT").exists() and (folder / "data").is_dir() else folder
 
 
 class Told:
@@ -85,10 +98,22 @@ class Told:
             click.echo(f"\r{'':60}\r", err=True, nl=False)
 
 
+def _joint_document(found: Sequence[Verified], joint: Sequence[Finding], *, whole: bool) -> dict[str, Any]:
+    return {
+        "schema": JOINT_SCHEMA,
+        "verdict": "whole" if whole else "damaged",
+        "folders": [_document(one) for one in found],
+        "checks": _checks(joint),
+    }
+
+
+def _checks(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    return [{"name": one.name, "held": one.held, "looked_at": one.looked_at, "text": one.text} for one in findings]
+
+
 def _document(found: Verified) -> dict[str, Any]:
-    checks = [
-        {"name": one.name, "held": one.held, "looked_at": one.looked_at, "text": one.text} for one in found.findings
-    ]
+    from meltica.archive.records import gap_row  # noqa: PLC0415 # loaded by now
+
     return {
         "schema": SCHEMA,
         "folder": str(found.folder),
@@ -97,8 +122,9 @@ def _document(found: Verified) -> dict[str, Any]:
         "verdict": "whole" if found.whole else "damaged",
         "digest": found.digest or None,
         "digest_by_replay": found.replayed or None,
-        "checks": checks,
+        "checks": _checks(found.findings),
         "next": _next(found),
+        "gaps": [gap_row(gap) for gap in found.gaps],
     }
 
 
@@ -109,15 +135,28 @@ def _next(found: Verified) -> str:
     return f"do not start {who} on this folder and do not delete it, it is evidence; the others go on: see {PAGE}"
 
 
-def _show(found: Verified) -> None:
+def _show_all(found: Sequence[Verified], joint: Sequence[Finding]) -> None:
+    for one in found:
+        _show(one)
+    if joint:
+        _show_findings("together", joint)
+    elif len(found) > 1:
+        click.echo("not looked at together: each must be whole by itself first", err=True)
+
+
+def _show_findings(title: str, findings: Sequence[Finding]) -> None:
     words = {
         True: Text("yes", style="green"),
         False: Text("DAMAGED", style="bold red"),
         None: Text("not shown", style="yellow"),
     }
+    rows = [(one.name, words[one.held], one.looked_at, one.text) for one in findings]
+    console().print(table_of(title, ("check", "whole", "looked at", "what was found"), rows))
+
+
+def _show(found: Verified) -> None:
     out = console()
-    rows = [(one.name, words[one.held], one.looked_at, one.text) for one in found.findings]
-    out.print(table_of("", ("check", "whole", "looked at", "what was found"), rows))
+    _show_findings("", found.findings)
     if found.whole:
         unshown = sum(1 for one in found.findings if one.held is None)
         but = f"; {unshown} of the checks could not be made" if unshown else ""

@@ -38,9 +38,9 @@ NAMES = ["files", "write-ahead log", "log", "remembered", "audit", "state", "rep
 class Writer:
     """A node that applies what it is given, and keeps it as a node does."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: Peer = N1) -> None:
         self.machine = Machine()
-        self.store = RocksStore(folder, "c0ffee", N1, first_start=True)
+        self.store = RocksStore(folder, "c0ffee", name, first_start=True)
         self.index = 0
         self.term = 1
 

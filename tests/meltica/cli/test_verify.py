@@ -46,7 +46,7 @@ def test_the_document(node):
     done = run(node / "data", "-o", "json")
     document = json.loads(done.stdout)
     assert list(document) == [
-        "schema", "folder", "cluster", "node", "verdict", "digest", "digest_by_replay", "checks", "next",
+        "schema", "folder", "cluster", "node", "verdict", "digest", "digest_by_replay", "checks", "next", "gaps",
     ]  # fmt: skip
     assert (document["schema"], document["verdict"], document["node"]) == ("meltica.verify/1", "whole", "n1")
     assert document["digest"] == document["digest_by_replay"]
@@ -95,3 +95,41 @@ def test_progress_is_told_on_stderr_alone(node, monkeypatch):
     told = done.stderr.splitlines()
     assert {line.split(":")[0] for line in told} == {"log", "audit", "replay"}
     assert told[-1].startswith("replay: ")
+
+
+@pytest.fixture
+def other(tmp_path, node):
+    """Another node of the same cluster, that was stopped at the same entry."""
+    writer = Writer(tmp_path / "n2" / "data", Peer("n2"))
+    writer.entry(1)
+    for _, _, found in trading().log:
+        writer.entry(1, *found)
+    writer.store.close()
+    return tmp_path / "n2"
+
+
+def test_several_are_looked_at_one_by_one_and_together(node, other):
+    done = run(node, other)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("data is whole\n") == 2
+    document = json.loads(run(node, other, "-o", "json").stdout)
+    assert (document["schema"], document["verdict"]) == ("meltica.verify-together/1", "whole")
+    assert [one["node"] for one in document["folders"]] == ["n1", "n2"]
+    assert [(one["name"], one["held"]) for one in document["checks"]] == [
+        ("one cluster", True), ("states", True), ("trails", True),
+    ]  # fmt: skip
+
+
+def test_what_is_damaged_by_itself_is_not_looked_at_together(node, other):
+    change(node / "data", lambda store: store.set_applied(LogIndex(2)))
+    done = run(node, other)
+    assert done.exit_code == 1
+    assert "each must be whole by itself first" in done.stderr
+    document = json.loads(run(node, other, "-o", "json").stdout)
+    assert (document["verdict"], document["checks"]) == ("damaged", [])
+
+
+def test_one_folder_named_twice_is_no_two_nodes(node):
+    done = run(node, node)
+    assert done.exit_code == 1
+    assert "not one folder each of one cluster" in done.stdout
