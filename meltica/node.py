@@ -32,7 +32,7 @@ from cluster.rocks import RocksStore
 from cluster.tls import Address as PeerAddress
 from cluster.tls import TlsTransport
 from cluster.types import MonoNs, Peer
-from meltica import __version__, diverged
+from meltica import __version__, diverged, orphans
 from meltica.api.server import context_of, place_of, serve_api
 from meltica.archive.files import Folder
 from meltica.archive.keeper import Archived, Keeper
@@ -128,6 +128,7 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
             _mono,
             random.Random(),  # noqa: S311 - jitter of timers, no secret
         )
+        orphans.refuse(settings.node.data, machine.state.orders.values(), settings.venues)
         transport = _transport(settings, name, log)
         numbers = NumbersFile(settings.node.data)
     except BaseException:
