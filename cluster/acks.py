@@ -20,7 +20,7 @@ WINDOW: Final = 4 * 1024 * 1024  # bytes of entries sent to one follower and not
 Delivery = tuple[dict[str, Any], MonoNs]  # a message for the core, and the time that it shall see
 
 
-class _Follower:
+class Follower:
     """One follower, in the current term."""
 
     __slots__ = (
@@ -51,10 +51,12 @@ class _Follower:
         self.flight_bytes = 0
 
     def land(self, index: int) -> None:
+        """What was in flight up to there has arrived."""
         while self.flight and self.flight[0][0] <= index:
             self.flight_bytes -= self.flight.popleft()[1]
 
     def forget_flight(self) -> None:
+        """Nothing is in flight any more."""
         self.flight.clear()
         self.flight_bytes = 0
 
@@ -64,8 +66,8 @@ class Acks:
 
     def __init__(self, peers: Sequence[Peer], base: int = 1) -> None:
         """`base`: where our log begins."""
-        self._peers = tuple(peers)
-        self._followers = {peer: _Follower(2, MonoNs(0)) for peer in peers}
+        self.peers = tuple(peers)
+        self.followers = {peer: Follower(2, MonoNs(0)) for peer in peers}
         self._base = base  # the first entry that can be sent is the next one
         self.behind: set[Peer] = set()  # who lacks what our log does not hold any more, as far as is known
 
@@ -75,27 +77,27 @@ class Acks:
         Who was not sent the base yet can't be sent it any more.  If it has it nevertheless, its next answer says so.
         """
         self._base = base
-        late = [(peer, follower) for peer, follower in self._followers.items() if follower.next <= base]
+        late = [(peer, follower) for peer, follower in self.followers.items() if follower.next <= base]
         return [(peer, self._pass_over(peer, follower, last)) for peer, follower in late]
 
     def lead(self, last: int, now: MonoNs) -> None:
         """A new term begins, with the log ending at `last`: the core goes on behind it for everyone."""
-        self._followers = {peer: _Follower(last + 1, now) for peer in self._peers}
+        self.followers = {peer: Follower(last + 1, now) for peer in self.peers}
         self.behind.clear()
 
     def matched(self, peer: Peer) -> int:
         """Up to where this follower has our log."""
-        return self._followers[peer].matched
+        return self.followers[peer].matched
 
     def answered(self, peer: Peer) -> MonoNs:
         """When the newest append that it has answered was sent."""
-        return self._followers[peer].answered
+        return self.followers[peer].answered
 
     def answered_by(self, needed: int) -> MonoNs:
         """The newest time such that `needed` followers have answered what was sent then or later."""
         if needed == 1:
-            return max([follower.answered for follower in self._followers.values()])
-        return sorted((follower.answered for follower in self._followers.values()), reverse=True)[needed - 1]
+            return max([follower.answered for follower in self.followers.values()])
+        return sorted((follower.answered for follower in self.followers.values()), reverse=True)[needed - 1]
 
     def answer(self, peer: Peer, ack: Ack, last: int, synced: int, now: MonoNs) -> list[Delivery]:
         """Take an answer of the current term; returns what the core is told.
@@ -105,7 +107,7 @@ class Acks:
         """
         if not 1 <= ack.verified <= last or ack.answers > now:
             return []
-        follower = self._followers[peer]
+        follower = self.followers[peer]
         if ack.answers < follower.heard_from:
             return []
         if self._contradicts(follower, ack):
@@ -123,11 +125,11 @@ class Acks:
             return [_told(follower, 2, reset=False, success=False)]
         return [self._go_on_at(peer, follower, max(ack.verified, follower.matched) + 1, last, now)]
 
-    def _contradicts(self, follower: _Follower, ack: Ack) -> bool:
+    def _contradicts(self, follower: Follower, ack: Ack) -> bool:
         """Whether it refuses to go on behind what it has acknowledged: its disk has gone back."""
         return not ack.success and ack.answers == follower.probe and ack.verified < follower.matched
 
-    def _began_anew(self, peer: Peer, follower: _Follower, verified: int, last: int, now: MonoNs) -> Delivery:
+    def _began_anew(self, peer: Peer, follower: Follower, verified: int, last: int, now: MonoNs) -> Delivery:
         """What it said counts no more, and it gets from its new end on what it lost.
 
         Its copy counts again once it has more than the core was told before: what the core counts of it meanwhile is
@@ -141,15 +143,11 @@ class Acks:
 
     def lost(self, peer: Peer) -> bool:
         """Whether this follower has shown that it lost what it acknowledged, and has not got it again."""
-        return self._followers[peer].lost
-
-    def counted(self, peer: Peer) -> int:
-        """Up to where the core counts this follower's copy."""
-        return self._followers[peer].delivered
+        return self.followers[peer].lost
 
     def tell(self, peer: Peer, synced: int) -> list[Delivery]:
         """What of this follower's matches may count now that our own log is synced up to `synced`."""
-        follower = self._followers[peer]
+        follower = self.followers[peer]
         may = min(follower.matched, synced)
         if may <= follower.delivered:
             return []
@@ -161,7 +159,7 @@ class Acks:
 
     def reconnected(self, peer: Peer, last: int, now: MonoNs) -> list[Delivery]:
         """A new connection: what was in flight on the old one is taken for lost.  `last`: the end of our log."""
-        follower = self._followers[peer]
+        follower = self.followers[peer]
         follower.forget_flight()
         return [self._go_on_at(peer, follower, follower.matched + 1, last, now)] if follower.matched else []
 
@@ -170,7 +168,7 @@ class Acks:
 
         Less than none: it needs a snapshot, and counts as sent what it can't take.
         """
-        follower = self._followers[peer]
+        follower = self.followers[peer]
         if previous > follower.matched:
             if peer in self.behind:  # whose match is below our base
                 follower.next = previous + len(entries) + 1
@@ -194,20 +192,16 @@ class Acks:
             follower.next = previous + 1
         return count
 
-    def following(self, peer: Peer) -> int:
-        """The first entry that was not sent to this follower yet."""
-        return self._followers[peer].next
-
     def full(self, peer: Peer) -> bool:
         """Whether nothing more may leave before an answer comes."""
-        return self._followers[peer].flight_bytes >= WINDOW
+        return self.followers[peer].flight_bytes >= WINDOW
 
     def rewind(self, peer: Peer) -> Delivery:
         """Tell the core where sending really stopped."""
-        follower = self._followers[peer]
+        follower = self.followers[peer]
         return _told(follower, follower.next, reset=True, success=False)
 
-    def _go_on_at(self, peer: Peer, follower: _Follower, index: int, last: int, now: MonoNs) -> Delivery:
+    def _go_on_at(self, peer: Peer, follower: Follower, index: int, last: int, now: MonoNs) -> Delivery:
         follower.reset_at = now
         if index <= self._base:
             return self._pass_over(peer, follower, last)
@@ -216,7 +210,7 @@ class Acks:
         follower.forget_flight()
         return _told(follower, index, reset=True, success=False)
 
-    def _pass_over(self, peer: Peer, follower: _Follower, last: int) -> Delivery:
+    def _pass_over(self, peer: Peer, follower: Follower, last: int) -> Delivery:
         """It lacks what we can't send: it counts as sent everything, so that the core has only heartbeats for it."""
         self.behind.add(peer)
         follower.next = last + 1
@@ -224,6 +218,6 @@ class Acks:
         return _told(follower, follower.next, reset=True, success=False)
 
 
-def _told(follower: _Follower, following: int, *, reset: bool, success: bool) -> Delivery:
+def _told(follower: Follower, following: int, *, reset: bool, success: bool) -> Delivery:
     message = {"type": "next_node_idx", "next_node_idx": following, "reset": reset, "success": success}
     return message, follower.answered

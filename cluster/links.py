@@ -28,6 +28,14 @@ class Link:
     heard: MonoNs | None = None
 
 
+class Links(dict[Peer, Link]):
+    """Each peer's, from when it is first spoken of."""
+
+    def __missing__(self, peer: Peer) -> Link:
+        link = self[peer] = Link()
+        return link
+
+
 @define
 class HandOver:
     """A hand-over that was asked for."""

@@ -13,6 +13,7 @@ from cluster.acks import Acks
 from cluster.applying import Applying, Passed
 from cluster.following import Following
 from cluster.guard import Guard
+from cluster.leading import Leading
 from cluster.types import ApplyOutcome, LogIndex, Term
 from meltica.core.orders import ORDER_LIFE, OrderState, Sign
 from meltica.leader import authority
@@ -106,13 +107,14 @@ def a_node_whose_disk_went_back_goes_on_standing(patches: Patches) -> None:
 @mutant("h4", directed("cluster/test_guard.py", STARVED), STARVED)
 def what_one_is_sent_is_everyones_heartbeat(patches: Patches) -> None:
     """Whatever is sent to one follower puts the next heartbeat of all of them off."""
-    whole = Guard._send_append  # noqa: SLF001 # what is broken is inside
+    whole = Leading.send
 
     def send(self: Any, peer: Any, message: Any) -> None:
         whole(self, peer, message)
-        self._beat = self._clock() + self._timers.heartbeat
+        guard = self._say.__self__
+        guard._beat = self._clock() + self._timers.heartbeat  # noqa: SLF001 # what is broken is inside
 
-    patches.attribute(Guard, "_send_append", send)
+    patches.attribute(Leading, "send", send)
 
 
 # It costs a round trip: what is sent again is matched, and changes nothing.
@@ -122,7 +124,7 @@ def a_stale_reset_goes_below_the_match(patches: Patches) -> None:
     whole = Acks.answer
 
     def answer(self: Any, peer: Any, ack: Any, *known: Any) -> Any:
-        follower = self._followers[peer]
+        follower = self.followers[peer]
         matched = follower.matched
         follower.matched = matched if ack.success else 0
         try:

@@ -32,6 +32,7 @@ from cluster.applying import Applying
 from cluster.following import Fitted, Following
 from cluster.guard import Guard
 from cluster.journal import Journal
+from cluster.leading import Leading
 from cluster.proposals import Proposals
 from cluster.replica import Replica
 
@@ -77,15 +78,23 @@ def no_pre_vote(patches: Patches) -> None:
 @mutant("h5", LATE_ANSWERS, "lone_leader")
 def an_answer_counts_from_its_receipt(patches: Patches) -> None:
     """The age of an answer counts from when it came, not from when that left which it answers."""
-    whole = Guard._ack  # noqa: SLF001 # what is broken is inside
-    patches.attribute(Guard, "_ack", lambda self, peer, ack: whole(self, peer, evolve(ack, answers=self._clock())))
+    whole = Leading.answered
+
+    def answered(self: Any, peer: Any, ack: Any, now: Any) -> None:
+        whole(self, peer, evolve(ack, answers=now), now)
+
+    patches.attribute(Leading, "answered", answered)
 
 
 @mutant("h5", OLD_ANSWERS, "durability")
 def answers_of_an_older_term_count(patches: Patches) -> None:
     """An acknowledgement counts in whatever term it comes."""
-    whole = Guard._ack  # noqa: SLF001 # what is broken is inside
-    patches.attribute(Guard, "_ack", lambda self, peer, ack: whole(self, peer, evolve(ack, term=self.core.term)))
+    whole = Leading.answered
+
+    def answered(self: Any, peer: Any, ack: Any, now: Any) -> None:
+        whole(self, peer, evolve(ack, term=self.core.term), now)
+
+    patches.attribute(Leading, "answered", answered)
 
 
 @mutant("h6", WILD, "JournalFault", "durability", "state_machine_safety", "log_matching")
@@ -138,7 +147,7 @@ def a_step_back_at_a_time(patches: Patches) -> None:
 
     def answer(self: Any, peer: Any, ack: Any, *known: Any) -> Any:
         if not ack.success:
-            ack = evolve(ack, verified=max(0, self._followers[peer].next - 2))
+            ack = evolve(ack, verified=max(0, self.followers[peer].next - 2))
         return whole(self, peer, ack, *known)
 
     patches.attribute(Acks, "answer", answer)
