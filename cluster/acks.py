@@ -35,9 +35,11 @@ class Follower:
         "probe",
         "reset_at",
         "sent_at",
+        "votes",
     )
 
-    def __init__(self, following: int, now: MonoNs) -> None:
+    def __init__(self, following: int, now: MonoNs, *, votes: bool) -> None:
+        self.votes = votes  # else it learns: its copy counts for nothing
         self.matched = 0  # it has the log up to here, synced
         self.delivered = 0  # the core was told so
         self.next = following  # the first entry not sent yet
@@ -67,9 +69,36 @@ class Acks:
     def __init__(self, peers: Sequence[Peer], base: int = 1) -> None:
         """`base`: where our log begins."""
         self.peers = tuple(peers)
-        self.followers = {peer: Follower(2, MonoNs(0)) for peer in peers}
+        self._voting = frozenset(peers)
+        self.followers: dict[Peer, Follower] = {}
+        self._seat(2, MonoNs(0))
         self._base = base  # the first entry that can be sent is the next one
         self.behind: set[Peer] = set()  # who lacks what our log does not hold any more, as far as is known
+
+    def adopt(
+        self, peers: Sequence[Peer], voting: Sequence[Peer], last: int, synced: int, now: MonoNs
+    ) -> list[tuple[Peer, list[Delivery]]]:
+        """These are our followers now, and those of them vote; returns what the core is told of each that votes anew.
+
+        Of such a one the core knows nothing any more, and takes it for sent everything.  A new one counts as sent
+        everything too, so the first that it gets is a heartbeat; its answer says what it lacks.
+        """
+        self.peers, self._voting = tuple(peers), frozenset(voting)
+        before, self.followers = self.followers, {}
+        again = []
+        for peer in peers:
+            follower = self.followers[peer] = before.get(peer) or Follower(last + 1, now, votes=peer in self._voting)
+            if not follower.votes and peer in self._voting:
+                follower.delivered = 0
+                again.append(peer)
+            follower.votes = peer in self._voting
+        self.behind.intersection_update(peers)
+        self._counted = [follower for follower in self.followers.values() if follower.votes]
+        return [(peer, self.tell(peer, synced) or [self.rewind(peer)]) for peer in again]
+
+    def _seat(self, following: int, now: MonoNs) -> None:
+        self.followers = {peer: Follower(following, now, votes=peer in self._voting) for peer in self.peers}
+        self._counted = [follower for follower in self.followers.values() if follower.votes]
 
     def rise(self, base: int, last: int) -> list[tuple[Peer, Delivery]]:
         """Our log, which ends at `last`, begins at `base` now; returns what the core is told, and of whom.
@@ -82,7 +111,7 @@ class Acks:
 
     def lead(self, last: int, now: MonoNs) -> None:
         """A new term begins, with the log ending at `last`: the core goes on behind it for everyone."""
-        self.followers = {peer: Follower(last + 1, now) for peer in self.peers}
+        self._seat(last + 1, now)
         self.behind.clear()
 
     def matched(self, peer: Peer) -> int:
@@ -94,10 +123,10 @@ class Acks:
         return self.followers[peer].answered
 
     def answered_by(self, needed: int) -> MonoNs:
-        """The newest time such that `needed` followers have answered what was sent then or later."""
+        """The newest time such that `needed` followers that vote have answered what was sent then or later."""
         if needed == 1:
-            return max([follower.answered for follower in self.followers.values()])
-        return sorted((follower.answered for follower in self.followers.values()), reverse=True)[needed - 1]
+            return max([follower.answered for follower in self._counted])
+        return sorted((follower.answered for follower in self._counted), reverse=True)[needed - 1]
 
     def answer(self, peer: Peer, ack: Ack, last: int, synced: int, now: MonoNs) -> list[Delivery]:
         """Take an answer of the current term; returns what the core is told.

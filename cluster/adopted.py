@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from cluster.members import CONFIGURATION, Configuration, decode
+from cluster.members import Configuration, decode
+from cluster.wire import CONFIGURATION
 
 
 class AdoptionFault(Exception):

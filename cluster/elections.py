@@ -52,6 +52,11 @@ class Elections:
         self.at = now  # when to ask next
         self.arm(now)
 
+    def adopt(self, members: int) -> None:
+        """So many vote from now on: what was asked under another majority counts no more."""
+        self._majority = members // 2 + 1
+        self.close()
+
     def arm(self, now: MonoNs) -> None:
         """Wait a whole election timeout, drawn anew."""
         spread = self._timers.election_max - self._timers.election_min
@@ -86,7 +91,7 @@ class Elections:
 
     def answered(self, peer: Peer, answer: PreVote, now: MonoNs) -> bool:
         """Take an answer; returns whether the round is won now."""
-        if not self.open or answer.round != self.round:
+        if not self.open or answer.round != self.round or peer not in self._asked:
             return False
         self.term = max(self.term, answer.term)
         if answer.granted:

@@ -18,6 +18,7 @@ from cluster.following import Following
 from cluster.journal import Journal, JournalFault
 from cluster.leading import TICK, Leading
 from cluster.links import HandOver, Links, Outgoing
+from cluster.members import Ground
 from cluster.raft import RaftCore, Raw
 from cluster.remembered import Remembered
 from cluster.store import Store
@@ -43,6 +44,11 @@ _WALK: Final = 256  # entries
 class Guard:
     """One node's guard, and the core behind it."""
 
+    peers: tuple[Peer, ...]  # the others: who votes and who learns
+    voting: tuple[Peer, ...]  # those of them that vote
+    votes: bool  # whether this node does
+    refused: frozenset[Peer] = frozenset()  # removed for good, as is committed
+
     def __init__(
         self,
         name: Peer,
@@ -54,13 +60,16 @@ class Guard:
         clock: Callable[[], MonoNs],
         random: Random,
     ) -> None:
+        """`peers`: the others, by name alone; they say nothing where the journal has a book of who takes part."""
         now = clock()
         self.outbox: list[Outgoing] = []
         self.roles: list[RoleChanged] = []
         self.stalled: str | None = None  # the disk's trouble: neither stand nor encourage
-        self.peers = tuple(sorted(peers))
+        self.adopted: Callable[[], None] = lambda: None  # told when others take part
+        self._name = name
         self._timers = timers
         self._journal = journal
+        self._take_members(peers)
         self._clock = clock
         self._links = Links()
         self._following = Following(journal)
@@ -69,7 +78,7 @@ class Guard:
             self, timers, journal=journal, remembered=self._remembered, links=self._links, clock=clock
         )
         self.behind = self._leading.behind  # who needs a snapshot of ours; nobody while it does not lead
-        self._elections = Elections(name, len(peers) + 1, timers, random, now)
+        self._elections = Elections(name, self._electorate, timers, random, now)
         self._votes: set[Peer] = set()
         self._answering = MonoNs(0)  # `sent` of the append that the core is answering
         self._walked = 0  # the commit index at its last tick
@@ -83,8 +92,13 @@ class Guard:
         self._handed = False  # it leads no more because it handed over
         self._led = MonoNs(0)  # when the leader that it follows was heard
         self._leads = False
-        self.core = RaftCore(name, self.peers, timers, journal=journal, clock=clock, random=random, listener=self)
+        self.core = RaftCore(name, self.voting, timers, journal=journal, clock=clock, random=random, listener=self)
         self._leading.core = self.core
+        if journal.book is not None:
+            self.core.adopt(*journal.book.in_force.configuration.parts)
+            journal.adopts, journal.settles = self._adopt, self._settled
+            self._settled()
+        self._leading.adopt(self.peers, self.voting)
         self._seen = (self.core.role, self.core.term, self.core.leader)
 
     def take_over(self, before: Guard) -> None:
@@ -93,13 +107,46 @@ class Guard:
         self.roles, self.stalled = before.roles, before.stalled
         self._seen, self._lost, self._led, self._came = before._seen, before._lost, before._led, before._came
 
+    # Who takes part
+
+    def _take_members(self, peers: Sequence[Peer]) -> None:
+        book = self._journal.book
+        voting, learning = book.in_force.configuration.parts if book is not None else ((self._name, *peers), ())
+        self._electorate = len(voting)
+        self.votes = self._name in voting
+        self.voting = tuple(sorted([peer for peer in voting if peer != self._name]))
+        self.peers = tuple(sorted([peer for peer in (*voting, *learning) if peer != self._name]))
+
+    def _adopt(self) -> None:
+        """Another configuration is in force, from this very moment of the core's own call on."""
+        book = self._journal.book
+        if book is None:
+            raise JournalFault("another configuration, and no book of it")
+        self.core.adopt(*book.in_force.configuration.parts)
+        self._take_members(())
+        self._elections.adopt(self._electorate)
+        self._leading.adopt(self.peers, self.voting)
+        self._fallback_known = MonoNs(0)
+        self.adopted()
+
+    def _settled(self) -> None:
+        """A configuration is committed: who was removed by it never takes part again."""
+        book = self._journal.book
+        if book is not None:
+            self.refused = frozenset(book.at(self._journal.commit).configuration.removed)
+            self._remembered.forget(self.refused)
+
+    def ground(self) -> Ground:
+        """As leader: what it knows of the others, for a change of who takes part."""
+        return self._leading.ground(self._name)
+
     # Links
 
     def connected(self, peer: Peer) -> None:
         """Our connection to `peer` is up."""
         self._links[peer].outbound = True
         self.say(peer, self._remembered.for_peer(peer))
-        if self._leads:
+        if self._leads and peer in self.peers:
             self._leading.connected(peer)
 
     def disconnected(self, peer: Peer) -> None:
@@ -152,6 +199,8 @@ class Guard:
         return True
 
     def _rarer(self, peer: Peer, message: Message) -> None:
+        if peer in self.refused:  # its appends and answers are of an older term, and of nobody's
+            return
         match message:
             case AskVote():
                 self._ask_vote(peer, message)
@@ -237,7 +286,7 @@ class Guard:
 
         What a peer remembers can come between the question and the answer, and between the answer and the vote.
         """
-        return self.unfit is None and not self._remembered.lacks()
+        return self.votes and self.unfit is None and not self._remembered.lacks()
 
     @property
     def walked(self) -> int:
@@ -384,7 +433,7 @@ class Guard:
         if not self._may_stand():
             self._elections.arm(now)
             return
-        linked = [peer for peer in self.peers if self._links[peer].outbound]
+        linked = [peer for peer in self.voting if self._links[peer].outbound]
         number = self._elections.ask(now, linked, reason)
         last_term, last = self._remembered.rank()
         for peer in linked:

@@ -14,16 +14,17 @@ from collections.abc import Callable, Iterator
 from typing import Final, overload
 
 from cluster.adopted import Adopted, AdoptionFault, Placed
-from cluster.members import CONFIGURATION, Configuration
+from cluster.members import Configuration
 from cluster.members import decode as decode_members
 from cluster.members import encode as encode_members
 from cluster.store import Store, StoredEntry, Ticket
 from cluster.types import LogIndex, MonoNs, Peer, Term
-from cluster.wire import Entry, WireError
+from cluster.wire import CONFIGURATION, Entry, WireError
 
 CACHE_ENTRIES: Final = 8192
 CACHE_BYTES: Final = 64 * 1024 * 1024
 _CHUNK: Final = 256  # entries in one read of what is not cached
+_NEVER: Final = 2**63
 
 
 class JournalFault(Exception):
@@ -73,6 +74,9 @@ class Journal:
         self.appended: dict[int, MonoNs] = {}  # when; of entries not applied, appended by this process
         self.book = None if members is None else self._found(members)
         self.adopts: Callable[[], None] = _nobody  # told within the core's own call when another one is in force
+        self.settles: Callable[[], None] = _nobody  # and when one is committed
+        self._settles_at = _NEVER  # the lowest index of one that is not committed
+        self._look_forward()
 
     # What the core calls (pysyncobj's Journal; its names)
 
@@ -90,7 +94,7 @@ class Journal:
             self._root = (command, idx, term)
         if len(self._tail) > CACHE_ENTRIES or self._tail_bytes > CACHE_BYTES:
             self._trim()
-        if command[:1] == CONFIGURATION:
+        if command >= CONFIGURATION:  # no entry of commands is: the cheaper half of the question
             self._enter(idx, command)
 
     def deleteEntriesFrom(self, entryFrom: int) -> None:  # noqa: N802, N803 # pysyncobj's names
@@ -131,6 +135,9 @@ class Journal:
             self.commit = raftCommitIndex
             self._store.set_commit(LogIndex(raftCommitIndex))
             self.metered = True
+            if raftCommitIndex >= self._settles_at:
+                self._look_forward()
+                self.settles()
 
     def getRaftCommitIndex(self) -> int:  # noqa: N802 # pysyncobj's name
         """How far the log is committed; never beyond the log (hazard 2)."""
@@ -272,6 +279,8 @@ class Journal:
         return Adopted(*(places or [Placed(0, members)]))
 
     def _enter(self, index: int, command: bytes) -> None:
+        if command[:1] != CONFIGURATION:
+            return
         if self.book is None:
             raise JournalFault(f"entry {index} says who takes part, and this node knows nobody by more than a name")
         try:
@@ -287,7 +296,12 @@ class Journal:
             self._store.set_places(
                 tuple([(LogIndex(placed.index), encode_members(placed.configuration)) for placed in self.book.places])
             )
+            self._look_forward()
             self.adopts()
+
+    def _look_forward(self) -> None:
+        places = () if self.book is None else self.book.places
+        self._settles_at = min([placed.index for placed in places if placed.index > self.commit], default=_NEVER)
 
     # Inside
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from cluster.acks import Acks, Delivery
+from cluster.acks import Acks, Delivery, Follower
 from cluster.journal import Journal, JournalFault
 from cluster.links import HandOver, Links
+from cluster.members import Ground
 from cluster.raft import RaftCore, Raw
 from cluster.remembered import Remembered
+from cluster.replacing import CatchUp
 from cluster.types import MonoNs, Peer, Timers
 from cluster.wire import BATCH, Ack, Append, Message
 
@@ -61,7 +63,44 @@ class Leading:
         self._remembered = remembered
         self._clock = clock
         self._broken: dict[Peer, bool] = {}  # hidden inside a send; whether the core must rewind
-        self._needed = (len(guard.peers) + 1) // 2  # others' answers that make a majority with ourselves
+        self._needed = 0  # others' answers that make a majority with ourselves
+        self._catching: dict[Peer, CatchUp] = {}  # learners
+        self._no_op = 0  # index of the lead's first entry
+
+    # Who takes part
+
+    def adopt(self, peers: Sequence[Peer], voting: Sequence[Peer]) -> None:
+        """These are the others now, and those of them vote: the core goes by it already."""
+        now, last = self._clock(), self._journal.last
+        self._needed = (len(voting) + 1) // 2
+        self._broken = {peer: cut for peer, cut in self._broken.items() if peer in peers}
+        told = self.acks.adopt(peers, voting, last, self._journal.synced, now)
+        if not self.leads:
+            return
+        for peer in peers:
+            if self.links[peer].outbound:
+                self.core.show(peer)
+        for peer, deliveries in told:
+            self.tell(peer, deliveries)
+        self._catching = {peer: self._catching.get(peer) or self._lags(now) for peer in peers if peer not in voting}
+        self.due = True  # another majority may have what this one lacked
+
+    def ground(self, name: Peer) -> Ground:
+        """What this leader, of that name, knows of the others, for a change of who takes part."""
+        now, book = self._clock(), self._journal.book
+        hears = [peer for peer, follower in self.acks.followers.items() if self._healthy(peer, follower, now)]
+        ready = [peer for peer, catching in self._catching.items() if catching.caught_up(now)]
+        placed = 0 if book is None else book.in_force.index
+        return Ground(name, placed, self._no_op, self._journal.commit, frozenset([name, *hears]), frozenset(ready))
+
+    def _healthy(self, peer: Peer, follower: Follower, now: MonoNs) -> bool:
+        """Whether it answers: by its answer, and by its link, as each counts as having answered when a lead begins."""
+        link, bound = self.links[peer], self._timers.election_min
+        recent = link.heard is not None and now - link.heard < bound and now - follower.answered < bound
+        return recent and link.outbound and not follower.lost
+
+    def _lags(self, now: MonoNs) -> CatchUp:
+        return CatchUp(self._timers.election_min, self._journal.last, now)
 
     # What comes
 
@@ -73,14 +112,19 @@ class Leading:
 
     def answered(self, peer: Peer, ack: Ack, now: MonoNs) -> None:
         """An answer to an append.  One of another term is stale: it speaks of another leader's log (5)."""
-        follower = self.acks.followers[peer]
+        try:
+            follower = self.acks.followers[peer]
+        except KeyError:  # no member, or not yet, or not any more
+            return
         if ack.term != self.core.term:
             return
         was, before = follower.lost, follower.matched
         self.tell(peer, self.acks.answer(peer, ack, self._journal.last, self._journal.synced, now))
         if follower.matched != before:
             self._remembered.acknowledged(peer, follower.matched)
-        if not was and follower.lost and follower.delivered > self._journal.commit:
+        if not follower.votes:
+            self._catching[peer] = self._catching[peer].heard(follower.matched, self._journal.last, now)
+        if not was and follower.lost and follower.votes and follower.delivered > self._journal.commit:
             self._resign("a follower lost what it acknowledged")  # the core counts its copy for what may commit
         else:
             self.send_on(peer)
@@ -173,7 +217,9 @@ class Leading:
     def begin(self, now: MonoNs) -> None:
         """A lead begins, in a new term."""
         self.leads = self.due = True
+        self._no_op = self._journal.last + 1
         self.acks.lead(self._journal.last, now)
+        self._catching = {peer: self._lags(now) for peer, one in self.acks.followers.items() if not one.votes}
 
     def end(self) -> None:
         """It has ended."""

@@ -1,7 +1,7 @@
 """Members: who takes part, as an entry of the log says it, and which change of it may follow.
 
 Pure; only the configuration, its bytes and its changes may live here.  Which one is in force is `adopted`'s, the order
-in which a node is replaced `replacing`'s.  DESIGN.md, "Members", has the argument.  Not used yet.
+in which a node is replaced `replacing`'s.  DESIGN.md, "Members", has the argument.
 Pinned by tests/golden/cluster/members.json.
 """
 
@@ -15,9 +15,8 @@ import msgpack  # type: ignore[import-untyped] # ships no types
 from attrs import evolve, frozen
 
 from cluster.types import NO_NODE_S, Peer
-from cluster.wire import WireError
+from cluster.wire import CONFIGURATION, WireError
 
-CONFIGURATION: Final = b"\x11"  # the first byte of such an entry: a type that pysyncobj's apply passes over, too
 MAX_MEMBERS: Final = 16  # voters and learners
 MAX_REMOVED: Final = 1024  # so that an entry stays far below its bound (types.MAX_ENTRY)
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,30}")  # as in the settings
@@ -93,6 +92,11 @@ class Configuration:
     def learning(self) -> tuple[Peer, ...]:
         """The learners' names: they get the log, and count for nothing."""
         return tuple([member.name for member in self.learners])
+
+    @property
+    def parts(self) -> tuple[tuple[Peer, ...], tuple[Peer, ...]]:
+        """Who votes and who learns, by name."""
+        return self.voting, self.learning
 
     @property
     def majority(self) -> int:

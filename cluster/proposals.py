@@ -12,6 +12,7 @@ from typing import Final
 
 from attrs import define, frozen
 
+from cluster.members import Change
 from cluster.types import (
     MAX_ENTRY,
     Applied,
@@ -29,6 +30,7 @@ from cluster.types import (
 MAX_WAITING: Final = 4096  # proposals without an outcome; more are refused (Busy)
 MAX_WAITING_BYTES: Final = 8 * 1024 * 1024  # of their commands; the same
 MAX_COMMAND: Final = MAX_ENTRY - 16  # bytes: an entry has a type byte and two msgpack headers
+_NO_RESULT: Final = (None,)  # of an entry without commands: a change of who takes part
 _COMMAND_HEADER: Final = 5  # bytes of msgpack's longest header of a byte string
 
 
@@ -43,6 +45,13 @@ class Proposal:
     command: bytes
     token: Token
     at: MonoNs
+
+
+@frozen
+class Wish(Proposal):
+    """A change of who takes part that waits to be appended, as an entry by itself."""
+
+    change: Change
 
 
 @define
@@ -61,6 +70,7 @@ class Proposals:
     def __init__(self, name: Peer, clock: Callable[[], MonoNs]) -> None:
         self.queue: deque[Proposal] = deque()  # not handed to the core yet
         self.outcomes: list[tuple[Token, Outcome]] = []
+        self.wish: Wish | None = None  # at the head of the queue, if there is one
         self.waiting = 0  # tokens in `queue` and `_own`
         self.waiting_bytes = 0  # of their commands
         self._name = name
@@ -86,6 +96,19 @@ class Proposals:
         self.waiting_bytes += len(command)
         self.queue.append(Proposal(command, token, self._clock()))
 
+    def queue_change(self, change: Change, token: Token) -> None:
+        """A change of who takes part waits: one at a time, before everything else."""
+        self.waiting += 1
+        self.wish = Wish(b"", token, self._clock(), change)
+        self.queue.appendleft(self.wish)
+
+    def take_change(self) -> Wish | None:
+        """It, if it still waits."""
+        wish, self.wish = self.wish, None
+        if wish is not None:
+            self.queue.popleft()
+        return wish
+
     def take_batch(self) -> list[Proposal]:
         """As many of those that wait as fit into one entry, at least one."""
         batch, size = [self.queue.popleft()], MAX_ENTRY - MAX_COMMAND
@@ -110,7 +133,7 @@ class Proposals:
         if own is not None:
             self.waiting -= len(own.tokens)
             self.waiting_bytes -= own.size
-            for token, result in zip(own.tokens, results, strict=False):
+            for token, result in zip(own.tokens, results or _NO_RESULT, strict=False):
                 self.outcomes.append((token, Applied(index, term, result)))
         return own
 
@@ -133,6 +156,7 @@ class Proposals:
         if self.queue:
             self.refuse(list(self.queue), leader)
             self.queue.clear()
+            self.wish = None
 
     def settle_unknown(self, reason: str, term: int) -> None:
         """Give up waiting for entries of other terms than `term`.  They stay ours: they may still commit."""

@@ -190,7 +190,7 @@ class RaftCore:
         To be called whenever another configuration is in force: within the journal's `add` and `deleteEntriesFrom`,
         where the core walks over none of its sets (DESIGN.md, "Members").  It keeps its role.  Of a node that is new,
         or votes now, it knows no match: what it was told before must be told again.  It counts itself for a voter
-        always: one that is none must not stand.  Nobody uses it yet.
+        always: one that is none must not stand.
 
         Raises:
             JournalFault: it leads, and is no voter; or no voter but itself would be left, and it would stand unasked.

@@ -14,6 +14,8 @@ log up to an entry of that leader's own term.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import evolve
 
 from cluster.journal import Journal
@@ -87,6 +89,11 @@ class Remembered:
         mark = self._rank_at(index)
         if mark > self._marks.get(peer, (0, 0)):
             self._marks[peer] = mark
+
+    def forget(self, removed: Iterable[Peer]) -> None:
+        """These never come back, as is committed: nobody asks for what they have acknowledged."""
+        for peer in removed:
+            self._marks.pop(peer, None)
 
     def keep(self) -> None:
         """Write what peers have acknowledged with this step's batch; asks for no sync.  Now and then is enough."""

@@ -13,14 +13,17 @@ from __future__ import annotations
 import random as randomness
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from cluster.applying import ApplyFault as ApplyFault  # noqa: PLC0414 # its old address: drivers catch it here
 from cluster.applying import Applying, Passed
 from cluster.guard import Guard
 from cluster.journal import Journal, JournalFault
+from cluster.members import Change, Configuration, Refused, allow
+from cluster.members import encode as encode_members
 from cluster.proposals import Busy as Busy  # noqa: PLC0414 # the same
 from cluster.proposals import Proposal, Proposals
+from cluster.ready import Ready as Ready  # noqa: PLC0414 # the same
 from cluster.retention import Keeper
 from cluster.snapshot.faces import Disk
 from cluster.snapshot.sending import Pace
@@ -35,12 +38,9 @@ from cluster.types import (
     AppliedEntry,
     ApplyStop,
     Installed,
-    LogIndex,
     MonoNs,
     NotLeader,
-    Outcome,
     Peer,
-    PeerStatus,
     Retention,
     Role,
     RoleChanged,
@@ -50,29 +50,14 @@ from cluster.types import (
     Timers,
     Token,
 )
+from cluster.viewing import status_of
 from cluster.vouching import Vouching
 from cluster.waiting import Waiting
 from cluster.wire import Vouch, WireError, decode, encode, pack_commands
 
 _HAND_OVER: Final = 16  # entries handed to the core in one step, before the driver may look elsewhere
+_Handed = list[tuple[bytes, list[Proposal]]]  # entries, and whose they are
 _SOONEST: Final = 1_000_000  # ns: a wake-up that is overdue after a step is not asked for sooner than this
-
-
-class Ready(NamedTuple):
-    """What one step asks of its driver (a named tuple: a frozen class of six fields takes as long as a whole part).
-
-    `sends` leave at once (what had to wait for a sync is only here once it is synced).  `ticket`: a sync is wanted,
-    at least up to it; call `synced` with what `Store.sync` returned.  Call `step` again after the next input, and
-    at `wake_at` at the latest.  `installed`: the state has jumped, in a step in which nothing was applied.
-    """
-
-    sends: tuple[tuple[Peer, bytes], ...]
-    ticket: Ticket | None
-    applied: tuple[AppliedEntry, ...]
-    outcomes: tuple[tuple[Token, Outcome], ...]
-    roles: tuple[RoleChanged, ...]
-    wake_at: MonoNs
-    installed: Installed | None = None
 
 
 class Replica:
@@ -89,10 +74,13 @@ class Replica:
         random: randomness.Random,
         retention: Retention | None = None,
         pace: Pace | None = None,
+        members: Configuration | None = None,
     ) -> None:
         """`peers` are the others' names (two, or four).  Loads the machine from the store.
 
         Without `retention` the log is kept from its beginning on.  `pace`: of the snapshots that this node sends.
+        `members`: who takes part as long as the log says nothing of it, with addresses: `peers` says nothing then.
+        Without it nobody comes or goes.
 
         Raises:
             ValueError: no peers, or this node among them.
@@ -111,9 +99,10 @@ class Replica:
         self._random = random
         self._machine = machine
         self._retention = retention
+        self._members = members
         self._begin(peers, None)
         self._shipping = Shipping(store, pace or Pace())
-        self._vouching = Vouching(name, peers, self._applying.about(), clock)
+        self._vouching = Vouching(name, self._guard.peers, self._applying.about(), clock)
         self._told: tuple[ApplyStop | None, int | None, int | None] = (None, None, None)
         self._fault: str | None = None
         self._raised: JournalFault | None = None  # by a frame, for the next step
@@ -128,15 +117,23 @@ class Replica:
         self._quiet = False
         self._rests_until = MonoNs(0)  # until then time alone asks for no step either
         self._wakes_at = MonoNs(0)  # as the last whole step said
+        self._adopted()
 
     def _begin(self, peers: Sequence[Peer], unsynced: Ticket | None) -> None:
         """Journal, guard, core and state as the store has them: at the start, and behind an installation."""
         name, store, clock = self._name, self._store, self._clock
-        self._journal = journal = Journal(store, clock, unsynced)
+        self._journal = journal = Journal(store, clock, unsynced, self._members)
         self._guard = Guard(name, peers, self._timers, journal=journal, store=store, clock=clock, random=self._random)
         self._applying = Applying(self._machine, store, journal)
         self._keeper = None if self._retention is None else Keeper(self._retention, journal, self._guard, clock())
         self._standing = Standing(self._guard, journal, self._applying)
+        self._guard.adopted = self._adopted
+
+    def _adopted(self) -> None:
+        """Others take part now; told within the core's own call."""
+        guard = self._guard
+        voters = (self._name, *guard.voting) if guard.votes else guard.voting
+        self._vouching.adopt(voters, guard.peers, self._applying.applied)
 
     # Inputs
 
@@ -241,6 +238,26 @@ class Replica:
         else:
             self._proposals.queue_up(command, token)
 
+    def change(self, change: Change, token: Token) -> None:
+        """As leader, change who takes part; its outcome comes under `token`, as a command's does, its result None.
+
+        Where it can't be appended after all it is NotLeader: surely not done.
+
+        Raises:
+            Refused: not this change, or not now; the text says why.
+        """
+        self._settled = False
+        guard = self._guard
+        if self._fault is not None or guard.core.role is not Role.LEADER:
+            self._proposals.outcomes.append((token, NotLeader(None if self._fault else guard.core.leader)))
+            return
+        if self._proposals.wish is not None:
+            raise Refused("one change at a time: another was asked for just now")
+        if guard.transferring or self._applying.stop is not None:
+            raise Refused("a hand-over is under way, or apply has stopped; ask again when that is over")
+        self._allowed(change)
+        self._proposals.queue_change(change, token)
+
     def synced(self, ticket: Ticket) -> None:
         """Everything up to `ticket` is durable: what waited for that may leave, and our own copy counts."""
         if self._fault is not None or ticket <= self._durable:
@@ -278,10 +295,10 @@ class Replica:
         Nothing is appended meanwhile: proposals wait, and are NotLeader if it succeeds.
 
         Raises:
-            ValueError: `to` is not a peer.
+            ValueError: `to` is not a peer, or does not vote.
         """
-        if to not in self._guard.peers:
-            raise ValueError(f"{to} is not a peer of this node")
+        if to not in self._guard.voting:
+            raise ValueError(f"{to} is not a peer of this node that votes")
         self._settled = False
         if self._fault is None:
             self._guard.transfer(to)
@@ -333,40 +350,8 @@ class Replica:
 
     def status(self) -> Status:
         """This node's view, now."""
-        core, journal, guard = self._guard.core, self._journal, self._guard
-        vouching = self._vouching
-        peers = tuple(
-            PeerStatus(
-                peer,
-                guard.linked(peer),
-                LogIndex(guard.matched(peer)),
-                guard.heard(peer),
-                guard.lost(peer),
-                vouching.abouts.get(peer, b""),
-                LogIndex(vouching.applied.get(peer, 0)),
-                guard.needs_snapshot(peer),
-            )
-            for peer in guard.peers
-        )
-        leader = core.leader if self._fault is None else None
-        return Status(
-            self._name,
-            core.role if self._fault is None else Role.FOLLOWER,
-            Term(core.term),
-            leader,
-            LogIndex(journal.last),
-            LogIndex(journal.synced),
-            LogIndex(core.commit),
-            LogIndex(self._applying.applied),
-            peers,
-            self._fault or guard.unfit,
-            self._applying.stop,
-            None if vouching.disputed is None else LogIndex(vouching.disputed),
-            None if vouching.diverged is None else LogIndex(vouching.diverged),
-            vouching.about,
-            LogIndex(journal.first),
-            self._shipping.says,
-        )
+        fault, says = self._fault, self._shipping.says
+        return status_of(self._name, self._guard, self._journal, self._applying, self._vouching, fault=fault, says=says)
 
     # Inside: one step
 
@@ -421,17 +406,39 @@ class Replica:
             else:  # a step-down came first: the core has dropped it (8)
                 self._proposals.refuse(proposals, self._guard.core.leader)
 
-    def _hand_over(self) -> list[tuple[bytes, list[Proposal]]]:
+    def _hand_over(self) -> _Handed:
         """What waits, as entries: as many proposals in one as fit."""
-        handed: list[tuple[bytes, list[Proposal]]] = []
+        handed: _Handed = []
         if not self._may_append():
             return handed
+        if self._proposals.wish is not None:
+            return self._hand_change_over()
         while self._proposals.queue and len(handed) < _HAND_OVER:
             batch = self._proposals.take_batch()
             entry = pack_commands(tuple(p.command for p in batch))
             self._guard.propose(entry)
             handed.append((entry, batch))
         return handed
+
+    def _hand_change_over(self) -> _Handed:
+        """A change, alone, if it is still allowed: this node may lead in another term by now."""
+        wish = self._proposals.take_change()
+        if wish is None:
+            return []
+        try:
+            entry = encode_members(self._allowed(wish.change))
+        except Refused:
+            self._proposals.refuse([wish], self._name)
+            return []
+        self._guard.propose(entry)
+        return [(entry, [wish])]
+
+    def _allowed(self, change: Change) -> Configuration:
+        """What it makes of what is in force; raises Refused."""
+        book = self._journal.book
+        if book is None:
+            raise Refused("this node knows its peers by name alone: nobody comes or goes")
+        return allow(book.in_force.configuration, change, self._guard.ground())
 
     def _may_append(self) -> bool:
         guard = self._guard
@@ -470,7 +477,7 @@ class Replica:
         if vouching.diverged is not None:
             guard.resign("diverged")
         elif stop is not None and vouching.stands and not guard.transferring:
-            past = [peer for peer in guard.peers if vouching.applied.get(peer, 0) >= stop.index and guard.linked(peer)]
+            past = [peer for peer in guard.voting if vouching.applied.get(peer, 0) >= stop.index and guard.linked(peer)]
             if (successor := vouching.successor(past)) is not None:
                 guard.transfer(successor)
 
@@ -523,6 +530,7 @@ class Replica:
         before = self._guard
         self._begin(before.peers, ticket)
         self._guard.take_over(before)
+        self._adopted()
         self._proposals.settle_queue(None)
         self._proposals.forget_own("a snapshot took the place of the log")
         self._led_in = -1

@@ -15,12 +15,17 @@ class Standing:
     """See `cluster.snapshot.shipping.Standing`."""
 
     def __init__(self, guard: Guard, journal: Journal, applying: Applying) -> None:
-        self.peers = guard.peers
+        self._guard = guard
         self.needs_snapshot = guard.needs_snapshot
         self.linked = guard.linked
         self._core = guard.core
         self._journal = journal
         self._applying = applying
+
+    @property
+    def peers(self) -> tuple[Peer, ...]:
+        """The others: who takes part now."""
+        return self._guard.peers
 
     @property
     def term(self) -> int:

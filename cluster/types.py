@@ -224,6 +224,7 @@ class PeerStatus:
     about: bytes = b""  # what it says that it is; empty before it has said so
     applied: LogIndex = LogIndex(0)  # as it said last
     needs_snapshot: bool = False  # it lacks what the leader's log does not hold any more: it can't catch up from it
+    votes: bool = True  # else it learns: it gets the log, and counts for nothing
 
 
 @frozen
@@ -246,3 +247,5 @@ class Status:
     about: bytes = b""  # what this node says that it is
     base_index: LogIndex = LogIndex(1)  # where its log begins
     snapshot: str = ""  # what of snapshots is under way, or went wrong last, for people
+    votes: bool = True  # this node is one of those who elect and commit, as far as its log says
+    configuration: int = 0  # the number of what its log says of who takes part; 0: as in the settings

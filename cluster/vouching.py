@@ -34,10 +34,24 @@ class Vouching:
         self._name = name
         self._peers = tuple(peers)
         self._clock = clock
+        self._voters = frozenset([name, *peers])  # a majority of them is right
         self._said: dict[Peer, dict[int, bytes]] = {node: {} for node in (name, *peers)}
         self._asked_at = MonoNs(0)
         self._handed_at: MonoNs | None = None
         self._handed = 0  # how often
+
+    def adopt(self, voters: Sequence[Peer], peers: Sequence[Peer], applied: int) -> None:
+        """These vote now, this node among them or not, and these are the others: who is new is told, and asked."""
+        new = [peer for peer in peers if peer not in self._said]
+        for gone in [peer for peer in self._peers if peer not in peers]:
+            for book in (self._said, self.abouts, self.applied):
+                book.pop(gone, None)
+        self._voters, self._peers = frozenset(voters), tuple(peers)
+        for peer in new:
+            self._said[peer] = {}
+            if self.about:
+                self.tell(peer, applied, ask=True)
+        self._judge()
 
     def passed(self, index: int, digest: bytes) -> None:
         """This node's state has that digest at `index`: everybody hears it."""
@@ -47,7 +61,9 @@ class Vouching:
         self._judge()
 
     def heard(self, peer: Peer, said: Vouch, applied: int) -> None:
-        """A peer speaks; `applied` is how far this node has applied."""
+        """A peer speaks; `applied` is how far this node has applied.  One that does not take part is not heard."""
+        if peer not in self._said:
+            return
         self.abouts[peer] = said.about
         self.applied[peer] = said.applied
         if said.index:
@@ -100,13 +116,14 @@ class Vouching:
     def _judge(self) -> None:
         """The newest index of this node's own at which what was heard decides anything, decides."""
         for index in sorted(self._said[self._name], reverse=True):
-            votes = Counter(said[index] for said in self._said.values() if index in said)
-            digest, count = votes.most_common(1)[0]
-            if count > len(self._said) // 2:
+            own = self._said[self._name][index]
+            votes = Counter(said[index] for node, said in self._said.items() if index in said and node in self._voters)
+            digest, count = next(iter(votes.most_common(1)), (own, 0))
+            if count > len(self._voters) // 2:
                 self.disputed = None
-                if self._said[self._name][index] != digest:
+                if own != digest:
                     self.diverged = index
                 return
-            if len(votes) > 1:
+            if votes.keys() - {own}:
                 self.disputed = index
                 return

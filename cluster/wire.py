@@ -17,6 +17,7 @@ from attrs import frozen
 from cluster.types import MAX_ENTRY
 
 OURS: Final = b"\x10"  # the first byte of an entry of commands: a type that pysyncobj's apply skips
+CONFIGURATION: Final = b"\x11"  # the first byte of an entry that says who takes part (`members`): a type it skips, too
 NO_OP: Final = b"\x01"  # pysyncobj's own: what a new leader appends first
 BATCH: Final = 1024 * 1024  # bytes of commands in one append, before its last entry
 MAX_ENTRIES: Final = 8192  # in one append: so that headers can't outgrow a frame
@@ -212,24 +213,31 @@ def pack_commands(commands: tuple[bytes, ...]) -> bytes:
 
 
 def unpack_commands(entry: bytes) -> tuple[bytes, ...]:
-    """The commands of an entry; none for a no-op.
+    """The commands of an entry; none for a no-op, or for one that says who takes part.
 
     Raises:
         WireError: it is not an entry.
     """
-    if entry == NO_OP:
-        return ()
+    if entry[:1] != OURS:
+        if entry == NO_OP or entry[:1] == CONFIGURATION:
+            return ()
+        raise WireError("not an entry: of no known type")
     try:
         commands = msgpack.unpackb(entry[1:], use_list=False, max_ext_len=0, max_map_len=0)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise WireError(f"not an entry: {error}") from error
-    if entry[:1] != OURS or not isinstance(commands, tuple) or not all(type(c) is bytes for c in commands):
+    if not isinstance(commands, tuple) or not all(type(c) is bytes for c in commands):
         raise WireError("not an entry: no array of byte strings")
     return commands
 
 
 _pack: Final[Callable[[object], bytes]] = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 ACK: Final = encode(Ack(0, 0, success=True, answers=0))[:2]  # how the frame of every Ack begins, and no other's
+
+
+def known(command: bytes) -> bool:
+    """Whether an entry's command is of a type that there is."""
+    return command[:1] in {OURS, CONFIGURATION} or command == NO_OP
 
 
 def _number(value: object) -> int:
@@ -288,7 +296,7 @@ def _check_entry(entry: object, index: int, above: int, highest: int) -> int:
     if not isinstance(entry, tuple) or len(entry) != 3:
         raise WireError("an entry is a command, an index and a term")
     command, at, term = entry
-    if type(command) is not bytes or len(command) > MAX_ENTRY or (command[:1] != OURS and command != NO_OP):
+    if type(command) is not bytes or len(command) > MAX_ENTRY or (command[:1] != OURS and not known(command)):
         raise WireError("an entry's command is of no known type, or too long")
     if at != index or type(at) is not int:
         raise WireError(f"entry {at!r:.20} where {index} belongs")

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 
 from attrs import define, field, frozen
 
+from cluster.members import Configuration
 from cluster.memory import MemoryDisk, MemoryStore
 from cluster.replica import Ready, Replica
 from cluster.snapshot.sending import Pace
@@ -103,13 +104,15 @@ class Network:
         weather: Weather | None = None,
         retention: Retention | None = None,
         pace: Pace | None = None,
+        members: Configuration | None = None,
     ) -> None:
+        """`members`: who takes part at first, if that may change; else all of `names`, for good."""
         self.random = Random(seed)
         self._bits = self.random.getrandbits
         self.names = tuple(Peer(name) for name in names)
         self.timers = timers or Timers()
         self.weather = weather or Weather()
-        self.retention, self.pace = retention, pace
+        self.retention, self.pace, self.members = retention, pace, members
         self.now = 0
         self.steps = 0
         self.disk_failed: Callable[[Peer], None] = lambda _name: None  # told before a process ends for its disk
@@ -181,6 +184,7 @@ class Network:
             Random(self.random.getrandbits(64)),
             self.retention,
             self.pace,
+            self.members,
         )
         self._watcher.started(process)
         self.changed()

@@ -18,7 +18,7 @@ from cluster.snapshot.faces import Pair
 from cluster.snapshot.summing import DIGEST
 from cluster.store import StoredEntry
 from cluster.types import MAX_ENTRY, LogIndex, Term
-from cluster.wire import MAX_TOLD, NO_OP, OURS, WireError
+from cluster.wire import MAX_TOLD, WireError, known
 
 PART: Final = 256 * 1024  # bytes of pairs in one part, unless it holds a single one
 MAX_PAIRS: Final = 8192  # in one part: so that headers can't outgrow a frame
@@ -119,7 +119,7 @@ def _offer(*fields: object) -> Offer:
     if _number(index) < 1 or not 0 <= _number(entry_term) <= _number(term):
         raise WireError(f"no entry {index!r:.20} of term {entry_term!r:.20} under a leader of term {term!r:.20}")
     command = _bytes(entry, MAX_ENTRY)
-    if command[:1] != OURS and command != NO_OP:
+    if not known(command):
         raise WireError("the entry's command is of no known type")
     return Offer(
         _number(term), _number(index), _number(entry_term), command, _number(pairs), _number(size), _digest(digest)

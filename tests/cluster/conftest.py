@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from chaos.sim.network import Network, Process
+from cluster.members import Configuration
 from cluster.memory import MemoryDisk, MemoryStore
 from cluster.replica import Ready, Replica
 from cluster.snapshot.words import STARTS, Word
@@ -63,6 +64,7 @@ class Hand:
         *,
         linked: bool = True,
         retention: Retention | None = None,
+        members: Configuration | None = None,
     ) -> None:
         self.name = Peer(name)
         self.peers = tuple(Peer(peer) for peer in peers)
@@ -78,7 +80,9 @@ class Hand:
             lambda: MonoNs(self.now),
             Random(7),  # noqa: S311 # seeded
             retention,
+            members=members,
         )
+        self.members = members
         self.said: list[tuple[str, Message | Word]] = []
         self.applied: list[AppliedEntry] = []
         self.outcomes: dict[int, Outcome] = {}
@@ -153,7 +157,7 @@ class Hand:
 
     def crash(self, keep: int = 0) -> Hand:
         """Lose power, and start again on what the disk kept."""
-        return Hand(self.name, self.peers, self.store.crash(keep))
+        return Hand(self.name, self.peers, self.store.crash(keep), members=self.members)
 
     @property
     def role(self) -> Role:
@@ -191,7 +195,10 @@ class Scene:
         names: tuple[str, ...] = ("n1", "n2", "n3"),
         probe: bool = False,
         retention: Retention | None = None,
+        members: Configuration | None = None,
+        absent: tuple[str, ...] = (),
     ) -> None:
+        """`members`: who takes part at first, if it may change; `absent`: which of the names is not started yet."""
         self.leaders: dict[int, Peer] = {}  # by term
         self.roles: list[tuple[int, Peer, RoleChanged]] = []  # when, who
         self.log: dict[int, tuple[int, tuple[bytes, ...]]] = {}  # what was applied, by index
@@ -201,9 +208,12 @@ class Scene:
         self.answered_at = 0
         self.gap = 0
         self.tokens = 0
-        self.network = Network(seed, lambda _name: ListMachine(), self, names=names, retention=retention)
+        self.network = Network(
+            seed, lambda _name: ListMachine(), self, names=names, retention=retention, members=members
+        )
         for name in self.network.names:
-            self.network.start(name)
+            if name not in absent:
+                self.network.start(name)
         self.network.run(2 * 1000 * MS)
         if probe:
             self._probe()
@@ -226,7 +236,7 @@ class Scene:
             known = self.log.setdefault(entry.index, (entry.term, entry.commands))
             assert known == (entry.term, entry.commands), f"{process.name} applied another entry {entry.index}"
         for _, outcome in ready.outcomes:
-            if isinstance(outcome, Applied):
+            if isinstance(outcome, Applied) and outcome.result is not None:
                 self.acknowledged[outcome.index] = self.log[outcome.index][1]
                 self.gap = max(self.gap, self.network.now - self.answered_at)
                 self.answered_at = self.network.now

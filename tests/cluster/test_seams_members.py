@@ -1,6 +1,6 @@
 """The seams of pysyncobj by which the core takes another configuration, pinned, and what stock does there.
 
-`Adopting` shows that it may happen where it will: within the journal's own `add` and `deleteEntriesFrom`.
+It happens within the journal's own `add` and `deleteEntriesFrom`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,8 @@ import pysyncobj.syncobj
 import pytest
 from pysyncobj.transport import Transport
 
-from cluster.adopted import Adopted, Placed
 from cluster.journal import Journal, JournalFault
 from cluster.members import (
-    CONFIGURATION,
     AddLearner,
     Change,
     Configuration,
@@ -29,7 +27,7 @@ from cluster.members import (
 from cluster.memory import MemoryStore
 from cluster.raft import RaftCore
 from cluster.types import MonoNs, Peer, Role, Timers
-from cluster.wire import NO_OP, OURS, Entry
+from cluster.wire import CONFIGURATION, NO_OP, OURS, Entry
 from tests.cluster.test_seams import MS, N1, N2, N3, Ear
 
 N4, N5 = Peer("n4"), Peer("n5")
@@ -39,31 +37,6 @@ LEARNS = follow(SETTINGS, AddLearner(MEMBERS[N4]))
 FOUR = follow(LEARNS, Promote(N4))
 
 
-class AdoptingJournal(Journal):
-    """A journal that tells the core what is in force within the core's own calls."""
-
-    core: RaftCore
-
-    def __init__(self, clock: Any) -> None:
-        super().__init__(MemoryStore("seams", N1), clock)
-        self.adopted = Adopted(Placed(0, SETTINGS))
-
-    def add(self, command: bytes, idx: int, term: int) -> None:
-        super().add(command, idx, term)
-        if self.adopted.appended(idx, command):
-            self.tell()
-
-    def deleteEntriesFrom(self, entryFrom: int) -> None:  # noqa: N802, N803 # pysyncobj's names
-        index = entryFrom + self.first
-        super().deleteEntriesFrom(entryFrom)
-        if self.adopted.truncated(index):
-            self.tell()
-
-    def tell(self) -> None:
-        force = self.adopted.in_force.configuration
-        self.core.adopt(force.voting, force.learning)
-
-
 class Adopting:
     """A core without its guard, shown all its connections, whose journal tells it of configurations."""
 
@@ -71,12 +44,14 @@ class Adopting:
         self.now = 1_000 * MS
         self.ear = Ear()
         clock = lambda: MonoNs(self.now)  # noqa: E731 - the shortest way to say it
-        self.journal = AdoptingJournal(clock)
+        self.journal = Journal(MemoryStore("seams", N1), clock, members=SETTINGS)
+        assert self.journal.book is not None
+        self.book = self.journal.book
         random = Random(1)  # noqa: S311 # seeded
         self.core = RaftCore(
             N1, (N2, N3), Timers(), journal=self.journal, clock=clock, random=random, listener=self.ear
         )
-        self.journal.core = self.core
+        self.journal.adopts = lambda: self.core.adopt(*self.book.in_force.configuration.parts)
         for peer in (N2, N3, N4, N5):
             self.core.show(peer)
 
@@ -102,7 +77,7 @@ class Adopting:
         self.ear.said.clear()
 
     def change(self, change: Change) -> Configuration:
-        after = follow(self.journal.adopted.in_force.configuration, change)
+        after = follow(self.book.in_force.configuration, change)
         self.core.propose(encode(after))
         self.core.tick()
         return after
