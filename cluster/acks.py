@@ -162,7 +162,7 @@ class Acks:
         """What it said counts no more, and it gets from its new end on what it lost.
 
         Its copy counts again once it has more than the core was told before: what the core counts of it meanwhile is
-        committed, or the leader resigns (`guard._ack`).
+        committed, or the leader resigns (`leading.answered`).
         """
         follower.lost = True
         follower.matched = 0

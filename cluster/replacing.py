@@ -1,7 +1,7 @@
 """Replacing: the steps by which one node takes another's place, and when a learner has caught up.
 
 Pure.  The next step is told by the configuration in force alone, so that a leader that takes over in the midst of it
-goes on where the last one stopped.  Why in this order: DESIGN.md, "Members".  Not used yet.
+goes on where the last one stopped.  Why in this order: DESIGN.md, "Members".
 """
 
 from __future__ import annotations

@@ -28,9 +28,8 @@ ENTRIES: Final = (  # besides every __main__
     "chaos.bench.stock_node",
 )
 # Built and tested before what will use them: each goes from here when it is used.
-AHEAD: Final = (
-    "cluster.replacing",
-    "chaos.toxiproxy.server",  # chaos/DESIGN.md, "Toxiproxy": for live chaos  # cluster/DESIGN.md, "Members"
+AHEAD: Final[tuple[str, ...]] = (
+    "chaos.toxiproxy.server",  # chaos/DESIGN.md, "Toxiproxy": for live chaos
 )
 CONFLICT: Final = re.compile(r"(<{7}|>{7}|\|{7})( |$)|={7}$")
 REASON: Final = r"\S.{5,}"  # shorter says nothing

@@ -125,6 +125,17 @@ def test_a_learner_is_sent_the_log_and_counts_for_nothing(leader: Leader) -> Non
     assert node.role is not Role.LEADER
 
 
+def test_a_leader_is_woken_when_those_who_vote_have_been_silent_for_too_long(leader: Leader) -> None:
+    leader.learn()
+    leading = leader.node.replica._guard._leading
+    due = leading.fallback_at()
+    leader.node.now += 40 * MS
+    leader.ack(N4)
+    assert leading.fallback_at() == due
+    leader.ack(N2)
+    assert leading.fallback_at() == due + 40 * MS
+
+
 def test_one_change_at_a_time(leader: Leader) -> None:
     leader.node.replica.change(AddLearner(MEMBERS[N4]), Token(1))
     with pytest.raises(Refused, match="one change at a time"):  # not even appended
