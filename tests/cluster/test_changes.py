@@ -134,6 +134,12 @@ def test_a_leader_is_woken_when_those_who_vote_have_been_silent_for_too_long(lea
     assert leading.fallback_at() == due
     leader.ack(N2)
     assert leading.fallback_at() == due + 40 * MS
+    leader.change(Promote(N4))
+    leader.settle(N2, N4)
+    due = leading.fallback_at()
+    leader.node.now += 40 * MS
+    leader.ack(N2)
+    assert leading.fallback_at() == due  # of four two must answer
 
 
 def test_one_change_at_a_time(leader: Leader) -> None:
@@ -169,7 +175,8 @@ def test_a_change_travels_alone_and_what_was_asked_for_with_it_follows(leader: L
     assert node.last == 4
     leader.settle(N2)
     assert [len(entry.commands) for entry in node.applied[-2:]] == [0, 2]
-    assert [node.outcomes[token].result for token in (1, 2)] == [b"did c1", b"did c2"]  # type: ignore[union-attr]
+    told = [node.outcomes[token] for token in (1, 2)]
+    assert [one.result for one in told if isinstance(one, Applied)] == [b"did c1", b"did c2"]
 
 
 def test_only_a_learner_that_has_caught_up_may_vote(leader: Leader) -> None:
@@ -292,6 +299,14 @@ def test_a_change_that_waits_for_the_end_of_a_lead_is_not_done(leader: Leader) -
     leader.node.replica.stop_leading("test")
     leader.node.step()
     assert (leader.node.outcomes, leader.node.last) == ({1: NotLeader(None)}, 2)
+    leader.node.sync()
+    leader.term = leader.node.lead()
+    leader.node.sync()
+    leader.ack(N2)
+    leader.node.propose(b"a", 2)
+    assert leader.node.last == 4
+    leader.change(AddLearner(MEMBERS[N4]))
+    assert leader.node.last == 5
 
 
 def test_a_change_that_is_not_allowed_any_more_when_it_is_appended_is_not_done(leader: Leader) -> None:
@@ -347,6 +362,22 @@ def test_a_follower_goes_by_it_before_it_is_committed_and_falls_back_with_a_trun
     node.sync()
     node.hears(N2, Vote(node.term))
     assert node.role is Role.LEADER  # two of three
+
+
+def test_a_learner_is_not_asked_for_a_vote(hand: type[Hand]) -> None:
+    node = hand(members=SETTINGS)
+    node.link(N4)
+    node.hears(N2, Append(3, 1, 1, 0, entries(NO_OP, encode(LEARNS)), node.now))
+    node.sync()
+    node.said.clear()
+    node.wait(700)
+    number = next(said.round for _, said in reversed(node.said) if isinstance(said, AskPreVote))
+    assert {peer for peer, said in node.said if isinstance(said, AskPreVote)} == {N2, N3}
+    node.hears(N4, PreVote(number, 3, granted=True))
+    assert node.role is Role.FOLLOWER
+    node.hears(N3, PreVote(number, 3, granted=True))
+    node.sync()
+    assert {peer for peer, said in node.said if isinstance(said, AskVote)} == {N2, N3}
 
 
 def test_four_voters_elect_by_three_and_a_stranger_s_grant_is_none(hand: type[Hand]) -> None:
