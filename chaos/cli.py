@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from chaos.live.command import list_scenarios, run
 from chaos.mutants.command import mutants
 from chaos.report.command import report
 from chaos.sim.command import sim
@@ -20,3 +21,5 @@ def main() -> None:
 main.add_command(sim)
 main.add_command(mutants)
 main.add_command(report)
+main.add_command(list_scenarios)
+main.add_command(run)

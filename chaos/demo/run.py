@@ -8,23 +8,23 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-import signal
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import trio
 from rich.console import Console
 
-from chaos.demo.conduct import DemoFault, Screen, Wish, play
+from chaos.demo.conduct import DemoFault, Wish, play
 from chaos.demo.document import document
 from chaos.demo.plan import BadPlan, plan
 from chaos.demo.screen import open_screen, report
-from chaos.demo.timeline import Strike, marks_of
+from chaos.demo.timeline import marks_of
 from chaos.report.folder import VERDICT, incident_in
 from chaos.report.page import NAME, write
 from chaos.rig.gather import gather, json_lines
+from chaos.rig.guarded import Interrupted, run_guarded
 from chaos.rig.processes import NODES, RigFault
 from chaos.rig.watch import ActRefused
 from meltica.marketdata.tapes import TapeError, read_tape
@@ -74,46 +74,14 @@ def _folder(keep: str | None) -> Path:
     return folder
 
 
-class Interrupted(Exception):
-    """Somebody asked for the end, by Ctrl-C or SIGTERM; every process has ended."""
-
-
 FAULTS = (DemoFault, RigFault, ActRefused, Interrupted)
-
-
-async def _until_signal(signals: AsyncIterator[int]) -> None:
-    async for number in signals:
-        raise Interrupted(f"{signal.Signals(number).name} came; every process that it started has ended")
-
-
-async def _guarded(wish: Wish, screen: Screen) -> list[Strike]:
-    """Signals are heeded as a task's failure: raised in the middle of Trio's own code they would break it."""
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_until_signal, signals)
-            strikes = await play(wish, screen)
-            nursery.cancel_scope.cancel()
-    return strikes
-
-
-def _play(wish: Wish, screen: Screen) -> list[Strike]:
-    """Run it; a fault that we know comes out of its exception groups as itself."""
-    try:
-        return trio.run(_guarded, wish, screen)
-    except BaseExceptionGroup as group:
-        known: BaseException | None = group.subgroup(FAULTS)
-        while isinstance(known, BaseExceptionGroup):
-            known = known.exceptions[0]
-        if known is None:
-            raise
-        raise known from group
 
 
 def run_demo(wish: Wish, console: Console, *, kept: bool, as_json: bool) -> dict[str, Any]:
     """Play, check, show.  Returns the verdict's document; raises one of FAULTS if it could not be played."""
     try:
         with open_screen(console) as screen:
-            strikes = _play(wish, screen)
+            strikes = run_guarded(partial(play, wish, screen), FAULTS)
         history = gather(wish.folder, NODES)
         marks = [mark for name in NODES for mark in marks_of(name, json_lines(wish.folder / "logs" / f"{name}.jsonl"))]
         found = document(history, strikes, marks, seed=wish.seed, duration=wish.duration, market=wish.market)

@@ -8,24 +8,32 @@ admitted whenever trading is possible at all, and leaves nothing behind.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import trio
 from attrs import define, field
 
-from chaos.rig.watch import ActRefused, Watcher
+from chaos.rig.watch import ActRefused
 
 EVERY_MS: Final = 100  # twice that is less than the authority window: no pause for want of authority goes unseen
 AT_ONCE: Final = 50  # asked for and not answered: a cluster that stands still for longer is not asked for more
 ORDER: Final = {"venue": "paper", "symbol": "BTCUSDT", "type": "MARKET", "quantity": "0.0002"}
 
 
+class Asks(Protocol):
+    """Whoever can ask a node for something."""
+
+    async def act(self, node: str, action: str, body: Mapping[str, Any], reason: str) -> dict[str, Any]:
+        """Ask `node`, which passes it on to the leader.  Raises ActRefused."""
+
+
 @define
 class Beat:
     """The pace goes on whether answers come or not; `node` is who is asked, and may be changed."""
 
-    watcher: Watcher
+    watcher: Asks
     node: str
     every_ms: int = EVERY_MS
     counts: Counter[str] = field(factory=Counter)

@@ -17,6 +17,7 @@ from chaos.rig.processes import NODES
 
 PEER: Final = re.compile(r'\[peers\.(\w+)\]\npeer = "127\.0\.0\.1:(\d+)"\napi = "127\.0\.0\.1:(\d+)"')
 VENUE: Final = re.compile(r'^(rest|ws_api|stream)( = "(?:http|ws)://127\.0\.0\.1):(\d+)', re.MULTILINE)
+WINDOW: Final = re.compile(r"^window_ms = \d+", re.MULTILINE)
 MAKER: Final = 'kind = "market_maker"'
 QUOTING: Final = "parameters = { requote_ms = 160, tolerance_ticks = 0 }"
 
@@ -79,6 +80,16 @@ def set_timers(folder: Path, timers: Timers) -> None:
     for name in NODES:
         path = settings_of(folder, name)
         path.write_text(f"{path.read_text()}\n[timers]\n{timers.toml()}")
+
+
+def set_window(folder: Path, ms: int) -> None:
+    """The authority window: on a machine that is busy, 300 ms are over before a majority has synced."""
+    for name in NODES:
+        path = settings_of(folder, name)
+        text = path.read_text()
+        if len(WINDOW.findall(text)) != 1:
+            raise ValueError(f"{path}: there is not one window_ms")
+        path.write_text(WINDOW.sub(f"window_ms = {ms}", text))
 
 
 def without_strategies(folder: Path) -> None:

@@ -5,6 +5,7 @@ Only its start, its watching and its end may live here.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -44,6 +45,7 @@ async def _serve(binary: Path, port: int, log: Path, warden: Warden, *, task_sta
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
+            env={**os.environ, "LOG_LEVEL": "warn"},  # else a line for every few bytes
             start_new_session=True,  # Ctrl-C is ours to handle
         )
     try:

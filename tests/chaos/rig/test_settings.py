@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from chaos.rig.settings import Ways, api_ports, led, peer_ports, venue_ports
+import pytest
+
+from chaos.rig.settings import Ways, api_ports, led, peer_ports, set_window, settings_of, venue_ports
 from meltica.cli.cluster_files import Plan, node_toml
 
 PLAN = Plan(name="test", cluster="0a0b0c", nodes=3, base_port=7400, venue_port=7480, api_key="k")
@@ -28,3 +30,15 @@ def test_nothing_else_changes():
     back = Ways({"n1": 7401, "n3": 7403}, {"n1": 7411, "n3": 7413}, dict.fromkeys(("rest", "ws_api", "stream"), 7480))
     assert led(TEXT, Ways()) == TEXT
     assert led(led(TEXT, WAYS), back) == TEXT
+
+
+def test_the_window_is_set_on_every_node_and_one_that_is_not_found_is_said(tmp_path):
+    for name in ("n1", "n2", "n3"):
+        settings_of(tmp_path, name).parent.mkdir(parents=True)
+        settings_of(tmp_path, name).write_text(node_toml(PLAN, name))
+    set_window(tmp_path, 900)
+    texts = [settings_of(tmp_path, name).read_text() for name in ("n1", "n2", "n3")]
+    assert all(text.count("window_ms = 900") == 1 and "window_ms = 300" not in text for text in texts)
+    settings_of(tmp_path, "n3").write_text("nothing")
+    with pytest.raises(ValueError, match="window_ms"):
+        set_window(tmp_path, 900)

@@ -1,0 +1,103 @@
+"""Cluster: a rig whose every link goes through a proxy.
+
+Only putting the two together may live here.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from chaos.live.links import OPERATOR, Link, links_of, ways_of
+from chaos.live.network import Network
+from chaos.rig.blame import Timers
+from chaos.rig.processes import NODES, Rig, open_rig
+from chaos.rig.settings import api_ports, led, peer_ports, set_timers, set_window, settings_of, steadily, venue_ports
+from chaos.toxiproxy.server import open_toxiproxy
+
+MARKET: Final = "synthetic"
+PROXIES_AT: Final = 20  # of a rig's stride of ports, from here on
+SERVER_AT: Final = 70
+WINDOW_MS: Final = 300  # as it is shipped
+LONGEST_WINDOW_MS: Final = 1000
+
+
+@frozen
+class RigProcesses:
+    """Implements `Processes`."""
+
+    rig: Rig
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send it, if the node runs."""
+        child = self.rig.children[name]
+        if child.running:
+            child.process.send_signal(number)
+
+    async def stop(self, names: Sequence[str]) -> None:
+        """SIGTERM, a grace, then SIGKILL; returns when all have ended."""
+        await self.rig.stop(names)
+
+    async def ended(self, name: str) -> None:
+        """Return when the node has ended."""
+        await self.rig.children[name].process.wait()
+
+    async def start_node(self, name: str) -> None:
+        """Start it, and return when it is ready.  Raises RigFault."""
+        await self.rig.start_node(name)
+
+
+@frozen
+class Cluster:
+    """What runs."""
+
+    rig: Rig
+    network: Network
+
+    @property
+    def apis(self) -> Mapping[str, str]:
+        """Where each node itself listens."""
+        return {name: str(self.rig.children[name].ready["api"]) for name in NODES}
+
+    @property
+    def operators(self) -> Mapping[str, str]:
+        """The same by the operator's links."""
+        links = [link for link in self.network.links if link.what == OPERATOR]
+        return {link.to: f"https://127.0.0.1:{link.port}" for link in links}
+
+
+@asynccontextmanager
+async def open_cluster(folder: Path, seed: int, slower: int) -> AsyncIterator[Cluster]:
+    """Three nodes and a venue that run, every link through a proxy; all ends with the block.
+
+    `slower`: so many times longer are election timers, and the window up to a second.  Raises RigFault, ToxiproxyFault
+    or build.Missing.
+    """
+    async with open_rig(folder, MARKET, seed) as rig:
+        await rig.create()
+        steadily(folder)
+        if slower > 1:
+            set_timers(folder, Timers().slower(slower))
+            set_window(folder, min(LONGEST_WINDOW_MS, WINDOW_MS * slower))
+        log = folder / "logs" / "toxiproxy.log"
+        log.parent.mkdir(exist_ok=True)
+        async with open_toxiproxy(rig.base_port + SERVER_AT, log, rig.warden) as proxies:
+            network = Network(proxies, _led(folder, rig.base_port + PROXIES_AT))
+            await network.build()
+            await rig.start_all()
+            yield Cluster(rig, network)
+
+
+def _led(folder: Path, first: int) -> tuple[Link, ...]:
+    """The links of a folder's cluster; from now on its nodes' settings lead through them."""
+    text = settings_of(folder, NODES[0]).read_text()
+    links = links_of(NODES, first, peer_ports(text), api_ports(text), venue_ports(text))
+    for name in NODES:
+        path = settings_of(folder, name)
+        path.write_text(led(path.read_text(), ways_of(links, name)))
+    return links

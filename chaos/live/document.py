@@ -1,0 +1,84 @@
+"""The documents of contracts.md section 8, of one run and of several.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
+
+from chaos.checkers.verdict import Check, verdict
+from chaos.live.judge import Gap, spread
+from chaos.live.plan import Plan
+from chaos.live.scenarios import Scenario
+from chaos.rig.steps import summed
+
+SCHEMA = "meltica.chaos/1"
+
+
+@frozen
+class Played:
+    """One run, judged."""
+
+    plan: Plan
+    gaps: tuple[Gap, ...]
+    checks: tuple[Check, ...]
+    slower: int
+    report: str  # the folder that was kept, or ""
+
+
+def one(played: Played) -> dict[str, Any]:
+    """Of one run."""
+    scenario = played.plan.scenario
+    bound = None if scenario.gap_ms is None else scenario.gap_ms * played.slower
+    return {
+        "schema": SCHEMA,
+        "scenario": scenario.name,
+        "seed": played.plan.seed,
+        "verdict": verdict(played.checks),
+        "faults": [gap.struck.document() | {"gap_ms": gap.span.ms} for gap in played.gaps],
+        "gaps_ms": spread(played.gaps),
+        "bound_ms": bound,
+        "slower": played.slower,
+        "checks": [check.document() for check in played.checks],
+        "report": played.report,
+    }
+
+
+def several(name: str, seed: int, runs: Sequence[Played], report: str) -> dict[str, Any]:
+    """Of a suite, or of rounds: everything together, and each run."""
+    documents = [one(played) for played in runs]
+    checks = summed([played.checks for played in runs])
+    return {
+        "schema": SCHEMA,
+        "scenario": name,
+        "seed": seed,
+        "verdict": verdict(checks),
+        "faults": [fault for document in documents for fault in document["faults"]],
+        "gaps_ms": spread([gap for played in runs for gap in played.gaps]),
+        "checks": [check.document() for check in checks],
+        "report": report,
+        "runs": documents,
+    }
+
+
+def listed(scenarios: Sequence[Scenario]) -> dict[str, Any]:
+    """What there is."""
+    return {
+        "schema": "meltica.chaos-list/1",
+        "scenarios": [
+            {
+                "name": scenario.name,
+                "shows": scenario.shows,
+                "threatens": scenario.threatens,
+                "gap_ms": scenario.gap_ms,
+                "alert": scenario.alert,
+                "runbook": scenario.runbook,
+                "suites": list(scenario.suites),
+            }
+            for scenario in scenarios
+        ],
+    }

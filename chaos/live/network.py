@@ -1,0 +1,104 @@
+"""Network: the links of a live cluster broken and healed, by the proxies that stand in them.
+
+Only telling the proxies may live here.  A block breaks its links and heals what it broke, whatever else is broken in
+them meanwhile: each toxic has its fault's number in its name, and a port is refused until the last that wants it so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import trio
+from attrs import define, field
+
+from chaos.live.links import Link, struck
+from chaos.live.nemeses import REFUSE, toxic_of
+from chaos.live.plan import Aim, Fault
+from chaos.toxiproxy.proxies import Proxies
+from chaos.toxiproxy.toxics import Toxic
+
+HEAL_WITHIN: Final = 40.0  # seconds, of a block that is cancelled; then the whole cluster ends anyway
+
+
+@define
+class Network:
+    """The links, and whoever is told."""
+
+    proxies: Proxies
+    links: Sequence[Link]
+    _refused: Counter[str] = field(factory=Counter)
+    _locks: Mapping[str, trio.Lock] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """One at a time opens and closes a port."""
+        self._locks = {link.name: trio.Lock() for link in self.links}
+
+    async def build(self) -> None:
+        """A proxy in each link, which listens when this returns.  Raises ToxiproxyFault."""
+
+        async def one(link: Link) -> None:
+            await self.proxies.create(link.name, f"127.0.0.1:{link.port}", f"127.0.0.1:{link.leads_to}")
+            await self.proxies.enable(link.name)
+
+        async with trio.open_nursery() as nursery:
+            for link in self.links:
+                nursery.start_soon(one, link)
+
+    @asynccontextmanager
+    async def broken(self, fault: Fault, aim: Aim) -> AsyncIterator[tuple[str, ...]]:
+        """The links that it names, broken as it says until the block ends; their names.  Raises ToxiproxyFault."""
+        hit = list(struck(self.links, fault.links, aim.nodes, fault.direction, between=aim.between))
+        names = tuple(dict.fromkeys(link.name for link, _ in hit))
+        if fault.kind == REFUSE:
+            async with self._refusing(names):
+                yield names
+            return
+        parameters = dict(fault.parameters)
+        toxics = [
+            (link.name, toxic_of(fault.kind, f"f{fault.number}_{stream}", stream, parameters)) for link, stream in hit
+        ]
+        async with self._poisoned(toxics):
+            yield names
+
+    @asynccontextmanager
+    async def _poisoned(self, toxics: Sequence[tuple[str, Toxic]]) -> AsyncIterator[None]:
+        added: list[tuple[str, str]] = []
+
+        async def add(name: str, toxic: Toxic) -> None:
+            with trio.CancelScope(shield=True):  # whether it is there must be known; a call is bounded
+                await self.proxies.add(name, toxic)
+                added.append((name, toxic.name))
+
+        try:
+            async with trio.open_nursery() as nursery:
+                for name, toxic in toxics:
+                    nursery.start_soon(add, name, toxic)
+            yield
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + HEAL_WITHIN):
+                async with trio.open_nursery() as nursery:
+                    for name, word in added:
+                        nursery.start_soon(self.proxies.remove, name, word)
+
+    @asynccontextmanager
+    async def _refusing(self, names: Sequence[str]) -> AsyncIterator[None]:
+        closed: list[str] = []
+        try:
+            for name in names:
+                with trio.CancelScope(shield=True):
+                    async with self._locks[name]:
+                        self._refused[name] += 1
+                        closed.append(name)
+                        if self._refused[name] == 1:
+                            await self.proxies.disable(name)
+            yield
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + HEAL_WITHIN):
+                for name in closed:
+                    async with self._locks[name]:
+                        self._refused[name] -= 1
+                        if self._refused[name] == 0:
+                            await self.proxies.enable(name)

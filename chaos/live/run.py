@@ -1,0 +1,139 @@
+"""Run: one scenario on a fresh cluster, from its plan to a judged document.
+
+Only the order of events may live here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import trio
+from attrs import define, field, frozen
+
+from chaos.checkers.verdict import Check
+from chaos.live.cluster import Cluster, RigProcesses, open_cluster
+from chaos.live.document import Played
+from chaos.live.judge import acknowledged, all_done, gaps, in_bound, recovered
+from chaos.live.nodes import Nodes
+from chaos.live.plan import Plan
+from chaos.live.sight import Sight
+from chaos.live.strike import Striker
+from chaos.live.workload import Operators
+from chaos.rig.processes import RigFault
+from chaos.rig.pulse import Pulse
+from chaos.rig.steps import admitted, cluster_of, ended, judged
+from chaos.rig.watch import ActRefused, open_watcher
+from chaos.toxiproxy.build import Missing
+from chaos.toxiproxy.proxies import ToxiproxyFault
+
+TRADING_WITHIN: Final = 90.0  # seconds, from readiness
+LEAST_ORDERS: Final = 10  # admitted before the plan begins
+HEALING: Final = 4.0  # seconds behind the last fault, which belong to it
+BACK_WITHIN: Final = 20.0  # and no later; what comes later counts as never
+TELL_EVERY: Final = 2.0
+
+
+class NoTrade(Exception):
+    """Nobody traded, before anything was broken; the message says where the logs are."""
+
+
+FAULTS: Final = (NoTrade, RigFault, ToxiproxyFault, Missing, ActRefused, trio.TooSlowError, OSError)
+
+
+@frozen
+class Wish:
+    """One run."""
+
+    plan: Plan
+    folder: Path
+    slower: int  # times that election timers, window and bound are longer
+    kept: bool
+
+
+@define
+class Runner:
+    """Plays one wish; `say` is told what happens."""
+
+    wish: Wish
+    say: Callable[[str], None]
+    operators: Operators = field(init=False)
+    striker: Striker = field(init=False)
+    pulse: Pulse = field(init=False)
+    rest: Check = field(init=False)
+
+    async def run(self) -> Played:
+        """To its end; every process has ended when it returns.  Raises one of FAULTS."""
+        self.say("starting a venue, three nodes, and a proxy in each link")
+        async with open_cluster(self.wish.folder, self.wish.plan.seed, self.wish.slower) as cluster:
+            self.pulse = Pulse(cluster.rig.pids)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.pulse.run)
+                await self._play(cluster)
+                nursery.cancel_scope.cancel()
+        return self._judged()
+
+    async def _play(self, cluster: Cluster) -> None:
+        folder, ledger = self.wish.folder, cluster.rig.ledger_path
+        async with (
+            open_watcher(folder, cluster.apis, ledger) as watcher,
+            open_watcher(folder, cluster.operators, ledger) as through,
+        ):
+            self.operators = Operators(through)
+            sight = Sight(watcher, cluster_of(folder))
+            nodes = Nodes(RigProcesses(cluster.rig))
+            self.striker = Striker(cluster.network, nodes, sight, self.say)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(sight.run)
+                nursery.start_soon(self.operators.run, sight)
+                await self._until_trading(sight)
+                nursery.start_soon(self._tell, sight, nodes)
+                await self.striker.play(self.wish.plan)
+                await self._until_back(sight)
+                nursery.cancel_scope.cancel()
+            self.say("halting; every order is to be closed and all nodes equal")
+            try:
+                self.rest = await ended(cluster.rig, watcher)
+            except trio.TooSlowError:
+                self.rest = Check("came_to_rest", 1, ("nobody could be halted: no node traded for a minute",))
+
+    async def _until_trading(self, sight: Sight) -> None:
+        with trio.move_on_after(TRADING_WITHIN):
+            while sight.total < LEAST_ORDERS:  # noqa: ASYNC110 - another process is watched, by polling
+                await trio.sleep(0.1)
+            self.say("trading")
+            return
+        raise NoTrade(f"nobody traded within {TRADING_WITHIN:g} s: see {self.wish.folder / 'logs'}")
+
+    async def _until_back(self, sight: Sight) -> None:
+        """So that there is something to judge; whether it was in time is judged by the ledger."""
+        await trio.sleep(HEALING)
+        seen = sight.total
+        with trio.move_on_after(BACK_WITHIN):
+            while sight.total <= seen:  # noqa: ASYNC110 - another process is watched, by polling
+                await trio.sleep(0.1)
+
+    async def _tell(self, sight: Sight, nodes: Nodes) -> None:
+        while True:
+            await trio.sleep(TELL_EVERY)
+            found = sight.active()
+            who = "nobody trades" if found is None else f"{found[0]} trades in epoch {found[1]}"
+            down = f", down: {', '.join(sorted(nodes.down))}" if nodes.down else ""
+            self.say(f"{who}: {sight.of_last_second()} orders in the last second{down}")
+
+    def _judged(self) -> Played:
+        wish, done = self.wish, self.striker.done
+        history, checks = judged(wish.folder)
+        times = [at for at, _, request in admitted(history) if not request.is_cancel]
+        found = gaps(done, times)
+        own = [
+            all_done(wish.plan, done),
+            recovered(done, times),
+            acknowledged(history, self.operators.told),
+            self.rest,
+        ]
+        if wish.plan.scenario.gap_ms is not None:
+            waited = {gap.struck.fault.number: self.pulse.within(gap.span.begin_ns, gap.span.end_ns) for gap in found}
+            own.append(in_bound(found, wish.plan.scenario.gap_ms * wish.slower, waited))
+        return Played(wish.plan, found, (*checks, *own), wish.slower, str(wish.folder) if wish.kept else "")

@@ -1,0 +1,220 @@
+"""Scenarios: what a scenario file says, and everything that is wrong with one that can't be played.
+
+Pure: text in, frozen values out.  A number may be two, [least, most], of which the seed chooses; a target may be
+several, of which it chooses one.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import define, field, frozen
+
+from chaos.live.links import DIRECTIONS, EITHER, SCOPES
+from chaos.live.nemeses import NEMESES, NETWORK, Nemesis
+
+NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+SUITES: Final = ("smoke", "trust", "endless")
+NODES: Final = ("n1", "n2", "n3")
+ONE: Final = ("leader", "follower", "any", *NODES)  # follower and any: the seed chooses
+PAIRS: Final = ("leader-follower", "followers")  # the links between the two
+EVERY: Final = "all"
+TARGETS: Final = (*ONE, *PAIRS, EVERY)
+LONGEST_S: Final = 600.0
+MOST_TIMES: Final = 50
+FIELDS: Final = ("name", "shows", "threatens", "gap_ms", "alert", "runbook", "suites", "steps")
+STEP: Final = ("kind", "target", "at_s", "lasts_s", "links", "direction", "times", "between_s")
+
+Range = tuple[float, float]
+
+
+class BadScenario(ValueError):
+    """It can't be played; the text lists everything that is wrong: where, what was found, what is allowed."""
+
+
+@frozen
+class Step:
+    """One nemesis of a scenario.  Seconds, `at_s` from when trading began."""
+
+    kind: str
+    targets: tuple[str, ...]  # one of these
+    at_s: Range
+    lasts_s: Range
+    links: str  # a scope, of a network nemesis; else ""
+    direction: str
+    times: Range  # whole numbers: so often in all
+    between_s: Range  # healthy, between two times
+    parameters: tuple[tuple[str, Range], ...]  # whole numbers
+
+
+@frozen
+class Scenario:
+    """One file."""
+
+    name: str
+    shows: str
+    threatens: str  # a rule of the safety rules, and why
+    gap_ms: int | None  # no fault may stop trading for longer; None: it may, as long as trading comes back by itself
+    alert: str
+    runbook: str
+    suites: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+
+def read(text: str, stem: str) -> Scenario:
+    """The scenario of a file called `stem`.toml.  Raises BadScenario with everything that is wrong."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadScenario(f"{stem}: no TOML: {error}") from error
+    reader = _Reader(stem)
+    found = _scenario(reader, document, stem)
+    if reader.wrong:
+        raise BadScenario("\n".join(reader.wrong))
+    return found
+
+
+def _scenario(reader: _Reader, document: Mapping[str, Any], stem: str) -> Scenario:
+    reader.only(document, FIELDS, "")
+    name = reader.text(document, "name", "")
+    if name and (name != stem or not NAME.fullmatch(name)):
+        reader.say("name", name, f"the file's own, {stem}, of small letters, digits and - between")
+    steps = document.get("steps")
+    if not isinstance(steps, list) or not steps:
+        reader.say("steps", steps, "at least one [[steps]]")
+        steps = []
+    return Scenario(
+        name=name,
+        shows=reader.text(document, "shows", ""),
+        threatens=reader.text(document, "threatens", ""),
+        gap_ms=_gap(reader, document),
+        alert=reader.text(document, "alert", "", empty=True),
+        runbook=reader.text(document, "runbook", "", empty=True),
+        suites=reader.words(document, "suites", "", SUITES),
+        steps=tuple(_step(reader, one, f"steps[{place}].") for place, one in enumerate(steps)),
+    )
+
+
+def _gap(reader: _Reader, document: Mapping[str, Any]) -> int | None:
+    if "gap_ms" not in document:
+        return None
+    return int(reader.range(document, "gap_ms", "", (1, 600_000), whole=True)[1])
+
+
+def _step(reader: _Reader, found: Any, where: str) -> Step:
+    document = found if isinstance(found, Mapping) else {}
+    kind = document.get("kind")
+    if kind not in NEMESES:
+        reader.say(f"{where}kind", kind, ", ".join(NEMESES))
+        kind = "hold"
+    nemesis = NEMESES[str(kind)]
+    reader.only(document, (*STEP, *nemesis.takes), where)
+    step = Step(
+        kind=nemesis.kind,
+        targets=_targets(reader, document, nemesis, where),
+        at_s=reader.range(document, "at_s", where, (0, LONGEST_S)),
+        lasts_s=reader.range(document, "lasts_s", where, (0.05, LONGEST_S)),
+        links=_links(reader, document, nemesis, where),
+        direction=reader.word(document, "direction", where, DIRECTIONS, EITHER),
+        times=reader.range(document, "times", where, (1, MOST_TIMES), whole=True, default=(1, 1)),
+        between_s=reader.range(document, "between_s", where, (0.05, LONGEST_S), default=(1.0, 1.0)),
+        parameters=tuple(
+            (word, reader.range(document, word, where, bounds, whole=True)) for word, bounds in nemesis.takes.items()
+        ),
+    )
+    _sizes(reader, step, where)
+    return step
+
+
+def _sizes(reader: _Reader, step: Step, where: str) -> None:
+    """Else the server itself would not live."""
+    found = dict(step.parameters)
+    if "bytes" in found and found["give_or_take"][1] >= found["bytes"][0]:
+        reader.say(f"{where}give_or_take", found["give_or_take"], "less than bytes, whatever the seed chooses")
+
+
+def _targets(reader: _Reader, document: Mapping[str, Any], nemesis: Nemesis, where: str) -> tuple[str, ...]:
+    allowed = TARGETS if nemesis.room == NETWORK else (*ONE, EVERY)
+    found = document.get("target")
+    return reader.words({"target": [found] if isinstance(found, str) else found}, "target", where, allowed)
+
+
+def _links(reader: _Reader, document: Mapping[str, Any], nemesis: Nemesis, where: str) -> str:
+    if nemesis.room != NETWORK:
+        for word in ("links", "direction"):
+            if word in document:
+                reader.say(f"{where}{word}", document[word], f"nothing: {nemesis.kind} is of a process")
+        return ""
+    links = reader.word(document, "links", where, tuple(SCOPES), "peers")
+    pairs = [one for one in _listed(document.get("target")) if one in PAIRS]
+    if pairs and links != "peers":
+        reader.say(f"{where}links", links, f"peers, as the target is {pairs[0]}")
+    if nemesis.kind == "refuse" and document.get("direction", EITHER) != EITHER:
+        reader.say(f"{where}direction", document["direction"], f"{EITHER}, as a port that refuses has no direction")
+    return links
+
+
+def _listed(found: Any) -> list[Any]:
+    return found if isinstance(found, list) else [found]
+
+
+@define
+class _Reader:
+    """Takes values out of tables, and notes what is wrong instead of stopping."""
+
+    stem: str
+    wrong: list[str] = field(factory=list)
+
+    def say(self, where: str, found: object, allowed: str) -> None:
+        self.wrong.append(f"{self.stem}: {where}: found {found!r}, allowed: {allowed}")
+
+    def only(self, table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+        for word in table:
+            if word not in known:
+                self.say(f"{where}{word}", table[word], f"no such field; there are {', '.join(known)}")
+
+    def text(self, table: Mapping[str, Any], word: str, where: str, *, empty: bool = False) -> str:
+        found = table.get(word)
+        if not isinstance(found, str) or not (empty or found.strip()):
+            self.say(f"{where}{word}", found, "a text" if empty else "a text that says something")
+            return ""
+        return found
+
+    def word(self, table: Mapping[str, Any], word: str, where: str, allowed: tuple[str, ...], default: str) -> str:
+        found = table.get(word, default)
+        if found not in allowed:
+            self.say(f"{where}{word}", found, ", ".join(allowed))
+            return default
+        return str(found)
+
+    def words(self, table: Mapping[str, Any], word: str, where: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+        found = table.get(word)
+        if not isinstance(found, list) or not found or not all(one in allowed for one in found):
+            self.say(f"{where}{word}", found, f"one or more of {', '.join(allowed)}")
+            return allowed[:1]
+        return tuple(found)
+
+    def range(
+        self,
+        table: Mapping[str, Any],
+        word: str,
+        where: str,
+        bounds: tuple[float, float],
+        *,
+        whole: bool = False,
+        default: Range | None = None,
+    ) -> Range:
+        if word not in table and default is not None:
+            return default
+        found = table.get(word)
+        pair = found if isinstance(found, list) else [found, found]
+        kinds = int if whole else (int, float)
+        numbers = [one for one in pair if isinstance(one, kinds) and not isinstance(one, bool)]
+        if len(pair) != 2 or len(numbers) != 2 or not bounds[0] <= numbers[0] <= numbers[1] <= bounds[1]:
+            kind = "a whole number" if whole else "a number"
+            self.say(f"{where}{word}", found, f"{kind} from {bounds[0]:g} to {bounds[1]:g}, or [least, most]")
+            return bounds[0], bounds[0]
+        return numbers[0], numbers[1]

@@ -1,0 +1,158 @@
+"""Scenario files: the shipped ones can be played, and what is wrong with one is said, all of it at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from chaos.live import library
+from chaos.live.compose import composed
+from chaos.live.nemeses import NEMESES, NETWORK, toxic_of
+from chaos.live.plan import aim, plan
+from chaos.live.scenarios import SUITES, BadScenario, read
+
+NODES = ("n1", "n2", "n3")
+GOOD = """
+name = "one"
+shows = "a thing"
+threatens = "rule 1"
+gap_ms = 700
+alert = ""
+runbook = ""
+suites = ["trust"]
+
+[[steps]]
+kind = "slow"
+target = ["leader", "follower"]
+at_s = [1, 2]
+lasts_s = 3
+times = [2, 4]
+between_s = 0.5
+delay_ms = [10, 20]
+jitter_ms = 0
+"""
+
+
+def test_a_good_one_is_read_whole():
+    found = read(GOOD, "one")
+    (step,) = found.steps
+    assert (found.name, found.gap_ms, found.suites) == ("one", 700, ("trust",))
+    assert (step.targets, step.at_s, step.lasts_s, step.times) == (("leader", "follower"), (1, 2), (3, 3), (2, 4))
+    assert dict(step.parameters) == {"delay_ms": (10, 20), "jitter_ms": (0, 0)}
+    assert (step.links, step.direction) == ("peers", "both")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('name = "one"', 'name = "two"', "name: found 'two', allowed: the file's own, one"),
+        ('shows = "a thing"', "", "shows: found None, allowed: a text that says something"),
+        ('alert = ""', "alert = 3", "alert: found 3, allowed: a text"),
+        ("gap_ms = 700", "gap_ms = 0.5", "gap_ms: found 0.5, allowed: a whole number from 1"),
+        ('suites = ["trust"]', 'suites = ["most"]', "suites: found .*'most'.*, allowed: one or more of smoke, trust"),
+        ('kind = "slow"', 'kind = "sloth"', r"steps\[0\]\.kind: found 'sloth', allowed: hold, cut, slow"),
+        (
+            '"leader", "follower"',
+            '"leader", "boss"',
+            r"steps\[0\]\.target: found .*'boss'.*, allowed: one or more of leader",
+        ),
+        ("at_s = [1, 2]", "at_s = [2, 1]", r"steps\[0\]\.at_s: found \[2, 1\], allowed: a number from 0 to 600"),
+        ("lasts_s = 3", "lasts_s = true", r"steps\[0\]\.lasts_s: found True"),
+        ("lasts_s = 3", "", r"steps\[0\]\.lasts_s: found None"),
+        ("jitter_ms = 0", "", r"steps\[0\]\.jitter_ms: found None, allowed: a whole number from 0 to 10000"),
+        (
+            "jitter_ms = 0",
+            "jitter_ms = 0\nkb_s = 3",
+            r"steps\[0\]\.kb_s: found 3, allowed: no such field; there are kind",
+        ),
+        ("lasts_s = 3", 'lasts_s = 3\ndirection = "up"', r"direction: found 'up', allowed: both, in, out"),
+        ("lasts_s = 3", 'lasts_s = 3\nlinks = "wires"', r"links: found 'wires', allowed: peers, venue, rest"),
+        (
+            '["leader", "follower"]',
+            '"followers"\nlinks = "venue"',
+            r"links: found 'venue', allowed: peers, as the target",
+        ),
+        ("[[steps]]", "[[stops]]", "stops: .*no such field.*"),
+        ("[[steps]]", "steps = 3\n[x]", r"steps: found 3, allowed: at least one \[\[steps\]\]"),
+        ('name = "one"', "name = ", "no TOML"),
+    ],
+)
+def test_what_is_wrong_is_said(old, new, words):
+    assert old in GOOD
+    with pytest.raises(BadScenario, match=words):
+        read(GOOD.replace(old, new, 1), "one")
+
+
+def step(kind, rest):
+    return GOOD[: GOOD.index("[[steps]]")] + f'[[steps]]\nkind = "{kind}"\nat_s = 1\nlasts_s = 1\n{rest}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "rest", "words"),
+    [
+        ("kill", 'target = "followers"', "target: found"),
+        ("kill", 'target = "any"\nlinks = "peers"', "links: found 'peers', allowed: nothing: kill is of a process"),
+        ("refuse", 'target = "any"\ndirection = "in"', "a port that refuses has no direction"),
+        (
+            "slice",
+            'target = "any"\nbytes = 64\ngive_or_take = [8, 64]\npause_us = 0',
+            "give_or_take: .*less than bytes",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_said(kind, rest, words):
+    with pytest.raises(BadScenario, match=words):
+        read(step(kind, rest), "one")
+
+
+def test_everything_wrong_is_said_at_once():
+    text = GOOD.replace('shows = "a thing"', "").replace("lasts_s = 3", "lasts_s = 0").replace('"slow"', '"sloth"')
+    with pytest.raises(BadScenario) as caught:
+        read(text, "one")
+    assert len(str(caught.value).splitlines()) >= 3
+
+
+def test_the_shipped_ones_can_be_played_and_every_nemesis_is_in_one():
+    scenarios = library.shipped()
+    assert len(scenarios) >= 40
+    assert {step.kind for one in scenarios for step in one.steps} == set(NEMESES)
+    assert {suite for one in scenarios for suite in one.suites} >= {"smoke", "trust"}
+
+
+@pytest.mark.parametrize("made", [*range(60)])
+def test_what_is_composed_is_safe_to_tell_the_server(made):
+    drawn = plan(composed(made), made)
+    assert drawn.faults
+    for fault in drawn.faults:
+        assert aim(fault, NODES, "n2").nodes
+        if NEMESES[fault.kind].room == NETWORK and NEMESES[fault.kind].toxic:
+            toxic_of(fault.kind, "t", "upstream", dict(fault.parameters))
+
+
+def test_the_shipped_ones_are_safe_to_tell_the_server_too():
+    for scenario in library.shipped():
+        for fault in plan(scenario, 1).faults:
+            if NEMESES[fault.kind].toxic:
+                toxic_of(fault.kind, "t", "upstream", dict(fault.parameters))
+
+
+def test_a_folder_tells_everything_wrong_with_any_file(tmp_path):
+    (tmp_path / "one.toml").write_text(GOOD.replace("700", "0"))
+    (tmp_path / "two.toml").write_text(GOOD)
+    with pytest.raises(BadScenario, match=r"(?s)one: gap_ms.*two: name"):
+        library.shipped(tmp_path)
+
+
+def test_suites_give_each_round_a_seed_of_its_own(tmp_path):
+    (tmp_path / "one.toml").write_text(GOOD)
+    assert [made.seed for made in library.plans_of("trust", 5, 3, tmp_path)] == [5, 6, 7]
+    assert [made.seed for made in library.plans_of("trust", 5, None, tmp_path)] == [5]
+    assert not list(library.plans_of("smoke", 5, 2, tmp_path))
+    endless = library.plans_of("endless", 5, None, tmp_path)
+    assert [next(endless).scenario.name for _ in range(2)] == ["endless-5", "endless-6"]
+    assert set(SUITES) == {"smoke", "trust", "endless"}
+
+
+def test_one_that_is_not_there_is_said_with_those_that_are(tmp_path):
+    (tmp_path / "one.toml").write_text(GOOD)
+    with pytest.raises(BadScenario, match="no scenario 'two'; there are one"):
+        library.chosen("two", tmp_path)

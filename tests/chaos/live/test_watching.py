@@ -1,0 +1,168 @@
+"""What is known of a running cluster, and what operators do with it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import trio
+
+from chaos.live.plan import Aim, Fault, Plan
+from chaos.live.scenarios import Scenario
+from chaos.live.sight import FRESH_NS, LEADER_WITHIN, Sight
+from chaos.live.strike import Striker
+from chaos.live.workload import Operators, Told
+from chaos.rig.watch import ActRefused
+from meltica.core.ids import make_id
+
+CLUSTER = "0a0b0c"
+SECOND = 1_000_000_000
+
+
+class Watched:
+    """Stands in for the watcher: statuses, a ledger, and what was asked."""
+
+    def __init__(self, answer=None):
+        self.apis = {"n1": "", "n2": "", "n3": ""}
+        self.statuses, self.records, self.asked, self.answer = {}, [], [], answer
+
+    async def status(self, node):
+        return self.statuses.get(node)
+
+    def new_records(self):
+        found, self.records = self.records, []
+        return found
+
+    async def act(self, node, action, body, reason):
+        self.asked.append((node, action, dict(body)))
+        if self.answer is None:
+            raise ActRefused("no")
+        return {"request_id": f"r{len(self.asked)}", "index": self.answer}
+
+
+def status(active, epoch, trading="running", halts=(), index=4):
+    return {"active": active, "epoch": epoch, "trading": trading, "risk": {"halts": halts, "index": index}}
+
+
+def sight(**words):
+    found = Sight(Watched(), CLUSTER)
+    found.words = {name: (time.monotonic_ns(), word) for name, word in words.items()}
+    return found
+
+
+def test_who_trades_is_who_says_so_of_itself_in_the_newest_epoch():
+    assert sight(n1=status("n1", 3), n2=status("n2", 4), n3=status("n1", 9)).active() == ("n2", 4)
+    assert sight(n1=status("n2", 3), n3=status(None, 4)).active() is None
+
+
+def test_an_old_word_says_nothing_of_now():
+    found = sight(n1=status("n1", 3))
+    found.words["n1"] = time.monotonic_ns() - FRESH_NS - 1, status("n1", 3)
+    assert found.active() is None
+
+
+async def test_whoever_waits_for_a_leader_that_does_not_come_is_told_so(autojump_clock):
+    with trio.fail_after(LEADER_WITHIN + 1):
+        assert await sight().leader() is None
+
+
+async def test_admitted_orders_of_ours_are_counted_and_nothing_else(autojump_clock):
+    found = sight()
+    ours = {"type": "request", "method": "order.place", "admitted_mono_ns": time.monotonic_ns()}
+    name = make_id(CLUSTER, 1, 2, 0)
+    found.watcher.records = [
+        {**ours, "client_order_id": name},
+        {**ours, "client_order_id": "theirs"},
+        {**ours, "client_order_id": name, "method": "order.cancel"},
+        {**ours, "client_order_id": name, "admitted_mono_ns": None},
+        {"type": "fill"},
+    ]
+    with trio.move_on_after(0.1):
+        await found.run()
+    assert (found.total, found.of_last_second()) == (1, 1)
+
+
+async def test_what_is_acknowledged_is_kept_and_what_is_refused_is_not():
+    good, bad = Operators(Watched(answer=7)), Operators(Watched())
+    await good.act("n1", "submit", {}, "r")
+    assert good.told == [Told("r1", 7)]
+    with pytest.raises(ActRefused):
+        await bad.act("n1", "submit", {}, "r")
+    assert not bad.told
+
+
+@pytest.mark.parametrize(
+    ("word", "lifted"),
+    [
+        (status("n1", 3, "halted", [{"cause": "takeover_storm"}]), True),
+        (status("n1", 3), False),
+        (status("n1", 3, "halted"), False),
+    ],
+)
+async def test_whoever_is_on_duty_lifts_what_halted_by_itself(autojump_clock, word, lifted):
+    operators = Operators(Watched(answer=7))
+    found = sight(n1=word)
+    with trio.move_on_after(0.2):
+        await operators.run(found)
+    resumes = [(node, body) for node, action, body in operators.asks.asked if action == "resume"]
+    assert resumes == ([("n1", {"causes": ["takeover_storm"], "risk_index": 4})] if lifted else [])
+
+
+async def test_orders_are_asked_for_at_every_node(autojump_clock):
+    operators = Operators(Watched(answer=7))
+    with trio.move_on_after(2):
+        await operators.run(sight())
+    asked = [node for node, action, _ in operators.asks.asked if action == "submit"]
+    assert {node: asked.count(node) for node in ("n1", "n2", "n3")} == {"n1": 5, "n2": 5, "n3": 4}
+
+
+class Hands:
+    """Stands in for network and nodes: when what was broken and healed."""
+
+    def __init__(self):
+        self.done = []
+
+    def broken(self, fault, aim):
+        return self._block(fault, aim)
+
+    def struck(self, fault, aim):
+        return self._block(fault, aim)
+
+    def _block(self, fault, aim):
+        hands = self
+
+        class Block:
+            async def __aenter__(self):
+                hands.done.append((round(trio.current_time() - hands.began, 3), "begin", fault.kind, str(aim)))
+                return ()
+
+            async def __aexit__(self, *_):
+                hands.done.append((round(trio.current_time() - hands.began, 3), "end", fault.kind, str(aim)))
+
+        return Block()
+
+
+async def test_a_plan_is_played_at_its_times_and_each_fault_is_noted(autojump_clock):
+    hands, said = Hands(), []
+    found = sight(n2=status("n2", 3))
+    faults = (
+        Fault(0, "cut", "leader", SECOND, 4 * SECOND, 0, "peers", "both", ()),
+        Fault(1, "kill", "follower", 2 * SECOND, 3 * SECOND, 1, "", "both", ()),
+    )
+    striker = Striker(hands, hands, found, said.append)
+    hands.began = trio.current_time()
+    await striker.play(Plan(Scenario("one", "s", "t", None, "", "", (), ()), 1, faults))
+    assert hands.done == [
+        (1, "begin", "cut", "n2"),
+        (2, "begin", "kill", "n3"),
+        (3, "end", "kill", "n3"),
+        (4, "end", "cut", "n2"),
+    ]
+    assert [(one.fault.number, one.aim) for one in striker.done] == [(0, Aim(("n2",))), (1, Aim(("n3",)))]
+    assert all(one.begin_ns <= one.end_ns for one in striker.done)
+    assert [line.split(",")[0].split(" (")[0] for line in said] == [
+        "begins: cut n2",
+        "begins: kill n3",
+        "healed: kill n3",
+        "healed: cut n2",
+    ]

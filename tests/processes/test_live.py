@@ -1,0 +1,55 @@
+"""The smoke suite of live chaos: real processes, a real Toxiproxy in every link, and the venue as witness."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from chaos.live.library import shipped
+from chaos.toxiproxy import build
+from tests.processes.rig import environment, python_processes_of
+
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+
+SMOKE = [one.name for one in shipped() if "smoke" in one.suites]
+MOST_S = 280.0
+
+
+@pytest.fixture(autouse=True)
+def here():
+    """That there is a server.  In CI it must be."""
+    try:
+        build.checked()
+    except build.Missing as why:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(why))
+
+
+@pytest.mark.parametrize("name", SMOKE)
+def test_a_scenario_loses_nothing_and_doubles_nothing(name, tmp_path):
+    """With patient timers: how long a gap is, is for a quiet machine."""
+    words = ("run", name, "--seed", "1", "--slower", "4", "--report", str(tmp_path / "report"), "-o", "json")
+    done = subprocess.run(  # noqa: S603 - our own command line
+        [sys.executable, "-m", "chaos", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=MOST_S,
+        stdin=subprocess.DEVNULL,
+        env=environment(),
+    )
+    assert done.returncode in (0, 1), done.stderr
+    assert done.stdout, done.stderr
+    found = json.loads(done.stdout)
+    wrong = [one for one in found["checks"] if not one["held"] and one["name"] != "gap"]
+    assert not wrong, f"{json.dumps(found, indent=1)}\n{done.stderr}"
+    looked = {one["name"] for one in found["checks"]}
+    assert looked >= {"one_trader", "one_send", "every_fill_once", "acknowledged", "recovered", "faults_played"}
+    assert all(fault["begin_mono_ns"] < fault["end_mono_ns"] for fault in found["faults"])
+    assert not python_processes_of(tmp_path)
+    assert json.loads((tmp_path / "report" / f"{name}-1" / "verdict.json").read_text()) == found
