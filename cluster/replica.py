@@ -350,8 +350,9 @@ class Replica:
 
     def status(self) -> Status:
         """This node's view, now."""
-        fault, says = self._fault, self._shipping.says
-        return status_of(self._name, self._guard, self._journal, self._applying, self._vouching, fault=fault, says=says)
+        parts = (self._guard, self._journal, self._applying, self._vouching)
+        says, receipt = self._shipping.says, self._shipping.receiving.receipt
+        return status_of(self._name, *parts, fault=self._fault, says=says, receipt=receipt)
 
     # Inside: one step
 

@@ -228,6 +228,15 @@ class PeerStatus:
 
 
 @frozen
+class Receipt:
+    """How much of a snapshot has come."""
+
+    index: LogIndex  # the state is the one after this entry
+    size: int  # bytes
+    taken: int  # bytes of it that came in this process's life
+
+
+@frozen
 class Status:
     """One node's view of replication, now."""
 
@@ -249,3 +258,4 @@ class Status:
     snapshot: str = ""  # what of snapshots is under way, or went wrong last, for people
     votes: bool = True  # this node is one of those who elect and commit, as far as its log says
     configuration: int = 0  # the number of what its log says of who takes part; 0: as in the settings
+    receipt: Receipt | None = None  # of the snapshot that is being received

@@ -8,14 +8,25 @@ from __future__ import annotations
 from cluster.applying import Applying
 from cluster.guard import Guard
 from cluster.journal import Journal
-from cluster.types import LogIndex, Peer, PeerStatus, Role, Status, Term
+from cluster.types import LogIndex, Peer, PeerStatus, Receipt, Role, Status, Term
 from cluster.vouching import Vouching
 
 
 def status_of(
-    name: Peer, guard: Guard, journal: Journal, applying: Applying, vouching: Vouching, *, fault: str | None, says: str
+    name: Peer,
+    guard: Guard,
+    journal: Journal,
+    applying: Applying,
+    vouching: Vouching,
+    *,
+    fault: str | None,
+    says: str,
+    receipt: Receipt | None,
 ) -> Status:
-    """The view of the node of that name; `fault`: why it takes no part any more; `says`: what it does of snapshots."""
+    """The view of the node of that name.
+
+    `fault`: why it takes no part any more; `says`: what it does of snapshots; `receipt`: how much of one has come.
+    """
     core, book = guard.core, journal.book
     peers = tuple(
         [
@@ -52,4 +63,5 @@ def status_of(
         says,
         guard.votes,
         0 if book is None else book.in_force.configuration.number,
+        receipt,
     )

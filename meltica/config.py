@@ -20,6 +20,7 @@ from attrs import asdict, evolve, frozen
 from cluster.types import NO_NODE_S, Timers
 from meltica.core.commands import Limits, StrategyPolicy, VenuePolicy
 from meltica.core.values import Account, Gap, Mode, Money, Nanos, StrategyId, Symbol, Venue, text_of
+from meltica.keeping import ArchiveSettings, RetentionSettings, archive_of, retention_of
 from meltica.strategies.catalogue import KINDS, BadParameter, make_strategy
 from meltica.structure import Misfit
 from meltica.tables import Address, Reader
@@ -174,15 +175,6 @@ class TradingSettings:
 
 
 @frozen
-class ArchiveSettings:
-    """Whether old audit records move from the database into files, and what stays there at least."""
-
-    enabled: bool
-    keep_entries: int  # of the newest
-    keep_hours: int  # and all that are younger, by the log's clock
-
-
-@frozen
 class NodeSettings:
     """All of one node's settings."""
 
@@ -198,6 +190,7 @@ class NodeSettings:
     strategies: tuple[StrategySettings, ...]
     trading: TradingSettings
     archive: ArchiveSettings
+    retention: RetentionSettings
     log_level: str
     warnings: tuple[str, ...] = ()
 
@@ -306,7 +299,8 @@ def _settings(path: Path, top: Reader) -> NodeSettings:
         limits=_limits(top.table_of("limits", required=True)),
         strategies=tuple(_strategy(one) for one in top.tables_of("strategies")),
         trading=_trading(top.table_of("trading")),
-        archive=_archive(top.table_of("archive")),
+        archive=archive_of(top.table_of("archive")),
+        retention=retention_of(top.table_of("retention")),
         log_level=_log_level(top.table_of("log")),
     )
 
@@ -477,16 +471,6 @@ def _trading(table: Reader) -> TradingSettings:
     )
     table.finish()
     return trading
-
-
-def _archive(table: Reader) -> ArchiveSettings:
-    archive = ArchiveSettings(
-        enabled=table.flag("enabled", default=False),
-        keep_entries=table.integer("keep_entries", 1_000, 1_000_000_000, "entries", 1_000_000),
-        keep_hours=table.integer("keep_hours", 0, 87_600, "hours", 24),
-    )
-    table.finish()
-    return archive
 
 
 def _log_level(table: Reader) -> str:

@@ -36,6 +36,7 @@ class Member:
     votes: bool  # it helps to commit, now
     promotable: bool
     why_not: str
+    needs_snapshot: bool = False  # it lacks what the leader's log does not hold any more
 
 
 @define(eq=False)
@@ -140,6 +141,7 @@ class Group:
             votes=not absent and not row.get("stalled"),
             promotable=not why,
             why_not=why,
+            needs_snapshot=known and peer is not None and peer.needs_snapshot,
         )
 
 
@@ -156,6 +158,8 @@ def _why_absent(peer: PeerStatus | None, lag: int | None, behind: int, *, answer
         return "unreachable: its API answers, and there is no link to it" if answers else "unreachable"
     if peer.lost:
         return "its disk went back: it refused what it had acknowledged"
+    if peer.needs_snapshot:
+        return "it lacks what the log does not hold any more: it is sent a snapshot"
     if behind >= CAUGHT_UP:
         return f"it is {lag} entries and {behind // MS} ms behind"
     return ""

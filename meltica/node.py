@@ -43,6 +43,7 @@ from meltica.core.apply import RULES
 from meltica.core.commands import Configured, NodeReport, StrategyPolicy
 from meltica.core.values import Epoch, Gap, Mode, Nanos, NodeName, StrategyId, Venue
 from meltica.group import Group
+from meltica.keeping import HOUR
 from meltica.leader.leader import Leader
 from meltica.leader.ports import ActionResult, StrategySpec
 from meltica.leader.settings import LeaderSettings
@@ -66,7 +67,6 @@ from meltica.view import Marks, View
 
 STOP_WITHIN: Final = 3.0  # seconds for a hand-over when the node is asked to stop
 GAUGES_EVERY: Final = 1.0
-HOUR: Final = 3_600_000_000_000  # nanoseconds
 # An operator's own orders belong to a strategy as any others do; a person who placed one to rest wants it to rest.
 BY_HAND: Final = StrategyPolicy(StrategyId("operator"), Gap.LEAVE)
 
@@ -127,6 +127,7 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
             machine,
             _mono,
             random.Random(),  # noqa: S311 - jitter of timers, no secret
+            settings.retention.rule,
         )
         orphans.refuse(settings.node.data, machine.state.orders.values(), settings.venues)
         transport = _transport(settings, name, log)

@@ -206,6 +206,7 @@ class View:
             "certificate": self.certificate(),
             "stalled": status.stalled,
             "disk": {"free_bytes": self.disk_free(), "why": self.disk()},
+            "log": _log(status),
             "stopped": self._stopped(),
             "disputed": None if status.disputed is None else int(status.disputed),
             "diverged": None if status.diverged is None else int(status.diverged),
@@ -395,6 +396,13 @@ class View:
             return ActionOutcome(OutcomeKind.REFUSED, f"{self.node} leads, and {where}", "look with `meltica log show`")
         text = f"entry {wish.index} would be passed without effect once both roles have said so; said: "
         return ActionOutcome(OutcomeKind.DONE, text + (", ".join(standing.asked) or "none"))
+
+
+def _log(status: ClusterStatus) -> Row:
+    """Where this node's log begins, and what of snapshots is under way or went wrong last."""
+    receipt = status.receipt
+    received = None if receipt is None else asdict(receipt)
+    return {"base_index": int(status.base_index), "snapshot": status.snapshot, "receiving": received}
 
 
 def _cause(record: Any) -> Row:

@@ -55,7 +55,7 @@ def play(scene: Scene, seed: int) -> tuple[Finding, ...]:
 
 
 def _product(scene: Scene, seed: int) -> tuple[Finding, ...]:
-    run = Run(Plan(seed, scene.faults), Product(seed))
+    run = Run(Plan(seed, scene.faults), Product(seed, scene.retention))
     judge = None if scene.script is None else scene.script(run)
     told = [text.partition(": ") for text in run.play().violations]
     return (*(Finding(check, message) for check, _, message in told), *_own(judge))

@@ -11,7 +11,8 @@ from attrs import evolve
 
 from chaos.mutants.mutant import mutant
 from chaos.mutants.patches import Patches
-from chaos.mutants.scenes import FAILING, QUIET, UNPLUGGED
+from chaos.mutants.scenes import BROUGHT_UP, FAILING, QUIET, UNPLUGGED
+from cluster.memory import MemoryStore
 from meltica import machine
 from meltica.core import apply
 from meltica.machine import Machine
@@ -71,3 +72,35 @@ def the_trail_does_not_say_what_was_sent(patches: Patches) -> None:
         return told
 
     patches.attribute(machine, "_said", said)
+
+
+@mutant("10", BROUGHT_UP, "audit_trail")
+def what_a_snapshot_left_out_is_not_noted(patches: Patches) -> None:
+    """An installation leaves no word of the entries whose records the node does not have."""
+    whole = MemoryStore.install
+
+    def install(self: MemoryStore, *of: Any) -> None:
+        before = self.disk.gaps
+        whole(self, *of)
+        self.disk.gaps = before
+
+    patches.attribute(MemoryStore, "install", install)
+
+
+@mutant("10", BROUGHT_UP, "audit_trail")
+def a_gap_ends_with_the_chain_of_another_state(patches: Patches) -> None:
+    """What the trail behind a gap goes on from is the chain of the state that the snapshot replaced."""
+    patches.attribute(Machine, "mark_in", lambda self, _read: self.mark())
+
+
+@mutant("10", BROUGHT_UP, "audit_trail")
+def an_installation_takes_the_newest_records_with_it(patches: Patches) -> None:
+    """The audit records of the last entries before a gap go with the state that a snapshot replaces."""
+    whole = MemoryStore.install
+
+    def install(self: MemoryStore, *of: Any) -> None:
+        whole(self, *of)
+        lost = int(self.disk.gaps[-1].first) - 5
+        self.disk.audit[:] = [record for record in self.disk.audit if record[0] < lost]
+
+    patches.attribute(MemoryStore, "install", install)

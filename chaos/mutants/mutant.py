@@ -52,7 +52,7 @@ class Scene:
     direct: Callable[[Storm], Judge | None] | None = None  # in the place of the cluster's random faults
     seconds: int = 3  # of the cluster's storm
     nodes: int = 3  # in the cluster alone
-    retention: Retention | None = None  # the same: how little of their logs the nodes keep
+    retention: Retention | None = None  # how little of their logs the nodes keep, in either arena
     known: tuple[str, ...] = ()  # checks that the scene itself violates, without a mutant: they prove nothing in it
     setting: Callable[[Patches], Judge | None] = field(default=_unchanged, eq=False)
 

@@ -21,7 +21,7 @@ from chaos.sim.network import MS, SECOND
 from chaos.sim.operators import order_by_hand
 from chaos.sim.plan import NAMES
 from chaos.sim.run import Run
-from cluster.types import Peer
+from cluster.types import Peer, Retention
 from meltica.core.commands import By, Halt, Resume, Submit
 from meltica.core.values import Epoch, Money, Nanos, NodeName
 from meltica.leader.ports import Promote
@@ -48,6 +48,11 @@ NO_WORD: Final = Scene(
     ),
 )
 STALLED: Final = Scene("stalled engine", faults=storm(("engine_stall", 3, 8, 0), ("kill_active", 3.3, 4, 0)))
+BROUGHT_UP: Final = Scene(
+    "standbys that were away are sent snapshots",
+    faults=storm(("bridge", 3, 3.5, 0), *[("isolate", 4 + place, 7 + place, place) for place in range(0, 12, 4)]),
+    retention=Retention(entries=20, most_entries=40),
+)
 HALTED: Final = Scene("halted", faults=storm(("halt_resume", 3, 7, 0), ("kill_active", 4, 4.7, 0)))
 PROMOTED_LATE: Final = Scene(
     "promoted, with late words", faults=storm(("slow_active", 3, 5, 1), ("promote", 3.7, 3.7, 0))

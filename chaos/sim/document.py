@@ -37,7 +37,7 @@ class Tally:
         self.faults += outcome.faults
         self.acts += outcome.acts
         self.looked_at.update({check.name: check.looked_at for check in outcome.checks})
-        for name in ("commands", "requests", "orders", "fills", "changes", "virtual_ns"):
+        for name in ("commands", "requests", "orders", "fills", "changes", "installed", "virtual_ns"):
             self.sums[name] += getattr(outcome, name)
         self.sums["cpu_us"] += int(cpu_s * 1e6)
         if outcome.violations:
@@ -64,6 +64,7 @@ class Tally:
             "orders": sums["orders"],
             "fills": sums["fills"],
             "leader_changes": sums["changes"],
+            "installed": sums["installed"],
             "checks": [{"name": name, "looked_at": n} for name, n in sorted(self.looked_at.items())],
             "virtual_s": sums["virtual_ns"] // SECOND,
             "wall_s": round(wall_s, 1),

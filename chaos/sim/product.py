@@ -23,7 +23,7 @@ from chaos.sim.link import SYMBOLS, VENUE, SimLink
 from chaos.sim.network import MS, SECOND, Network, Process, Weather
 from cluster.memory import MemoryDisk
 from cluster.replica import ApplyFault, Busy, Ready, Replica
-from cluster.types import AppliedEntry, NotLeader, Outcome, Peer, Role, StateMachine, Status, Token
+from cluster.types import AppliedEntry, NotLeader, Outcome, Peer, Retention, Role, StateMachine, Status, Token
 from meltica.core.codec import encode_command
 from meltica.core.commands import Command, Configured, Limits, StrategyPolicy, VenuePolicy
 from meltica.core.values import Account, Epoch, Money, Nanos, NodeName, StrategyId, Symbol
@@ -170,6 +170,7 @@ class Product:
     """Implements `chaos.sim.network.Watcher`; `open` gives one with its network and exchange."""
 
     seed: int
+    retention: Retention | None = None  # how little of its log each node keeps; None: all
     network: Network = field(init=False)
     exchange: SimExchange = field(init=False)
     recorder: Recorder = field(init=False)  # what the replicas did
@@ -190,7 +191,7 @@ class Product:
     _making: dict[Peer, Machine] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self.network = Network(self.seed, self._machine, self, weather=Weather(drift=DRIFT))
+        self.network = Network(self.seed, self._machine, self, weather=Weather(drift=DRIFT), retention=self.retention)
         self.network.disk_failed = self._disk_failed
         self.exchange = SimExchange(self.network, self.seed)
         self.recorder = Recorder(lambda: self.network.now, self._chain)

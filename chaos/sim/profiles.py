@@ -11,6 +11,8 @@ from typing import Final
 
 from attrs import frozen
 
+from cluster.types import Retention
+
 MS: Final = 1_000_000
 SECOND: Final = 1000 * MS
 EVERYTHING: Final = "everything"
@@ -110,6 +112,7 @@ class Profile:
     length: int = 29 * SECOND
     lasts: tuple[int, ...] = LASTS
     counts: bool = True  # whether a seed must have enough in it (run.py), and is traded on in calm until it has
+    retention: Retention | None = None  # how little of its log each node keeps, so that snapshots are sent; None: all
 
 
 def _stressed(kinds: Mapping[str, int], others: int, *stressed: Mapping[str, int]) -> dict[str, int]:
@@ -123,6 +126,19 @@ ELECTIONS: Final = {**PROCESSES, **MOMENTS, **NETWORK, "disk_stall_active": 2, "
 UNPLUGGED: Final = {kind: PROCESSES[kind] for kind in ("power_active", "power", "torn_active", "power_all", "restarts")}
 POWER: Final = {**DISKS, **PROCESSES, "isolate_active": 2, "drop_answer": 2, "slow_active": 2}
 MARKET: Final = {**VENUE, "kill_active": 3, "pause_active": 2, "isolate_active": 2}
+# Long absences of standbys, over logs that reach back for a second or two: who comes back is sent a snapshot.  Without
+# disks that are lost for good: once two nodes have installed a snapshot over a record, the third one has the only copy.
+ABSENCES: Final[Mapping[str, int]] = {
+    "kill": 4,
+    "power": 4,
+    "pause": 3,
+    "isolate": 6,
+    "one_way_in": 2,
+    "hold_active": 2,
+}
+LOST: Final = frozenset({"bit_flip", "old_copy"})
+AWAY: Final = {**{kind: weight for kind, weight in ALL.items() if kind not in LOST}, **ABSENCES}
+KEPT: Final = Retention(entries=20, most_entries=40)
 PROFILES: Final[Mapping[str, Profile]] = {
     EVERYTHING: Profile(ALL, faults=(6, 12)),
     "elections": Profile(_stressed(ELECTIONS, 2, NETWORK), faults=(9, 16), lasts=(*SHORT, *LASTS)),
@@ -131,4 +147,5 @@ PROFILES: Final[Mapping[str, Profile]] = {
     # Short and few, for many seeds in little time: nothing is asked of what a seed holds, so it proves less.
     "small": Profile(ALL, faults=(3, 7), acts=(0, 2), length=8 * SECOND, counts=False),
     "handovers": Profile(_stressed(ALL, 3, MOMENTS), faults=(6, 10), acts=(6, 14), lasts=SHORT),
+    "retention": Profile(AWAY, faults=(8, 14), lasts=(SECOND, 3 * SECOND, 5 * SECOND), retention=KEPT),
 }

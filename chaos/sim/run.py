@@ -16,6 +16,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from chaos.checkers.all import check_all, check_conduct, check_replication
+from chaos.checkers.facts import Installed
 from chaos.checkers.in_authority import in_authority
 from chaos.checkers.verdict import Check
 from chaos.checkers.windows_apart import windows_apart
@@ -60,6 +61,7 @@ class Outcome:
     virtual_ns: int
     checks: tuple[Check, ...]
     trace: str  # a hash over all that happened
+    installed: int = 0  # snapshots
 
     @property
     def seed(self) -> int:
@@ -81,6 +83,7 @@ class Outcome:
             ("faults", self.faults.total(), LEAST_FAULTS),
             ("orders", self.orders, LEAST_ORDERS),
             ("changes of leader", self.changes, 1),
+            ("installed snapshots", self.installed, int(PROFILES[self.plan.profile].retention is not None)),
         )
         return ", ".join(f"{found} {what} of {bound}" for what, found, bound in least if found < bound)
 
@@ -240,6 +243,7 @@ class Run:
             virtual_ns=product.network.now,
             checks=checks,
             trace=trace_of(product),
+            installed=len(facts.only(Installed)),
         )
 
 
@@ -251,7 +255,7 @@ def run_plan(plan: Plan) -> Outcome:
 def play(plan: Plan) -> tuple[Outcome, Product]:
     """The same, with the product as it ended."""
     with put_off_while(), worked_out_once():
-        product = Product(plan.seed)
+        product = Product(plan.seed, PROFILES[plan.profile].retention)
         return Run(plan, product).play(), product
 
 

@@ -20,7 +20,7 @@ from cluster.snapshot.faces import Staging
 from cluster.snapshot.summing import Sum
 from cluster.snapshot.words import DAMAGED, DONE, OLDER, Closed, Offer, Part, PartAck, Word, decode, encode
 from cluster.store import StoredEntry, Ticket
-from cluster.types import Peer
+from cluster.types import LogIndex, Peer, Receipt
 from cluster.wire import MAX_TOLD, WireError
 
 READ_BACK: Final = 64 * 1024  # bytes: below a millisecond of the loop
@@ -146,6 +146,12 @@ class Receiving:
         return (
             f"receives the state of entry {now.offer.index} from {now.sender or 'nobody now'}: {now.offer.size} bytes"
         )
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """The same, in numbers."""
+        now = self._now
+        return None if now is None else Receipt(LogIndex(now.offer.index), now.offer.size, now.taken)
 
     # What the leader says
 

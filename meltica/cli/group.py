@@ -22,6 +22,7 @@ from meltica.cli.place import place_of
 from meltica.cli.status import PATH, head, merged, show_troubles, troubles
 
 GIB: Final = 1 << 30
+KIB: Final = 1 << 10
 COLUMNS: Final = ("node", "role", "term", "behind", "last heard", "votes", "can take over", "disk", "build", "why not")
 
 
@@ -66,9 +67,30 @@ def show(document: Mapping[str, Any], wrong: Sequence[str], out: Console) -> Non
                 )
             )
     out.print(table_of("", COLUMNS, _rows(document, group)))
+    for line in logs(document, group):
+        out.print(line)
     out.print(Text(as_of(document), style="dim"))
     says = "" if group is None else str(group["says"])
     show_troubles([one for one in wrong if not says or not one.startswith(says)], out)
+
+
+def logs(document: Mapping[str, Any], group: Mapping[str, Any] | None) -> list[str]:
+    """Of each node whose log does not begin at the first entry, or of whose state a snapshot is under way."""
+    needs = {one["name"] for one in (group or {}).get("nodes", ()) if one.get("needs_snapshot")}
+    found = []
+    for row in document["nodes"]:
+        log = row.get("log") or {}
+        words = ["needs a snapshot"] if row["name"] in needs else []
+        if log.get("base_index", 1) > 1:
+            words.append(f"its log begins at entry {log['base_index']:,}")
+        if log.get("snapshot"):
+            words.append(log["snapshot"])
+        receiving = log.get("receiving")
+        if receiving:
+            words.append(f"{receiving['taken'] / KIB:,.0f} of {receiving['size'] / KIB:,.0f} KiB have come")
+        if words:
+            found.append(f"{row['name']}: {'; '.join(words)}")
+    return found
 
 
 def unheard(document: Mapping[str, Any], group: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from cluster.snapshot.sending import Pace
 from cluster.snapshot.summing import Sum
 from cluster.snapshot.words import DONE, Closed, Offer, Part, PartAck, encode
 from cluster.store import Memory, StoredEntry
-from cluster.types import Installed, LogIndex, OutcomeUnknown, Peer, Retention, Role, Term, Token
+from cluster.types import Installed, LogIndex, OutcomeUnknown, Peer, Receipt, Retention, Role, Term, Token
 from cluster.wire import NO_OP, Ack, Append, pack_commands
 from tests.cluster import conftest
 from tests.cluster.conftest import MS, Hand, ListMachine
@@ -89,6 +89,13 @@ def test_its_gap_keeps_the_snapshot_s_digest_and_where_the_trail_goes_on(
     install(behind)
     splice = Splice(offer().digest, b"%d loads" % loads, b"40")
     assert behind.replica._store.gaps() == (Gap(LogIndex(2), LogIndex(40), splice),)
+
+
+def test_how_much_of_it_has_come_is_told(behind: Hand) -> None:
+    size = offer().size
+    assert behind.replica.status().receipt == Receipt(LogIndex(40), size, size)
+    install(behind)
+    assert behind.replica.status().receipt is None
 
 
 def test_nothing_is_said_of_it_before_it_is_synced(behind: Hand) -> None:

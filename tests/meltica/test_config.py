@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import meltica
+from cluster.types import Retention
 from meltica.cli.cluster_files import Plan, node_toml
 from meltica.config import ConfigErrors, least_window_ms, load
 from meltica.core.values import Gap, Mode
@@ -104,6 +105,12 @@ BAD = [
     ("[trading]", "[archive]\nkeep_entries = 999\n[trading]", "[archive] keep_entries", "from 1000 to"),
     ("[trading]", "[archive]\nkeep_hours = -1\n[trading]", "[archive] keep_hours", "hours from 0 to"),
     ("[trading]", "[archive]\nspan = 10\n[trading]", "[archive] span", "enabled"),
+    ("[trading]", "[retention]\nenabled = 1\n[trading]", "[retention] enabled", "true or false"),
+    ("[trading]", "[retention]\nentries = 99\n[trading]", "[retention] entries", "from 100 to"),
+    ("[trading]", "[retention]\nmost_entries = 99999\n[trading]", "[retention] most_entries", "at least entries"),
+    ("[trading]", "[retention]\nsize_mib = 513\n[trading]", "[retention] most_size_mib", "at least size_mib"),
+    ("[trading]", "[retention]\nhours = 0\n[trading]", "[retention] hours", "hours from 1 to"),
+    ("[trading]", "[retention]\nkeep = 9\n[trading]", "[retention] keep", "entries"),
     ('level = "info"', 'level = "INFO"', "[log] level", '"debug"'),
     ("[trading]", "[extra]\nx = 1\n[trading]", "[extra]", "node"),
 ]
@@ -242,6 +249,17 @@ def test_the_default_file_shows_every_default_as_it_is():
     found = config._settings(shown.file, Reader("", tomllib.loads(bare), folder, errors))
     assert not errors
     assert found == shown
+
+
+def test_the_log_is_kept_whole_unless_the_settings_say_otherwise(tmp_path):
+    def rule(text):
+        return load(write(tmp_path, GOOD + text), check_files=False).retention.rule
+
+    assert rule("") is None
+    assert rule("\n[retention]\nenabled = true\n") == Retention()
+    said = "entries = 200\nsize_mib = 2\nhours = 3\nmost_entries = 400\nmost_size_mib = 5\n"
+    hour, mib = 3_600_000_000_000, 1024 * 1024
+    assert rule(f"\n[retention]\nenabled = true\n{said}") == Retention(200, 2 * mib, 3 * hour, 400, 5 * mib)
 
 
 def test_the_version_is_the_packages():

@@ -46,6 +46,7 @@ def test_a_healthy_standby_is_promotable_and_votes():
 REASONS = [
     (group(peer("n2", connected=False)), False, "unreachable: its API answers, and there is no link to it"),
     (group(peer("n2", lost=True)), False, "its disk went back"),
+    (group(evolve(peer("n2", 40), needs_snapshot=True)), False, "it lacks what the log does not hold any more"),
     (group(peer("n2", 40)), False, "it is 60 entries and 1590 ms behind"),
     (group(n2=row("n2", promotable=False, why_not="paper: refused: -2015")), True, "paper: refused: -2015"),
     (
@@ -76,6 +77,13 @@ def test_each_reason_against_a_promote_is_told_and_whether_the_node_still_helps_
     member = of(found)
     assert why in member.why_not
     assert (member.promotable, member.votes) == (False, votes)
+
+
+def test_who_needs_a_snapshot_is_told_by_who_leads():
+    found = evolve(peer("n2", 40), needs_snapshot=True)
+    assert of(group(found)).needs_snapshot
+    assert not of(group()).needs_snapshot
+    assert not of(group(found, role=Role.FOLLOWER)).needs_snapshot
 
 
 def test_a_node_whose_api_is_silent_is_not_promotable_and_votes_if_it_is_connected():

@@ -10,7 +10,7 @@ import pytest
 from attrs import define, evolve, field
 
 from cluster.snapshot.faces import Gap, Splice
-from cluster.types import ApplyStop, LogIndex, Peer, PeerStatus, Role, Status, Term
+from cluster.types import ApplyStop, LogIndex, Peer, PeerStatus, Receipt, Role, Status, Term
 from meltica.api import ports as api
 from meltica.api.ports import Action, OutcomeKind, Page, ReadFault
 from meltica.archive.records import BrokenTrail, Record, whole_entries
@@ -417,6 +417,15 @@ async def test_in_manual_mode_a_promote_without_its_epoch_is_refused_before_it_i
 # --- where apply has stopped --------------------------------------------------------------------------------------
 
 STANDING = Standing(7, "d" * 64, "KeyError: 'x'", asked=("operator",))
+
+
+def test_status_says_where_the_log_begins_and_what_of_a_snapshot_has_come():
+    now = evolve(status(), base_index=LogIndex(5), snapshot="receives", receipt=Receipt(LogIndex(9), 100, 40))
+    received = {"index": 9, "size": 100, "taken": 40}
+    assert view(cluster_status=lambda: now).own_row()["log"] == {
+        "base_index": 5, "snapshot": "receives", "receiving": received,
+    }  # fmt: skip
+    assert view().own_row()["log"] == {"base_index": 1, "snapshot": "", "receiving": None}
 
 
 def stopped_view():

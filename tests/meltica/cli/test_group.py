@@ -109,3 +109,16 @@ def test_disks_and_configurations_that_differ_are_shown(healthy):
     text = healthy.run("cluster", "status").stdout
     assert cells(text, "n1")[7:9] == ["5.0 GiB free", "0.1.0 aaaaaa"]
     assert cells(text, "n2")[7:9] == ["NEARLY FULL", "0.1.0 bbbbbb"]
+
+
+def test_where_logs_begin_and_who_is_sent_a_snapshot_is_shown(healthy):
+    healthy.nodes["n1"].group = group(member("n1", heard_ms=None), member("n2"), member("n3", needs_snapshot=True))
+    sends = {"base_index": 5001, "snapshot": "sends the state of entry 9000 to n3", "receiving": None}
+    receives = {"index": 9000, "size": 81920, "taken": 40960}
+    healthy.nodes["n1"].more = {"log": sends}
+    healthy.nodes["n2"].more = {"log": {"base_index": 1, "snapshot": "", "receiving": None}}
+    healthy.nodes["n3"].more = {"log": {"base_index": 1, "snapshot": "receives it from n1", "receiving": receives}}
+    lines = healthy.run("cluster", "status").stdout.splitlines()
+    assert "n1: its log begins at entry 5,001; sends the state of entry 9000 to n3" in lines
+    assert "n3: needs a snapshot; receives it from n1; 40 of 80 KiB have come" in lines
+    assert not any(line.startswith("n2:") for line in lines)
