@@ -21,6 +21,8 @@ from chaos.live.library import ENDLESS, chosen, plans_of, shipped
 from chaos.live.plan import Plan, plan
 from chaos.live.run import FAULTS, Runner, Wish
 from chaos.live.scenarios import SUITES, BadScenario
+from chaos.report.folder import incident_in
+from chaos.report.page import write, write_overview
 from chaos.rig.guarded import Interrupted, run_guarded
 from chaos.toxiproxy.build import Missing, checked
 from meltica.api.outcomes import Exit
@@ -90,6 +92,8 @@ def run(  # noqa: PLR0917 - click passes them by name
         document |= {"verdict": "fail", "broken_off": broken}
     if keep is not None:
         (keep / VERDICT).write_text(json.dumps(document, indent=1) + "\n")
+        if not alone:
+            _say(f"report: {write_overview(document, keep)}")
     _print(document, output)
     context.exit(int(Exit.DONE if document["verdict"] == "pass" else Exit.FAILED))
 
@@ -140,9 +144,10 @@ def _one(each: Plan, keep: Path | None, slower: int) -> Played:
         raise
     document = one(played)
     (folder / VERDICT).write_text(json.dumps(document, indent=1) + "\n")
+    page = write(incident_in(folder, document), folder)
     _say(f"{document['verdict']}: {_wrong(document) or 'every check held'}; gaps {document['gaps_ms']}", began)
     if document["verdict"] == "fail":
-        _say(f"ledger, logs and data: {folder}")
+        _say(f"report: {page}; ledger, logs and data beside it")
     elif keep is None:
         shutil.rmtree(folder, ignore_errors=True)
     return played

@@ -39,13 +39,24 @@ def one(played: Played) -> dict[str, Any]:
         "scenario": scenario.name,
         "seed": played.plan.seed,
         "verdict": verdict(played.checks),
-        "faults": [gap.struck.document() | {"gap_ms": gap.span.ms} for gap in played.gaps],
+        "faults": [_fault(gap) for gap in played.gaps],
         "gaps_ms": spread(played.gaps),
         "bound_ms": bound,
         "slower": played.slower,
         "checks": [check.document() for check in played.checks],
         "report": played.report,
     }
+
+
+def _fault(gap: Gap) -> dict[str, Any]:
+    where = {"gap_begin_mono_ns": gap.span.begin_ns, "gap_end_mono_ns": gap.span.end_ns}
+    return gap.struck.document() | {"gap_ms": gap.span.ms} | where
+
+
+def by_kind(gaps: Sequence[Gap]) -> dict[str, dict[str, float | int | None]]:
+    """How long trading paused, of each kind of fault by itself: a cut of ten seconds says nothing of a kill."""
+    kinds = sorted({gap.struck.fault.kind for gap in gaps})
+    return {kind: spread([gap for gap in gaps if gap.struck.fault.kind == kind]) for kind in kinds}
 
 
 def several(name: str, seed: int, runs: Sequence[Played], report: str) -> dict[str, Any]:
@@ -59,6 +70,7 @@ def several(name: str, seed: int, runs: Sequence[Played], report: str) -> dict[s
         "verdict": verdict(checks),
         "faults": [fault for document in documents for fault in document["faults"]],
         "gaps_ms": spread([gap for played in runs for gap in played.gaps]),
+        "gaps_ms_by_kind": by_kind([gap for played in runs for gap in played.gaps]),
         "checks": [check.document() for check in checks],
         "report": report,
         "runs": documents,

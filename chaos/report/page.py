@@ -1,13 +1,14 @@
-"""The page: an incident as one HTML file that needs no server, no script and no network.
+"""The pages: an incident, and a suite of runs, as HTML files that need no server, no script and no network.
 
-Only the filling of the template may live here.
+Only the filling of the templates may live here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -15,15 +16,19 @@ from chaos.report.drawing import Axis, draw
 from chaos.report.incident import Incident
 
 NAME: Final = "report.html"
+OF_A_RUN: Final = {  # checks of a live run, which need more than ledger and trails
+    "faults_played": "Every fault of the plan began and was healed: else the run shows less than it says.",
+    "recovered": "Trading came back by itself behind the last healing.",
+    "acknowledged": "What an operator was told is done is in every node's log, where it was said to be.",
+    "gap": "No fault stopped trading for longer than the scenario allows.",
+    "came_to_rest": "At the end trading could be halted, every order was closed, and all nodes were equal.",
+}
 
 
 def page(incident: Incident) -> str:
-    """The whole file's text; what comes from a run is escaped."""
-    loader = PackageLoader("chaos.report", ".")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("page.html.j2").render(
+    """Of one run: the whole file's text."""
+    return _filled(
+        "page.html.j2",
         incident=incident,
         drawing=draw(incident),
         axis=Axis(incident.begin_ns, incident.end_ns),
@@ -32,8 +37,31 @@ def page(incident: Incident) -> str:
     )
 
 
+def overview(document: Mapping[str, Any]) -> str:
+    """Of a suite, whose document is that of several runs; each run's own page lies in its folder beside this one."""
+    return _filled("suite.html.j2", document={"broken_off": "", **document}, ms=_ms)
+
+
+def _filled(template: str, **values: Any) -> str:
+    """What comes from a run is escaped."""
+    environment = Environment(
+        loader=PackageLoader("chaos.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(values)
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f} ms"
+
+
 def meaning(check: str) -> str:
     """What a check stands for, in its own room's words; "" if it has none."""
+    if check in OF_A_RUN:
+        return OF_A_RUN[check]
     try:
         told = import_module(f"chaos.checkers.{check}").__doc__ or ""
     except ModuleNotFoundError:
@@ -42,7 +70,16 @@ def meaning(check: str) -> str:
 
 
 def write(incident: Incident, folder: Path) -> Path:
-    """Put it into a folder; returns where."""
+    """Put a run's page into a folder; returns where."""
+    return _put(page(incident), folder)
+
+
+def write_overview(document: Mapping[str, Any], folder: Path) -> Path:
+    """The same of a suite's."""
+    return _put(overview(document), folder)
+
+
+def _put(text: str, folder: Path) -> Path:
     path = folder / NAME
-    path.write_text(page(incident), encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     return path

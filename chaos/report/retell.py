@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import pairwise
 from statistics import median
 from typing import Any, Final
 
@@ -36,7 +35,6 @@ from chaos.report.incident import (
 
 ENDS: Final = frozenset({"kill", "term"})  # faults behind which a process is not there any more
 SECOND: Final = 1_000_000_000
-AFTERWARDS: Final = 5 * SECOND  # behind a fault's end, what still counts as its doing
 
 
 @frozen
@@ -66,7 +64,7 @@ def retell(left: Left, document: Mapping[str, Any], command: str) -> Incident:
         faults=tuple(sorted(faults, key=lambda fault: fault.begin_ns)),
         spans=tuple(span for node in nodes for span in spans_of(node, left.logs[node], faults, offset, end)),
         marks=tuple(_marks(left)),
-        pauses=tuple(pauses_of(document, faults, left.history.requests)),
+        pauses=tuple(pauses_of(document, left.history.requests)),
         states=states,
         causes=causes(left.logs, states, begin),
         checks=checks,
@@ -91,7 +89,7 @@ def _check(found: Mapping[str, Any]) -> Check:
 
 
 def _about(document: Mapping[str, Any], left: Left) -> Iterator[tuple[str, str]]:
-    for word in ("scenario", "seed", "duration_s", "market"):
+    for word in ("seed", "slower", "duration_s", "market"):
         if document.get(word) is not None:
             yield word.removesuffix("_s"), str(document[word])
     requests = left.history.requests
@@ -144,7 +142,7 @@ def spans_of(
 ) -> Iterator[Span]:
     """When it led, when it could trade, when it was not there; from its own log, and from what ended its process."""
     ready = [_wall(line) - offset for line in lines if line.get("event") == "ready"]
-    killed = sorted(f.begin_ns for f in faults if f.target == node and f.kind in ENDS)
+    killed = sorted(f.begin_ns for f in faults if node in f.target.split(",") and f.kind in ENDS)
     for at in killed:
         yield Span(node, GONE, at, min((again for again in ready if again > at), default=end))
     roles = [(int(line["mono_ns"]), str(line["role"])) for line in lines if line.get("event") == "role changed"]
@@ -193,28 +191,22 @@ def _marks(left: Left) -> Iterator[Mark]:
 # How long trading paused
 
 
-def pauses_of(document: Mapping[str, Any], faults: Sequence[Struck], requests: Sequence[Request]) -> Iterator[Pause]:
-    """A demo says it itself; of a scenario, the longest time without an admitted order that a fault touches."""
-    if "failovers" in document:
-        for f in document["failovers"]:
-            yield Pause(f"{f['kind']} {f['from']}", int(f["struck_mono_ns"]), _whole(f["first_admitted_mono_ns"]))
-        return
-    admitted = sorted(r.admitted_ns for r in requests if r.admitted_ns is not None and not r.is_cancel)
-    bound = document.get("bound_ms")
-    for fault in faults:
-        found = longest(admitted, fault.begin_ns, (fault.end_ns or fault.begin_ns) + AFTERWARDS)
-        if found is not None:
-            yield Pause(f"{fault.kind} {fault.target}".strip(), *found, None if bound is None else float(bound))
+def pauses_of(document: Mapping[str, Any], requests: Sequence[Request]) -> Iterator[Pause]:
+    """As a demo, or a scenario, has measured it; one behind which nothing was admitted any more has no end."""
+    for f in document.get("failovers", ()):
+        yield Pause(f"{f['kind']} {f['from']}", int(f["struck_mono_ns"]), _whole(f["first_admitted_mono_ns"]))
+    last = max((r.admitted_ns for r in requests if r.admitted_ns is not None and not r.is_cancel), default=0)
+    bound = _bound(document)
+    for f in document.get("faults", ()):
+        if "gap_begin_mono_ns" not in f:
+            continue
+        begin, end = int(f["gap_begin_mono_ns"]), int(f["gap_end_mono_ns"])
+        yield Pause(f"{f['kind']} {f['target']}", begin, end if end <= last else None, bound)
 
 
-def longest(admitted: Sequence[int], begin: int, end: int) -> tuple[int, int | None] | None:
-    """Of the times between two admissions one after the other, the longest that overlaps; None: there are none."""
-    pairs: list[tuple[int, int | None]] = [
-        (one, other) for one, other in pairwise(admitted) if other > begin and one < end
-    ]
-    if admitted and admitted[-1] < begin:
-        return admitted[-1], None
-    return max(pairs, key=lambda pair: (pair[1] or 0) - pair[0], default=None)
+def _bound(document: Mapping[str, Any]) -> float | None:
+    found = document.get("bound_ms")
+    return None if found is None else float(found)
 
 
 def _excerpts(checks: Iterable[Check], left: Left) -> Iterator[tuple[str, tuple[Line, ...]]]:

@@ -87,7 +87,17 @@ LIVE: dict[str, Any] = {
     "scenario": "leader-killed",
     "seed": 3,
     "verdict": "fail",
-    "faults": [{"kind": "kill", "target": "n1", "begin_mono_ns": 3000 * MS, "end_mono_ns": 4000 * MS}],
+    "faults": [
+        {
+            "kind": "kill",
+            "target": "n1",
+            "begin_mono_ns": 3000 * MS,
+            "end_mono_ns": 4000 * MS,
+            "gap_ms": 0.0,
+            "gap_begin_mono_ns": 100,
+            "gap_end_mono_ns": 300,
+        }
+    ],
     "checks": [
         {
             "name": "one_send",

@@ -15,7 +15,7 @@ from chaos.checkers.verdict import Check
 from chaos.cli import main
 from chaos.report import folder as rooms
 from chaos.report.folder import NoRun, again, incident_in, verdict_in
-from chaos.report.page import meaning, page
+from chaos.report.page import OF_A_RUN, meaning, overview, page
 from chaos.report.retell import retell
 from tests.chaos.checkers.honest import honest
 from tests.chaos.report.left import DEMO, LEDGER, LIVE, LOGS, left
@@ -84,7 +84,29 @@ def test_it_needs_nothing_but_itself() -> None:
     assert not any(word in whole for word in ("http:", "https:", "src=", "@import", "url("))
 
 
-@pytest.mark.parametrize("check", [check.__name__ for check in CHECKS])
+def suite(**changes: object) -> dict[str, object]:
+    gaps = {"p50": 120.0, "p99": None, "max": 1234.5, "n": 20}
+    run = {**LIVE, "gaps_ms": gaps, "bound_ms": 700}
+    return {
+        **LIVE,
+        "scenario": "smoke",
+        "runs": [run, {**run, "verdict": "pass", "checks": []}],
+        "gaps_ms_by_kind": {"kill": gaps},
+        **changes,
+    }
+
+
+def test_a_suite_links_its_runs_and_says_how_long_trading_paused_by_kind() -> None:
+    whole = overview(suite())
+    text = " ".join(read(whole).text)
+    assert 'href="leader-killed-3/report.html"' in whole
+    for words in ("smoke", "1,234 ms", "700 ms", "120 ms", "kill", "one_send"):
+        assert words in text
+    assert "Broken off" not in text
+    assert "Broken off: the disk" in " ".join(read(overview(suite(broken_off="the disk <is> full"))).text)
+
+
+@pytest.mark.parametrize("check", [*(check.__name__ for check in CHECKS), *OF_A_RUN])
 def test_every_check_says_what_it_stands_for(check: str) -> None:
     assert len(meaning(check)) > 20
 

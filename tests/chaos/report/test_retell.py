@@ -6,7 +6,7 @@ from attrs import evolve
 
 from chaos.report.incident import CANCEL as CANCELLED
 from chaos.report.incident import FILL, GONE, LEADS, ORDER, REFUSED, TRADES, Mark, Pause, Span, Struck
-from chaos.report.retell import Left, longest, retell, venue_faults
+from chaos.report.retell import Left, retell, venue_faults
 from tests.chaos.checkers.honest import PLACED, honest, request
 from tests.chaos.report.left import DEMO, LEDGER, LIVE, LOGS, MS, left, seen
 
@@ -58,13 +58,22 @@ def test_a_live_scenario_has_its_own_faults_and_its_excerpts() -> None:
     assert [line.source for line in lines][:2] == ["ledger 1", "ledger 2"]
 
 
-def test_a_pause_of_a_scenario_is_the_longest_that_its_fault_touches() -> None:
-    times = [0, 100, 900, 1000, 1400, 2000]
-    assert longest(times, 150, 1200) == (100, 900)
-    assert longest(times, 950, 1200) == (1000, 1400)
-    assert longest(times, 1500, 1600) == (1400, 2000)
-    assert longest(times, 2100, 2200) == (2000, None)  # nobody traded again
-    assert longest([], 0, 1) is None
+def test_the_pauses_of_a_scenario_are_those_that_it_measured() -> None:
+    found = retell(left(), {**LIVE, "bound_ms": 5}, "")
+    (pause,) = found.pauses
+    assert pause == Pause("kill n1", 100, 300, 5.0)
+
+
+def test_a_pause_behind_which_nothing_came_has_no_end() -> None:
+    fault = {**LIVE["faults"][0], "gap_end_mono_ns": 311}  # the last order was admitted at 310
+    (pause,) = retell(left(), {**LIVE, "faults": [fault]}, "").pauses
+    assert pause.end_ns is None
+
+
+def test_a_fault_of_several_nodes_ends_each_of_their_processes() -> None:
+    fault = {**LIVE["faults"][0], "target": "n1,n2"}
+    found = retell(left(), {**LIVE, "faults": [fault]}, "")
+    assert {span.node for span in found.spans if span.what == GONE} == {"n1", "n2"}
 
 
 def test_a_pause_is_judged_by_its_bound() -> None:
