@@ -17,7 +17,7 @@ from cluster.adopted import Adopted, AdoptionFault, Placed
 from cluster.members import Configuration
 from cluster.members import decode as decode_members
 from cluster.members import encode as encode_members
-from cluster.store import Store, StoredEntry, Ticket
+from cluster.store import Places, Store, StoredEntry, Ticket
 from cluster.types import LogIndex, MonoNs, Peer, Term
 from cluster.wire import CONFIGURATION, Entry, WireError
 
@@ -293,11 +293,33 @@ class Journal:
     def _keep_book(self) -> None:
         """With this step's batch, in which the entries come or go; then whoever goes by it is told."""
         if self.book is not None:
-            self._store.set_places(
-                tuple([(LogIndex(placed.index), encode_members(placed.configuration)) for placed in self.book.places])
-            )
+            self._store.set_places(_stored(self.book))
             self._look_forward()
             self.adopts()
+
+    def install_book(self, placed: Placed | None) -> None:
+        """A snapshot takes the place of log and state in this batch: `placed` is what it says of who takes part.
+
+        None: what the settings say.  This journal ends with it.
+
+        Raises:
+            JournalFault: what is committed here says something newer, or this node knows nobody by more than a name.
+        """
+        if self.book is None:
+            if placed is not None:
+                raise JournalFault("a snapshot says who takes part, and this node knows nobody by more than a name")
+            return
+        base = self.book.places[0]
+        if placed is None and base.index:
+            raise JournalFault(
+                f"a snapshot says nothing of who takes part, but entry {base.index} did, and is committed"
+            )
+        try:
+            self.book.installed(placed or base)
+        except AdoptionFault as error:
+            raise JournalFault(str(error)) from error
+        if placed is not None or self._store.places():
+            self._store.set_places(_stored(self.book))
 
     def _look_forward(self) -> None:
         places = () if self.book is None else self.book.places
@@ -344,6 +366,10 @@ class Journal:
         """Hazard 2: a commit index ahead of the log would acknowledge what nobody has."""
         meta = self._store.meta()
         return min(max(meta.commit_index, meta.applied_index), self.last)
+
+
+def _stored(book: Adopted) -> Places:
+    return tuple([(LogIndex(placed.index), encode_members(placed.configuration)) for placed in book.places])
 
 
 def _nobody() -> None:

@@ -523,6 +523,7 @@ class Replica:
             return None
         entry = install.entry
         self._store.install(entry, splice_of(self._machine, install.digest, self._store.read_staged))
+        self._journal.install_book(install.placed)
         self._shipping.installed()
         ticket = self._store.commit()
         self._shipping.committed(ticket, self._durable)

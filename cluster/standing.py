@@ -5,6 +5,7 @@ Only questions may live here, put to guard, journal and state as they are now.
 
 from __future__ import annotations
 
+from cluster.adopted import Placed
 from cluster.applying import Applying
 from cluster.guard import Guard
 from cluster.journal import Journal
@@ -26,6 +27,10 @@ class Standing:
     def peers(self) -> tuple[Peer, ...]:
         """The others: who takes part now."""
         return self._guard.peers
+
+    def members_at(self, index: int) -> Placed | None:
+        """Who took part behind that entry; None where the settings alone say so."""
+        return None if self._journal.book is None else self._journal.book.at(index)
 
     @property
     def term(self) -> int:

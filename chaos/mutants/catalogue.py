@@ -17,6 +17,7 @@ from chaos.mutants import (
     fills,
     halts,
     intents,
+    members,
     replication,
     snapshots,
     unknowns,
@@ -35,6 +36,7 @@ FAMILIES: Final = (
     audit,
     replication,
     snapshots,
+    members,
     directed,
 )
 

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from attrs import define, frozen
 
+from cluster.adopted import Placed
 from cluster.snapshot.faces import Staging
 from cluster.snapshot.summing import Sum
 from cluster.snapshot.words import DAMAGED, DONE, OLDER, Closed, Offer, Part, PartAck, Word, decode, encode
@@ -55,6 +56,7 @@ class Install:
 
     entry: StoredEntry
     digest: bytes  # the snapshot's
+    placed: Placed | None = None  # who took part behind it; None: as in the settings
 
 
 @define
@@ -254,7 +256,7 @@ class Receiving:
         if _has(place, now.offer):
             self._drop(now)
             return None
-        return Install(now.offer.base, now.offer.digest)
+        return Install(now.offer.base, now.offer.digest, now.offer.placed)
 
     def installed(self) -> None:
         """What `step` named is installed, in the batch that is collected now: once it is synced the sender hears it."""
@@ -274,7 +276,7 @@ class Receiving:
 
     def _go_on(self, now: _Transfer, peer: Peer, offer: Offer) -> None:
         """The same content, from this sender or another, in this term or a later one."""
-        if (offer.pairs, offer.size) != (now.offer.pairs, now.offer.size):
+        if (offer.pairs, offer.size, offer.members) != (now.offer.pairs, now.offer.size, now.offer.members):
             self._throw_away("two offers of one digest differ")
             return
         now.offer, now.sender = offer, peer
@@ -293,7 +295,7 @@ class Receiving:
             )
             return None
         now.verified = True
-        return Install(offer.base, offer.digest)
+        return Install(offer.base, offer.digest, offer.placed)
 
     def _throw_away(self, why: str) -> None:
         """It begins anew when it is offered again."""

@@ -55,8 +55,10 @@ class Pace:
 class Measuring:
     """Reads a source once, in steps, for the offer that names it: what is offered is known whole before it is sent."""
 
-    def __init__(self, source: Source, term: int) -> None:
+    def __init__(self, source: Source, term: int, members: bytes = b"") -> None:
+        """`members`: who took part behind the source's entry, as an offer says it."""
         self._source = source
+        self._members = members
         self._term = term
         self._sum = Sum(source.entry)
         self._after = b""
@@ -76,8 +78,10 @@ class Measuring:
             self._sum.add(pairs)
             self._after = pairs[-1][0]
             return None
-        entry, added = self._source.entry, self._sum
-        return Offer(self._term, entry.index, entry.term, entry.command, added.pairs, added.size, added.digest())
+        entry, added, members = self._source.entry, self._sum, self._members
+        return Offer(
+            self._term, entry.index, entry.term, entry.command, added.pairs, added.size, added.digest(), members
+        )
 
 
 class Sending:

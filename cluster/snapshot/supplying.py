@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from cluster.adopted import Placed
 from cluster.snapshot.faces import Source, Staging
 from cluster.snapshot.sending import Measuring, Pace, Sending, Unshippable
-from cluster.snapshot.words import OLDER, Closed, Offer, PartAck, Word
+from cluster.snapshot.words import OLDER, Closed, Offer, PartAck, Word, members_of
 from cluster.types import MonoNs, Peer
 
 _SECOND: Final = 1_000_000_000
@@ -36,6 +37,10 @@ class Lead(Protocol):
 
     def linked(self, peer: Peer) -> bool:
         """Whether it can be spoken to."""
+        ...
+
+    def members_at(self, index: int) -> Placed | None:
+        """Who took part behind that entry; None where the settings alone say so."""
         ...
 
 
@@ -118,7 +123,7 @@ class Supplying:
         ready = [p for p in wanting if p not in self._sendings and lead.linked(p) and now >= self._again_at.get(p, 0)]
         if self._source is None:
             if ready:
-                self._open(self._term, now)
+                self._open(self._term, now, lead)
             return None
         if self._measuring is not None:
             self._measure(now)
@@ -140,9 +145,10 @@ class Supplying:
 
     # Inside
 
-    def _open(self, term: int, now: MonoNs) -> None:
+    def _open(self, term: int, now: MonoNs, lead: Lead) -> None:
         self._source = self._disk.source()
-        self._measuring = Measuring(self._source, term)
+        members = lead.members_at(self._source.entry.index)
+        self._measuring = Measuring(self._source, term, members_of(members) if members is not None else b"")
         self._measure_at = now
 
     def _measure(self, now: MonoNs) -> None:

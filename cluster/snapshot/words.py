@@ -8,15 +8,20 @@ Pinned by tests/golden/cluster/snapshot.json.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any, Final
 
 import msgpack  # type: ignore[import-untyped] # ships no types
 from attrs import frozen
 
+from cluster.adopted import Placed
+from cluster.members import decode as decode_members
+from cluster.members import encode as encode_members
 from cluster.snapshot.faces import Pair
 from cluster.snapshot.summing import DIGEST
 from cluster.store import StoredEntry
+from cluster.stored import decode_places, encode_places
 from cluster.types import MAX_ENTRY, LogIndex, Term
 from cluster.wire import MAX_TOLD, WireError, known
 
@@ -42,12 +47,17 @@ class Offer:
     pairs: int
     size: int  # bytes of keys and values
     digest: bytes  # of all of it but `term`: its name
-    members: bytes = b""  # the cluster's members as of that entry: empty until they can change
+    members: bytes = b""  # who took part behind that entry, and since which (`stored`); empty: as in the settings
 
     @property
     def base(self) -> StoredEntry:
         """The entry as it is stored."""
         return StoredEntry(LogIndex(self.index), Term(self.entry_term), self.entry)
+
+    @property
+    def placed(self) -> Placed | None:
+        """Who took part behind that entry; None: as in the settings."""
+        return _placed(self.members, self.index)
 
 
 @frozen
@@ -114,16 +124,45 @@ def decode(frame: bytes) -> Word:
 
 def _offer(*fields: object) -> Offer:
     term, index, entry_term, entry, pairs, size, digest, members = fields
-    if members != b"":
-        raise WireError("it carries members, which this release does not know")
     if _number(index) < 1 or not 0 <= _number(entry_term) <= _number(term):
         raise WireError(f"no entry {index!r:.20} of term {entry_term!r:.20} under a leader of term {term!r:.20}")
     command = _bytes(entry, MAX_ENTRY)
     if not known(command):
         raise WireError("the entry's command is of no known type")
+    placed = _placed(_bytes(members, MAX_ENTRY), _number(index))
+    if placed is not None and placed.index == index and encode_members(placed.configuration) != command:
+        raise WireError("its entry is to say who takes part, and says something else")
     return Offer(
-        _number(term), _number(index), _number(entry_term), command, _number(pairs), _number(size), _digest(digest)
+        _number(term),
+        _number(index),
+        _number(entry_term),
+        command,
+        _number(pairs),
+        _number(size),
+        _digest(digest),
+        _bytes(members, MAX_ENTRY),
     )
+
+
+def members_of(placed: Placed) -> bytes:
+    """Who takes part, as an offer says it."""
+    if not placed.index:
+        return b""
+    return encode_places(((LogIndex(placed.index), encode_members(placed.configuration)),))
+
+
+def _placed(members: bytes, index: int) -> Placed | None:
+    """What an offer of the state after the entry at `index` says of it; raises WireError."""
+    if not members:
+        return None
+    try:
+        places = decode_places(members) or ()
+        ((place, entry),) = places
+    except (ValueError, struct.error) as error:
+        raise WireError("who takes part is damaged, or said more than once") from error
+    if not 1 <= place <= index:
+        raise WireError(f"who takes part behind entry {index} is said by entry {place}")
+    return Placed(place, decode_members(entry))
 
 
 def _part(*fields: object) -> Part:

@@ -106,19 +106,23 @@ def leader(hand: type[Hand]) -> Leader:
 def test_a_learner_is_sent_the_log_and_counts_for_nothing(leader: Leader) -> None:
     node = leader.node
     leader.change(AddLearner(MEMBERS[N4]))
+    assert leader.settle(N3) == Applied(LogIndex(3), Term(leader.term), None)  # two of three: it makes no fourth
+    node.propose(b"a", 1)
+    node.sync()
     node.link(N4)
     node.said.clear()
     node.wait(60)
     (beat, *_) = node.take(Append, N4)
     assert isinstance(beat, Append)
-    assert (beat.previous, beat.entries) == (3, ())
+    assert beat.previous == 3
     leader.ack(N4, 1, success=False)
-    assert leader.sent_to(N4) == [2, 3]
+    assert leader.sent_to(N4) == [2, 3, 4]
     leader.ack(N4)
-    assert (node.last, node.committed, node.outcomes) == (3, 2, {})
-    assert leader.settle(N3) == Applied(LogIndex(3), Term(leader.term), None)
+    assert (node.last, node.committed, node.outcomes) == (4, 3, {})
+    leader.ack(N2)
+    assert node.committed == 4
     learner = next(peer for peer in node.replica.status().peers if peer.name == N4)
-    assert (learner.votes, learner.match, node.replica.status().configuration) == (False, 3, 1)
+    assert (learner.votes, learner.match, node.replica.status().configuration) == (False, 4, 1)
     for _ in range(8):  # nor do its answers keep a leader
         node.wait(50)
         leader.ack(N4)

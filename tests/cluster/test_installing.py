@@ -11,13 +11,17 @@ import pytest
 
 from chaos.sim.network import Network, Process
 from cluster import firststart
+from cluster.adopted import Placed
+from cluster.journal import JournalFault
+from cluster.members import AddLearner, Configuration, Member, Promote, Remove, follow
+from cluster.members import encode as encode_members
 from cluster.memory import MemoryDisk
 from cluster.replica import Ready, Replica
 from cluster.rocks import RocksStore
 from cluster.snapshot.faces import Gap, Splice
 from cluster.snapshot.sending import Pace
 from cluster.snapshot.summing import Sum
-from cluster.snapshot.words import DONE, Closed, Offer, Part, PartAck, encode
+from cluster.snapshot.words import DONE, Closed, Offer, Part, PartAck, encode, members_of
 from cluster.store import Memory, StoredEntry
 from cluster.types import Installed, LogIndex, OutcomeUnknown, Peer, Receipt, Retention, Role, Term, Token
 from cluster.wire import NO_OP, Ack, Append, pack_commands
@@ -25,14 +29,18 @@ from tests.cluster import conftest
 from tests.cluster.conftest import MS, Hand, ListMachine
 
 LEADER = "n2"
+N1, N2, N3, N4 = (Peer(f"n{number}") for number in range(1, 5))
+SETTINGS = Configuration(0, tuple(Member(name, f"{name}:7400") for name in (N1, N2, N3)))
+LEARNS = follow(SETTINGS, AddLearner(Member(N4, "n4:7400")))
+FOUR = follow(LEARNS, Promote(N4))
 PAIRS = ((b"last", b"40"),)
 BASE = StoredEntry(LogIndex(40), Term(5), pack_commands((b"forty",)))
 
 
-def offer(term: int = 5, base: StoredEntry = BASE) -> Offer:
+def offer(term: int = 5, base: StoredEntry = BASE, members: bytes = b"") -> Offer:
     added = Sum(base)
     added.add(PAIRS)
-    return Offer(term, base.index, base.term, base.command, added.pairs, added.size, added.digest())
+    return Offer(term, base.index, base.term, base.command, added.pairs, added.size, added.digest(), members)
 
 
 def heartbeat(node: Hand, *, term: int = 5, previous: int = 40, previous_term: int = 5, commit: int = 40) -> None:
@@ -327,3 +335,76 @@ def test_the_same_on_rocksdb(hand: type[Hand], tmp_path: Path, monkeypatch: pyte
     assert (status.base_index, status.applied_index) == (40, 40)
     assert again.machine.loaded == [(40, dict(PAIRS))]
     opened[1].close()
+
+
+# Who takes part
+
+
+def staged(hand: type[Hand], said: Offer, members: Configuration | None, *log: bytes) -> Hand:
+    """It follows n2 in term 5, with these entries behind the first; the snapshot is staged whole."""
+    node = hand(members=members)
+    entries = tuple((command, place + 2, 5) for place, command in enumerate(log))
+    node.hears(LEADER, Append(5, 1, 1, 0, entries, node.now))
+    node.sync()
+    word(node, said)
+    node.sync()
+    word(node, Part(5, said.digest, b"", PAIRS))
+    node.sync()
+    return node
+
+
+def test_who_takes_part_comes_with_it_in_its_batch(hand: type[Hand]) -> None:
+    node = staged(hand, offer(members=members_of(Placed(30, FOUR))), SETTINGS)
+    install(node)
+    lost = node.crash(0)
+    assert (lost.replica.status().configuration, [peer.name for peer in lost.replica.status().peers]) == (0, [N2, N3])
+    node = staged(hand, offer(members=members_of(Placed(30, FOUR))), SETTINGS, encode_members(LEARNS))
+    install(node)
+    for _ in range(2):
+        status = node.replica.status()
+        assert (status.configuration, status.base_index, status.votes) == (2, 40, True)
+        assert [(peer.name, peer.votes) for peer in status.peers] == [(N2, True), (N3, True), (N4, True)]
+        assert {peer for peer, _ in node.replica._guard.core._nodes.items()} >= {N2, N3, N4}
+        node.sync()
+        node = node.crash(0)
+    heartbeat(node)
+    after = encode_members(follow(FOUR, Remove(N3)))
+    node.hears(LEADER, Append(5, 40, 40, 5, ((after, 41, 5),), node.now, 5))
+    assert node.replica.status().configuration == 3
+
+
+def test_what_an_old_tail_said_goes_with_it(hand: type[Hand]) -> None:
+    node = staged(hand, offer(), SETTINGS, encode_members(LEARNS))
+    assert node.replica.status().configuration == 1
+    install(node)
+    node.sync()
+    assert node.replica.status().configuration == 0
+    assert node.crash(0).replica.status().configuration == 0
+
+
+def test_one_that_was_removed_is_known_by_it(hand: type[Hand]) -> None:
+    node = staged(hand, offer(members=members_of(Placed(39, follow(FOUR, Remove(N3))))), SETTINGS)
+    install(node)
+    assert node.replica._guard.refused == {N3}
+
+
+@pytest.mark.parametrize("said", [b"", members_of(Placed(39, follow(SETTINGS, Remove(N3))))], ids=["none", "older"])
+def test_one_that_says_less_than_what_is_committed_here_stops_the_node(hand: type[Hand], said: bytes) -> None:
+    node = hand(members=SETTINGS)
+    log = tuple((encode_members(one), place + 2, 5) for place, one in enumerate((LEARNS, FOUR)))
+    node.hears(LEADER, Append(5, 3, 1, 0, log, node.now, 5))
+    node.sync()
+    node.hears(LEADER, Append(5, 3, 3, 5, ((encode_members(follow(FOUR, Remove(N3))), 4, 5),), node.now, 5))
+    node.sync()
+    word(node, offer(members=said))
+    node.sync()
+    word(node, Part(5, offer().digest, b"", PAIRS))
+    node.sync()
+    with pytest.raises(JournalFault, match=r"who takes part|behind"):
+        install(node)
+
+
+def test_without_addresses_none_that_says_who_takes_part_is_installed(hand: type[Hand]) -> None:
+    node = staged(hand, offer(members=members_of(Placed(30, FOUR))), None)
+    with pytest.raises(JournalFault, match="more than a name"):
+        install(node)

@@ -108,7 +108,7 @@ def test_from_the_offer_to_the_installation(follower: Follower) -> None:
     follower.hear(SECOND, END)
     assert not follower.receiving.busy()  # what is not synced is not read back
     assert follower.sync() == [ack(b"k2"), ack(b"k5")]
-    assert follower.read_back() == Install(OFFER.base)
+    assert follower.read_back() == Install(OFFER.base, OFFER.digest)
     assert list(follower.store.state()) == []
     follower.store.install(OFFER.base)
     follower.receiving.installed()
@@ -140,7 +140,7 @@ def test_it_goes_on_where_it_was_after_a_restart(follower: Follower, *, power: b
     assert again.said() == [ack(b"k2" if power else b"k5")]
     again.hear(SECOND, END)
     again.sync()
-    assert again.read_back() == Install(OFFER.base)
+    assert again.read_back() == Install(OFFER.base, OFFER.digest)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_another_leader_goes_on_with_the_same_content(follower: Follower) -> Non
     assert follower.said() == [ack(b"k2", evolve(OFFER, term=5))]
     follower.hear(evolve(SECOND, term=5), evolve(END, term=5), peer=N3)
     follower.sync()
-    assert follower.read_back() == Install(OFFER.base)
+    assert follower.read_back() == Install(OFFER.base, OFFER.digest)
 
 
 @pytest.mark.parametrize("index", [1, 2])
@@ -262,7 +262,7 @@ def test_what_is_read_back_counts_not_what_came(follower: Follower, happens) -> 
     assert follower.sync() == [ack(b"")]
     follower.hear(FIRST, SECOND, END)
     follower.sync()
-    assert follower.read_back() == Install(OFFER.base)
+    assert follower.read_back() == Install(OFFER.base, OFFER.digest)
 
 
 @pytest.mark.parametrize("change", [{"pairs": 5}, {"size": 25}, {"digest": bytes(32)}])

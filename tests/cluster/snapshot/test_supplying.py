@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from attrs import define, field
 
+from cluster.adopted import Placed
+from cluster.members import AddLearner, Configuration, Member, follow
 from cluster.memory import MemoryStore
 from cluster.snapshot.sending import Pace
 from cluster.snapshot.supplying import Supplying
@@ -30,8 +32,14 @@ class Lead:
     def needs_snapshot(self, peer: Peer) -> bool:
         return peer in self.needing
 
+    members: Placed | None = None
+
     def linked(self, peer: Peer) -> bool:
         return peer not in self.apart
+
+    def members_at(self, index: int) -> Placed | None:
+        assert self.members is None or index == 5
+        return self.members
 
 
 class Leader:
@@ -99,6 +107,19 @@ def test_the_log_is_needed_from_its_entry_on_while_it_is_sent(leader: Leader) ->
     leader.step()
     leader.step()
     assert leader.supplying.needed is None
+
+
+def test_it_says_who_took_part_behind_its_entry(leader: Leader) -> None:
+    settings = Configuration(0, (Member(Peer("n1"), "n1:1"), Member(N2, "n2:1")))
+    leader.lead.members = Placed(4, follow(settings, AddLearner(Member(N3, "n3:1"))))
+    ((_, offer),) = leader.offers()
+    assert offer.placed == leader.lead.members
+
+
+def test_what_the_settings_say_is_not_said(leader: Leader) -> None:
+    leader.lead.members = Placed(0, Configuration(0, (Member(Peer("n1"), "n1:1"), Member(N2, "n2:1"))))
+    ((_, offer),) = leader.offers()
+    assert (offer.members, offer.placed) == (b"", None)
 
 
 def test_each_step_is_one_part_at_the_pace(leader: Leader) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import zlib
 from pathlib import Path
 
 import msgpack
@@ -12,7 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster import wire
+from cluster.adopted import Placed
 from cluster.frames import MAX_FRAME
+from cluster.members import AddLearner, Configuration, Member, follow
+from cluster.members import encode as encode_members
 from cluster.snapshot.summing import Sum
 from cluster.snapshot.words import (
     DAMAGED,
@@ -28,9 +32,11 @@ from cluster.snapshot.words import (
     Word,
     decode,
     encode,
+    members_of,
 )
 from cluster.store import StoredEntry
-from cluster.types import MAX_ENTRY, LogIndex, Term
+from cluster.stored import encode_places
+from cluster.types import MAX_ENTRY, LogIndex, Peer, Term
 from cluster.wire import NO_OP, WireError, pack_commands
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "cluster" / "snapshot.json"
@@ -46,9 +52,19 @@ def summed(entry: StoredEntry, *pairs: tuple[bytes, bytes]) -> bytes:
 
 BASE = StoredEntry(LogIndex(6), Term(5), ENTRY)
 DIGEST = summed(BASE, *PAIRS)
+SETTINGS = Configuration(0, (Member(Peer("n1"), "n1:7400"), Member(Peer("n2"), "n2:7400")))
+LEARNS = follow(SETTINGS, AddLearner(Member(Peer("n3"), "n3:7400")))
+
+
+def places(*placed: tuple[int, bytes]) -> bytes:
+    return encode_places(tuple((LogIndex(index), entry) for index, entry in placed))
+
+
 EXAMPLES: dict[str, Word] = {
     "offer": Offer(7, 6, 5, ENTRY, 3, 8, DIGEST),
     "offer of a no-op": Offer(7, 6, 5, NO_OP, 0, 0, summed(StoredEntry(LogIndex(6), Term(5), NO_OP))),
+    "offer with members": Offer(7, 6, 5, ENTRY, 3, 8, DIGEST, members_of(Placed(4, LEARNS))),
+    "offer of a change": Offer(7, 6, 5, encode_members(LEARNS), 3, 8, DIGEST, members_of(Placed(6, LEARNS))),
     "part": Part(7, DIGEST, b"", PAIRS),
     "part, the end": Part(7, DIGEST, b"b", ()),
     "part_ack": PartAck(7, DIGEST, b"b"),
@@ -92,7 +108,20 @@ BAD = {
     "a short digest": msgpack.packb([14, 7, DIGEST[:-1], b""]),
     "a digest as text": msgpack.packb([14, 7, "x" * 32, b""]),
     "a negative size": msgpack.packb([12, 7, 6, 5, ENTRY, 3, -9, DIGEST, b""]),
-    "members, which nobody knows yet": msgpack.packb([12, 7, 6, 5, ENTRY, 3, 8, DIGEST, b"n1 n2 n3"]),
+    **{
+        f"members: {what}": msgpack.packb([12, 7, 6, 5, ENTRY, 3, 8, DIGEST, members])
+        for what, members in {
+            "of another form": b"n1 n2 n3",
+            "damaged": members_of(Placed(4, LEARNS))[:-1] + b"x",
+            "cut short behind their sum": zlib.crc32(b"abc").to_bytes(4, "big") + b"abc",
+            "twice": places((3, encode_members(LEARNS)), (4, encode_members(LEARNS))),
+            "of a later entry": places((7, encode_members(LEARNS))),
+            "of no entry": places((0, encode_members(LEARNS))),
+            "of its own entry, which is another": places((6, encode_members(LEARNS))),
+            "that are none": places((4, ENTRY)),
+            "as text": "x",
+        }.items()
+    },
     "pairs that are none": msgpack.packb([13, 7, DIGEST, b"", [[b"a"]]]),
     "pairs as text": msgpack.packb([13, 7, DIGEST, b"", [["a", "b"]]]),
     "an empty key": msgpack.packb([13, 7, DIGEST, b"", [[b"", b"x"]]]),
