@@ -31,6 +31,7 @@ SAMPLE = (
     "the chain does not cover the command",
     "no pre vote",
     "the base s term is forgotten",
+    "two changes at once",
     "a fill reopens a closed order",
 )
 
