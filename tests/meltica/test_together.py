@@ -97,3 +97,12 @@ def test_a_record_that_lacks_is_told_by_the_folder_itself(folders):
     """So that what is looked at together has no gap but snapshots'."""
     change(folders["n1"], _lose(3))
     assert look(folders["n1"], replay=False)["audit"].held is False
+
+
+def test_a_record_that_one_lacks_is_told_of_the_trails_together_too(folders):
+    """Whoever looks at these alone must not take another's record for its own."""
+    change(folders["n1"], _lose(3))
+    one_by_one = [verify.verify(path, quiet, replay=False) for path in folders.values()]
+    whole = {one.name: one for one in together(one_by_one, quiet)}
+    assert not whole["trails"].held
+    assert "n1 lacks the record of index 3 place 0, which another has" in whole["trails"].text
