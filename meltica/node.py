@@ -29,7 +29,7 @@ from cluster.home import attested
 from cluster.pki import Credentials
 from cluster.replica import Replica
 from cluster.rocks import RocksStore
-from cluster.tls import Address as PeerAddress
+from cluster.sockets import Address as PeerAddress
 from cluster.tls import TlsTransport
 from cluster.types import MonoNs, Peer
 from meltica import __version__, diverged, orphans

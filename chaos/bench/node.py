@@ -25,7 +25,8 @@ from chaos.bench.nothing import Nothing
 from cluster.driver import ClusterNode, open_node
 from cluster.pki import credentials
 from cluster.rocks import RocksStore
-from cluster.tls import Address, TlsTransport
+from cluster.sockets import Address
+from cluster.tls import TlsTransport
 from cluster.types import AppliedEntry, Installed, Peer, Role, RoleChanged
 from meltica.core.state import State
 from meltica.machine import Machine

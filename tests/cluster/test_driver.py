@@ -18,8 +18,9 @@ from cluster.driver import ClusterNode, NoObserver, open_node
 from cluster.memory import MemoryDisk, MemoryStore
 from cluster.replica import Ready
 from cluster.rocks import RocksStore
+from cluster.sockets import Address
 from cluster.store import Store, StoredEntry, StoreFault, Ticket
-from cluster.tls import Address, TlsTransport
+from cluster.tls import TlsTransport
 from cluster.transport import LinkFigures, MemoryNetwork, Transport, TransportError
 from cluster.types import (
     Applied,

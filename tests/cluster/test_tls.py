@@ -18,7 +18,8 @@ import trio.testing
 
 from cluster import pki
 from cluster.frames import MAX_FRAME
-from cluster.tls import GREETING, Address, TlsTransport
+from cluster.sockets import GREETING, Address
+from cluster.tls import TlsTransport
 from cluster.transport import TransportError
 from cluster.types import Peer
 

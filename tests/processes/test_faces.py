@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cluster import pki
 from cluster.frames import MAX_FRAME
-from cluster.tls import GREETING, PROTOCOL
+from cluster.sockets import GREETING
+from cluster.tls import PROTOCOL
 from cluster.types import Peer
 from tests.processes.rig import NODES, eventually, frozen, wait_for
 

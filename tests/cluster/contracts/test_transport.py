@@ -14,7 +14,8 @@ import pytest
 import trio
 
 from cluster import pki
-from cluster.tls import Address, TlsTransport
+from cluster.sockets import Address
+from cluster.tls import TlsTransport
 from cluster.transport import MemoryNetwork, Transport
 from cluster.types import Peer
 
