@@ -25,6 +25,7 @@ PROXIES_AT: Final = 20  # of a rig's stride of ports, from here on
 SERVER_AT: Final = 70
 WINDOW_MS: Final = 300  # as it is shipped
 LONGEST_WINDOW_MS: Final = 1000
+PROC: Final = Path("/proc")
 
 
 @frozen
@@ -38,6 +39,19 @@ class RigProcesses:
         child = self.rig.children[name]
         if child.running:
             child.process.send_signal(number)
+
+    def code(self, name: str) -> int | None:
+        """How the node's process ended; None while it runs."""
+        code: int | None = self.rig.children[name].process.poll()
+        return code
+
+    def state(self, name: str) -> str:
+        """The kernel's letter for what its process does; "" if it is not there."""
+        try:
+            text = (PROC / str(self.rig.children[name].pid) / "stat").read_text()
+        except OSError:
+            return ""
+        return text.rpartition(")")[2].split()[0]  # a program's name may hold anything
 
     async def stop(self, names: Sequence[str]) -> None:
         """SIGTERM, a grace, then SIGKILL; returns when all have ended."""

@@ -7,9 +7,9 @@ them meanwhile: each toxic has its fault's number in its name, and a port is ref
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import trio
 from attrs import define, field
@@ -17,10 +17,11 @@ from attrs import define, field
 from chaos.live.links import Link, struck
 from chaos.live.nemeses import REFUSE, toxic_of
 from chaos.live.plan import Aim, Fault
-from chaos.toxiproxy.proxies import Proxies
+from chaos.live.undo import undone
+from chaos.toxiproxy.proxies import Proxies, ToxiproxyFault
 from chaos.toxiproxy.toxics import Toxic
 
-HEAL_WITHIN: Final = 40.0  # seconds, of a block that is cancelled; then the whole cluster ends anyway
+HEAL_WITHIN: Final = 40.0  # seconds; one call has 30
 
 
 @define
@@ -72,33 +73,44 @@ class Network:
                 await self.proxies.add(name, toxic)
                 added.append((name, toxic.name))
 
-        try:
-            async with trio.open_nursery() as nursery:
-                for name, toxic in toxics:
-                    nursery.start_soon(add, name, toxic)
+        async def heal(*, whole: bool) -> None:  # noqa: ARG001 - cancelled or not, all of it goes
+            await _side_by_side(self.proxies.remove, added)
+
+        async with undone(heal, HEAL_WITHIN, _unhealed(name for name, _ in toxics)):
+            await _side_by_side(add, toxics)
             yield
-        finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + HEAL_WITHIN):
-                async with trio.open_nursery() as nursery:
-                    for name, word in added:
-                        nursery.start_soon(self.proxies.remove, name, word)
 
     @asynccontextmanager
     async def _refusing(self, names: Sequence[str]) -> AsyncIterator[None]:
-        closed: list[str] = []
-        try:
-            for name in names:
-                with trio.CancelScope(shield=True):
-                    async with self._locks[name]:
-                        self._refused[name] += 1
-                        closed.append(name)
-                        if self._refused[name] == 1:
-                            await self.proxies.disable(name)
+        closed: list[tuple[str]] = []
+
+        async def close(name: str) -> None:
+            with trio.CancelScope(shield=True):
+                async with self._locks[name]:
+                    self._refused[name] += 1
+                    closed.append((name,))
+                    if self._refused[name] == 1:
+                        await self.proxies.disable(name)
+
+        async def open_again(name: str) -> None:
+            async with self._locks[name]:
+                self._refused[name] -= 1
+                if self._refused[name] == 0:
+                    await self.proxies.enable(name)
+
+        async def heal(*, whole: bool) -> None:  # noqa: ARG001 - cancelled or not, all of it goes
+            await _side_by_side(open_again, closed)
+
+        async with undone(heal, HEAL_WITHIN, _unhealed(names)):
+            await _side_by_side(close, [(name,) for name in names])
             yield
-        finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + HEAL_WITHIN):
-                for name in closed:
-                    async with self._locks[name]:
-                        self._refused[name] -= 1
-                        if self._refused[name] == 0:
-                            await self.proxies.enable(name)
+
+
+async def _side_by_side(what: Callable[..., Awaitable[None]], each: Iterable[Sequence[Any]]) -> None:
+    async with trio.open_nursery() as nursery:
+        for arguments in each:
+            nursery.start_soon(what, *arguments)
+
+
+def _unhealed(names: Iterable[str]) -> ToxiproxyFault:
+    return ToxiproxyFault(f"not all of {', '.join(sorted(set(names)))} were healed within {HEAL_WITHIN:g} s")

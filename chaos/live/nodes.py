@@ -1,24 +1,31 @@
 """Nodes: the processes of a live cluster killed, stopped and started again.
 
-Only signals and starts may live here.  A block strikes its nodes and undoes it: a node is started again when the last
-that wants it down is over, and goes on when the last that wants it stopped is.
+Only signals and starts, and how each process ended, may live here.  A block strikes its nodes and undoes it: a node is
+started again when the last that wants it down is over, and goes on when the last that wants it stopped is.  One that is
+started while somebody wants it stopped is stopped as soon as it is ready.
 """
 
 from __future__ import annotations
 
 import signal
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
-from chaos.live.nemeses import KILL, PAUSE
+from chaos.live.nemeses import KILL, PAUSE, TERM
 from chaos.live.plan import Aim, Fault
+from chaos.live.undo import undone
+from chaos.rig.processes import NODES, RigFault
 
-UNDO_WITHIN: Final = 60.0  # seconds, of a block that is cancelled; then the whole cluster ends anyway
+UNDO_WITHIN: Final = 60.0  # seconds, for stopped nodes to go on, and ended ones to be started
+STOPPED_WITHIN: Final = 2.0  # seconds from a SIGSTOP until the kernel says so
+LOOK_EVERY: Final = 0.5
+STOPPED: Final = frozenset("Tt")
 
 
 class Processes(Protocol):
@@ -26,6 +33,12 @@ class Processes(Protocol):
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send it, if the node runs."""
+
+    def code(self, name: str) -> int | None:
+        """How the node's process ended; None while it runs."""
+
+    def state(self, name: str) -> str:
+        """The kernel's letter for what its process does: T if it is stopped; "" if it is not there."""
 
     async def stop(self, names: Sequence[str]) -> None:
         """SIGTERM, a grace, then SIGKILL; returns when all have ended."""
@@ -37,13 +50,32 @@ class Processes(Protocol):
         """Start it, and return when it is ready.  Raises RigFault."""
 
 
+@frozen
+class End:
+    """A node's process ended: why (a nemesis that was asked for; "" if nobody did), with which code, when."""
+
+    node: str
+    why: str
+    code: int
+    at_ns: int  # when it was seen, monotonic
+    disturbed: bool = False  # it was stopped or killed as well: its code says nothing
+
+    def __str__(self) -> str:
+        return f"{self.node} ended with code {self.code}{f' by {self.why}' if self.why else ' by itself'}"
+
+
 @define
 class Nodes:
-    """The processes, and who wants them how."""
+    """The processes, and who wants them how; `say` is told of one that ends by itself."""
 
     processes: Processes
+    say: Callable[[str], None] = lambda _: None
+    undo_within: float = UNDO_WITHIN
+    ends: list[End] = field(factory=list)
+    _up: set[str] = field(factory=lambda: set(NODES))  # that nobody has ended, or that were started again since
     _down: Counter[str] = field(factory=Counter)
     _still: Counter[str] = field(factory=Counter)
+    _kills: Counter[str] = field(factory=Counter)
     _locks: dict[str, trio.Lock] = field(factory=dict)
 
     @property
@@ -51,56 +83,111 @@ class Nodes:
         """Those that are to be down now."""
         return frozenset(+self._down)
 
+    async def run(self) -> None:
+        """Look whether any has ended by itself, for ever."""
+        while True:
+            self.look()
+            await trio.sleep(LOOK_EVERY)
+
+    def look(self) -> None:
+        """The same once."""
+        for name in sorted(self._up):
+            code = self.processes.code(name)
+            if code is not None:
+                self._up.discard(name)
+                self._note(End(name, "", code, time.monotonic_ns()))
+
+    def _note(self, end: End) -> None:
+        self.ends.append(end)
+        if not end.why:
+            self.say(f"{end}: nobody asked it to")
+
     @asynccontextmanager
-    async def struck(self, fault: Fault, aim: Aim) -> AsyncIterator[None]:
-        """The nodes that it names, struck as it says until the block ends.  Raises RigFault."""
-        hit = list[str]()
-        try:
-            for name in aim.nodes if fault.kind == PAUSE else ():
-                self._stop(name)
-                hit.append(name)
-            if fault.kind != PAUSE:
-                async with trio.open_nursery() as nursery:
-                    for name in aim.nodes:
-                        hit.append(name)
-                        nursery.start_soon(self._end, name, fault.kind)
-            yield
-        finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + UNDO_WITHIN):
-                await self._undo(hit, fault.kind)
+    async def struck(self, fault: Fault, aim: Aim) -> AsyncIterator[list[str]]:
+        """The nodes that it names, struck as it says until the block ends; notes what was not done, and why.
 
-    def _stop(self, name: str) -> None:
+        One whose block is cancelled lets stopped nodes go on, and starts none: all are to end.  Raises RigFault.
+        """
+        hit, not_done = list[str](), list[str]()
+
+        async def undo(*, whole: bool) -> None:
+            await self._undo(hit, fault.kind, whole=whole)
+
+        async with undone(undo, self.undo_within, RigFault(f"{fault.kind} {aim} could not be healed")):
+            async with trio.open_nursery() as nursery:
+                for name in aim.nodes:
+                    hit.append(name)
+                    strike = self._stop if fault.kind == PAUSE else self._end
+                    nursery.start_soon(strike, name, fault.kind, not_done)
+            yield not_done
+
+    async def _stop(self, name: str, _kind: str, not_done: list[str]) -> None:
         self._still[name] += 1
-        self.processes.signal(name, signal.SIGSTOP)
+        if not await self._stopped(name):
+            not_done.append(f"{name} was not stopped: it does not run")
 
-    async def _end(self, name: str, kind: str) -> None:
+    async def _stopped(self, name: str) -> bool:
+        """Stop it; whether it then is, by the kernel's word.  Raises RigFault if it runs on."""
+        self.processes.signal(name, signal.SIGSTOP)
+        with trio.move_on_after(STOPPED_WITHIN):
+            while (state := self.processes.state(name)) not in STOPPED:
+                if self.processes.code(name) is not None:
+                    return False
+                await trio.sleep(0.001)
+            return True
+        raise RigFault(f"{name} was told to stop (SIGSTOP) and is in state {state!r} {STOPPED_WITHIN:g} s later")
+
+    async def _end(self, name: str, kind: str, not_done: list[str]) -> None:
+        self.look()  # one that has ended by itself is not ended by us
+        self._up.discard(name)
         self._down[name] += 1
+        ran = self.processes.code(name) is None
         if kind == KILL:
+            self._kills[name] += 1
             self.processes.signal(name, signal.SIGKILL)  # at once, whatever is being done to it
         async with self._lock(name):
+            ran |= self.processes.code(name) is None  # it may have been started meanwhile
+            before = self._kills[name], self._still[name]
             if kind == KILL:
-                self.processes.signal(name, signal.SIGKILL)  # it may have been started meanwhile
+                self.processes.signal(name, signal.SIGKILL)
                 await self.processes.ended(name)
             else:
                 await self.processes.stop((name,))
+            if not ran:
+                not_done.append(f"{name} was not ended: it did not run")
+            elif kind == TERM:
+                disturbed = bool(self._still[name]) or before != (self._kills[name], 0)
+                code = self.processes.code(name) or 0
+                self._note(End(name, kind, code, time.monotonic_ns(), disturbed))
 
-    async def _undo(self, hit: Sequence[str], kind: str) -> None:
-        if kind == PAUSE:
-            for name in hit:
-                self._still[name] -= 1
-                if not self._still[name]:
-                    self.processes.signal(name, signal.SIGCONT)
-            return
+    async def _undo(self, hit: Sequence[str], kind: str, *, whole: bool) -> None:
         async with trio.open_nursery() as nursery:
             for name in hit:
-                self._down[name] -= 1
-                nursery.start_soon(self._start, name)
+                if kind == PAUSE:
+                    self._still[name] -= 1
+                    if not self._still[name]:
+                        self.processes.signal(name, signal.SIGCONT)
+                else:
+                    self._down[name] -= 1
+                    if whole:
+                        nursery.start_soon(self._start, name)
 
     async def _start(self, name: str) -> None:
         """Unless another wants it down by now, or has started it already."""
         async with self._lock(name):
-            if not self._down[name]:
-                await self.processes.start_node(name)
+            if self._down[name]:
+                return
+            if name not in self._up:
+                try:
+                    await self.processes.start_node(name)
+                except RigFault:
+                    if self._down[name]:  # it was killed meanwhile, and is started by whoever did
+                        return
+                    raise
+                if not self._down[name]:
+                    self._up.add(name)
+                if self._still[name]:
+                    await self._stopped(name)
 
     def _lock(self, name: str) -> trio.Lock:
         return self._locks.setdefault(name, trio.Lock())

@@ -98,3 +98,45 @@ async def test_one_that_can_not_be_set_whole_takes_back_what_was_set():
             pytest.fail("it was entered")
     assert "add" in [how for how, *_ in network.proxies.done]
     assert not broken(network)
+
+
+class Hanging(Twin):
+    """What is broken stays so."""
+
+    async def remove(self, name, toxic):
+        await trio.sleep_forever()
+
+    async def enable(self, name):
+        if name in [proxy for _, proxy, *_ in self.done if proxy == "n1-n2-peer"] and ("disable", name) in self.done:
+            await trio.sleep_forever()
+        await super().enable(name)
+
+
+@pytest.mark.parametrize("kind", ["cut", "refuse"])
+async def test_one_that_can_not_be_healed_in_time_is_a_fault_and_no_silence(autojump_clock, kind):
+    network = Network(Hanging(), links_of(NODES, 7420, PORTS, PORTS, PORTS))
+    await network.build()
+    with pytest.raises(ToxiproxyFault, match=r"n1-n2-peer.* were healed within 40 s"):
+        async with network.broken(fault(kind), Aim(("n1",))):
+            pass
+
+
+class Slow(Twin):
+    """Each change of a port takes a second."""
+
+    async def enable(self, name):
+        await trio.sleep(1)
+        await super().enable(name)
+
+    async def disable(self, name):
+        await trio.sleep(1)
+        await super().disable(name)
+
+
+async def test_ports_are_closed_and_opened_side_by_side(autojump_clock):
+    network = Network(Slow(), links_of(NODES, 7420, PORTS, PORTS, PORTS))
+    await network.build()
+    began = trio.current_time()
+    async with network.broken(fault("refuse"), Aim(NODES)):
+        assert len(broken(network)) == 12
+    assert trio.current_time() - began == pytest.approx(2)
