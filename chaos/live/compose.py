@@ -39,6 +39,7 @@ def composed(seed: int) -> Scenario:
         runbook="",
         suites=("endless",),
         steps=steps,
+        leader_kept=False,
     )
 
 

@@ -5,13 +5,13 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
 
 from chaos.checkers.verdict import Check, verdict
-from chaos.live.judge import Gap, spread
+from chaos.live.pauses import Gap, Pause, by_kind, pauses, spread
 from chaos.live.plan import Plan
 from chaos.live.scenarios import Scenario
 from chaos.rig.steps import summed
@@ -28,6 +28,12 @@ class Played:
     checks: tuple[Check, ...]
     slower: int
     report: str  # the folder that was kept, or ""
+    lifted: tuple[Mapping[str, Any], ...] = ()  # halts that whoever is on duty lifted: cause, index, by which request
+
+    @property
+    def pauses(self) -> tuple[Pause, ...]:
+        """Each once."""
+        return pauses(self.gaps)
 
 
 def one(played: Played) -> dict[str, Any]:
@@ -40,9 +46,11 @@ def one(played: Played) -> dict[str, Any]:
         "seed": played.plan.seed,
         "verdict": verdict(played.checks),
         "faults": [_fault(gap) for gap in played.gaps],
-        "gaps_ms": spread(played.gaps),
+        "gaps_ms": spread(played.pauses),
+        "gaps_ms_by_kind": by_kind(played.pauses),
         "bound_ms": bound,
         "slower": played.slower,
+        "lifted": [dict(each) for each in played.lifted],
         "checks": [check.document() for check in played.checks],
         "report": played.report,
     }
@@ -53,24 +61,19 @@ def _fault(gap: Gap) -> dict[str, Any]:
     return gap.struck.document() | {"gap_ms": gap.span.ms} | where
 
 
-def by_kind(gaps: Sequence[Gap]) -> dict[str, dict[str, float | int | None]]:
-    """How long trading paused, of each kind of fault by itself: a cut of ten seconds says nothing of a kill."""
-    kinds = sorted({gap.struck.fault.kind for gap in gaps})
-    return {kind: spread([gap for gap in gaps if gap.struck.fault.kind == kind]) for kind in kinds}
-
-
 def several(name: str, seed: int, runs: Sequence[Played], report: str) -> dict[str, Any]:
     """Of a suite, or of rounds: everything together, and each run."""
     documents = [one(played) for played in runs]
     checks = summed([played.checks for played in runs])
+    found = [pause for played in runs for pause in played.pauses]
     return {
         "schema": SCHEMA,
         "scenario": name,
         "seed": seed,
         "verdict": verdict(checks),
         "faults": [fault for document in documents for fault in document["faults"]],
-        "gaps_ms": spread([gap for played in runs for gap in played.gaps]),
-        "gaps_ms_by_kind": by_kind([gap for played in runs for gap in played.gaps]),
+        "gaps_ms": spread(found),
+        "gaps_ms_by_kind": by_kind(found),
         "checks": [check.document() for check in checks],
         "report": report,
         "runs": documents,
@@ -87,6 +90,7 @@ def listed(scenarios: Sequence[Scenario]) -> dict[str, Any]:
                 "shows": scenario.shows,
                 "threatens": scenario.threatens,
                 "gap_ms": scenario.gap_ms,
+                "leader_kept": scenario.leader_kept,
                 "alert": scenario.alert,
                 "runbook": scenario.runbook,
                 "suites": list(scenario.suites),

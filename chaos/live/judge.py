@@ -1,80 +1,48 @@
-"""Judge: what came of a live run, beyond what the shared checkers say.
+"""Judge: what came of a live run, beyond what the shared checkers and the pauses say.
 
 Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from attrs import frozen
-
-from chaos.bench.figures import ranked
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
+from chaos.live.nemeses import KILL, TERM
+from chaos.live.pauses import HEALING_NS
 from chaos.live.plan import Plan
 from chaos.live.strike import Struck
 from chaos.live.workload import Told
-from chaos.rig.gaps import Span, longest
 
-HEALING_NS: Final = 3_000_000_000  # behind a fault's end that belongs to it
-RECOVERS_NS: Final = 20_000_000_000  # from the last healing to an order
-
-
-@frozen
-class Gap:
-    """The longest time without an admitted order in one fault and the healing after it."""
-
-    struck: Struck
-    span: Span
-
-
-def gaps(done: Sequence[Struck], admitted: Sequence[int]) -> tuple[Gap, ...]:
-    """One of each fault; `admitted`: when the venue let an order of ours through, sorted."""
-    return tuple(Gap(one, longest(admitted, Span(one.begin_ns, one.end_ns + HEALING_NS))) for one in done)
-
-
-def spread(found: Sequence[Gap]) -> dict[str, float | int | None]:
-    """As in contracts.md section 8."""
-    values = sorted(gap.span.ms for gap in found)
-    return {
-        "p50": ranked(values, 0.5),
-        "p99": ranked(values, 0.99),
-        "max": values[-1] if values else None,
-        "n": len(values),
-    }
-
-
-def in_bound(found: Sequence[Gap], bound_ms: float, waited: Mapping[int, Mapping[str, float]]) -> Check:
-    """No fault stopped trading for longer; `waited`: by a fault's number, how long each process had no processor."""
-    over = [gap for gap in found if gap.span.ms > bound_ms]
-    told = tuple(
-        f"{gap.struck}: {gap.span.ms:g} ms, over {bound_ms:g} (waited for a processor: {dict(waited[_number(gap)])})"
-        for gap in over
-    )
-    return Check("gap", len(found), told)
-
-
-def _number(gap: Gap) -> int:
-    return gap.struck.fault.number
+ENDS: Final = (KILL, TERM)
 
 
 def all_done(plan: Plan, done: Sequence[Struck]) -> Check:
-    """Every fault of the plan began, and was healed."""
+    """Every fault of the plan began, did what it says to whom it says, and was healed.
+
+    What could not be done is right only where another fault of the plan stood in the way: a node that is down can't be
+    stopped, and while everything else is broken nobody may lead.
+    """
     left = {fault.number for fault in plan.faults} - {one.fault.number for one in done}
-    told = tuple(f"{fault.kind} {fault.target} was not played" for fault in plan.faults if fault.number in left)
-    return Check("faults_played", len(plan.faults), told)
+    told = [f"{fault.kind} {fault.target} was not played" for fault in plan.faults if fault.number in left]
+    for one in done:
+        others = [other for other in done if other is not one and _beside(other, one)]
+        if one.not_done and not any(_ended(other, one) for other in others):
+            told += [f"{one}: {what}" for what in one.not_done]
+        if one.fault.needs_leader and one.led is None and not others:
+            told.append(f"{one}: meant for the {one.fault.target}, and nobody traded when it began")
+    return Check("faults_played", len(plan.faults), tuple(told))
 
 
-def recovered(done: Sequence[Struck], admitted: Sequence[int]) -> Check:
-    """Trading came back by itself, with whoever is on duty lifting what halted by itself."""
-    healed = max((one.end_ns for one in done), default=0)
-    first = next((at for at in admitted if at > healed), None)
-    if first is not None and first - healed <= RECOVERS_NS:
-        return Check("recovered", 1, ())
-    when = "never" if first is None else f"{(first - healed) / 1e9:.1f} s after"
-    return Check("recovered", 1, (f"the first order after the last healing was admitted {when}",))
+def _beside(other: Struck, one: Struck) -> bool:
+    """Whether it, or the healing after it, was there meanwhile."""
+    return other.begin_ns <= one.end_ns and one.begin_ns <= other.end_ns + HEALING_NS
+
+
+def _ended(other: Struck, one: Struck) -> bool:
+    return other.fault.kind in ENDS and bool(set(other.aim.nodes) & set(one.aim.nodes))
 
 
 def acknowledged(history: History, told: Sequence[Told]) -> Check:
@@ -93,3 +61,16 @@ def acknowledged(history: History, told: Sequence[Told]) -> Check:
 def _request(command: Mapping[str, Any]) -> str:
     """What an operator called it; "" of what nobody asked for."""
     return str((command.get("by") or {}).get("request") or "")
+
+
+def leader_kept(done: Sequence[Struck], elected: Iterable[Mapping[str, Any]]) -> Check:
+    """Nobody became leader in a fault or the healing after it."""
+    told = [
+        f"{one}: {change['node']} became leader in term {change['term']} ({change['reason']}), "
+        f"{(int(change['mono_ns']) - one.begin_ns) / 1e6:.0f} ms after it began; lost: {change['lost']}, "
+        f"a node stood still for {change['stall_ms']} ms"
+        for change in elected
+        for one in done
+        if one.begin_ns <= int(change["mono_ns"]) <= one.end_ns + HEALING_NS
+    ]
+    return Check("leader_kept", len(done), tuple(told))

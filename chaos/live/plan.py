@@ -32,6 +32,16 @@ class Fault:
     direction: str
     parameters: tuple[tuple[str, int], ...]
 
+    @property
+    def lasts(self) -> int:
+        """How long it is in force, once all of it is."""
+        return self.until - self.at
+
+    @property
+    def needs_leader(self) -> bool:
+        """Whether whom it hits depends on who leads."""
+        return "leader" in self.target or "follower" in self.target
+
     def document(self) -> dict[str, Any]:
         """As JSON; times in milliseconds."""
         return {

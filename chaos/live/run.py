@@ -5,6 +5,7 @@ Only the order of events may live here.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -15,15 +16,16 @@ from attrs import define, field, frozen
 from chaos.checkers.verdict import Check
 from chaos.live.cluster import Cluster, RigProcesses, open_cluster
 from chaos.live.document import Played
-from chaos.live.judge import acknowledged, all_done, gaps, in_bound, recovered
-from chaos.live.nodes import Nodes
+from chaos.live.judge import acknowledged, all_done, leader_kept
+from chaos.live.nodes import UNDO_WITHIN, Nodes
+from chaos.live.pauses import Back, gaps, in_bound, recovered
 from chaos.live.plan import Plan
 from chaos.live.sight import Sight
 from chaos.live.strike import Striker
 from chaos.live.workload import Operators
 from chaos.rig.processes import RigFault
 from chaos.rig.pulse import Pulse
-from chaos.rig.steps import admitted, cluster_of, ended, judged
+from chaos.rig.steps import admitted, cluster_of, elections, ended, judged
 from chaos.rig.watch import ActRefused, open_watcher
 from chaos.toxiproxy.build import Missing
 from chaos.toxiproxy.proxies import ToxiproxyFault
@@ -31,8 +33,10 @@ from chaos.toxiproxy.proxies import ToxiproxyFault
 TRADING_WITHIN: Final = 90.0  # seconds, from readiness
 LEAST_ORDERS: Final = 10  # admitted before the plan begins
 HEALING: Final = 4.0  # seconds behind the last fault, which belong to it
-BACK_WITHIN: Final = 20.0  # and no later; what comes later counts as never
+BACK_WITHIN: Final = 20.0  # from the last healing to steady trading
+STEADY: Final = 2.0  # a pause up to which is none, once trading is back
 TELL_EVERY: Final = 2.0
+SECOND: Final = 1_000_000_000
 
 
 class NoTrade(Exception):
@@ -62,6 +66,8 @@ class Runner:
     striker: Striker = field(init=False)
     pulse: Pulse = field(init=False)
     rest: Check = field(init=False)
+    came_back: bool = False  # trading was seen to be steady behind the last healing
+    until_ns: int = 0  # when trading is halted at the end; 0: it was not
 
     async def run(self) -> Played:
         """To its end; every process has ended when it returns.  Raises one of FAULTS."""
@@ -82,15 +88,17 @@ class Runner:
         ):
             self.operators = Operators(through)
             sight = Sight(watcher, cluster_of(folder))
-            nodes = Nodes(RigProcesses(cluster.rig))
+            nodes = Nodes(RigProcesses(cluster.rig), self.say, UNDO_WITHIN * self.wish.slower)
             self.striker = Striker(cluster.network, nodes, sight, self.say)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(sight.run)
                 nursery.start_soon(self.operators.run, sight)
                 await self._until_trading(sight)
                 nursery.start_soon(self._tell, sight, nodes)
+                nursery.start_soon(nodes.run)
                 await self.striker.play(self.wish.plan)
                 await self._until_back(sight)
+                self.until_ns = time.monotonic_ns()
                 nursery.cancel_scope.cancel()
             self.say("halting; every order is to be closed and all nodes equal")
             try:
@@ -107,12 +115,12 @@ class Runner:
         raise NoTrade(f"nobody traded within {TRADING_WITHIN:g} s: see {self.wish.folder / 'logs'}")
 
     async def _until_back(self, sight: Sight) -> None:
-        """So that there is something to judge; whether it was in time is judged by the ledger."""
+        """Until trading is steady, so that there is something to judge; whether it was in time, the ledger says."""
         await trio.sleep(HEALING)
-        seen = sight.total
-        with trio.move_on_after(BACK_WITHIN):
-            while sight.total <= seen:  # noqa: ASYNC110 - another process is watched, by polling
+        with trio.move_on_after(BACK_WITHIN) as waiting:
+            while not sight.steady():  # noqa: ASYNC110 - another process is watched, by polling
                 await trio.sleep(0.1)
+        self.came_back = not waiting.cancelled_caught
 
     async def _tell(self, sight: Sight, nodes: Nodes) -> None:
         while True:
@@ -126,13 +134,16 @@ class Runner:
         wish, done = self.wish, self.striker.done
         history, checks = judged(wish.folder)
         times = [at for at, _, request in admitted(history) if not request.is_cancel]
-        found = gaps(done, times)
+        found = gaps(done, times, self.until_ns)
+        back = Back(self.came_back, int(BACK_WITHIN * SECOND), int(STEADY * SECOND) * wish.slower)
         own = [
             all_done(wish.plan, done),
-            recovered(done, times),
+            recovered(done, times, self.until_ns, back),
             acknowledged(history, self.operators.told),
             self.rest,
         ]
+        if wish.plan.scenario.leader_kept:
+            own.append(leader_kept(done, elections(wish.folder)))
         if wish.plan.scenario.gap_ms is not None:
             waited = {gap.struck.fault.number: self.pulse.within(gap.span.begin_ns, gap.span.end_ns) for gap in found}
             own.append(in_bound(found, wish.plan.scenario.gap_ms * wish.slower, waited))

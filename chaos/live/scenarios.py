@@ -25,7 +25,7 @@ EVERY: Final = "all"
 TARGETS: Final = (*ONE, *PAIRS, EVERY)
 LONGEST_S: Final = 600.0
 MOST_TIMES: Final = 50
-FIELDS: Final = ("name", "shows", "threatens", "gap_ms", "alert", "runbook", "suites", "steps")
+FIELDS: Final = ("name", "shows", "threatens", "gap_ms", "leader_kept", "alert", "runbook", "suites", "steps")
 STEP: Final = ("kind", "target", "at_s", "lasts_s", "links", "direction", "times", "between_s")
 
 Range = tuple[float, float]
@@ -62,6 +62,7 @@ class Scenario:
     runbook: str
     suites: tuple[str, ...]
     steps: tuple[Step, ...]
+    leader_kept: bool  # no leader may change meanwhile
 
 
 def read(text: str, stem: str) -> Scenario:
@@ -95,6 +96,7 @@ def _scenario(reader: _Reader, document: Mapping[str, Any], stem: str) -> Scenar
         runbook=reader.text(document, "runbook", "", empty=True),
         suites=reader.words(document, "suites", "", SUITES),
         steps=tuple(_step(reader, one, f"steps[{place}].") for place, one in enumerate(steps)),
+        leader_kept=reader.flag(document, "leader_kept", ""),
     )
 
 
@@ -182,6 +184,12 @@ class _Reader:
             self.say(f"{where}{word}", found, "a text" if empty else "a text that says something")
             return ""
         return found
+
+    def flag(self, table: Mapping[str, Any], word: str, where: str) -> bool:
+        found = table.get(word, False)
+        if not isinstance(found, bool):
+            self.say(f"{where}{word}", found, "true or false")
+        return found is True
 
     def word(self, table: Mapping[str, Any], word: str, where: str, allowed: tuple[str, ...], default: str) -> str:
         found = table.get(word, default)

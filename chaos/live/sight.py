@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from itertools import pairwise
 from typing import Any, Final
 
 import trio
@@ -28,7 +29,7 @@ class Sight:
 
     watcher: Watcher
     cluster: str
-    words: dict[str, tuple[int, dict[str, Any]]] = field(factory=dict)  # when, and a status
+    words: dict[str, tuple[int, dict[str, Any]]] = field(factory=dict)  # when it was asked, and a status
     admitted: deque[int] = field(factory=lambda: deque(maxlen=4096))  # mono ns
     total: int = 0
 
@@ -43,9 +44,10 @@ class Sight:
 
     async def _ask(self, name: str) -> None:
         while True:
+            asked = time.monotonic_ns()
             status = await self.watcher.status(name)
             if status is not None:
-                self.words[name] = time.monotonic_ns(), status
+                self.words[name] = asked, status
             await trio.sleep(EVERY)
 
     def _read(self) -> None:
@@ -58,20 +60,30 @@ class Sight:
 
     def active(self) -> tuple[str, int] | None:
         """Who trades by its own fresh word, of the newest epoch; and that."""
-        now = time.monotonic_ns()
-        fresh = [(name, word) for name, (at, word) in self.words.items() if now - at <= FRESH_NS]
+        return self._active(time.monotonic_ns() - FRESH_NS)
+
+    def _active(self, since: int) -> tuple[str, int] | None:
+        """By what it was asked for then or later."""
+        fresh = [(name, word) for name, (at, word) in self.words.items() if at >= since]
         own = [(int(word["epoch"]), name) for name, word in fresh if word["active"] == name]
         return max(own)[::-1] if own else None
 
-    async def leader(self) -> str | None:
-        """Who trades now, or soon; None if nobody does within a bound."""
+    async def leader(self) -> tuple[str, int] | None:
+        """Who trades now, or soon, by a word of now, and in which epoch; None if nobody does within a bound."""
+        since = time.monotonic_ns()
         with trio.move_on_after(LEADER_WITHIN):
             while True:
-                found = self.active()
+                found = self._active(since)
                 if found is not None:
-                    return found[0]
+                    return found
                 await trio.sleep(EVERY / 4)
         return None
+
+    def steady(self) -> bool:
+        """Whether the venue admitted an order again and again in the last two seconds."""
+        now = time.monotonic_ns()
+        times = [now - 2 * SECOND, *(at for at in self.admitted if at >= now - 2 * SECOND), now]
+        return max(later - at for at, later in pairwise(times)) <= SECOND
 
     def of_last_second(self) -> int:
         """How many orders the venue admitted in it."""

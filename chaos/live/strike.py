@@ -6,7 +6,8 @@ Only the times and the record may live here; `network` and `nodes` do it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
@@ -24,12 +25,20 @@ SECOND = 1_000_000_000
 
 @frozen
 class Struck:
-    """A fault as it was: from before it began until all of it was healed, on the machine's monotonic clock."""
+    """A fault as it was, on the machine's monotonic clock.
+
+    It lasted from `set_ns`, when all of it was seen to be there, until its healing began; `begin_ns` to `end_ns` is all
+    of it, the setting and the healing too.
+    """
 
     fault: Fault
     aim: Aim
     begin_ns: int
+    set_ns: int
     end_ns: int
+    led: str | None = None  # who traded when it began, by its own word
+    epoch: int = 0  # in which epoch; 0: nobody did
+    not_done: tuple[str, ...] = ()  # what of it was not done, and why
 
     def document(self) -> dict[str, Any]:
         """As in contracts.md section 8."""
@@ -37,7 +46,10 @@ class Struck:
             "kind": self.fault.kind,
             "target": str(self.aim),
             "begin_mono_ns": self.begin_ns,
+            "in_force_mono_ns": self.set_ns,
             "end_mono_ns": self.end_ns,
+            "led": self.led,
+            "not_done": list(self.not_done),
             "wanted": self.fault.target,
             "links": self.fault.links,
             "direction": self.fault.direction,
@@ -68,21 +80,27 @@ class Striker:
 
     async def _one(self, fault: Fault, began: float) -> None:
         await trio.sleep_until(began + fault.at / SECOND)
-        leader = await self.sight.leader() if "leader" in fault.target or "follower" in fault.target else None
-        hit = aim(fault, NODES, leader)
-        until = trio.current_time() + (fault.until - fault.at) / SECOND
+        found = await self.sight.leader() if fault.needs_leader else self.sight.active()
+        led, epoch = found or (None, 0)
+        hit = aim(fault, NODES, led)
         begin = time.monotonic_ns()
-        if NEMESES[fault.kind].room == NETWORK:
-            async with self.network.broken(fault, hit) as links:
-                self.say(f"begins: {_told(fault, hit)} ({len(links)} links)")
-                await trio.sleep_until(until)
-        else:
-            async with self.nodes.struck(fault, hit):
-                self.say(f"begins: {_told(fault, hit)}")
-                await trio.sleep_until(until)
-        struck = Struck(fault, hit, begin, time.monotonic_ns())
+        async with self._broken(fault, hit) as not_done:
+            set_ns = time.monotonic_ns()
+            self.say(f"begins: {_told(fault, hit)}{_but(not_done)}")
+            await trio.sleep(fault.lasts / SECOND)
+        struck = Struck(fault, hit, begin, set_ns, time.monotonic_ns(), led, epoch, tuple(not_done))
         self.done.append(struck)
         self.say(f"healed: {_told(fault, hit)}, after {(struck.end_ns - begin) / SECOND:.1f} s")
+
+    @asynccontextmanager
+    async def _broken(self, fault: Fault, hit: Aim) -> AsyncIterator[list[str]]:
+        """What is not done of it is noted in what it yields, until it ends."""
+        if NEMESES[fault.kind].room == NETWORK:
+            async with self.network.broken(fault, hit):
+                yield []
+        else:
+            async with self.nodes.struck(fault, hit) as not_done:
+                yield not_done
 
 
 def _told(fault: Fault, hit: Aim) -> str:
@@ -90,3 +108,7 @@ def _told(fault: Fault, hit: Aim) -> str:
     if fault.direction and NEMESES[fault.kind].room == NETWORK and fault.direction != "both":
         words.append(fault.direction)
     return " ".join(word for word in (*words, *(f"{name}={value}" for name, value in fault.parameters)) if word)
+
+
+def _but(not_done: Sequence[str]) -> str:
+    return f" (but {'; '.join(not_done)})" if not_done else ""

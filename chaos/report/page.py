@@ -17,8 +17,9 @@ from chaos.report.incident import Incident
 
 NAME: Final = "report.html"
 OF_A_RUN: Final = {  # checks of a live run, which need more than ledger and trails
-    "faults_played": "Every fault of the plan began and was healed: else the run shows less than it says.",
-    "recovered": "Trading came back by itself behind the last healing.",
+    "faults_played": "Every fault of the plan was done to whom it says: else the run shows less than it says.",
+    "recovered": "Trading came back by itself behind the last healing, and went on until it was halted.",
+    "leader_kept": "Nobody became leader in a fault, or behind it, that is to depose nobody.",
     "acknowledged": "What an operator was told is done is in every node's log, where it was said to be.",
     "gap": "No fault stopped trading for longer than the scenario allows.",
     "came_to_rest": "At the end trading could be halted, every order was closed, and all nodes were equal.",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+from attrs import evolve
+
 from chaos.checkers.history import AuditRecord, History, NodeHistory
 from chaos.checkers.verdict import Check
 from chaos.live.document import Played, listed, one, several
-from chaos.live.judge import HEALING_NS, RECOVERS_NS, acknowledged, all_done, gaps, in_bound, recovered, spread
+from chaos.live.judge import acknowledged, all_done, leader_kept
+from chaos.live.pauses import HEALING_NS, gaps
 from chaos.live.plan import Aim, Fault, Plan
 from chaos.live.scenarios import Scenario
 from chaos.live.strike import Struck
@@ -14,12 +18,13 @@ from chaos.live.workload import Told
 MS = 1_000_000
 SECOND = 1000 * MS
 FAULTS = tuple(Fault(number, "cut", "leader", 0, SECOND, 0, "peers", "both", ()) for number in range(2))
-SCENARIO = Scenario("one", "s", "t", 700, "", "", ("trust",), ())
+SCENARIO = Scenario("one", "s", "t", 700, "", "", ("trust",), (), leader_kept=False)
 PLAN = Plan(SCENARIO, 7, FAULTS)
 
 
-def struck(number=0, begin=10 * SECOND, end=12 * SECOND):
-    return Struck(FAULTS[number], Aim(("n1",)), begin, end)
+def struck(number=0, begin=10 * SECOND, end=12 * SECOND, **more):
+    fault = evolve(FAULTS[0], number=number, **{k: more.pop(k) for k in ("kind", "target") if k in more})
+    return Struck(fault, more.pop("aim", Aim(("n1",))), begin, begin, end, **{"led": "n1", "epoch": 3, **more})
 
 
 def every(step, begin, end):
@@ -30,38 +35,47 @@ TIMES = [*every(100 * MS, 9 * SECOND, 10 * SECOND), *every(100 * MS, 11 * SECOND
 BOTH = (struck(), struck(1, 15 * SECOND, 16 * SECOND))
 
 
-def test_a_gap_is_of_the_fault_and_its_healing():
-    first, second = gaps(BOTH, TIMES)
-    assert (first.span.ms, second.span.ms) == (1000, 100)
-    late = [at for at in TIMES if not 13 * SECOND < at < 13 * SECOND + 1200 * MS]
-    assert gaps(BOTH[:1], late)[0].span.ms == 1200
-    assert gaps(BOTH[:1], [at for at in TIMES if at < 12 * SECOND + HEALING_NS])[0].span.ms == 1000
-
-
-def test_the_spread_says_no_percentile_that_too_few_say_anything_of():
-    assert spread(gaps(BOTH, TIMES)) == {"p50": 100, "p99": None, "max": 1000, "n": 2}
-    assert spread(()) == {"p50": None, "p99": None, "max": None, "n": 0}
-
-
-def test_a_gap_beyond_the_bound_fails_with_who_waited_for_a_processor():
-    waited = {0: {"n1": 900.0}, 1: {}}
-    found = in_bound(gaps(BOTH, TIMES), 999, waited)
-    assert not found.held
-    assert len(found.violations) == 1
-    assert "cut n1: 1000 ms, over 999" in found.violations[0]
-    assert "900" in found.violations[0]
-    assert in_bound(gaps(BOTH, TIMES), 1000, waited).held
-
-
 def test_a_fault_that_was_not_played_fails():
     assert all_done(PLAN, BOTH).held
     assert not all_done(PLAN, BOTH[:1]).held
 
 
-def test_trading_that_comes_back_late_or_never_fails():
-    assert recovered(BOTH, TIMES).held
-    assert not recovered(BOTH, [at for at in TIMES if at <= 16 * SECOND]).held
-    assert not recovered(BOTH, [9 * SECOND, 16 * SECOND + RECOVERS_NS + 1]).held
+def test_a_fault_that_did_not_do_what_it_says_fails():
+    idle = struck(kind="pause", not_done=("n1 was not stopped: it does not run",))
+    found = all_done(PLAN, (idle, BOTH[1]))
+    assert found.violations == ("pause n1: n1 was not stopped: it does not run",)
+
+
+@pytest.mark.parametrize(
+    ("other", "held"),
+    [
+        (struck(1, 9 * SECOND, 11 * SECOND, kind="kill"), True),
+        (struck(1, 9 * SECOND, 11 * SECOND, kind="cut"), False),
+        (struck(1, 9 * SECOND, 11 * SECOND, kind="kill", aim=Aim(("n2",))), False),
+        (struck(1, 1 * SECOND, 2 * SECOND, kind="kill"), False),
+    ],
+)
+def test_it_may_have_done_nothing_to_a_node_that_the_plan_has_down(other, held):
+    idle = struck(kind="pause", not_done=("n1 was not stopped: it does not run",))
+    assert all_done(PLAN, (other, idle)).held == held
+
+
+def test_a_fault_of_the_leader_while_nobody_leads_hits_somebody_else_and_fails():
+    found = all_done(PLAN, (struck(led=None), BOTH[1]))
+    assert found.violations == ("cut n1: meant for the leader, and nobody traded when it began",)
+    assert all_done(PLAN, (struck(led=None, target="any"), BOTH[1])).held
+    assert all_done(PLAN, (struck(led=None), struck(1, 9 * SECOND, 11 * SECOND))).held  # which is why
+
+
+def elected(at, node="n2"):
+    return {"mono_ns": at, "node": node, "term": 4, "reason": "election", "lost": {"node": "n1"}, "stall_ms": 1.0}
+
+
+def test_a_leader_that_changes_in_a_fault_or_its_healing_was_not_kept():
+    assert leader_kept(BOTH, [elected(2 * SECOND), elected(19 * SECOND + 1)]).held
+    for at in (10 * SECOND, 12 * SECOND + HEALING_NS):
+        found = leader_kept(BOTH, [elected(at)])
+        assert "cut n1: n2 became leader in term 4" in found.violations[0]
 
 
 def record(index, request):
@@ -89,7 +103,7 @@ def test_what_was_acknowledged_is_at_its_place_on_every_node():
 
 def played(*, held=True, slower=1):
     check = Check("one_trader", 5, () if held else ("bad",))
-    return Played(PLAN, gaps(BOTH, TIMES), (check,), slower, "kept")
+    return Played(PLAN, gaps(BOTH, TIMES, 20 * SECOND), (check,), slower, "kept")
 
 
 def test_the_document_of_one_run_is_as_agreed():
@@ -98,6 +112,8 @@ def test_the_document_of_one_run_is_as_agreed():
     assert found["verdict"] == "pass"
     assert {"kind", "target", "begin_mono_ns", "end_mono_ns"} <= set(found["faults"][0])
     assert found["faults"][0]["target"] == "n1"
+    assert (found["faults"][0]["led"], found["faults"][0]["not_done"], found["lifted"]) == ("n1", [], [])
+    assert found["gaps_ms_by_kind"] == {"cut": found["gaps_ms"]}
     assert found["gaps_ms"] == {"p50": 100, "p99": None, "max": 1000, "n": 2}
     assert (found["bound_ms"], found["report"]) == (2100, "kept")
     assert found["checks"] == [{"name": "one_trader", "held": True, "looked_at": 5, "violations": []}]
@@ -117,6 +133,7 @@ def test_the_list_tells_what_each_shows_and_threatens():
         "shows": "s",
         "threatens": "t",
         "gap_ms": 700,
+        "leader_kept": False,
         "alert": "",
         "runbook": "",
         "suites": ["trust"],

@@ -119,8 +119,8 @@ async def test_orders_are_asked_for_at_every_node(autojump_clock):
 class Hands:
     """Stands in for network and nodes: when what was broken and healed."""
 
-    def __init__(self):
-        self.done = []
+    def __init__(self, takes=0, not_done=()):
+        self.done, self.takes, self.not_done = [], takes, not_done
 
     def broken(self, fault, aim):
         return self._block(fault, aim)
@@ -133,8 +133,9 @@ class Hands:
 
         class Block:
             async def __aenter__(self):
+                await trio.sleep(hands.takes)
                 hands.done.append((round(trio.current_time() - hands.began, 3), "begin", fault.kind, str(aim)))
-                return ()
+                return hands.not_done
 
             async def __aexit__(self, *_):
                 hands.done.append((round(trio.current_time() - hands.began, 3), "end", fault.kind, str(aim)))
@@ -142,16 +143,33 @@ class Hands:
         return Block()
 
 
+class Knowing:
+    """Stands in for the sight."""
+
+    def __init__(self, *word):
+        self.word = word or None
+
+    def active(self):
+        return self.word
+
+    async def leader(self):
+        return self.word
+
+
+def scenario():
+    return Scenario("one", "s", "t", None, "", "", (), (), leader_kept=False)
+
+
 async def test_a_plan_is_played_at_its_times_and_each_fault_is_noted(autojump_clock):
     hands, said = Hands(), []
-    found = sight(n2=status("n2", 3))
+    found = Knowing("n2", 3)
     faults = (
         Fault(0, "cut", "leader", SECOND, 4 * SECOND, 0, "peers", "both", ()),
         Fault(1, "kill", "follower", 2 * SECOND, 3 * SECOND, 1, "", "both", ()),
     )
     striker = Striker(hands, hands, found, said.append)
     hands.began = trio.current_time()
-    await striker.play(Plan(Scenario("one", "s", "t", None, "", "", (), ()), 1, faults))
+    await striker.play(Plan(scenario(), 1, faults))
     assert hands.done == [
         (1, "begin", "cut", "n2"),
         (2, "begin", "kill", "n3"),
@@ -166,3 +184,31 @@ async def test_a_plan_is_played_at_its_times_and_each_fault_is_noted(autojump_cl
         "healed: kill n3",
         "healed: cut n2",
     ]
+
+
+async def test_a_fault_lasts_as_long_as_it_says_from_when_all_of_it_is_set(autojump_clock):
+    hands = Hands(takes=1.5, not_done=("n2 was not stopped: it does not run",))
+    striker = Striker(hands, hands, Knowing(), lambda _: None)
+    hands.began = trio.current_time()
+    await striker.play(Plan(scenario(), 1, (Fault(0, "pause", "any", SECOND, 2 * SECOND, 1, "", "both", ()),)))
+    assert [at for at, *_ in hands.done] == [2.5, 3.5]
+    (struck,) = striker.done
+    assert (struck.led, struck.epoch, struck.not_done) == (None, 0, hands.not_done)
+    assert struck.begin_ns <= struck.set_ns <= struck.end_ns
+
+
+async def test_who_leads_is_known_by_a_word_that_was_asked_for_now(autojump_clock):
+    found = sight(n1=status("n1", 3))
+    with trio.move_on_after(1) as waiting:
+        await found.leader()
+    assert waiting.cancelled_caught
+    found.words["n2"] = time.monotonic_ns() + SECOND, status("n2", 4)
+    assert await found.leader() == ("n2", 4)
+
+
+def test_trading_is_steady_if_there_was_an_order_every_second():
+    now, found = time.monotonic_ns(), sight()
+    for since, expected in (((1.5, 0.8), True), ((1.5, 0.2), False), ((0.8,), False), ((), False)):
+        found.admitted.clear()
+        found.admitted.extend(now - round(at * SECOND) for at in since)
+        assert found.steady() == expected

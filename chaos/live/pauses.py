@@ -1,0 +1,139 @@
+"""Pauses: how long trading stood still because of a fault, and because of which.
+
+Pure; times are monotonic nanoseconds.  `admitted`: when the venue let an order of ours through, sorted.  `until_ns`:
+when trading was halted at the end.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from attrs import frozen
+
+from chaos.bench.figures import ranked
+from chaos.checkers.verdict import Check
+from chaos.live.strike import Struck
+from chaos.rig.gaps import Span, longest
+
+HEALING_NS: Final = 3_000_000_000  # behind a fault's end that belongs to it
+MIXED: Final = "mixed"  # in place of a kind: more than one fault may have done it
+
+Spread = dict[str, float | int | None]
+
+
+@frozen
+class Gap:
+    """The longest time without an admitted order that began in one fault or the healing after it."""
+
+    struck: Struck
+    span: Span
+
+
+@frozen
+class Pause:
+    """One such time, whichever faults it was a gap of; `kind`: of the only fault that it can be put down to."""
+
+    kind: str
+    span: Span
+
+
+def gaps(done: Sequence[Struck], admitted: Sequence[int], until_ns: int) -> tuple[Gap, ...]:
+    """One of each fault.  A pause that outlasts the healing is followed to its end: the next order, or the halt."""
+    return tuple(Gap(one, longest(admitted, _window(one, admitted, until_ns))) for one in done)
+
+
+def _window(one: Struck, admitted: Sequence[int], until_ns: int) -> Span:
+    edge = one.end_ns + HEALING_NS
+    place = bisect_left(admitted, edge)
+    following = admitted[place] if place < len(admitted) else until_ns
+    return Span(one.begin_ns, max(min(following, until_ns), one.end_ns))
+
+
+def pauses(found: Sequence[Gap]) -> tuple[Pause, ...]:
+    """Each pause once, though it be the longest of several faults: two that end with the same order are one.
+
+    It is a kind's own only if no other fault was in force within it; if none was, only one's healing may claim it.
+    """
+    claims: dict[int, list[Gap]] = {}
+    for gap in found:
+        claims.setdefault(gap.span.end_ns, []).append(gap)
+    return tuple(_pause(each, found) for _, each in sorted(claims.items()))
+
+
+def _pause(claims: Sequence[Gap], found: Sequence[Gap]) -> Pause:
+    span = max((gap.span for gap in claims), key=lambda one: one.end_ns - one.begin_ns)
+    struck = {gap.struck.fault.number: gap.struck for gap in found if _in_force(gap.struck, span)}
+    struck = struck or {gap.struck.fault.number: gap.struck for gap in claims}
+    alone = next(iter(struck.values())).fault.kind if len(struck) == 1 else MIXED
+    return Pause(alone, span)
+
+
+def _in_force(struck: Struck, span: Span) -> bool:
+    return struck.begin_ns < span.end_ns and span.begin_ns < struck.end_ns
+
+
+def spread(found: Iterable[Pause]) -> Spread:
+    """As in contracts.md section 8."""
+    values = sorted(pause.span.ms for pause in found)
+    return {
+        "p50": ranked(values, 0.5),
+        "p99": ranked(values, 0.99),
+        "max": values[-1] if values else None,
+        "n": len(values),
+    }
+
+
+def by_kind(found: Sequence[Pause]) -> dict[str, Spread]:
+    """Of each kind of fault by itself: a cut of ten seconds says nothing of a kill."""
+    kinds = sorted({pause.kind for pause in found})
+    return {kind: spread(pause for pause in found if pause.kind == kind) for kind in kinds}
+
+
+def in_bound(found: Sequence[Gap], bound_ms: float, waited: Mapping[int, Mapping[str, float]]) -> Check:
+    """No fault stopped trading for longer; `waited`: by a fault's number, how long each process had no processor."""
+    over = [gap for gap in found if gap.span.ms > bound_ms]
+    told = tuple(
+        f"{gap.struck}: {gap.span.ms:g} ms, over {bound_ms:g} (waited for a processor: {dict(waited[_number(gap)])})"
+        for gap in over
+    )
+    return Check("gap", len(found), told)
+
+
+def _number(gap: Gap) -> int:
+    return gap.struck.fault.number
+
+
+@frozen
+class Back:
+    """What it means that trading came back."""
+
+    seen: bool  # it was seen to be steady before it was halted
+    within_ns: int  # from the last healing until it is steady
+    steady_ns: int  # a pause up to which is none
+
+
+def recovered(done: Sequence[Struck], admitted: Sequence[int], until_ns: int, back: Back) -> Check:
+    """Trading came back by itself, and then went on until it was halted.  Looks at the orders between."""
+    healed = max((one.end_ns for one in done), default=0)
+    times = admitted[bisect_right(admitted, healed) : bisect_left(admitted, until_ns)]
+    violations = [] if back.seen else [f"trading was not seen to be steady {_s(back.within_ns)} after the last healing"]
+    for begin, end in zip((healed, *times), (*times, until_ns), strict=True):
+        if end - begin <= back.steady_ns:
+            continue
+        if end == until_ns:
+            violations.append(f"no order in the last {_s(end - begin)} before the halt{_since(begin, healed)}")
+        elif end > healed + back.within_ns:
+            violations.append(
+                f"no order for {_s(end - begin)}{_since(begin, healed)}; {_s(back.within_ns)} are allowed"
+            )
+    return Check("recovered", len(times), tuple(violations))
+
+
+def _since(at: int, healed: int) -> str:
+    return f", from {_s(at - healed)} after the last healing on"
+
+
+def _s(ns: int) -> str:
+    return f"{ns / 1e9:.1f} s"
