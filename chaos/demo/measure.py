@@ -3,13 +3,14 @@
 Only striking, waiting and counting may live here; the rig and the watcher are the demo's.  A gap is from the strike to
 the venue's admission of the first order of a newer epoch.
 
-- `kill`: SIGKILL of the active node while the market maker quotes.
+- `kill`: SIGKILL of the active node, at a moment drawn from the seed, while the market maker quotes.
 - `idle`: the same with no send in the authority window before; operators ask for an order, again and again, at both
   standbys, and the first that the venue admits ends the gap.
 - `promote`: a hand-over while the market maker quotes.
 - `stop`: SIGSTOP of the active node while the market maker quotes.
 
-Two more are judged by the shared checkers, and have modules of their own; the exit code is 1 where one fails:
+Each cluster is judged by the shared checkers in the end, and so are two more, which have modules of their own; the exit
+code is 1 where one fails:
 
 - `heal`: a standby cut off for a while and healed (`chaos.demo.heal`).
 - `freeze`: SIGSTOP of the active node for a while, then SIGCONT (`chaos.demo.freeze`).
@@ -18,7 +19,6 @@ Two more are judged by the shared checkers, and have modules of their own; the e
 from __future__ import annotations
 
 import json
-import math
 import signal
 import sys
 import time
@@ -26,25 +26,28 @@ import tomllib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any, Final
 
 import click
 import trio
 from attrs import define, field
 
+from chaos.bench.figures import ranked
 from chaos.checkers.history import requests_of
+from chaos.checkers.verdict import Check, verdict
 from chaos.demo.freeze import freeze
 from chaos.demo.heal import Healing
 from chaos.demo.timeline import Strike, failovers, marks_of
 from chaos.rig.gather import json_lines
 from chaos.rig.processes import NODES, Rig, open_rig
 from chaos.rig.settings import without_strategies
-from chaos.rig.steps import active, cluster_of, evidence, promotable, resumed
+from chaos.rig.steps import active, cluster_of, ended, evidence, judged, promotable, resumed, summed
 from chaos.rig.watch import ActRefused, Watcher, open_watcher
 
 KILLS_A_CLUSTER: Final = 2  # a third takeover after a crash within ten minutes starts halted
 PROMOTES_A_CLUSTER: Final = 10
-TRADE_BEFORE: Final = 2.5  # seconds of trading before each strike
+TRADE_BEFORE: Final = (1.0, 4.0)  # seconds of trading before each strike: the seed draws, so that it hits any moment
 QUIET_BEFORE: Final = 0.5  # `idle`: longer than the window
 RESUMED_WITHIN: Final = 20.0
 ORDER: Final = {"venue": "paper", "symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.0002"}
@@ -60,10 +63,17 @@ class Round:
     market: str
     strikes: int
     seed: int
+    judge: bool
     found: list[dict[str, Any]] = field(factory=list)
+    checks: tuple[Check, ...] = ()  # none unless it is to be judged
 
     async def run(self, folder: Path) -> None:
-        """Play it."""
+        """Play it, and judge it if it is to be."""
+        rest = await self._play(folder)
+        if rest is not None:
+            self.checks = (*judged(folder)[1], rest)
+
+    async def _play(self, folder: Path) -> Check | None:
         async with open_rig(folder, self.market, self.seed) as rig:
             await rig.create()
             if self.kind == "idle":
@@ -71,12 +81,15 @@ class Round:
             await rig.start_all()
             apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
             async with open_watcher(folder, apis, rig.ledger_path) as watcher:
-                struck = [await self._strike(rig, watcher) for _ in range(self.strikes)]
+                struck = [await self._strike(rig, watcher, wait) for wait in waits(self.kind, self.seed, self.strikes)]
+                rest = await ended(rig, watcher) if self.judge else None
         self.found = _documents(folder, struck)
+        return rest
 
-    async def _strike(self, rig: Rig, watcher: Watcher) -> Strike:
+    async def _strike(self, rig: Rig, watcher: Watcher, wait: float) -> Strike:
+        await active(watcher)
+        await trio.sleep(wait)
         name, epoch = await active(watcher)
-        await trio.sleep(TRADE_BEFORE)
         if self.kind == "idle":
             await _order(watcher, name)
             await trio.sleep(QUIET_BEFORE)
@@ -103,6 +116,12 @@ class Round:
         if self.kind == "idle":
             await _order_somewhere(watcher, [one for one in NODES if one != name])
         return struck
+
+
+def waits(kind: str, seed: int, strikes: int) -> list[float]:
+    """For how long a cluster trades before each strike, seconds."""
+    random = Random(f"{kind}-{seed}")
+    return [random.uniform(*TRADE_BEFORE) for _ in range(strikes)]
 
 
 async def _promote(watcher: Watcher, name: str) -> int:
@@ -144,29 +163,27 @@ def _documents(folder: Path, struck: Sequence[Strike]) -> list[dict[str, Any]]:
     return failovers(struck, requests, marks, cluster_of(folder))
 
 
-def summary(kind: str, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Percentiles of the gaps, and the median of each phase."""
+def summary(kind: str, found: Sequence[dict[str, Any]], checks: Sequence[Check]) -> dict[str, Any]:
+    """Percentiles of the gaps, as far as there are enough for one; the median of each phase; and the verdict."""
     gaps = sorted(one["gap_ms"] for one in found if one["gap_ms"] is not None)
     phases = {
-        name: _rank(sorted(one["phases_ms"][name] for one in found if one["phases_ms"].get(name) is not None), 0.5)
+        name: ranked(sorted(one["phases_ms"][name] for one in found if one["phases_ms"].get(name) is not None), 0.5)
         for name in (found[0]["phases_ms"] if found else ())
     }
     p50, p99 = BUDGETS_MS[kind]
     return {
         "kind": kind,
+        "verdict": verdict(checks),
         "n": len(gaps),
-        "p50_ms": _rank(gaps, 0.5),
-        "p99_ms": _rank(gaps, 0.99),
+        "p50_ms": ranked(gaps, 0.5),
+        "p99_ms": ranked(gaps, 0.99),
         "max_ms": gaps[-1] if gaps else None,
         "budget_p50_ms": p50,
         "budget_p99_ms": p99,
         "phases_p50_ms": phases,
         "gaps_ms": gaps,
+        "checks": [check.document() for check in checks],
     }
-
-
-def _rank(values: Sequence[float], share: float) -> float | None:
-    return values[max(0, math.ceil(share * len(values)) - 1)] if values else None
 
 
 async def measure(
@@ -176,15 +193,33 @@ async def measure(
 
     `within`: whose disk the clusters lie on; None: where temporary files do.
     """
+    return (await _struck(kind, rounds, market, seed, within, judge=False))[0]
+
+
+async def measured(kind: str, rounds: int, market: str) -> dict[str, Any]:
+    """The same, each cluster brought to rest and judged."""
+    found, checks = await _struck(kind, rounds, market, 0, None, judge=True)
+    resumed_all = Check("resumed", len(found), tuple(f"{one}" for one in found if one["gap_ms"] is None))
+    return summary(kind, found, (*checks, resumed_all))
+
+
+async def _struck(
+    kind: str, rounds: int, market: str, seed: int, within: Path | None, *, judge: bool
+) -> tuple[list[dict[str, Any]], tuple[Check, ...]]:
     found: list[dict[str, Any]] = []
+    judgements: list[tuple[Check, ...]] = []
     each = PROMOTES_A_CLUSTER if kind == "promote" else KILLS_A_CLUSTER
     while len(found) < rounds:
-        round_ = Round(kind, market, min(each, rounds - len(found)), seed=seed + len(found))
+        round_ = Round(kind, market, min(each, rounds - len(found)), seed=seed + len(found), judge=judge)
         with evidence(within) as cluster:
             await round_.run(cluster.folder)
+            wrong = [check.name for check in round_.checks if not check.held]
+            cluster.keep = bool(wrong)
         found += round_.found
-        click.echo(f"{len(found)} of {rounds}: {[one['gap_ms'] for one in round_.found]}", err=True)
-    return found
+        judgements.append(round_.checks)
+        gaps = [one["gap_ms"] for one in round_.found]
+        click.echo(f"{len(found)} of {rounds}: {gaps}{f', NOT HELD: {wrong}' if wrong else ''}", err=True)
+    return found, summed(judgements)
 
 
 async def heal(rounds: int, market: str, seconds: float, slower: int = 1) -> dict[str, Any]:
@@ -201,7 +236,7 @@ def _found(kind: str, rounds: int, market: str, seconds: float | None, slower: i
         return trio.run(heal, rounds, market, lasts, slower)
     if kind == "freeze":
         return trio.run(freeze, rounds, market, lasts)
-    return summary(kind, trio.run(measure, kind, rounds, market))
+    return trio.run(measured, kind, rounds, market)
 
 
 @click.command()

@@ -79,6 +79,11 @@ class Cluster:
         return {name: str(self.rig.children[name].ready["api"]) for name in NODES}
 
     @property
+    def venue(self) -> str:
+        """Where the venue itself listens."""
+        return str(self.rig.children["venue"].ready["api"])
+
+    @property
     def operators(self) -> Mapping[str, str]:
         """The same by the operator's links."""
         links = [link for link in self.network.links if link.what == OPERATOR]
@@ -92,7 +97,7 @@ async def open_cluster(folder: Path, seed: int, slower: int) -> AsyncIterator[Cl
     `slower`: so many times longer are election timers, and the window up to a second.  Raises RigFault, ToxiproxyFault
     or build.Missing.
     """
-    async with open_rig(folder, MARKET, seed) as rig:
+    async with open_rig(folder, MARKET, seed, slower=slower) as rig:
         await rig.create()
         steadily(folder)
         if slower > 1:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +54,20 @@ def _stored(folder: Path, name: str) -> Stored:
         gaps = gaps_of(reader.gaps())
     finally:
         reader.close()
-    commits = tuple(commits_of(json_lines(folder / "logs" / f"{name}.jsonl")))
+    commits = tuple(commits_of(json_lines(folder / "logs" / f"{name}.jsonl"), window_of(audit)))
     return Stored(name, pairs, audit, State.load(pairs), commits, gaps)
 
 
-def commits_of(lines: Iterable[dict[str, Any]]) -> Iterator[LocalCommit]:
-    """A node's own record of when it had applied what it was about to send."""
+def window_of(audit: Iterable[Mapping[str, Any]]) -> int | None:
+    """The shortest authority window that the log ever had, nanoseconds: what any send may use; None: it had none."""
+    policies = [one for row in audit if row["kind"] == "configured" for one in row["command"].get("venues", ())]
+    return min((int(policy["window"]) for policy in policies), default=None)
+
+
+def commits_of(lines: Iterable[Mapping[str, Any]], window: int | None = None) -> Iterator[LocalCommit]:
+    """A node's own record of when it had applied what it was about to send, and until when it might send it."""
     for line in lines:
         if line.get("event") == "intents_applied":
-            intents = tuple(str(one) for one in line["intents"])
-            yield LocalCommit(int(line["index"]), int(line["term"]), int(line["mono_ns"]), intents)
+            intents, proposed = tuple(str(one) for one in line["intents"]), line.get("proposed_mono_ns")
+            until = None if window is None or proposed is None else int(proposed) + window
+            yield LocalCommit(int(line["index"]), int(line["term"]), int(line["mono_ns"]), intents, until)

@@ -102,6 +102,7 @@ class Rig:
     symbols: tuple[str, ...] = ()  # what the market has; by default what `cluster create` chooses
     children: dict[str, Child] = field(factory=dict)
     name: str = "demo"  # the cluster's
+    slower: int = 1  # times that a process is given longer to be ready, and to end
 
     @property
     def ledger_path(self) -> Path:
@@ -157,7 +158,7 @@ class Rig:
         for child in children:
             if child.running:
                 child.process.terminate()
-        with trio.move_on_after(GRACE):
+        with trio.move_on_after(GRACE * self.slower):
             for child in children:
                 await child.process.wait()
         for child in children:
@@ -180,10 +181,10 @@ class Rig:
         self.warden.watch(process.pid)
         child = Child(name, process, log)
         self.children[name] = child
-        with trio.move_on_after(READY_WITHIN) as waiting:
+        with trio.move_on_after(READY_WITHIN * self.slower) as waiting:
             child.ready = await _ready_line(child)
         if waiting.cancelled_caught:
-            raise RigFault(f"{name} was not ready within {READY_WITHIN:g} s: see {log}")
+            raise RigFault(f"{name} was not ready within {READY_WITHIN * self.slower:g} s: see {log}")
         self.nursery.start_soon(_drain, process)
 
 
@@ -220,15 +221,17 @@ def _environment() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def open_rig(folder: Path, market: str, seed: int, symbols: tuple[str, ...] = ()) -> AsyncIterator[Rig]:
-    """A rig whose processes all end with the block, whatever happens in it."""
+async def open_rig(
+    folder: Path, market: str, seed: int, symbols: tuple[str, ...] = (), *, slower: int = 1
+) -> AsyncIterator[Rig]:
+    """A rig whose processes all end with the block, whatever happens in it; `slower`: see `Rig`."""
     with claimed_ports() as base, open_warden() as warden:
         async with trio.open_nursery() as nursery:
-            rig = Rig(folder, market, seed, nursery, base, warden, symbols)
+            rig = Rig(folder, market, seed, nursery, base, warden, symbols, slower=slower)
             try:
                 yield rig
             finally:
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + GRACE + 4):
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + GRACE * slower + 4):
                     await rig.stop(tuple(rig.children))
                 _end_by_force(rig)
                 nursery.cancel_scope.cancel()

@@ -72,7 +72,10 @@ def steadily(folder: Path) -> None:
     """Have the makers of a cluster's folder, none of whose nodes runs yet, quote anew at every move of the market."""
     for name in NODES:
         path = settings_of(folder, name)
-        path.write_text(path.read_text().replace(MAKER, f"{MAKER}\n{QUOTING}", 1))
+        text = path.read_text()
+        if text.count(MAKER) != 1:
+            raise ValueError(f"{path}: there is not one {MAKER}")
+        path.write_text(text.replace(MAKER, f"{MAKER}\n{QUOTING}"))
 
 
 def set_timers(folder: Path, timers: Timers) -> None:

@@ -20,13 +20,16 @@ from attrs import define
 
 from chaos.checkers.all import check_all
 from chaos.checkers.history import History, Request, named
+from chaos.checkers.in_authority import in_authority
 from chaos.checkers.verdict import Check
+from chaos.checkers.windows_apart import windows_apart
 from chaos.rig.gather import gather, json_lines
 from chaos.rig.processes import NODES, Rig
 from chaos.rig.watch import ActRefused, Watcher
 
 NEAR: Final = 2.0  # seconds between a node that stood still and the election that came of it
 WITHIN: Final = 60.0  # seconds; for another process to come to what is waited for
+MEASURED: Final = "measured"  # the cause of the halt at the end
 SETTLED_WITHIN: Final = 180.0  # after the halt: every doubt takes the venue's settle time, and reads
 
 
@@ -123,13 +126,23 @@ async def ended(rig: Rig, watcher: Watcher) -> Check:
 
     Raises trio.TooSlowError if nobody can be halted.
     """
+    await halted(watcher)
+    return await rested(rig, watcher)
+
+
+async def halted(watcher: Watcher) -> None:
+    """Halt whoever trades.  Raises trio.TooSlowError if nobody can be."""
     with trio.fail_after(WITHIN):
         while True:
             name, _ = await active(watcher)
             with suppress(ActRefused):
-                await watcher.act(name, "halt", {"cause": "measured"}, "measuring: the end")
-                break
+                await watcher.act(name, "halt", {"cause": MEASURED}, "measuring: the end")
+                return
             await trio.sleep(0.1)
+
+
+async def rested(rig: Rig, watcher: Watcher) -> Check:
+    """Wait until all is quiet and all agree, and end every process; whether it was so in time."""
     came_to_rest = await _rest(watcher)
     await rig.stop(NODES)
     await rig.stop(("venue",))
@@ -169,7 +182,7 @@ def cluster_of(folder: Path) -> str:
 def judged(folder: Path) -> tuple[History, tuple[Check, ...]]:
     """What the venue and the nodes recorded, and what the shared checkers say of it."""
     history = gather(folder, NODES)
-    return history, check_all(history)
+    return history, (*check_all(history), in_authority(history), windows_apart(history))
 
 
 def summed(found: Iterable[Sequence[Check]]) -> tuple[Check, ...]:

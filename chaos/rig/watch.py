@@ -22,7 +22,12 @@ ACT_WITHIN = 10.0
 
 
 class ActRefused(Exception):
-    """A node did not do what was asked; the message is its own."""
+    """A node did not do what was asked, or it is not known whether it did; the message is its own."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        """`status`: of HTTP; None: no answer came."""
+        super().__init__(message)
+        self.status = status
 
 
 @define
@@ -72,7 +77,7 @@ class Watcher:
         except httpx.HTTPError as error:
             raise ActRefused(f"{action} at {node}: {error!r}") from error
         if answer.status_code >= 300:
-            raise ActRefused(f"{action} at {node}: {answer.status_code} {answer.text[:300]}")
+            raise ActRefused(f"{action} at {node}: {answer.status_code} {answer.text[:300]}", answer.status_code)
         result: dict[str, Any] = answer.json()
         return result
 
@@ -109,5 +114,5 @@ async def open_watcher(folder: Path, apis: Mapping[str, str], ledger_path: Path)
     trust = ssl.create_default_context(cafile=str(folder / "pki" / "ca.pem"))
     viewer = (folder / "tokens" / "viewer").read_text().strip()
     operator = (folder / "tokens" / "operator").read_text().strip()
-    async with httpx.AsyncClient(verify=trust) as client:
+    async with httpx.AsyncClient(verify=trust, trust_env=False) as client:  # a proxy of the environment is none of ours
         yield Watcher(client, apis, viewer, operator, ledger_path)

@@ -12,6 +12,7 @@ from chaos.checkers.verdict import Check
 from chaos.demo import freeze, heal
 from chaos.demo.freeze import Stop, round_of
 from chaos.demo.heal import Cut
+from chaos.demo.measure import TRADE_BEFORE, summary, waits
 from chaos.rig.blame import MACHINE, UNEXPLAINED, Blame, Timers
 from chaos.rig.gaps import Span, longest
 from chaos.rig.pulse import Pulse
@@ -239,3 +240,27 @@ def test_an_election_is_told_with_how_long_a_node_stood_still_and_how_the_leader
 def test_checks_of_several_clusters_are_summed_and_one_that_looked_at_nothing_is_kept():
     summary = summed([(Check("a", 3, ()), Check("b", 0, ())), (Check("a", 4, ("x",)), Check("b", 1, ()))])
     assert summary == (Check("a", 7, ("x",)), Check("b", 0, ()))
+
+
+def killed(*gaps):
+    return [{"gap_ms": gap, "phases_ms": {"detected": 20.0}} for gap in gaps]
+
+
+def test_no_percentile_is_said_that_too_few_strikes_say_anything_of():
+    few, many = summary("kill", killed(*range(20)), HELD), summary("kill", killed(*range(1, 101)), HELD)
+    assert (few["p50_ms"], few["p99_ms"], few["max_ms"]) == (9, None, 19)
+    assert (many["p50_ms"], many["p99_ms"], many["max_ms"]) == (50, 99, 100)
+
+
+def test_strikes_fail_with_a_check_that_did_not_hold():
+    assert summary("kill", killed(300), HELD)["verdict"] == "pass"
+    found = summary("kill", killed(300), (*HELD, Check("one_send", 9, ("twice",))))
+    assert (found["verdict"], found["checks"][1]["violations"]) == ("fail", ["twice"])
+    assert summary("kill", killed(300), ())["verdict"] == "fail"
+
+
+def test_the_moment_of_a_strike_is_the_seeds():
+    assert waits("kill", 1, 2) == waits("kill", 1, 2)
+    drawn = [wait for seed in range(50) for wait in waits("kill", seed, 2)]
+    assert len(set(drawn)) == 100
+    assert all(TRADE_BEFORE[0] <= wait <= TRADE_BEFORE[1] for wait in drawn)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chaos.rig.settings import Ways, api_ports, led, peer_ports, set_window, settings_of, venue_ports
+from chaos.rig.settings import Ways, api_ports, led, peer_ports, set_window, settings_of, steadily, venue_ports
 from meltica.cli.cluster_files import Plan, node_toml
 
 PLAN = Plan(name="test", cluster="0a0b0c", nodes=3, base_port=7400, venue_port=7480, api_key="k")
@@ -42,3 +42,14 @@ def test_the_window_is_set_on_every_node_and_one_that_is_not_found_is_said(tmp_p
     settings_of(tmp_path, "n3").write_text("nothing")
     with pytest.raises(ValueError, match="window_ms"):
         set_window(tmp_path, 900)
+
+
+def test_the_makers_quote_steadily_on_every_node_and_one_that_is_not_found_is_said(tmp_path):
+    for name in ("n1", "n2", "n3"):
+        settings_of(tmp_path, name).parent.mkdir(parents=True)
+        settings_of(tmp_path, name).write_text(node_toml(PLAN, name))
+    steadily(tmp_path)
+    assert all("requote_ms = 160" in settings_of(tmp_path, name).read_text() for name in ("n1", "n2", "n3"))
+    settings_of(tmp_path, "n2").write_text('kind = "maker"')
+    with pytest.raises(ValueError, match="there is not one kind"):
+        steadily(tmp_path)

@@ -115,11 +115,14 @@ async def test_one_that_is_disabled_refuses_and_ends_what_was_open(server, ports
             assert await said(stream, b"two") == b"heard two"
 
 
-async def test_a_connection_that_is_reset_ends_and_so_does_the_next(server, ports, heard):
+async def test_a_connection_that_is_reset_ends_and_so_does_the_next_until_it_is_healed(server, ports, heard):
     with trio.fail_after(WITHIN):
         async with await dial(ports) as stream:
             await server.add("one", toxic("reset", "reset_peer", DOWN))
             await stream.send_all(b"one")
+            assert await ended(stream)
+        async with await dial(ports) as stream:
+            await stream.send_all(b"next")
             assert await ended(stream)
         await server.remove("one", "reset")
         async with await dial(ports) as stream:
