@@ -78,6 +78,7 @@ PURE: Final = (
     "chaos/live/judge.py",
     "chaos/live/links.py",
     "chaos/live/nemeses.py",
+    "chaos/live/pauses.py",
     "chaos/live/plan.py",
     "chaos/live/scenarios.py",
     "chaos/toxiproxy/proxies.py",

@@ -1,4 +1,4 @@
-"""Compose: a scenario made up from a seed, of any nemeses, as many and as close together as it draws.
+"""Compose: a scenario made up from a seed, of links and processes broken, as many and as close together as it draws.
 
 Pure.
 """
@@ -10,12 +10,13 @@ from random import Random
 from typing import Final
 
 from chaos.live.links import DIRECTIONS, SCOPES
-from chaos.live.nemeses import NEMESES, NETWORK, REFUSE
-from chaos.live.scenarios import EVERY, ONE, PAIRS, Range, Scenario, Step
+from chaos.live.nemeses import NEMESES, NETWORK, PROCESS, REFUSE
+from chaos.live.scenarios import EVERY, ONE, PAIRS, SHORTEST_S, Range, Scenario, Step
 
 LENGTH_S: Final = 20.0
 STEPS: Final = (3, 7)
-LASTS_S: Final[Range] = (0.1, 5.0)
+LASTS_S: Final[Range] = (0.1, 5.0)  # of a process; of a network, no shorter than it takes to be set
+ROOMS: Final = (NETWORK, PROCESS)
 USUAL: Final[Mapping[str, Range]] = {  # what a parameter is, where its whole range would break nothing, or everything
     "delay_ms": (20, 1000),
     "jitter_ms": (0, 300),
@@ -44,7 +45,7 @@ def composed(seed: int) -> Scenario:
 
 
 def _step(random: Random) -> Step:
-    nemesis = NEMESES[random.choice(sorted(NEMESES))]
+    nemesis = NEMESES[random.choice(sorted(kind for kind, one in NEMESES.items() if one.room in ROOMS))]
     network = nemesis.room == NETWORK
     target = random.choice((*ONE, *PAIRS, EVERY) if network else (*ONE, EVERY))
     links = random.choice(sorted(SCOPES)) if network and target not in PAIRS else "peers" if network else ""
@@ -52,7 +53,7 @@ def _step(random: Random) -> Step:
         kind=nemesis.kind,
         targets=(target,),
         at_s=(0.0, LENGTH_S),
-        lasts_s=LASTS_S,
+        lasts_s=(SHORTEST_S, LASTS_S[1]) if network else LASTS_S,
         links=links,
         direction=random.choice(DIRECTIONS) if network and nemesis.kind != REFUSE else "both",
         times=(1, random.choice((1, 1, 1, 4))),

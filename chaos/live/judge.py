@@ -5,16 +5,18 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
 from chaos.live.nemeses import KILL, TERM
+from chaos.live.nodes import End
 from chaos.live.pauses import HEALING_NS
 from chaos.live.plan import Plan
 from chaos.live.strike import Struck
-from chaos.live.workload import Told
+from chaos.live.workload import Denied, Told
 
 ENDS: Final = (KILL, TERM)
 
@@ -56,6 +58,68 @@ def acknowledged(history: History, told: Sequence[Told]) -> Check:
             if (one.index, one.request) not in found
         ]
     return Check("acknowledged", len(told), tuple(violations))
+
+
+def denied(history: History, told: Sequence[Denied]) -> Check:
+    """What an operator was told was not done is in no node's log as done; and nothing is there as done twice.
+
+    Looks at every request of an operator's that any log has.
+    """
+    violations, seen = [], set[str]()
+    refused = {one.request: one.status for one in told}
+    for node in history.nodes:
+        times = Counter(_request(one.command) for one in node.audit if one.accepted and not one.duplicate)
+        times.pop("", None)
+        seen |= times.keys()
+        violations += [
+            f"{node.name} has done {request}, of which {refused[request]} was answered, that nothing was done"
+            for request in times
+            if request in refused
+        ]
+        violations += [
+            f"{node.name} has done {request} {number} times" for request, number in times.items() if number > 1
+        ]
+    return Check("denied", len(seen | refused.keys()), tuple(violations))
+
+
+def tightened(logs: Mapping[str, Iterable[Mapping[str, Any]]], allowed: Collection[str]) -> Check:
+    """Trading was halted, or reduced, for these causes alone; `logs`: each node's lines.  Looks at every such line."""
+    looked_at, violations = 0, list[str]()
+    for name, lines in logs.items():
+        for line in lines:
+            if line.get("event") != "risk state changed":
+                continue
+            looked_at += 1
+            causes = str(line["cause"]).split(", ")  # of a resume, all that it lifted
+            if not set(causes) <= set(allowed):
+                violations.append(f"{name}: trading {line['trading']}, because of {line['cause']}")
+    return Check("tightened", looked_at, tuple(dict.fromkeys(violations)))
+
+
+def ended_well(ends: Sequence[End], last: Mapping[str, int], done: Sequence[Struck], history: History) -> Check:
+    """No process ended by itself; one that was asked to end did so in time and in order, and released what it led.
+
+    `last`: by node, the code with which it ended when all were asked to.
+    """
+    told = [f"{end}: nobody asked it to" for end in ends if not end.why]
+    told += [f"{end}, not with 0" for end in ends if end.why and not end.disturbed and end.code]
+    told += [f"{name} ended with code {code} at the end, not with 0" for name, code in sorted(last.items()) if code]
+    released = {
+        record.term
+        for node in history.nodes
+        for record in node.audit
+        if record.kind == "authority_released" and record.accepted
+    }
+    told += [
+        f"{one}: it traded in epoch {one.epoch}, and ended without a release of it"
+        for one in done
+        if one.fault.kind == TERM and one.led in one.aim.nodes and one.epoch not in released and _alone(one, done)
+    ]
+    return Check("ended_well", len(ends) + len(last), tuple(told))
+
+
+def _alone(one: Struck, done: Sequence[Struck]) -> bool:
+    return len(one.aim.nodes) == 1 and not any(other is not one and _beside(other, one) for other in done)
 
 
 def _request(command: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Nemeses: what can be broken, and what each takes to say how.
 
-Pure: tables, and the toxics of a nemesis.  Where, when and how long are a plan's; who does it is `network` and `nodes`.
+Pure: tables, and the toxics of a nemesis.  Where, when and how long are a plan's; who does it is `network`, `nodes`,
+`venue` and `hands`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from attrs import frozen
 
 from chaos.toxiproxy.toxics import Toxic, toxic
 
-NETWORK, PROCESS = "network", "process"
+NETWORK, PROCESS, VENUE, OPERATOR = "network", "process", "venue", "operator"
 REFUSE: Final = "refuse"
 KILL, TERM, PAUSE = "kill", "term", "pause"
+HALT, PROMOTE, CANCEL = "halt", "promote", "cancel"
 
 
 @frozen
@@ -22,20 +24,20 @@ class Nemesis:
     """One kind of fault."""
 
     kind: str
-    room: str  # NETWORK or PROCESS
+    room: str  # NETWORK, PROCESS, VENUE or OPERATOR
     does: str
     takes: Mapping[str, tuple[int, int]]  # parameters, all needed, with what they may be
-    toxic: str = ""  # the server's word
+    toxic: str = ""  # the server's word, or the venue's
     as_told: Mapping[str, str] = {}  # our word for a parameter -> the server's
 
 
-_ALL: Final = (
-    Nemesis("hold", NETWORK, "nothing passes; what was said arrives in a burst when it heals", {}, "bandwidth"),
-    Nemesis("cut", NETWORK, "nothing passes; what was said is lost, connections end when it heals", {}, "timeout"),
+_ALL: tuple[Nemesis, ...] = (
+    Nemesis("hold", NETWORK, "no word passes; what was said arrives in a burst when it heals", {}, "bandwidth"),
+    Nemesis("cut", NETWORK, "no word passes; what was said is lost, connections end when it heals", {}, "timeout"),
     Nemesis(
         "slow",
         NETWORK,
-        "everything comes so much later, give or take the jitter",
+        "each word, one way, comes so much later, give or take the jitter",
         {"delay_ms": (0, 10_000), "jitter_ms": (0, 10_000)},
         "latency",
         {"delay_ms": "latency", "jitter_ms": "jitter"},
@@ -62,7 +64,34 @@ _ALL: Final = (
     Nemesis(KILL, PROCESS, "SIGKILL; started again when it heals", {}),
     Nemesis(TERM, PROCESS, "SIGTERM; started again when it heals", {}),
     Nemesis(PAUSE, PROCESS, "SIGSTOP; SIGCONT when it heals", {}),
+    Nemesis(HALT, OPERATOR, "trading is halted by hand; resumed by hand when it heals", {}),
+    Nemesis(PROMOTE, OPERATOR, "trading is handed to a standby by hand, whichever can take it", {}),
+    Nemesis(CANCEL, OPERATOR, "orders that rest are asked for by hand, and cancelled by hand, again and again", {}),
 )
+_OFTEN: Final[Mapping[str, tuple[int, int]]] = {"percent": (1, 100)}
+_LATE: Final[Mapping[str, tuple[int, int]]] = {"delay_ms": (1, 30_000)}
+_AT_THE_VENUE: Final = (
+    ("drop_answer", "it does what is asked, and does not answer", _OFTEN),
+    ("delay_answer", "it answers so much later", _OFTEN | _LATE),
+    ("drop_request", "it never does what is asked, and does not answer", _OFTEN),
+    ("reject", "it refuses what is asked, with a code", _OFTEN | {"code": (-9999, -1)}),
+    ("duplicate_event", "it tells an event twice", _OFTEN),
+    ("reorder_events", "it tells an event behind the next one, or so much later", _OFTEN | _LATE),
+    ("lose_event", "it never tells an event", _OFTEN),
+    ("silence", "connections stay up, and nothing comes", {}),
+    ("disconnect", "it ends the connections, once", {}),
+    (
+        "rate_limit",
+        "it refuses (429), after so many refusals bans the address (418); all nodes here share one",
+        {"refusals": (0, 100), "ban_seconds": (1, 600), "pause_seconds": (1, 60)},
+    ),
+    ("maintenance", "it refuses everything (503)", {}),
+    ("clock_offset", "its clock is off by so much", {"offset_ms": (-600_000, 600_000)}),
+    ("slow", "it takes so much longer for a request", _LATE),
+    ("stale_reads", "what it shows is so old", {"lag_ms": (1, 60_000)}),
+    ("engine_stall", "what it has admitted waits, 15 s at most", {}),
+)
+_ALL += tuple(Nemesis(f"venue_{kind}", VENUE, does, takes, kind) for kind, does, takes in _AT_THE_VENUE)
 NEMESES: Final[Mapping[str, Nemesis]] = {one.kind: one for one in _ALL}
 
 

@@ -14,7 +14,8 @@ from typing import Any, Final
 import trio
 from attrs import define, field
 
-from chaos.live.links import Link, struck
+from chaos.live.links import Link
+from chaos.live.links import struck as hit_by
 from chaos.live.nemeses import REFUSE, toxic_of
 from chaos.live.plan import Aim, Fault
 from chaos.live.undo import undone
@@ -49,20 +50,23 @@ class Network:
                 nursery.start_soon(one, link)
 
     @asynccontextmanager
-    async def broken(self, fault: Fault, aim: Aim) -> AsyncIterator[tuple[str, ...]]:
-        """The links that it names, broken as it says until the block ends; their names.  Raises ToxiproxyFault."""
-        hit = list(struck(self.links, fault.links, aim.nodes, fault.direction, between=aim.between))
+    async def struck(self, fault: Fault, aim: Aim) -> AsyncIterator[list[str]]:
+        """The links that it names, broken as it says until the block ends.  Raises ToxiproxyFault.
+
+        All of it is done, as each change was read back: what it yields stays empty.
+        """
+        hit = list(hit_by(self.links, fault.links, aim.nodes, fault.direction, between=aim.between))
         names = tuple(dict.fromkeys(link.name for link, _ in hit))
         if fault.kind == REFUSE:
             async with self._refusing(names):
-                yield names
+                yield []
             return
         parameters = dict(fault.parameters)
         toxics = [
             (link.name, toxic_of(fault.kind, f"f{fault.number}_{stream}", stream, parameters)) for link, stream in hit
         ]
         async with self._poisoned(toxics):
-            yield names
+            yield []
 
     @asynccontextmanager
     async def _poisoned(self, toxics: Sequence[tuple[str, Toxic]]) -> AsyncIterator[None]:

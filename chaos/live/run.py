@@ -6,9 +6,9 @@ Only the order of events may live here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import trio
 from attrs import define, field, frozen
@@ -16,23 +16,29 @@ from attrs import define, field, frozen
 from chaos.checkers.verdict import Check
 from chaos.live.cluster import Cluster, RigProcesses, open_cluster
 from chaos.live.document import Played
-from chaos.live.judge import acknowledged, all_done, leader_kept
+from chaos.live.hands import DONE_WITHIN, HandFault, Hands
+from chaos.live.judge import acknowledged, all_done, denied, ended_well, leader_kept, tightened
+from chaos.live.nemeses import NETWORK, OPERATOR, PROCESS, VENUE
 from chaos.live.nodes import UNDO_WITHIN, Nodes
 from chaos.live.pauses import Back, gaps, in_bound, recovered
 from chaos.live.plan import Plan
 from chaos.live.sight import Sight
-from chaos.live.strike import Striker
-from chaos.live.workload import Operators
-from chaos.rig.processes import RigFault
+from chaos.live.strike import Breaks, Striker
+from chaos.live.traffic import looked
+from chaos.live.venue import VenueFault, open_venue
+from chaos.live.workload import STORM, Operators
+from chaos.rig.gather import json_lines
+from chaos.rig.processes import NODES, RigFault
 from chaos.rig.pulse import Pulse
-from chaos.rig.steps import admitted, cluster_of, elections, ended, judged
-from chaos.rig.watch import ActRefused, open_watcher
+from chaos.rig.steps import MEASURED, admitted, cluster_of, elections, halted, judged, rested
+from chaos.rig.watch import ActRefused, Watcher, open_watcher
 from chaos.toxiproxy.build import Missing
 from chaos.toxiproxy.proxies import ToxiproxyFault
 
 TRADING_WITHIN: Final = 90.0  # seconds, from readiness
 LEAST_ORDERS: Final = 10  # admitted before the plan begins
-HEALING: Final = 4.0  # seconds behind the last fault, which belong to it
+HEALING: Final = 3.0  # seconds behind the last fault, which belong to it
+HALTED: Final = 1.0  # seconds in which orders are asked for by hand though all is halted: each must be refused
 BACK_WITHIN: Final = 20.0  # from the last healing to steady trading
 STEADY: Final = 2.0  # a pause up to which is none, once trading is back
 TELL_EVERY: Final = 2.0
@@ -43,7 +49,17 @@ class NoTrade(Exception):
     """Nobody traded, before anything was broken; the message says where the logs are."""
 
 
-FAULTS: Final = (NoTrade, RigFault, ToxiproxyFault, Missing, ActRefused, trio.TooSlowError, OSError)
+FAULTS: Final = (
+    NoTrade,
+    RigFault,
+    ToxiproxyFault,
+    VenueFault,
+    HandFault,
+    Missing,
+    ActRefused,
+    trio.TooSlowError,
+    OSError,
+)
 
 
 @frozen
@@ -64,7 +80,11 @@ class Runner:
     say: Callable[[str], None]
     operators: Operators = field(init=False)
     striker: Striker = field(init=False)
+    nodes: Nodes = field(init=False)
+    hands: Hands = field(init=False)
+    last: dict[str, int] = field(factory=dict)  # with which code each node ended when all were asked to
     pulse: Pulse = field(init=False)
+    proxied: Check = field(init=False)
     rest: Check = field(init=False)
     came_back: bool = False  # trading was seen to be steady behind the last healing
     until_ns: int = 0  # when trading is halted at the end; 0: it was not
@@ -85,26 +105,41 @@ class Runner:
         async with (
             open_watcher(folder, cluster.apis, ledger) as watcher,
             open_watcher(folder, cluster.operators, ledger) as through,
+            open_venue(cluster.venue) as venue,
         ):
             self.operators = Operators(through)
             sight = Sight(watcher, cluster_of(folder))
-            nodes = Nodes(RigProcesses(cluster.rig), self.say, UNDO_WITHIN * self.wish.slower)
-            self.striker = Striker(cluster.network, nodes, sight, self.say)
+            nodes = self.nodes = Nodes(RigProcesses(cluster.rig), self.say, UNDO_WITHIN * self.wish.slower)
+            hands = self.hands = Hands(self.operators, sight, DONE_WITHIN * self.wish.slower)
+            rooms: dict[str, Breaks] = {NETWORK: cluster.network, PROCESS: nodes, VENUE: venue, OPERATOR: hands}
+            self.striker = Striker(rooms, sight, self.say)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(sight.run)
                 nursery.start_soon(self.operators.run, sight)
                 await self._until_trading(sight)
+                self.proxied = await looked(cluster.network.links)
                 nursery.start_soon(self._tell, sight, nodes)
                 nursery.start_soon(nodes.run)
                 await self.striker.play(self.wish.plan)
                 await self._until_back(sight)
+                nodes.look()
                 self.until_ns = time.monotonic_ns()
+                self.say("halting; every order is to be closed and all nodes equal")
+                ready = await self._halted(watcher)
                 nursery.cancel_scope.cancel()
-            self.say("halting; every order is to be closed and all nodes equal")
-            try:
-                self.rest = await ended(cluster.rig, watcher)
-            except trio.TooSlowError:
-                self.rest = Check("came_to_rest", 1, ("nobody could be halted: no node traded for a minute",))
+            if ready:
+                self.rest = await rested(cluster.rig, watcher)
+                self.last = {name: int(cluster.rig.children[name].process.returncode or 0) for name in NODES}
+
+    async def _halted(self, watcher: Watcher) -> bool:
+        """Halt, with operators at work for a while still; whether anybody could be halted."""
+        try:
+            await halted(watcher)
+        except trio.TooSlowError:
+            self.rest = Check("came_to_rest", 1, ("nobody could be halted: no node traded for a minute",))
+            return False
+        await trio.sleep(HALTED)
+        return True
 
     async def _until_trading(self, sight: Sight) -> None:
         with trio.move_on_after(TRADING_WITHIN):
@@ -140,6 +175,10 @@ class Runner:
             all_done(wish.plan, done),
             recovered(done, times, self.until_ns, back),
             acknowledged(history, self.operators.told),
+            denied(history, self.operators.denied),
+            tightened(_logs(wish.folder), {STORM, MEASURED, *self.hands.causes}),
+            ended_well(self.nodes.ends, self.last, done, history),
+            self.proxied,
             self.rest,
         ]
         if wish.plan.scenario.leader_kept:
@@ -147,4 +186,10 @@ class Runner:
         if wish.plan.scenario.gap_ms is not None:
             waited = {gap.struck.fault.number: self.pulse.within(gap.span.begin_ns, gap.span.end_ns) for gap in found}
             own.append(in_bound(found, wish.plan.scenario.gap_ms * wish.slower, waited))
-        return Played(wish.plan, found, (*checks, *own), wish.slower, str(wish.folder) if wish.kept else "")
+        lifted = tuple(each.document() for each in self.operators.lifted)
+        kept = str(wish.folder) if wish.kept else ""
+        return Played(wish.plan, found, (*checks, *own), wish.slower, kept, lifted)
+
+
+def _logs(folder: Path) -> Mapping[str, Iterable[Mapping[str, Any]]]:
+    return {name: json_lines(folder / "logs" / f"{name}.jsonl") for name in NODES}

@@ -14,7 +14,8 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from chaos.live.links import DIRECTIONS, EITHER, SCOPES
-from chaos.live.nemeses import NEMESES, NETWORK, Nemesis
+from chaos.live.links import VENUE as WAYS
+from chaos.live.nemeses import NEMESES, NETWORK, VENUE, Nemesis
 
 NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 SUITES: Final = ("smoke", "trust", "endless")
@@ -24,9 +25,12 @@ PAIRS: Final = ("leader-follower", "followers")  # the links between the two
 EVERY: Final = "all"
 TARGETS: Final = (*ONE, *PAIRS, EVERY)
 LONGEST_S: Final = 600.0
+SHORTEST_S: Final = 0.5  # of a network's nemesis: all its proxies take a third of a second to be told
 MOST_TIMES: Final = 50
 FIELDS: Final = ("name", "shows", "threatens", "gap_ms", "leader_kept", "alert", "runbook", "suites", "steps")
 STEP: Final = ("kind", "target", "at_s", "lasts_s", "links", "direction", "times", "between_s")
+
+_OF: Final = {"process": "a process", "venue": "the venue", "operator": "an operator's"}
 
 Range = tuple[float, float]
 
@@ -43,7 +47,7 @@ class Step:
     targets: tuple[str, ...]  # one of these
     at_s: Range
     lasts_s: Range
-    links: str  # a scope, of a network nemesis; else ""
+    links: str  # a scope, of a nemesis of the network or of the venue; else ""
     direction: str
     times: Range  # whole numbers: so often in all
     between_s: Range  # healthy, between two times
@@ -118,7 +122,7 @@ def _step(reader: _Reader, found: Any, where: str) -> Step:
         kind=nemesis.kind,
         targets=_targets(reader, document, nemesis, where),
         at_s=reader.range(document, "at_s", where, (0, LONGEST_S)),
-        lasts_s=reader.range(document, "lasts_s", where, (0.05, LONGEST_S)),
+        lasts_s=reader.range(document, "lasts_s", where, (_shortest(nemesis), LONGEST_S)),
         links=_links(reader, document, nemesis, where),
         direction=reader.word(document, "direction", where, DIRECTIONS, EITHER),
         times=reader.range(document, "times", where, (1, MOST_TIMES), whole=True, default=(1, 1)),
@@ -129,6 +133,10 @@ def _step(reader: _Reader, found: Any, where: str) -> Step:
     )
     _sizes(reader, step, where)
     return step
+
+
+def _shortest(nemesis: Nemesis) -> float:
+    return SHORTEST_S if nemesis.room == NETWORK else 0.05
 
 
 def _sizes(reader: _Reader, step: Step, where: str) -> None:
@@ -145,10 +153,13 @@ def _targets(reader: _Reader, document: Mapping[str, Any], nemesis: Nemesis, whe
 
 
 def _links(reader: _Reader, document: Mapping[str, Any], nemesis: Nemesis, where: str) -> str:
+    allowed = {NETWORK: ("links", "direction"), VENUE: ("links",)}.get(nemesis.room, ())
+    for word in ("links", "direction"):
+        if word in document and word not in allowed:
+            reader.say(f"{where}{word}", document[word], f"nothing: {nemesis.kind} is of {_OF[nemesis.room]}")
+    if nemesis.room == VENUE:
+        return reader.word(document, "links", where, ("venue", *WAYS), "venue")
     if nemesis.room != NETWORK:
-        for word in ("links", "direction"):
-            if word in document:
-                reader.say(f"{where}{word}", document[word], f"nothing: {nemesis.kind} is of a process")
         return ""
     links = reader.word(document, "links", where, tuple(SCOPES), "peers")
     pairs = [one for one in _listed(document.get("target")) if one in PAIRS]

@@ -1,21 +1,19 @@
 """Strike: a plan played on a live cluster, and what was done in truth.
 
-Only the times and the record may live here; `network` and `nodes` do it.
+Only the times and the record may live here; `network`, `nodes`, `venue` and `hands` do it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 
 import trio
 from attrs import define, field, frozen
 
 from chaos.live.nemeses import NEMESES, NETWORK
-from chaos.live.network import Network
-from chaos.live.nodes import Nodes
 from chaos.live.plan import Aim, Fault, Plan, aim
 from chaos.live.sight import Sight
 from chaos.rig.processes import NODES
@@ -60,12 +58,18 @@ class Struck:
         return f"{self.fault.kind} {self.aim}"
 
 
+class Breaks(Protocol):
+    """Whoever can break one kind of thing."""
+
+    def struck(self, fault: Fault, aim: Aim) -> AbstractAsyncContextManager[list[str]]:
+        """Broken as it says until the block ends; what it yields grows by what is not done of it, and why."""
+
+
 @define
 class Striker:
-    """Plays one plan; `say` is told what is done."""
+    """Plays one plan; `rooms`: who does it, by a nemesis's room; `say` is told what is done."""
 
-    network: Network
-    nodes: Nodes
+    rooms: Mapping[str, Breaks]
     sight: Sight
     say: Callable[[str], None]
     done: list[Struck] = field(factory=list)
@@ -84,23 +88,13 @@ class Striker:
         led, epoch = found or (None, 0)
         hit = aim(fault, NODES, led)
         begin = time.monotonic_ns()
-        async with self._broken(fault, hit) as not_done:
+        async with self.rooms[NEMESES[fault.kind].room].struck(fault, hit) as not_done:
             set_ns = time.monotonic_ns()
             self.say(f"begins: {_told(fault, hit)}{_but(not_done)}")
             await trio.sleep(fault.lasts / SECOND)
         struck = Struck(fault, hit, begin, set_ns, time.monotonic_ns(), led, epoch, tuple(not_done))
         self.done.append(struck)
         self.say(f"healed: {_told(fault, hit)}, after {(struck.end_ns - begin) / SECOND:.1f} s")
-
-    @asynccontextmanager
-    async def _broken(self, fault: Fault, hit: Aim) -> AsyncIterator[list[str]]:
-        """What is not done of it is noted in what it yields, until it ends."""
-        if NEMESES[fault.kind].room == NETWORK:
-            async with self.network.broken(fault, hit):
-                yield []
-        else:
-            async with self.nodes.struck(fault, hit) as not_done:
-                yield not_done
 
 
 def _told(fault: Fault, hit: Aim) -> str:

@@ -1,24 +1,30 @@
 """Workload: what operators do to a live cluster all the time, through their own proxied links, and what they were told.
 
 Only asking may live here.  Each order by hand is a marker: an acknowledgement is kept, and must be in every log in the
-end.  Somebody is on duty, who lifts what the product halted by itself (a third lost leader within ten minutes halts).
+end; so is a refusal, which must be in none.  What was not answered is asked once more, elsewhere, under the same
+request id.  Somebody is on duty, who lifts one thing: the halt behind a third leader lost within ten minutes.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 import trio
-from attrs import define, field, frozen
+from attrs import asdict, define, field, frozen
 
 from chaos.live.sight import EVERY, Sight
 from chaos.rig.beat import Beat
 from chaos.rig.watch import ActRefused, Watcher
 
-BEAT_MS: Final = 450  # at each of three nodes, in turn: an order every 150 ms, half an authority window
-DUTY_EVERY: Final = 0.5  # seconds
+BEAT_MS: Final = 450  # at each of three nodes, in turn
+SPARE_MS: Final = 150  # at whoever trades: one node that is out of reach leaves no hole in the pace
+FOLLOW_EVERY: Final = 0.15  # seconds
+DUTY_EVERY: Final = 0.5
+STORM: Final = "takeover_storm"
+NOT_DONE: Final = frozenset({400, 401, 403, 404, 409, 413, 503})  # HTTP statuses that promise that nothing was done
 
 
 @frozen
@@ -29,27 +35,72 @@ class Told:
     index: int
 
 
+@frozen
+class Denied:
+    """An action of which it was said that nothing was done, and by which HTTP status."""
+
+    request: str
+    status: int
+
+
+@frozen
+class Lifted:
+    """A halt that whoever is on duty lifted, by which request, applied at which index."""
+
+    cause: str
+    request: str
+    index: int
+
+    def document(self) -> dict[str, Any]:
+        """As in contracts.md section 8."""
+        return asdict(self)
+
+
 @define
 class Operators:
     """All of them, and what they were told."""
 
     asks: Watcher  # through the proxies
     told: list[Told] = field(factory=list)
+    denied: list[Denied] = field(factory=list)
+    lifted: list[Lifted] = field(factory=list)
 
     async def act(self, node: str, action: str, body: Mapping[str, Any], reason: str) -> dict[str, Any]:
-        """Ask `node`; keep what was acknowledged.  Raises ActRefused."""
-        answer = await self.asks.act(node, action, body, reason)
+        """Ask `node`, or, if it is not known what came of it, the next one too.  Raises ActRefused."""
+        request = uuid.uuid4().hex
+        wish = {"request_id": request, **body}
+        try:
+            answer = await self.asks.act(node, action, wish, reason)
+        except ActRefused as error:
+            if error.status in NOT_DONE:
+                self.denied.append(Denied(request, error.status))
+                raise
+            answer = await self.asks.act(self._following(node), action, wish, reason)  # known by its id if it was done
         if answer.get("index") is not None:
-            self.told.append(Told(str(answer["request_id"]), int(answer["index"])))
+            self.told.append(Told(request, int(answer["index"])))
         return answer
+
+    def _following(self, node: str) -> str:
+        names = list(self.asks.apis)
+        return names[(names.index(node) + 1) % len(names)]
 
     async def run(self, sight: Sight) -> None:
         """Work, for ever."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._on_duty, sight)
+            spare = Beat(self, next(iter(self.asks.apis)), SPARE_MS)
+            nursery.start_soon(spare.run)
+            nursery.start_soon(self._follow, sight, spare)
             for place, name in enumerate(self.asks.apis):
                 await trio.sleep(BEAT_MS / 1000 / len(self.asks.apis) if place else 0)
                 nursery.start_soon(Beat(self, name, BEAT_MS).run)
+
+    async def _follow(self, sight: Sight, beat: Beat) -> None:
+        """Have it ask whoever trades; while nobody is known to, each in turn."""
+        while True:
+            found = sight.active()
+            beat.node = self._following(beat.node) if found is None else found[0]
+            await trio.sleep(FOLLOW_EVERY)
 
     async def _on_duty(self, sight: Sight) -> None:
         while True:
@@ -60,8 +111,8 @@ class Operators:
 
     async def _lift(self, node: str, status: Mapping[str, Any]) -> None:
         risk = status.get("risk", {})
-        causes = [one["cause"] for one in risk.get("halts", ())]
-        if status["trading"] != "running" and causes:
+        if STORM in [one["cause"] for one in risk.get("halts", ())]:
+            wish = {"causes": [STORM], "risk_index": risk["index"]}
             with suppress(ActRefused):
-                wish = {"causes": causes, "risk_index": risk["index"]}
-                await self.act(node, "resume", wish, "live chaos: whoever is on duty lifts what halted by itself")
+                answer = await self.act(node, "resume", wish, "live chaos: leaders were lost on purpose")
+                self.lifted.append(Lifted(STORM, str(answer["request_id"]), int(answer.get("index") or 0)))

@@ -21,6 +21,10 @@ OF_A_RUN: Final = {  # checks of a live run, which need more than ledger and tra
     "recovered": "Trading came back by itself behind the last healing, and went on until it was halted.",
     "leader_kept": "Nobody became leader in a fault, or behind it, that is to depose nobody.",
     "acknowledged": "What an operator was told is done is in every node's log, where it was said to be.",
+    "denied": "What an operator was told was not done is in no log as done, and nothing is there twice.",
+    "tightened": "Nothing but a storm of takeovers, and who was to, halted or reduced trading.",
+    "ended_well": "No process ended by itself; one that was asked to end did so in order, and released what it led.",
+    "through_proxies": "The connections of nodes and venue went through the proxies that broke them.",
     "gap": "No fault stopped trading for longer than the scenario allows.",
     "came_to_rest": "At the end trading could be halted, every order was closed, and all nodes were equal.",
 }

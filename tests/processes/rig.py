@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -457,6 +457,18 @@ def python_processes_of(folder: Path) -> list[str]:
             continue
         if any(str(folder).encode() in word for word in words) and Path(words[0].decode()).name.startswith("python"):
             found.append(b" ".join(words).decode())
+    return found
+
+
+def holders_of(folder: Path) -> list[str]:
+    """The command lines of processes that have a file of a folder open: whatever they are, if they log there."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with suppress(OSError):
+            if any(str(each.readlink()).startswith(f"{folder}/") for each in (entry / "fd").iterdir()):
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
     return found
 
 

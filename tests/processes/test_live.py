@@ -11,7 +11,7 @@ import pytest
 
 from chaos.live.library import shipped
 from chaos.toxiproxy import build
-from tests.processes.rig import environment, python_processes_of
+from tests.processes.rig import environment, holders_of, python_processes_of
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 
@@ -50,6 +50,8 @@ def test_a_scenario_loses_nothing_and_doubles_nothing(name, tmp_path):
     assert not wrong, f"{json.dumps(found, indent=1)}\n{done.stderr}"
     looked = {one["name"] for one in found["checks"]}
     assert looked >= {"one_trader", "one_send", "every_fill_once", "acknowledged", "recovered", "faults_played"}
+    assert looked >= {"in_authority", "windows_apart", "denied", "tightened", "ended_well", "through_proxies"}
     assert all(fault["begin_mono_ns"] < fault["end_mono_ns"] for fault in found["faults"])
     assert not python_processes_of(tmp_path)
+    assert not holders_of(tmp_path)  # Toxiproxy's server is no Python
     assert json.loads((tmp_path / "report" / f"{name}-1" / "verdict.json").read_text()) == found

@@ -8,12 +8,13 @@ from attrs import evolve
 from chaos.checkers.history import AuditRecord, History, NodeHistory
 from chaos.checkers.verdict import Check
 from chaos.live.document import Played, listed, one, several
-from chaos.live.judge import acknowledged, all_done, leader_kept
+from chaos.live.judge import acknowledged, all_done, denied, ended_well, leader_kept, tightened
+from chaos.live.nodes import End
 from chaos.live.pauses import HEALING_NS, gaps
 from chaos.live.plan import Aim, Fault, Plan
 from chaos.live.scenarios import Scenario
 from chaos.live.strike import Struck
-from chaos.live.workload import Told
+from chaos.live.workload import Denied, Told
 
 MS = 1_000_000
 SECOND = 1000 * MS
@@ -99,6 +100,64 @@ def test_what_was_acknowledged_is_at_its_place_on_every_node():
     assert lost.violations == ("n2 lacks b, acknowledged at index 5",)
     assert not found(node("n1", record(3, "a"), record(6, "b"))).held
     assert not acknowledged(History("trader", "0a0b0c", (), (), (), (node("n1"),)), []).held
+
+
+def done_twice(index, request):
+    return evolve(record(index, request), duplicate=True)
+
+
+def test_what_was_denied_is_in_no_log_and_nothing_is_done_twice():
+    whole = (record(3, "a"), done_twice(4, "a"), evolve(record(5, "b"), accepted=False))
+
+    def found(*records):
+        return denied(History("trader", "0a0b0c", (), (), (), (node("n1", *records),)), [Denied("b", 409)])
+
+    assert (found(*whole).held, found(*whole).looked_at) == (True, 2)
+    said = "n1 has done b, of which 409 was answered, that nothing was done"
+    assert found(*whole, record(6, "b")).violations == (said,)
+    assert found(*whole, record(6, "a")).violations == ("n1 has done a 2 times",)
+    assert not denied(History("trader", "0a0b0c", (), (), (), (node("n1"),)), []).held
+
+
+def state(cause, trading="halted"):
+    return {"event": "risk state changed", "trading": trading, "cause": cause}
+
+
+def test_trading_that_was_halted_or_reduced_for_another_cause_fails():
+    expected = [state("takeover_storm"), state("measured, takeover_storm", "running"), {"event": "ready"}]
+    assert tightened({"n1": expected}, {"takeover_storm", "measured"}).looked_at == 2
+    assert tightened({"n1": expected}, {"takeover_storm", "measured"}).held
+    found = tightened({"n1": expected, "n2": [state("states_differ")]}, {"takeover_storm", "measured"})
+    assert found.violations == ("n2: trading halted, because of states_differ",)
+    assert not tightened({"n1": expected}, {"takeover_storm"}).held
+    assert not tightened({}, {"measured"}).held
+
+
+ENDS_WELL = {"n1": 0, "n2": 0, "n3": 0}
+TERMED = struck(kind="term")
+
+
+def well(ends=(), last=ENDS_WELL, done=(TERMED,), *, released=True):
+    trail = [evolve(record(3, None), kind="authority_released", term=3 if released else 2)]
+    return ended_well(list(ends), last, done, History("trader", "0a0b0c", (), (), (), (node("n1", *trail),)))
+
+
+def test_a_process_that_ends_by_itself_or_out_of_order_fails():
+    assert well([End("n1", "term", 0, 5)]).held
+    assert well([End("n2", "", 0, 5)]).violations == ("n2 ended with code 0 by itself: nobody asked it to",)
+    assert well([End("n1", "term", -9, 5)]).violations == ("n1 ended with code -9 by term, not with 0",)
+    assert well([End("n1", "term", -9, 5, disturbed=True)]).held
+    assert well(last={**ENDS_WELL, "n3": 1}).violations == ("n3 ended with code 1 at the end, not with 0",)
+    assert not well(last={}, done=()).held
+
+
+def test_a_leader_that_is_asked_to_end_releases_its_authority_first():
+    said = "term n1: it traded in epoch 3, and ended without a release of it"
+    assert well(released=False).violations == (said,)
+    assert well(done=(struck(kind="term", led="n2"),), released=False).held
+    assert well(done=(struck(kind="kill"),), released=False).held
+    assert well(done=(TERMED, struck(1, 11 * SECOND, 12 * SECOND)), released=False).held  # which may be why
+    assert not well(done=(TERMED, struck(1, 60 * SECOND, 62 * SECOND)), released=False).held
 
 
 def played(*, held=True, slower=1):

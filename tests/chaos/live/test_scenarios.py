@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from chaos.live import library
 from chaos.live.compose import composed
 from chaos.live.nemeses import NEMESES, NETWORK, toxic_of
 from chaos.live.plan import aim, plan
-from chaos.live.scenarios import SUITES, BadScenario, read
+from chaos.live.scenarios import SHORTEST_S, SUITES, BadScenario, read
 
 NODES = ("n1", "n2", "n3")
 GOOD = """
@@ -48,6 +50,8 @@ def test_a_good_one_is_read_whole():
         ('shows = "a thing"', "", "shows: found None, allowed: a text that says something"),
         ('alert = ""', "alert = 3", "alert: found 3, allowed: a text"),
         ("gap_ms = 700", "gap_ms = 0.5", "gap_ms: found 0.5, allowed: a whole number from 1"),
+        ("gap_ms = 700", "leader_kept = 1", "leader_kept: found 1, allowed: true or false"),
+        ("lasts_s = 3", "lasts_s = [0.4, 3]", r"lasts_s: found \[0.4, 3\], allowed: a number from 0.5"),
         ('suites = ["trust"]', 'suites = ["most"]', "suites: found .*'most'.*, allowed: one or more of smoke, trust"),
         ('kind = "slow"', 'kind = "sloth"', r"steps\[0\]\.kind: found 'sloth', allowed: hold, cut, slow"),
         (
@@ -91,6 +95,10 @@ def step(kind, rest):
     [
         ("kill", 'target = "followers"', "target: found"),
         ("kill", 'target = "any"\nlinks = "peers"', "links: found 'peers', allowed: nothing: kill is of a process"),
+        ("halt", 'target = "any"\nlinks = "peers"', "allowed: nothing: halt is of an operator's"),
+        ("venue_silence", 'target = "any"\ndirection = "in"', "allowed: nothing: venue_silence is of the venue"),
+        ("venue_silence", 'target = "any"\nlinks = "peers"', "links: found 'peers', allowed: venue, rest"),
+        ("venue_silence", 'target = "followers"', "target: found"),
         ("refuse", 'target = "any"\ndirection = "in"', "a port that refuses has no direction"),
         (
             "slice",
@@ -118,11 +126,25 @@ def test_the_shipped_ones_can_be_played_and_every_nemesis_is_in_one():
     assert {suite for one in scenarios for suite in one.suites} >= {"smoke", "trust"}
 
 
+def test_a_process_may_be_struck_for_less_than_a_link():
+    text = step("pause", 'target = "any"').replace("lasts_s = 1", "lasts_s = 0.1")
+    assert read(text, "one").steps[0].lasts_s == (0.1, 0.1)
+
+
+@pytest.mark.parametrize("one", library.shipped(), ids=lambda one: one.name)
+def test_what_a_shipped_one_promises_can_fail(one):
+    """One that says that nobody is deposed has a leader to be kept; one that threatens nothing has a bound to keep."""
+    assert one.leader_kept or not re.search("deposes? nobody|nobody notices|nobody is deposed by chance", one.shows)
+    assert one.gap_ms is not None or not one.threatens.startswith("nothing")
+    assert not one.leader_kept or one.gap_ms is not None
+
+
 @pytest.mark.parametrize("made", [*range(60)])
 def test_what_is_composed_is_safe_to_tell_the_server(made):
     drawn = plan(composed(made), made)
     assert drawn.faults
     for fault in drawn.faults:
+        assert NEMESES[fault.kind].room != NETWORK or fault.lasts >= SHORTEST_S * 1e9
         assert aim(fault, NODES, "n2").nodes
         if NEMESES[fault.kind].room == NETWORK and NEMESES[fault.kind].toxic:
             toxic_of(fault.kind, "t", "upstream", dict(fault.parameters))
@@ -131,7 +153,7 @@ def test_what_is_composed_is_safe_to_tell_the_server(made):
 def test_the_shipped_ones_are_safe_to_tell_the_server_too():
     for scenario in library.shipped():
         for fault in plan(scenario, 1).faults:
-            if NEMESES[fault.kind].toxic:
+            if NEMESES[fault.kind].room == NETWORK and NEMESES[fault.kind].toxic:
                 toxic_of(fault.kind, "t", "upstream", dict(fault.parameters))
 
 

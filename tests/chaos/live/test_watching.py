@@ -7,11 +7,12 @@ import time
 import pytest
 import trio
 
+from chaos.live.nemeses import NETWORK, PROCESS
 from chaos.live.plan import Aim, Fault, Plan
 from chaos.live.scenarios import Scenario
 from chaos.live.sight import FRESH_NS, LEADER_WITHIN, Sight
 from chaos.live.strike import Striker
-from chaos.live.workload import Operators, Told
+from chaos.live.workload import BEAT_MS, SPARE_MS, STORM, Denied, Lifted, Operators, Told
 from chaos.rig.watch import ActRefused
 from meltica.core.ids import make_id
 
@@ -22,7 +23,8 @@ SECOND = 1_000_000_000
 class Watched:
     """Stands in for the watcher: statuses, a ledger, and what was asked."""
 
-    def __init__(self, answer=None):
+    def __init__(self, answer=None, code=409):
+        self.code = code
         self.apis = {"n1": "", "n2": "", "n3": ""}
         self.statuses, self.records, self.asked, self.answer = {}, [], [], answer
 
@@ -36,8 +38,8 @@ class Watched:
     async def act(self, node, action, body, reason):
         self.asked.append((node, action, dict(body)))
         if self.answer is None:
-            raise ActRefused("no")
-        return {"request_id": f"r{len(self.asked)}", "index": self.answer}
+            raise ActRefused("no", self.code)
+        return {"request_id": body["request_id"], "index": self.answer}
 
 
 def status(active, epoch, trading="running", halts=(), index=4):
@@ -82,38 +84,72 @@ async def test_admitted_orders_of_ours_are_counted_and_nothing_else(autojump_clo
     assert (found.total, found.of_last_second()) == (1, 1)
 
 
-async def test_what_is_acknowledged_is_kept_and_what_is_refused_is_not():
+async def test_what_is_acknowledged_is_kept_and_so_is_what_was_refused():
     good, bad = Operators(Watched(answer=7)), Operators(Watched())
-    await good.act("n1", "submit", {}, "r")
-    assert good.told == [Told("r1", 7)]
+    answer = await good.act("n1", "submit", {}, "r")
+    assert (good.told, good.denied) == ([Told(answer["request_id"], 7)], [])
     with pytest.raises(ActRefused):
         await bad.act("n1", "submit", {}, "r")
-    assert not bad.told
+    ((node, _, body),) = bad.asks.asked
+    assert (bad.told, bad.denied) == ([], [Denied(body["request_id"], 409)])
+    assert node == "n1"
+
+
+@pytest.mark.parametrize("code", [None, 504, 500])
+async def test_what_is_not_known_is_asked_once_more_elsewhere_under_the_same_id_and_is_no_refusal(code):
+    operators = Operators(Watched(code=code))
+    with pytest.raises(ActRefused):
+        await operators.act("n3", "submit", {}, "r")
+    assert [node for node, *_ in operators.asks.asked] == ["n3", "n1"]
+    assert len({body["request_id"] for *_, body in operators.asks.asked}) == 1
+    assert not operators.denied
+
+
+HALTS = [{"cause": "states_differ"}, {"cause": STORM}]
 
 
 @pytest.mark.parametrize(
     ("word", "lifted"),
     [
-        (status("n1", 3, "halted", [{"cause": "takeover_storm"}]), True),
+        (status("n1", 3, "halted", [{"cause": STORM}]), True),
+        (status("n1", 3, "halted", HALTS), True),
+        (status("n1", 3, "halted", HALTS[:1]), False),
         (status("n1", 3), False),
         (status("n1", 3, "halted"), False),
     ],
 )
-async def test_whoever_is_on_duty_lifts_what_halted_by_itself(autojump_clock, word, lifted):
+async def test_whoever_is_on_duty_lifts_a_storm_and_nothing_else_and_it_is_noted(autojump_clock, word, lifted):
     operators = Operators(Watched(answer=7))
     found = sight(n1=word)
     with trio.move_on_after(0.2):
         await operators.run(found)
-    resumes = [(node, body) for node, action, body in operators.asks.asked if action == "resume"]
-    assert resumes == ([("n1", {"causes": ["takeover_storm"], "risk_index": 4})] if lifted else [])
+    resumes = [body for node, action, body in operators.asks.asked if (node, action) == ("n1", "resume")]
+    assert [(body["causes"], body["risk_index"]) for body in resumes] == ([([STORM], 4)] if lifted else [])
+    noted = [Lifted(STORM, body["request_id"], 7).document() for body in resumes]
+    assert [one.document() for one in operators.lifted] == noted
 
 
-async def test_orders_are_asked_for_at_every_node(autojump_clock):
+def submits(operators):
+    return [node for node, action, _ in operators.asks.asked if action == "submit"]
+
+
+async def test_orders_are_asked_for_at_every_node_and_at_whoever_trades(autojump_clock):
     operators = Operators(Watched(answer=7))
-    with trio.move_on_after(2):
+    with trio.move_on_after(3):
+        await operators.run(Knowing("n2", 3))
+    asked = submits(operators)
+    each, spare = 3000 / BEAT_MS, 3000 / SPARE_MS
+    assert [asked.count(node) for node in ("n1", "n3")] == [pytest.approx(each, abs=1)] * 2
+    assert asked.count("n2") == pytest.approx(each + spare, abs=2)
+
+
+async def test_while_nobody_trades_each_is_asked_in_turn(autojump_clock):
+    operators = Operators(Watched(answer=7))
+    with trio.move_on_after(3):
         await operators.run(sight())
-    asked = [node for node, action, _ in operators.asks.asked if action == "submit"]
-    assert {node: asked.count(node) for node in ("n1", "n2", "n3")} == {"n1": 5, "n2": 5, "n3": 4}
+    asked = submits(operators)
+    whole = 3000 / BEAT_MS + 3000 / SPARE_MS / 3
+    assert [asked.count(node) for node in ("n1", "n2", "n3")] == [pytest.approx(whole, abs=3)] * 3
 
 
 class Hands:
@@ -121,9 +157,6 @@ class Hands:
 
     def __init__(self, takes=0, not_done=()):
         self.done, self.takes, self.not_done = [], takes, not_done
-
-    def broken(self, fault, aim):
-        return self._block(fault, aim)
 
     def struck(self, fault, aim):
         return self._block(fault, aim)
@@ -148,6 +181,7 @@ class Knowing:
 
     def __init__(self, *word):
         self.word = word or None
+        self.words = {word[0]: (0, status(*word))} if word else {}
 
     def active(self):
         return self.word
@@ -167,7 +201,7 @@ async def test_a_plan_is_played_at_its_times_and_each_fault_is_noted(autojump_cl
         Fault(0, "cut", "leader", SECOND, 4 * SECOND, 0, "peers", "both", ()),
         Fault(1, "kill", "follower", 2 * SECOND, 3 * SECOND, 1, "", "both", ()),
     )
-    striker = Striker(hands, hands, found, said.append)
+    striker = Striker({NETWORK: hands, PROCESS: hands}, found, said.append)
     hands.began = trio.current_time()
     await striker.play(Plan(scenario(), 1, faults))
     assert hands.done == [
@@ -188,7 +222,7 @@ async def test_a_plan_is_played_at_its_times_and_each_fault_is_noted(autojump_cl
 
 async def test_a_fault_lasts_as_long_as_it_says_from_when_all_of_it_is_set(autojump_clock):
     hands = Hands(takes=1.5, not_done=("n2 was not stopped: it does not run",))
-    striker = Striker(hands, hands, Knowing(), lambda _: None)
+    striker = Striker({NETWORK: hands, PROCESS: hands}, Knowing(), lambda _: None)
     hands.began = trio.current_time()
     await striker.play(Plan(scenario(), 1, (Fault(0, "pause", "any", SECOND, 2 * SECOND, 1, "", "both", ()),)))
     assert [at for at, *_ in hands.done] == [2.5, 3.5]

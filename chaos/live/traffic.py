@@ -1,0 +1,51 @@
+"""Traffic: whether a cluster's words go through its proxies at all, by the kernel's list of connections.
+
+Only reading that list may live here.  A link that a node goes around would be broken by no fault, and nothing else
+would tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from chaos.checkers.verdict import Check
+from chaos.live.links import PEER, Link
+
+TABLE: Final = Path("/proc/net/tcp")
+ESTABLISHED: Final = "01"
+STANDING: Final = (PEER, "ws_api", "stream")  # whoever dials these keeps the connection
+WITHIN: Final = 10.0  # seconds, from trading on
+
+
+def ports(table: str) -> frozenset[int]:
+    """Local ports at which a connection stands, by the text of /proc/net/tcp."""
+    rows = [line.split() for line in table.splitlines()[1:]]
+    return frozenset(int(row[1].rpartition(":")[2], 16) for row in rows if len(row) > 3 and row[3] == ESTABLISHED)
+
+
+def through_proxies(links: Iterable[Link], used: frozenset[int]) -> Check:
+    """Every link that is always up has a connection at its proxy."""
+    standing = [link for link in links if link.what in STANDING]
+    return Check(
+        "through_proxies",
+        len(standing),
+        tuple(f"{link.name}: no connection goes through its proxy" for link in standing if link.port not in used),
+    )
+
+
+async def looked(links: Sequence[Link], table: Path = TABLE) -> Check:
+    """The same of now, or of what it has become within a bound: a connection may just be made anew."""
+    found = _now(links, table)
+    with trio.move_on_after(WITHIN):
+        while not found.held:
+            await trio.sleep(0.2)
+            found = _now(links, table)
+    return found
+
+
+def _now(links: Sequence[Link], table: Path) -> Check:
+    return through_proxies(links, ports(table.read_text()))

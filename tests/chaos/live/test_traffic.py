@@ -1,0 +1,45 @@
+"""Whether words go through the proxies: a link that a node goes around is told."""
+
+from __future__ import annotations
+
+import trio
+
+from chaos.live.links import links_of
+from chaos.live.traffic import STANDING, looked, ports, through_proxies
+
+NODES = ("n1", "n2", "n3")
+PORTS = dict.fromkeys((*NODES, "rest", "ws_api", "stream"), 7401)
+LINKS = links_of(NODES, 7420, PORTS, PORTS, PORTS)
+STAND = [link.port for link in LINKS if link.what in STANDING]
+HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+
+
+def table(established, listening=()):
+    rows = [(port, "01") for port in established] + [(port, "0A") for port in listening]
+    return HEAD + "".join(f"   {n}: 0100007F:{port:04X} 0100007F:9999 {st} 0 0\n" for n, (port, st) in enumerate(rows))
+
+
+def test_a_port_at_which_one_only_listens_carries_nothing():
+    assert ports(table([7420, 7421], [7422])) == {7420, 7421}
+    assert ports(HEAD) == frozenset()
+
+
+def test_a_link_that_is_gone_around_is_told():
+    assert through_proxies(LINKS, frozenset(STAND)).looked_at == 6 + 6
+    assert through_proxies(LINKS, frozenset(STAND)).held
+    found = through_proxies(LINKS, frozenset(STAND[1:]))
+    assert found.violations == ("n1-n2-peer: no connection goes through its proxy",)
+
+
+async def test_a_connection_that_is_made_anew_is_waited_for_and_no_longer(tmp_path, autojump_clock):
+    path = tmp_path / "tcp"
+    path.write_text(table(STAND[1:]))
+
+    async def later():
+        await trio.sleep(3)
+        path.write_text(table(STAND))
+
+    assert not (await looked(LINKS, path)).held
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(later)
+        assert (await looked(LINKS, path)).held
