@@ -68,9 +68,9 @@ _ALL: tuple[Nemesis, ...] = (
     Nemesis(PROMOTE, OPERATOR, "trading is handed to a standby by hand, whichever can take it", {}),
     Nemesis(CANCEL, OPERATOR, "orders that rest are asked for by hand, and cancelled by hand, again and again", {}),
 )
-_OFTEN: Final[Mapping[str, tuple[int, int]]] = {"percent": (1, 100)}
-_LATE: Final[Mapping[str, tuple[int, int]]] = {"delay_ms": (1, 30_000)}
-_AT_THE_VENUE: Final = (
+_OFTEN: Final[dict[str, tuple[int, int]]] = {"percent": (1, 100)}
+_LATE: Final[dict[str, tuple[int, int]]] = {"delay_ms": (1, 30_000)}
+_AT_THE_VENUE: Final[tuple[tuple[str, str, Mapping[str, tuple[int, int]]], ...]] = (
     ("drop_answer", "it does what is asked, and does not answer", _OFTEN),
     ("delay_answer", "it answers so much later", _OFTEN | _LATE),
     ("drop_request", "it never does what is asked, and does not answer", _OFTEN),

@@ -72,7 +72,7 @@ class Operators:
         try:
             answer = await self.asks.act(node, action, wish, reason)
         except ActRefused as error:
-            if error.status in NOT_DONE:
+            if error.status is not None and error.status in NOT_DONE:
                 self.denied.append(Denied(request, error.status))
                 raise
             answer = await self.asks.act(self._following(node), action, wish, reason)  # known by its id if it was done
