@@ -40,7 +40,6 @@ def composed(seed: int) -> Scenario:
         runbook="",
         suites=("endless",),
         steps=steps,
-        leader_kept=False,
     )
 
 

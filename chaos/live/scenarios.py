@@ -66,7 +66,7 @@ class Scenario:
     runbook: str
     suites: tuple[str, ...]
     steps: tuple[Step, ...]
-    leader_kept: bool  # no leader may change meanwhile
+    leader_kept: bool = False  # no leader may change meanwhile
 
 
 def read(text: str, stem: str) -> Scenario:

@@ -32,8 +32,8 @@ class Struck:
     fault: Fault
     aim: Aim
     begin_ns: int
-    set_ns: int
     end_ns: int
+    set_ns: int = 0
     led: str | None = None  # who traded when it began, by its own word
     epoch: int = 0  # in which epoch; 0: nobody did
     not_done: tuple[str, ...] = ()  # what of it was not done, and why
@@ -92,7 +92,7 @@ class Striker:
             set_ns = time.monotonic_ns()
             self.say(f"begins: {_told(fault, hit)}{_but(not_done)}")
             await trio.sleep(fault.lasts / SECOND)
-        struck = Struck(fault, hit, begin, set_ns, time.monotonic_ns(), led, epoch, tuple(not_done))
+        struck = Struck(fault, hit, begin, time.monotonic_ns(), set_ns, led, epoch, tuple(not_done))
         self.done.append(struck)
         self.say(f"healed: {_told(fault, hit)}, after {(struck.end_ns - begin) / SECOND:.1f} s")
 

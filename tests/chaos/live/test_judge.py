@@ -19,13 +19,13 @@ from chaos.live.workload import Denied, Told
 MS = 1_000_000
 SECOND = 1000 * MS
 FAULTS = tuple(Fault(number, "cut", "leader", 0, SECOND, 0, "peers", "both", ()) for number in range(2))
-SCENARIO = Scenario("one", "s", "t", 700, "", "", ("trust",), (), leader_kept=False)
+SCENARIO = Scenario("one", "s", "t", 700, "", "", ("trust",), ())
 PLAN = Plan(SCENARIO, 7, FAULTS)
 
 
 def struck(number=0, begin=10 * SECOND, end=12 * SECOND, **more):
     fault = evolve(FAULTS[0], number=number, **{k: more.pop(k) for k in ("kind", "target") if k in more})
-    return Struck(fault, more.pop("aim", Aim(("n1",))), begin, begin, end, **{"led": "n1", "epoch": 3, **more})
+    return Struck(fault, more.pop("aim", Aim(("n1",))), begin, end, begin, **{"led": "n1", "epoch": 3, **more})
 
 
 def every(step, begin, end):

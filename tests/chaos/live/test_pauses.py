@@ -15,7 +15,7 @@ FAULT = Fault(0, "cut", "leader", 0, SECOND, 0, "peers", "both", ())
 
 
 def struck(number=0, begin=10 * SECOND, end=12 * SECOND, kind="cut"):
-    return Struck(evolve(FAULT, number=number, kind=kind), Aim(("n1",)), begin, begin, end)
+    return Struck(evolve(FAULT, number=number, kind=kind), Aim(("n1",)), begin, end, begin)
 
 
 def every(step, begin, end):

@@ -14,7 +14,7 @@ SLOW = evolve(STEP, kind="slow", times=(1, 1), parameters=(("delay_ms", (10, 99)
 
 
 def scenario(*steps):
-    return Scenario("one", "s", "t", None, "", "", ("trust",), steps, leader_kept=False)
+    return Scenario("one", "s", "t", None, "", "", ("trust",), steps)
 
 
 def test_a_seed_draws_the_same_and_another_another():

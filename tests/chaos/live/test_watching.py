@@ -191,7 +191,7 @@ class Knowing:
 
 
 def scenario():
-    return Scenario("one", "s", "t", None, "", "", (), (), leader_kept=False)
+    return Scenario("one", "s", "t", None, "", "", (), ())
 
 
 async def test_a_plan_is_played_at_its_times_and_each_fault_is_noted(autojump_clock):
