@@ -139,8 +139,8 @@ async def test_orders_are_asked_for_at_every_node_and_at_whoever_trades(autojump
         await operators.run(Knowing("n2", 3))
     asked = submits(operators)
     each, spare = 3000 / BEAT_MS, 3000 / SPARE_MS
-    assert [asked.count(node) for node in ("n1", "n3")] == [pytest.approx(each, abs=1)] * 2
-    assert asked.count("n2") == pytest.approx(each + spare, abs=2)
+    assert [asked.count(node) for node in ("n1", "n3")] == [pytest.approx(each, abs=2)] * 2
+    assert asked.count("n2") == pytest.approx(each + spare, abs=3)
 
 
 async def test_while_nobody_trades_each_is_asked_in_turn(autojump_clock):
@@ -149,7 +149,7 @@ async def test_while_nobody_trades_each_is_asked_in_turn(autojump_clock):
         await operators.run(sight())
     asked = submits(operators)
     whole = 3000 / BEAT_MS + 3000 / SPARE_MS / 3
-    assert [asked.count(node) for node in ("n1", "n2", "n3")] == [pytest.approx(whole, abs=3)] * 3
+    assert [asked.count(node) for node in ("n1", "n2", "n3")] == [pytest.approx(whole, abs=4)] * 3
 
 
 class Hands:
