@@ -64,8 +64,8 @@ def history_from(
     replay: Replay = replayed,
     audit: Audit = audit_of,
 ) -> History:
-    """The venue's ledger and the nodes that are there at the end; `gone` are those that are not."""
-    common = min(int(one.state.index) for one in stored)
+    """The venue's ledger and the nodes that are there at the end (none: the ledger alone); `gone` are the others."""
+    common = min((int(one.state.index) for one in stored), default=0)
     return History(
         account=account,
         cluster=cluster,

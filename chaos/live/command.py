@@ -7,28 +7,21 @@ from __future__ import annotations
 
 import json
 import secrets
-import shutil
-import tempfile
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from chaos.live.document import Played, listed, one, several
+from chaos.live.document import listed
 from chaos.live.library import ENDLESS, chosen, plans_of, shipped
 from chaos.live.plan import Plan, plan
-from chaos.live.run import FAULTS, Runner, Wish
 from chaos.live.scenarios import SUITES, BadScenario
-from chaos.report.folder import incident_in
-from chaos.report.page import write, write_overview
-from chaos.rig.guarded import Interrupted, run_guarded
+from chaos.live.suite import Suite
 from chaos.toxiproxy.build import Missing, checked
 from meltica.api.outcomes import Exit
 
 SEEDS: Final = 1_000_000
-VERDICT: Final = "verdict.json"
 
 
 @click.command("list")
@@ -83,19 +76,20 @@ def run(  # noqa: PLR0917 - click passes them by name
         keep = _folder(report)
     except (BadScenario, Missing) as error:
         raise click.UsageError(str(error)) from error
-    runs, broken = _all(plans, keep, slower)
-    if not runs:
-        context.exit(int(Exit.FAILED))
-    alone = len(runs) == 1 and suite is None
-    document = one(runs[0]) if alone else several(name or str(suite), first, runs, str(report or ""))
-    if broken:
-        document |= {"verdict": "fail", "broken_off": broken}
-    if keep is not None:
-        (keep / VERDICT).write_text(json.dumps(document, indent=1) + "\n")
-        if not alone:
-            _say(f"report: {write_overview(document, keep)}")
+    played = Suite(
+        name or str(suite),
+        first,
+        keep,
+        slower,
+        _say,
+        alone=suite is None and (rounds or 1) == 1,
+        until_stopped=suite == ENDLESS and rounds is None,
+    )
+    played.run(plans)
+    document = played.document()
     _print(document, output)
-    context.exit(int(Exit.DONE if document["verdict"] == "pass" else Exit.FAILED))
+    told = played.store()
+    context.exit(int(Exit.DONE if document["verdict"] == "pass" and told else Exit.FAILED))
 
 
 def _plans(name: str | None, suite: str | None, seed: int, rounds: int | None) -> Iterable[Plan]:
@@ -114,56 +108,8 @@ def _folder(report: Path | None) -> Path | None:
     return report
 
 
-def _all(plans: Iterable[Plan], keep: Path | None, slower: int) -> tuple[list[Played], str]:
-    """Each to its end, until one can't be played or, of an endless suite, fails; and why it was broken off."""
-    runs = list[Played]()
-    for each in plans:
-        try:
-            runs.append(_one(each, keep, slower))
-        except Interrupted as error:
-            _say(str(error))
-            return runs, "" if runs and each.scenario.suites == (ENDLESS,) else str(error)
-        except FAULTS as error:
-            _say(f"{each.scenario.name} with seed {each.seed} could not be played: {error}")
-            return runs, f"{each.scenario.name}, seed {each.seed}: {error}"
-        if each.scenario.suites == (ENDLESS,) and one(runs[-1])["verdict"] == "fail":
-            break
-    return runs, ""
-
-
-def _one(each: Plan, keep: Path | None, slower: int) -> Played:
-    label = f"{each.scenario.name}-{each.seed}"
-    folder = Path(tempfile.mkdtemp(prefix=f"meltica-chaos-{label}-")) if keep is None else keep / label
-    began = time.monotonic()
-    _say(f"{each.scenario.name}, seed {each.seed}: {each.scenario.shows}")
-    runner = Runner(Wish(each, folder, slower, kept=keep is not None), lambda text: _say(text, began))
-    try:
-        played = run_guarded(runner.run, FAULTS)
-    except BaseException:
-        _say(f"what the processes left is in {folder}")
-        raise
-    document = one(played)
-    (folder / VERDICT).write_text(json.dumps(document, indent=1) + "\n")
-    page = write(incident_in(folder, document), folder)
-    _say(f"{document['verdict']}: {_wrong(document) or 'every check held'}; gaps {document['gaps_ms']}", began)
-    if document["verdict"] == "fail":
-        _say(f"report: {page}; ledger, logs and data beside it")
-    elif keep is None:
-        shutil.rmtree(folder, ignore_errors=True)
-    return played
-
-
-def _wrong(document: dict[str, Any]) -> str:
-    return "; ".join(f"{check['name']}: {check['violations'][:2]}" for check in _failed(document))
-
-
-def _failed(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    return (check for check in document["checks"] if not check["held"])
-
-
-def _say(text: str, began: float | None = None) -> None:
-    at = "" if began is None else f"{time.monotonic() - began:6.1f} s  "
-    click.echo(f"{at}{text}", err=True)
+def _say(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _print(document: dict[str, Any], output: str) -> None:
@@ -175,4 +121,6 @@ def _print(document: dict[str, Any], output: str) -> None:
         for violation in check["violations"]:
             click.echo(f"      {violation}")
     click.echo(f"faults {len(document['faults'])}, gaps {document['gaps_ms']}")
+    if document.get("broken_off"):
+        click.echo(f"broken off: {document['broken_off']}")
     click.echo(f"verdict: {document['verdict']}")

@@ -13,6 +13,7 @@ from typing import Any, Final
 import trio
 from attrs import define, field, frozen
 
+from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
 from chaos.live.cluster import Cluster, RigProcesses, open_cluster
 from chaos.live.document import Played
@@ -20,14 +21,14 @@ from chaos.live.hands import DONE_WITHIN, HandFault, Hands
 from chaos.live.judge import acknowledged, all_done, denied, ended_well, leader_kept, tightened
 from chaos.live.nemeses import NETWORK, OPERATOR, PROCESS, VENUE
 from chaos.live.nodes import UNDO_WITHIN, Nodes
-from chaos.live.pauses import Back, gaps, in_bound, recovered
+from chaos.live.pauses import Back, Gap, gaps, in_bound, recovered
 from chaos.live.plan import Plan
 from chaos.live.sight import Sight
-from chaos.live.strike import Breaks, Striker
+from chaos.live.strike import Breaks, Striker, Struck
 from chaos.live.traffic import looked
 from chaos.live.venue import VenueFault, open_venue
 from chaos.live.workload import STORM, Operators
-from chaos.rig.gather import json_lines
+from chaos.rig.gather import gather, json_lines
 from chaos.rig.processes import NODES, RigFault
 from chaos.rig.pulse import Pulse
 from chaos.rig.steps import MEASURED, admitted, cluster_of, elections, halted, judged, rested
@@ -62,6 +63,13 @@ FAULTS: Final = (
 )
 
 
+def words(error: BaseException) -> str:
+    """What an exception says, with its name, as some say nothing; of a group, what each in it says."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(words(inner) for inner in error.exceptions)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
 @frozen
 class Wish:
     """One run."""
@@ -78,8 +86,8 @@ class Runner:
 
     wish: Wish
     say: Callable[[str], None]
+    done: list[Struck] = field(factory=list)
     operators: Operators = field(init=False)
-    striker: Striker = field(init=False)
     nodes: Nodes = field(init=False)
     hands: Hands = field(init=False)
     last: dict[str, int] = field(factory=dict)  # with which code each node ended when all were asked to
@@ -90,7 +98,7 @@ class Runner:
     until_ns: int = 0  # when trading is halted at the end; 0: it was not
 
     async def run(self) -> Played:
-        """To its end; every process has ended when it returns.  Raises one of FAULTS."""
+        """To its end; every process has ended when it returns or raises.  Raises one of FAULTS."""
         self.say("starting a venue, three nodes, and a proxy in each link")
         async with open_cluster(self.wish.folder, self.wish.plan.seed, self.wish.slower) as cluster:
             self.pulse = Pulse(cluster.rig.pids)
@@ -98,7 +106,24 @@ class Runner:
                 nursery.start_soon(self.pulse.run)
                 await self._play(cluster)
                 nursery.cancel_scope.cancel()
-        return self._judged()
+        # In a thread, as it takes a while: signals are heeded meanwhile.
+        return await trio.to_thread.run_sync(self.judged, abandon_on_cancel=True)
+
+    def judged(self) -> Played:
+        """What came of a run that was played to its end; one that can't be judged has failed."""
+        try:
+            return self._judged()
+        except Exception as error:  # noqa: BLE001 - a damaged store, or a fault of our own: told, never the run's loss
+            return self.failed("judged", error)
+
+    def failed(self, check: str, error: BaseException) -> Played:
+        """All that can be told of a run that `error` broke off, or of which it keeps us from judging more."""
+        try:
+            found = self._gaps(gather(self.wish.folder, ()))  # the ledger alone
+        except Exception:  # noqa: BLE001 - there may be none yet; what the run broke off for is told anyway
+            found = ()
+        why = Check(check, 1, (words(error),))
+        return Played(self.wish.plan, found, (why,), self.wish.slower, str(self.wish.folder))
 
     async def _play(self, cluster: Cluster) -> None:
         folder, ledger = self.wish.folder, cluster.rig.ledger_path
@@ -112,7 +137,7 @@ class Runner:
             nodes = self.nodes = Nodes(RigProcesses(cluster.rig), self.say, UNDO_WITHIN * self.wish.slower)
             hands = self.hands = Hands(self.operators, sight, DONE_WITHIN * self.wish.slower)
             rooms: dict[str, Breaks] = {NETWORK: cluster.network, PROCESS: nodes, VENUE: venue, OPERATOR: hands}
-            self.striker = Striker(rooms, sight, self.say)
+            striker = Striker(rooms, sight, self.say, self.done)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(sight.run)
                 nursery.start_soon(self.operators.run, sight)
@@ -120,7 +145,7 @@ class Runner:
                 self.proxied = await looked(cluster.network.links)
                 nursery.start_soon(self._tell, sight, nodes)
                 nursery.start_soon(nodes.run)
-                await self.striker.play(self.wish.plan)
+                await striker.play(self.wish.plan)
                 await self._until_back(sight)
                 nodes.look()
                 self.until_ns = time.monotonic_ns()
@@ -166,10 +191,9 @@ class Runner:
             self.say(f"{who}: {sight.of_last_second()} orders in the last second{down}")
 
     def _judged(self) -> Played:
-        wish, done = self.wish, self.striker.done
+        wish, done = self.wish, self.done
         history, checks = judged(wish.folder)
-        times = [at for at, _, request in admitted(history) if not request.is_cancel]
-        found = gaps(done, times, self.until_ns)
+        times, found = _times(history), self._gaps(history)
         back = Back(self.came_back, int(BACK_WITHIN * SECOND), int(STEADY * SECOND) * wish.slower)
         own = [
             all_done(wish.plan, done),
@@ -189,6 +213,16 @@ class Runner:
         lifted = tuple(each.document() for each in self.operators.lifted)
         kept = str(wish.folder) if wish.kept else ""
         return Played(wish.plan, found, (*checks, *own), wish.slower, kept, lifted)
+
+    def _gaps(self, history: History) -> tuple[Gap, ...]:
+        """Of all that was done; in a run that broke off, up to the last that is known of."""
+        done, times = sorted(self.done, key=lambda one: one.begin_ns), _times(history)
+        return gaps(done, times, self.until_ns or max([*times[-1:], *(one.end_ns for one in done)], default=0))
+
+
+def _times(history: History) -> list[int]:
+    """When the venue let an order through, sorted."""
+    return [at for at, _, request in admitted(history) if not request.is_cancel]
 
 
 def _logs(folder: Path) -> Mapping[str, Iterable[Mapping[str, Any]]]:

@@ -7,8 +7,11 @@ ended.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from attrs import evolve
 
 from chaos.checkers.history import History
 from chaos.report.incident import Incident
@@ -44,11 +47,38 @@ def verdict_in(folder: Path) -> dict[str, Any]:
 
 
 def incident_in(folder: Path, document: dict[str, Any], history: History | None = None) -> Incident:
-    """The run that the folder was kept of; `history`, if it has been gathered already.  Raises NoRun, OSError."""
+    """The run that the folder was kept of; `history`, if it has been gathered already.  Raises NoRun, OSError.
+
+    A node whose store can't be read is left out, and the incident says so.
+    """
     nodes = nodes_in(folder)
-    logs = {name: list(json_lines(folder / "logs" / f"{name}.jsonl")) for name in nodes}
-    left = Left(list(json_lines(folder / "ledger.jsonl")), logs, history or gather(folder, nodes))
-    return retell(left, document, again(document))
+    logs = {name: _lines(folder / "logs" / f"{name}.jsonl") for name in nodes}
+    found, lacks = (history, ()) if history is not None else _history(folder, nodes)
+    left = Left(list(json_lines(folder / "ledger.jsonl")), logs, found)
+    return evolve(retell(left, document, again(document)), lacks=lacks)
+
+
+def _lines(log: Path) -> list[dict[str, Any]]:
+    """A node's log; a node that was never started has none."""
+    return list(json_lines(log)) if log.is_file() else []
+
+
+def _history(folder: Path, nodes: Sequence[str]) -> tuple[History, tuple[str, ...]]:
+    """Of the nodes that can be read; and of the others, why not."""
+    try:
+        return gather(folder, nodes), ()
+    except Exception:  # noqa: BLE001 - a damaged store may raise anything; below, each by itself says what
+        readable = {name: _why_not(folder, name) for name in nodes}
+    found = [name for name, why in readable.items() if not why]
+    return gather(folder, found), tuple(f"{name}: {why}" for name, why in readable.items() if why)
+
+
+def _why_not(folder: Path, name: str) -> str:
+    try:
+        gather(folder, (name,))
+    except Exception as error:  # noqa: BLE001 - see above
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def again(document: dict[str, Any]) -> str:

@@ -107,3 +107,4 @@ class Incident:
     causes: tuple[str, ...] = ()  # what the nodes themselves say of why
     checks: tuple[Check, ...] = ()
     excerpts: dict[str, tuple[Line, ...]] = field(factory=dict)  # by the violation that they show
+    lacks: tuple[str, ...] = ()  # what could not be read, and why; nothing of it is on the page

@@ -26,6 +26,9 @@ OF_A_RUN: Final = {  # checks of a live run, which need more than ledger and tra
     "ended_well": "No process ended by itself; one that was asked to end did so in order, and released what it led.",
     "through_proxies": "The connections of nodes and venue went through the proxies that broke them.",
     "gap": "No fault stopped trading for longer than the scenario allows.",
+    "played": "The run came to its end: nothing kept the rig from playing it.",
+    "judged": "What the run left could be read and judged.",
+    "told": "The run's verdict and its page could be written.",
     "came_to_rest": "At the end trading could be halted, every order was closed, and all nodes were equal.",
 }
 

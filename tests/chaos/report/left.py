@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from chaos.checkers.history import History
@@ -111,3 +113,16 @@ LIVE: dict[str, Any] = {
 
 def left(history: History | None = None) -> Left:
     return Left(LEDGER, LOGS, history or honest())
+
+
+def laid(folder: Path, document: dict[str, Any] | None = None) -> Path:
+    """The same as files, as a run leaves them, but for the stores; `document`: its verdict."""
+    (folder / "logs").mkdir(parents=True)
+    for name, lines in LOGS.items():
+        (folder / "nodes" / name).mkdir(parents=True)
+        (folder / "nodes" / name / "meltica.toml").write_text("")
+        (folder / "logs" / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "ledger.jsonl").write_text("".join(json.dumps(record) + "\n" for record in LEDGER))
+    if document is not None:
+        (folder / "verdict.json").write_text(json.dumps(document))
+    return folder

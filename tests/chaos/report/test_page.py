@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,14 +11,16 @@ from attrs import evolve
 from click.testing import CliRunner
 
 from chaos.checkers.all import CHECKS
+from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
 from chaos.cli import main
 from chaos.report import folder as rooms
 from chaos.report.folder import NoRun, again, incident_in, verdict_in
 from chaos.report.page import OF_A_RUN, meaning, overview, page
 from chaos.report.retell import retell
+from cluster.store import StoreFault
 from tests.chaos.checkers.honest import honest
-from tests.chaos.report.left import DEMO, LEDGER, LIVE, LOGS, left
+from tests.chaos.report.left import DEMO, LIVE, laid, left
 
 VOID = frozenset({"meta", "rect"})
 
@@ -118,15 +120,8 @@ def test_a_check_of_a_scenario_s_own_needs_no_room() -> None:
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as a demo leaves it, but for the stores, which a history stands for."""
-    (tmp_path / "logs").mkdir()
-    for name, lines in LOGS.items():
-        (tmp_path / "nodes" / name).mkdir(parents=True)
-        (tmp_path / "nodes" / name / "meltica.toml").write_text("")
-        (tmp_path / "logs" / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (tmp_path / "ledger.jsonl").write_text("".join(json.dumps(record) + "\n" for record in LEDGER))
-    (tmp_path / "verdict.json").write_text(json.dumps(DEMO))
     monkeypatch.setattr(rooms, "gather", lambda *_: honest())
-    return tmp_path
+    return laid(tmp_path, DEMO)
 
 
 def test_the_command_puts_the_page_into_the_folder(kept: Path) -> None:
@@ -158,6 +153,24 @@ def test_an_empty_folder(tmp_path: Path) -> None:
         incident_in(tmp_path, DEMO)
     with pytest.raises(NoRun, match="broken off"):
         verdict_in(tmp_path)
+
+
+def test_a_store_that_cannot_be_read_is_left_out_and_said(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gather(_folder: Path, nodes: Sequence[str]) -> History:
+        if "n2" in nodes:
+            raise StoreFault("block checksum mismatch")
+        return evolve(honest(), nodes=tuple(one for one in honest().nodes if one.name in nodes))
+
+    monkeypatch.setattr(rooms, "gather", gather)
+    found = incident_in(kept, LIVE)
+    assert found.lacks == ("n2: StoreFault: block checksum mismatch",)
+    assert "block checksum mismatch" in " ".join(read(page(found)).text)
+    assert "could not be read" not in page(retell(left(), LIVE, ""))
+
+
+def test_a_node_that_was_never_started_has_no_log(kept: Path) -> None:
+    (kept / "logs" / "n3.jsonl").unlink()
+    assert incident_in(kept, LIVE).nodes == ("n1", "n2", "n3")
 
 
 def test_how_a_run_is_repeated() -> None:

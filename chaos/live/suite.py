@@ -1,0 +1,175 @@
+"""Suite: plans played one after the other, and what is kept and told of each, whatever becomes of it.
+
+Only the order, and the files of verdicts and pages, may live here.  A run that can't be played, judged or told has
+failed, and the next goes on: an hour of runs is never lost to one of them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import define, evolve, field
+
+from chaos.checkers.verdict import Check, verdict
+from chaos.live.document import Played, one, several
+from chaos.live.library import ENDLESS
+from chaos.live.pauses import spread
+from chaos.live.plan import Plan
+from chaos.live.run import FAULTS, Runner, Wish, words
+from chaos.report.folder import NoRun, incident_in
+from chaos.report.page import write, write_overview
+from chaos.rig.guarded import Interrupted, run_guarded
+
+VERDICT: Final = "verdict.json"
+GOING_ON: Final = "it has not come to its end: it is being played, or was ended by force"
+
+Say = Callable[[str], None]
+Play = Callable[[Wish, Say], Played]
+
+
+def played(wish: Wish, say: Say) -> Played:
+    """One run to its end, or to what broke it off.  Raises Interrupted; every process has ended all the same."""
+    runner = Runner(wish, say)
+    try:
+        return run_guarded(runner.run, FAULTS)
+    except Interrupted:
+        raise
+    except FAULTS as error:
+        return runner.failed("played", error)
+    except Exception as error:  # noqa: BLE001 - a fault of our own: shown whole, and the other runs go on
+        say(traceback.format_exc())
+        return runner.failed("played", error)
+
+
+@define
+class Suite:
+    """One or many runs; `say` is told what happens."""
+
+    name: str  # a suite's, or a scenario's
+    seed: int  # the first run's
+    keep: Path | None  # every run is kept there
+    slower: int
+    say: Say
+    alone: bool  # it is one run: that run's document is all there is
+    until_stopped: bool  # only somebody who stops it can end it well
+    play: Play = played
+    runs: list[Played] = field(factory=list)
+    broken: str = ""  # why it did not come to its end
+
+    def run(self, plans: Iterable[Plan]) -> None:
+        """Each to its end; until it is interrupted or, of endless runs, one fails."""
+        self.broken = GOING_ON
+        try:
+            with _heeding_sigterm():
+                self._all(plans)
+        except (Interrupted, KeyboardInterrupt) as error:
+            self.say(words(error))
+            self.broken = "" if self.until_stopped and self.runs else f"interrupted: {words(error)}"
+        else:
+            self.broken = ""
+
+    def _all(self, plans: Iterable[Plan]) -> None:
+        for each in plans:
+            self.runs.append(self._one(each))
+            self._put_so_far()
+            if each.scenario.suites == (ENDLESS,) and verdict(self.runs[-1].checks) == "fail":
+                break
+
+    def _put_so_far(self) -> None:
+        """So that a suite that is ended by force has left what it had found."""
+        if self.keep is None or self.alone:
+            return
+        try:
+            _put(self.document(), self.keep)
+        except OSError as error:  # as of a full disk: the document is told in the end
+            self.say(words(error))
+
+    def document(self) -> dict[str, Any]:
+        """Of all runs so far (contracts.md section 8); `broken_off`: why there are no more."""
+        if self.alone and len(self.runs) == 1:
+            found = one(self.runs[0])
+        else:
+            found = several(self.name, self.seed, self.runs, str(self.keep or ""))
+        return found | ({"verdict": "fail", "broken_off": self.broken} if self.broken else {})
+
+    def store(self) -> bool:
+        """Put the document, and an overview of many runs, into the folder that keeps them; whether it could be told."""
+        if self.keep is None:
+            return True
+        document = self.document()
+        try:
+            _put(document, self.keep)
+            if not self.alone:
+                self.say(f"report: {write_overview(document, self.keep)}")
+        except Exception:  # noqa: BLE001 - whatever it is, it is shown whole; the document has been told
+            self.say(traceback.format_exc())
+            return False
+        return True
+
+    def _one(self, each: Plan) -> Played:
+        label = f"{each.scenario.name}-{each.seed}"
+        folder = Path(tempfile.mkdtemp(prefix=f"meltica-chaos-{label}-")) if self.keep is None else self.keep / label
+        began = time.monotonic()
+
+        def say(text: str) -> None:
+            self.say(f"{time.monotonic() - began:6.1f} s  {text}")
+
+        self.say(f"{each.scenario.name}, seed {each.seed}: {each.scenario.shows}")
+        try:
+            found = self.play(Wish(each, folder, self.slower, kept=self.keep is not None), say)
+        except BaseException:
+            self.say(f"what the processes left is in {folder}")
+            raise
+        found = _told(found, folder, say)
+        if verdict(found.checks) == "pass" and self.keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        return found
+
+
+def _told(found: Played, folder: Path, say: Say) -> Played:
+    """The run's verdict and page in its folder, and a line of it; where they can't be made, the run has failed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _put(one(found), folder)
+        page = str(write(incident_in(folder, one(found)), folder))
+    except NoRun as error:
+        page = str(error)  # it was broken off before there was anything to draw
+    except Exception as error:  # noqa: BLE001 - a full disk, or a fault of our own: told, never the run's loss
+        page = words(error)
+        found = evolve(found, checks=(*found.checks, Check("told", 1, (page,))))
+    if verdict(found.checks) == "pass":
+        say(f"pass: every check held; gaps {spread(found.pauses)}")
+        return found
+    found = evolve(found, report=str(folder))  # it is kept
+    with suppress(OSError):  # then it was not written before either, and that has been told
+        _put(one(found), folder)
+    say(f"fail: {_wrong(found)}; gaps {spread(found.pauses)}")
+    say(f"report: {page}; ledger, logs and data are in {folder}")
+    return found
+
+
+def _wrong(found: Played) -> str:
+    return "; ".join(f"{check.name}: {list(check.violations[:2])}" for check in found.checks if not check.held)
+
+
+def _put(document: dict[str, Any], folder: Path) -> None:
+    (folder / VERDICT).write_text(json.dumps(document, indent=1) + "\n")
+
+
+@contextmanager
+def _heeding_sigterm() -> Iterator[None]:
+    """Between two runs it interrupts as Ctrl-C does; in one, Trio's own receiver hears both."""
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

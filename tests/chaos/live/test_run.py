@@ -1,0 +1,164 @@
+"""A live run on a cluster that is not there: what a signal does to it, at any moment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from chaos.checkers.verdict import Check
+from chaos.live import run
+from chaos.live.links import links_of
+from chaos.live.network import Network
+from chaos.live.plan import Fault, Plan
+from chaos.live.run import FAULTS, Runner, Wish
+from chaos.live.scenarios import Scenario
+from chaos.rig.guarded import Interrupted, run_guarded
+from meltica.core.ids import make_id
+from tests.chaos.toxiproxy.twin import Twin
+
+CLUSTER = "0a0b0c"
+NODES = ("n1", "n2", "n3")
+PORTS = dict.fromkeys((*NODES, "rest", "ws_api", "stream"), 7401)
+SCENARIO = Scenario("one", "s", "t", None, "", "", ("trust",), ())
+SHORT = Fault(0, "reset", "n2", 0, 10**8, 0, "operator", "both", ())
+HELD = Fault(1, "hold", "n1", 0, 600 * 10**9, 0, "peers", "both", ())
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+class Watched:
+    """Stands in for a watcher: n1 trades, and the ledger grows at every look."""
+
+    def __init__(self):
+        self.apis = dict.fromkeys(NODES, "")
+
+    async def status(self, node):
+        return {"active": "n1", "epoch": 1, "trading": "running", "risk": {"halts": (), "index": 1}}
+
+    def new_records(self):
+        order = make_id(CLUSTER, 1, 1, 0)
+        one = {"type": "request", "method": "order.place", "client_order_id": order}
+        return [{**one, "admitted_mono_ns": time.monotonic_ns()}] * 10
+
+
+class Nodes:
+    """Stands in for the processes of nodes, to which nothing is done."""
+
+    down = frozenset()
+
+    def __init__(self, *_):
+        self.ends = []
+
+    async def run(self):
+        await trio.sleep_forever()
+
+
+class Operators:
+    """Stands in for operators who ask for nothing."""
+
+    def __init__(self, _asks):
+        self.told, self.denied, self.lifted = [], [], []
+
+    async def run(self, _sight):
+        await trio.sleep_forever()
+
+
+class Rig:
+    """Stands in for the processes."""
+
+    def __init__(self, folder):
+        self.ledger_path, self.children = folder / "ledger.jsonl", {}
+
+    def pids(self):
+        return {}
+
+
+class Cluster:
+    """Stands in for a live cluster: its proxies are in memory; `ended` is whether it was taken down."""
+
+    def __init__(self, folder):
+        self.rig, self.apis, self.operators, self.venue = Rig(folder), {}, {}, ""
+        self.network = Network(Twin(), links_of(NODES, 7420, PORTS, PORTS, PORTS))
+        self.ended = False
+
+    @asynccontextmanager
+    async def open(self, *_):
+        await self.network.build()
+        try:
+            yield self
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.lowlevel.checkpoint()
+            self.ended = True
+
+    def broken(self):
+        return [one.name for one in self.network.proxies.proxies.values() if one.toxics or not one.enabled]
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    found = Cluster(tmp_path)
+
+    @asynccontextmanager
+    async def watcher(*_):
+        yield Watched()
+
+    async def looked(_links):
+        return Check("through_proxies", 1, ())
+
+    monkeypatch.setattr(run, "open_cluster", found.open)
+    monkeypatch.setattr(run, "open_watcher", watcher)
+    monkeypatch.setattr(run, "open_venue", watcher)
+    monkeypatch.setattr(run, "Nodes", Nodes)
+    monkeypatch.setattr(run, "Operators", Operators)
+    monkeypatch.setattr(run, "looked", looked)
+    monkeypatch.setattr(run, "cluster_of", lambda _: CLUSTER)
+    return found
+
+
+def runner(tmp_path, say=lambda _: None):
+    return Runner(Wish(Plan(SCENARIO, 1, (SHORT, HELD)), tmp_path, 1, kept=True), say)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_while_a_fault_is_in_force_heals_it_and_ends_the_cluster(cluster, tmp_path, number):
+    seen = []
+
+    def say(text):
+        if "healed: reset" in text:
+            seen.append(len(cluster.broken()))
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(Interrupted, match=number.name):
+        run_guarded((played := runner(tmp_path, say)).run, FAULTS)
+    assert seen == [8]
+    assert (cluster.broken(), cluster.ended) == ([], True)
+    assert [one.fault for one in played.done] == [SHORT]  # what was done is known, however it ends
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_while_it_is_judged_is_not_waited_for(cluster, tmp_path, monkeypatch, number):
+    """By a judge that never ends; it is left behind in its thread."""
+    over, waited = threading.Event(), []
+
+    async def play(self, _cluster):
+        await trio.lowlevel.checkpoint()
+
+    def judge(self):
+        os.kill(os.getpid(), number)
+        waited.append(over.wait(10))
+
+    monkeypatch.setattr(Runner, "_play", play)
+    monkeypatch.setattr(Runner, "_judged", judge)
+    try:
+        with pytest.raises(Interrupted, match=number.name):
+            run_guarded(runner(tmp_path).run, FAULTS)
+        assert not waited
+    finally:
+        over.set()
+    assert cluster.ended

@@ -1,0 +1,255 @@
+"""A suite goes on whatever becomes of a run, and its document is told whatever ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+import trio
+from click.testing import CliRunner
+
+from chaos.checkers.verdict import Check
+from chaos.cli import main
+from chaos.live import command, suite
+from chaos.live.document import Played
+from chaos.live.library import chosen, plans_of
+from chaos.live.pauses import gaps
+from chaos.live.plan import Aim, plan
+from chaos.live.run import NoTrade, Wish
+from chaos.live.strike import Struck
+from chaos.live.suite import Suite, played
+from chaos.report import folder as rooms
+from chaos.rig.guarded import Interrupted
+from chaos.rig.processes import RigFault
+from cluster.store import StoreFault
+from tests.chaos.checkers.honest import honest
+from tests.chaos.report.left import laid
+
+MS = 1_000_000
+TIMES = [at * 100 * MS for at in range(1000)]
+
+
+def came(wish: Wish, *wrong: str) -> Played:
+    """A run that was played as its plan says, and what came of it."""
+    done = [Struck(fault, Aim(("n1",)), fault.at, fault.until) for fault in wish.plan.faults]
+    kept = str(wish.folder) if wish.kept else ""
+    return Played(wish.plan, gaps(done, TIMES, TIMES[-1]), (Check("one_send", 3, wrong),), wish.slower, kept)
+
+
+class Plays:
+    """Stands in for runs: what becomes of each, in turn; what is not said passes.  Leaves what a run leaves."""
+
+    def __init__(self, *ends):
+        self.ends, self.wishes, self.seen = list(ends), [], []
+
+    def __call__(self, wish, say):
+        self.wishes.append(wish)
+        verdict = wish.folder.parent / "verdict.json"
+        self.seen.append(json.loads(verdict.read_text()) if verdict.exists() else None)
+        end = self.ends.pop(0) if self.ends else ()
+        if isinstance(end, BaseException):
+            raise end
+        if callable(end):
+            end()
+        laid(wish.folder / "new")
+        for path in (wish.folder / "new").iterdir():
+            path.rename(wish.folder / path.name)
+        return came(wish, *(end or ()))
+
+
+@pytest.fixture(autouse=True)
+def stores(monkeypatch):
+    """What the folders' stores hold."""
+    monkeypatch.setattr(rooms, "gather", lambda *_: honest())
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The command line, on runs that are not there."""
+
+    def ask(plays, *words):
+        monkeypatch.setattr(command, "checked", lambda: None)
+        monkeypatch.setattr(command, "Suite", lambda *more, **named: Suite(*more, **named, play=plays))
+        return CliRunner().invoke(main, ("run", *words, "--seed", "1", "-o", "json"), catch_exceptions=False)
+
+    return ask
+
+
+def trust(tmp_path, plays, **changes):
+    named = {"alone": False, "until_stopped": False, "play": plays} | changes
+    return Suite("trust", 1, tmp_path / "kept", 2, lambda _: None, **named)
+
+
+def few(name="trust", number=3):
+    return list(plans_of("trust", 1, 1))[:number]
+
+
+# What becomes of one run
+
+
+def test_a_run_that_could_not_be_played_has_failed_and_the_next_goes_on(tmp_path, monkeypatch):
+    faults = iter((NoTrade("nobody traded: see logs"), trio.TooSlowError(), TypeError("a fault of our own")))
+
+    async def run(self):
+        raise next(faults)
+
+    monkeypatch.setattr(suite.Runner, "run", run)
+    said = []
+    found = Suite("trust", 1, tmp_path / "kept", 2, said.append, alone=False, until_stopped=False)
+    found.run(few())
+    assert [one.checks for one in found.runs] == [
+        (Check("played", 1, (why,)),)
+        for why in ("NoTrade: nobody traded: see logs", "TooSlowError", "TypeError: a fault of our own")
+    ]
+    document = found.document()
+    assert (document["verdict"], len(document["runs"]), "broken_off" in document) == ("fail", 3, False)
+    assert [one["name"] for one in document["checks"] if not one["held"]] == ["played"]
+    assert sum("Traceback" in text for text in said) == 1  # of the one that nobody foresaw
+    assert all(json.loads((Path(one.report) / "verdict.json").read_text())["verdict"] == "fail" for one in found.runs)
+
+
+def test_what_was_struck_before_a_run_broke_off_is_told(tmp_path, monkeypatch):
+    each = plan(chosen("leader-killed"), 1)
+    struck = Struck(each.faults[0], Aim(("n1",)), 100 * MS, 200 * MS)
+
+    async def run(self):
+        self.done.append(struck)
+        raise RigFault("n1 ended with code 1 before it was ready")
+
+    monkeypatch.setattr(suite.Runner, "run", run)
+    monkeypatch.setattr("chaos.live.run.gather", lambda folder, nodes: honest())
+    found = played(Wish(each, tmp_path, 1, kept=True), lambda _: None)
+    assert [gap.struck for gap in found.gaps] == [struck]
+
+
+def test_a_page_that_cannot_be_made_fails_the_run_and_nothing_else(tmp_path, monkeypatch):
+    def torn(*_):
+        raise KeyError("wall")
+
+    monkeypatch.setattr(suite, "incident_in", torn)
+    found = trust(tmp_path, Plays())
+    found.run(few())
+    assert [one.checks[-1] for one in found.runs] == [Check("told", 1, ("KeyError: 'wall'",))] * 3
+    assert len(found.runs) == 3
+
+
+def test_a_full_disk_fails_the_run_and_nothing_else(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(suite, "_put", full)
+    found = trust(tmp_path, Plays())
+    found.run(few())
+    assert [one.checks[-1].name for one in found.runs] == ["told"] * 3
+    assert not found.store()
+    assert len(found.document()["runs"]) == 3
+
+
+def test_without_a_folder_that_keeps_only_what_failed_is_left_and_the_document_says_where(monkeypatch, tmp_path):
+    monkeypatch.setattr(suite.tempfile, "tempdir", str(tmp_path))
+    plays = Plays((), ("an order was sent twice",))
+    found = Suite("trust", 1, None, 1, lambda _: None, alone=False, until_stopped=False, play=plays)
+    found.run(few(number=2))
+    passed, failed = (wish.folder for wish in plays.wishes)
+    assert not passed.exists()
+    assert [one["report"] for one in found.document()["runs"]] == ["", str(failed)]
+    assert json.loads((failed / "verdict.json").read_text())["report"] == str(failed)
+    assert (failed / "report.html").is_file()
+
+
+# What ends a suite
+
+
+def test_each_run_leaves_the_suite_so_far_and_that_it_is_not_at_its_end(tmp_path):
+    plays = Plays()
+    found = trust(tmp_path, plays)
+    found.run(few())
+    assert [None if one is None else len(one["runs"]) for one in plays.seen] == [None, 1, 2]
+    assert {(one["verdict"], one["broken_off"]) for one in plays.seen[1:]} == {("fail", suite.GOING_ON)}
+    assert found.store()
+    kept = json.loads((tmp_path / "kept" / "verdict.json").read_text())
+    assert (kept["verdict"], kept) == ("pass", found.document())
+
+
+def test_the_overview_of_real_documents_leads_to_every_run_s_page(tmp_path):
+    found = trust(tmp_path, Plays((), ("an order was sent twice",), Interrupted("SIGTERM came")))
+    found.run(few())
+    assert found.store()
+    whole = (tmp_path / "kept" / "report.html").read_text()
+    links = re.findall(r'href="([^"]+)"', whole)
+    assert len(links) == 2
+    assert all((tmp_path / "kept" / link).is_file() for link in links)
+    for words in ("one_send", "Broken off: interrupted: Interrupted: SIGTERM came", ">fail<"):
+        assert words in whole
+    assert all(f">{kind}<" in whole for kind in found.document()["gaps_ms_by_kind"])
+
+
+def test_an_endless_suite_that_somebody_stops_has_passed(asked):
+    done = asked(Plays((), Interrupted("SIGINT came")), "--suite", "endless")
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["verdict"], len(found["runs"]), "broken_off" in found) == (0, "pass", 1, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "before"),
+    [
+        (("--suite", "endless", "--rounds", "200"), 1),
+        (("--suite", "endless"), 0),
+        (("--suite", "trust"), 2),
+        (("leader-killed",), 0),
+        (("leader-killed", "--rounds", "3"), 1),
+    ],
+)
+def test_anything_else_that_is_interrupted_has_not(asked, words, before):
+    done = asked(Plays(*[()] * before, Interrupted("SIGTERM came")), *words)
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["verdict"], len(found["runs"])) == (1, "fail", before)
+    assert "SIGTERM came" in found["broken_off"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_between_two_runs_loses_neither_the_document_nor_the_runs(asked, number):
+    before = signal.getsignal(signal.SIGTERM)
+    done = asked(Plays((), lambda: os.kill(os.getpid(), number)), "--suite", "trust")
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["verdict"], len(found["runs"])) == (1, "fail", 1)
+    assert "KeyboardInterrupt" in found["broken_off"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_endless_runs_end_with_the_first_that_fails(asked):
+    done = asked(Plays((), (), ("an order was sent twice",)), "--suite", "endless")
+    found = json.loads(done.stdout)
+    assert (done.exit_code, len(found["runs"])) == (1, 3)
+    assert found["checks"][0]["violations"] == ["an order was sent twice"]
+
+
+def test_one_run_is_told_as_one(asked, tmp_path):
+    done = asked(Plays(), "leader-killed", "--report", str(tmp_path / "kept"))
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["scenario"], "runs" in found) == (0, "leader-killed", False)
+    assert json.loads((tmp_path / "kept" / "verdict.json").read_text()) == found
+    assert json.loads((tmp_path / "kept" / "leader-killed-1" / "verdict.json").read_text()) == found
+    assert not (tmp_path / "kept" / "report.html").exists()
+
+
+def test_a_damaged_store_fails_its_run_alone(monkeypatch, tmp_path):
+    """As it comes out of the judging, through the real runner."""
+
+    async def run(self):
+        return self.judged()
+
+    def damaged(_folder):
+        raise StoreFault("n2: block checksum mismatch")
+
+    monkeypatch.setattr(suite.Runner, "run", run)
+    monkeypatch.setattr("chaos.live.run.judged", damaged)
+    found = trust(tmp_path, played)
+    found.run(few())
+    assert [one.checks for one in found.runs] == [
+        (Check("judged", 1, ("StoreFault: n2: block checksum mismatch",)),)
+    ] * 3
