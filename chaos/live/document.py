@@ -45,6 +45,7 @@ def one(played: Played) -> dict[str, Any]:
         "scenario": scenario.name,
         "seed": played.plan.seed,
         "verdict": verdict(played.checks),
+        "plan": [fault.document() for fault in played.plan.faults],
         "faults": [_fault(gap) for gap in played.gaps],
         "gaps_ms": spread(played.pauses),
         "gaps_ms_by_kind": by_kind(played.pauses),

@@ -5,6 +5,7 @@ Only reading the folder may live here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from chaos.live.scenarios import BadScenario, Scenario, read
 
 FOLDER: Final = Path(__file__).resolve().parents[1] / "scenarios"
 ENDLESS: Final = "endless"
+COMPOSED: Final = re.compile(rf"{ENDLESS}-(\d+)")
 
 
 def shipped(folder: Path = FOLDER) -> tuple[Scenario, ...]:
@@ -32,9 +34,12 @@ def shipped(folder: Path = FOLDER) -> tuple[Scenario, ...]:
 
 def chosen(name: str, folder: Path = FOLDER) -> Scenario:
     """The one of that name; `endless-SEED` is composed.  Raises BadScenario."""
+    made_up = COMPOSED.fullmatch(name)
+    if made_up is not None:
+        return composed(int(made_up[1]))
     scenarios = {one.name: one for one in shipped(folder)}
     if name not in scenarios:
-        raise BadScenario(f"there is no scenario {name!r}; there are {', '.join(scenarios)}")
+        raise BadScenario(f"there is no scenario {name!r}; there are {', '.join(scenarios)}, {ENDLESS}-SEED")
     return scenarios[name]
 
 

@@ -49,6 +49,7 @@ class Fault:
             "target": self.target,
             "at_ms": self.at // MS,
             "until_ms": self.until // MS,
+            "pick": self.pick,
             "links": self.links,
             "direction": self.direction,
             "parameters": dict(self.parameters),

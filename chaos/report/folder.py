@@ -7,6 +7,7 @@ ended.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -82,9 +83,14 @@ def _why_not(folder: Path, name: str) -> str:
 
 
 def again(document: dict[str, Any]) -> str:
-    """The command that repeats a run."""
+    """The command that repeats a run, as a shell takes it; "" of a folder that does not say which run it was."""
     if "scenario" in document:
-        return f"meltica-chaos run {document['scenario']} --seed {document['seed']}"
+        slower = int(document.get("slower") or 1)
+        words = ["meltica-chaos", "run", str(document["scenario"]), "--seed", str(document["seed"])]
+        return shlex.join([*words, *(("--slower", str(slower)) if slower != 1 else ())])
+    if "seed" not in document:
+        return ""
     market = str(document.get("market") or "")
-    tape = f" --tape {market.removeprefix('tape:')}" if market.startswith("tape:") else ""
-    return f"meltica demo --seed {document['seed']} --duration {document['duration_s']:g}{tape} --keep DIR"
+    tape = ("--tape", market.removeprefix("tape:")) if market.startswith("tape:") else ()
+    words = ["meltica", "demo", "--seed", str(document["seed"]), "--duration", f"{document['duration_s']:g}"]
+    return shlex.join([*words, *tape, "--keep", "DIR"])

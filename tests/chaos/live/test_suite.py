@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from chaos.checkers.verdict import Check
 from chaos.cli import main
 from chaos.live import command, suite
-from chaos.live.document import Played
+from chaos.live.document import Played, one
+from chaos.live.judge import gaps
 from chaos.live.library import chosen, plans_of
 from chaos.live.pauses import gaps
 from chaos.live.plan import Aim, plan
@@ -23,6 +24,7 @@ from chaos.live.run import NoTrade, Wish
 from chaos.live.strike import Struck
 from chaos.live.suite import Suite, played
 from chaos.report import folder as rooms
+from chaos.report.folder import again
 from chaos.rig.guarded import Interrupted
 from chaos.rig.processes import RigFault
 from cluster.store import StoreFault
@@ -74,7 +76,8 @@ def asked(monkeypatch):
     def ask(plays, *words):
         monkeypatch.setattr(command, "checked", lambda: None)
         monkeypatch.setattr(command, "Suite", lambda *more, **named: Suite(*more, **named, play=plays))
-        return CliRunner().invoke(main, ("run", *words, "--seed", "1", "-o", "json"), catch_exceptions=False)
+        seed = () if "--seed" in words else ("--seed", "1")
+        return CliRunner().invoke(main, ("run", *words, *seed, "-o", "json"), catch_exceptions=False)
 
     return ask
 
@@ -101,7 +104,7 @@ def test_a_run_that_could_not_be_played_has_failed_and_the_next_goes_on(tmp_path
     said = []
     found = Suite("trust", 1, tmp_path / "kept", 2, said.append, alone=False, until_stopped=False)
     found.run(few())
-    assert [one.checks for one in found.runs] == [
+    assert [run.checks for run in found.runs] == [
         (Check("played", 1, (why,)),)
         for why in ("NoTrade: nobody traded: see logs", "TooSlowError", "TypeError: a fault of our own")
     ]
@@ -109,7 +112,7 @@ def test_a_run_that_could_not_be_played_has_failed_and_the_next_goes_on(tmp_path
     assert (document["verdict"], len(document["runs"]), "broken_off" in document) == ("fail", 3, False)
     assert [one["name"] for one in document["checks"] if not one["held"]] == ["played"]
     assert sum("Traceback" in text for text in said) == 1  # of the one that nobody foresaw
-    assert all(json.loads((Path(one.report) / "verdict.json").read_text())["verdict"] == "fail" for one in found.runs)
+    assert all(json.loads((Path(run.report) / "verdict.json").read_text())["verdict"] == "fail" for run in found.runs)
 
 
 def test_what_was_struck_before_a_run_broke_off_is_told(tmp_path, monkeypatch):
@@ -133,7 +136,7 @@ def test_a_page_that_cannot_be_made_fails_the_run_and_nothing_else(tmp_path, mon
     monkeypatch.setattr(suite, "incident_in", torn)
     found = trust(tmp_path, Plays())
     found.run(few())
-    assert [one.checks[-1] for one in found.runs] == [Check("told", 1, ("KeyError: 'wall'",))] * 3
+    assert [run.checks[-1] for run in found.runs] == [Check("told", 1, ("KeyError: 'wall'",))] * 3
     assert len(found.runs) == 3
 
 
@@ -144,7 +147,7 @@ def test_a_full_disk_fails_the_run_and_nothing_else(tmp_path, monkeypatch):
     monkeypatch.setattr(suite, "_put", full)
     found = trust(tmp_path, Plays())
     found.run(few())
-    assert [one.checks[-1].name for one in found.runs] == ["told"] * 3
+    assert [run.checks[-1].name for run in found.runs] == ["told"] * 3
     assert not found.store()
     assert len(found.document()["runs"]) == 3
 
@@ -168,8 +171,8 @@ def test_each_run_leaves_the_suite_so_far_and_that_it_is_not_at_its_end(tmp_path
     plays = Plays()
     found = trust(tmp_path, plays)
     found.run(few())
-    assert [None if one is None else len(one["runs"]) for one in plays.seen] == [None, 1, 2]
-    assert {(one["verdict"], one["broken_off"]) for one in plays.seen[1:]} == {("fail", suite.GOING_ON)}
+    assert [None if seen is None else len(seen["runs"]) for seen in plays.seen] == [None, 1, 2]
+    assert {(seen["verdict"], seen["broken_off"]) for seen in plays.seen[1:]} == {("fail", suite.GOING_ON)}
     assert found.store()
     kept = json.loads((tmp_path / "kept" / "verdict.json").read_text())
     assert (kept["verdict"], kept) == ("pass", found.document())
@@ -237,6 +240,27 @@ def test_one_run_is_told_as_one(asked, tmp_path):
     assert not (tmp_path / "kept" / "report.html").exists()
 
 
+@pytest.mark.parametrize(("words", "slower"), [(("--suite", "endless", "--rounds", "2"), 1), (("rolling-restart",), 4)])
+def test_the_command_that_a_page_tells_plays_the_same_plan_again(asked, words, slower):
+    plays = Plays()
+    asked(plays, *words, "--slower", str(slower))
+    for wish in list(plays.wishes):
+        told = again(one(came(wish))).split()
+        assert told[:2] == ["meltica-chaos", "run"]
+        repeated = Plays()
+        assert asked(repeated, *told[2:]).exit_code == 0
+        (once_more,) = repeated.wishes
+        assert (once_more.plan.faults, once_more.slower) == (wish.plan.faults, wish.slower)
+
+
+def test_a_document_holds_the_plan_itself(tmp_path):
+    each = plan(chosen("rolling-restart"), 3)
+    found = one(came(Wish(each, tmp_path, 1, kept=True)))["plan"]
+    assert [(fault["kind"], fault["at_ms"] * MS, fault["until_ms"] * MS, fault["pick"]) for fault in found] == [
+        (fault.kind, fault.at, fault.until, fault.pick) for fault in each.faults
+    ]
+
+
 def test_a_damaged_store_fails_its_run_alone(monkeypatch, tmp_path):
     """As it comes out of the judging, through the real runner."""
 
@@ -250,6 +274,6 @@ def test_a_damaged_store_fails_its_run_alone(monkeypatch, tmp_path):
     monkeypatch.setattr("chaos.live.run.judged", damaged)
     found = trust(tmp_path, played)
     found.run(few())
-    assert [one.checks for one in found.runs] == [
+    assert [run.checks for run in found.runs] == [
         (Check("judged", 1, ("StoreFault: n2: block checksum mismatch",)),)
     ] * 3

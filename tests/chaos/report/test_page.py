@@ -176,4 +176,6 @@ def test_a_node_that_was_never_started_has_no_log(kept: Path) -> None:
 def test_how_a_run_is_repeated() -> None:
     assert again(DEMO) == "meltica demo --seed 7 --duration 20 --keep DIR"
     assert "--tape market.bin" in again({**DEMO, "market": "tape:market.bin"})
+    assert "--tape 'a market' --keep" in again({**DEMO, "market": "tape:a market"})
     assert again(LIVE) == "meltica-chaos run leader-killed --seed 3"
+    assert again({**LIVE, "slower": 4}) == "meltica-chaos run leader-killed --seed 3 --slower 4"
