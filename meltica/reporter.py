@@ -131,7 +131,8 @@ class Reporter:
                         self.observer.lapsed(1)
                 case RiskEvent():
                     self.observer.trading(str(event.trading))
-                    self.log.warning("risk state changed", trading=str(event.trading), cause=event.cause)
+                    state = {"trading": str(event.trading), "cause": event.cause}
+                    self.log.warning("risk state changed", index=int(result.index), **state)
                 case AuthorityEvent():
                     self._authority(event)
                 case DiscrepancyEvent():

@@ -22,6 +22,7 @@ from chaos.toxiproxy.build import Missing, checked
 from meltica.api.outcomes import Exit
 
 SEEDS: Final = 1_000_000
+SLOWER: Final = "Election timers and bounds so many times longer; the authority window too, up to a second."
 
 
 @click.command("list")
@@ -49,7 +50,7 @@ def list_scenarios(*, output: str) -> None:
 @click.option("--seed", type=click.IntRange(0), help="The same seed, the same plan.  [default: a new one, told]")
 @click.option("--rounds", type=click.IntRange(1), help="So often, each with the next seed.  [default: 1]")
 @click.option("--report", type=click.Path(file_okay=False, path_type=Path), help="Keep every run here, a new folder.")
-@click.option("--slower", type=click.IntRange(1, 20), default=1, help="Timers, window and bounds so many times longer.")
+@click.option("--slower", type=click.IntRange(1, 20), default=1, help=SLOWER)
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_context
 def run(  # noqa: PLR0917 - click passes them by name

@@ -19,16 +19,16 @@ Moment = Callable[[Mapping[str, Any]], int]  # a log line's, by the monotonic cl
 
 
 def states_of(logs: Logs, moment: Moment, end: int) -> tuple[State, ...]:
-    """When trading was halted or reduced, and by what: as the first node that applied it says."""
-    found: dict[tuple[str, str], int] = {}
+    """When trading was halted or reduced, and by what: each change as the first node that applied it says."""
+    found: dict[tuple[int, str, str], int] = {}
     for line in _named(logs, "risk state changed"):
-        key = (str(line["trading"]), str(line["cause"]))
+        key = (int(line.get("index", 0)), str(line["trading"]), str(line["cause"]))
         found[key] = min(found.get(key, end), moment(line))
-    ordered = sorted((at, trading, cause) for (trading, cause), at in found.items())
-    until = [*(at for at, _, _ in ordered), end][1:]
+    ordered = sorted((at, index, trading, cause) for (index, trading, cause), at in found.items())
+    until = [*(at for at, *_ in ordered), end][1:]
     return tuple(
         State(trading, cause, at, max(at, ends))
-        for (at, trading, cause), ends in zip(ordered, until, strict=True)
+        for (at, _, trading, cause), ends in zip(ordered, until, strict=True)
         if trading != RUNNING
     )
 

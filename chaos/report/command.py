@@ -18,7 +18,9 @@ from chaos.report.page import write
 def report(folder: Path) -> None:
     """Tell a kept run again, as one HTML page: faults, who led, what the exchange saw, and what the checks found.
 
-    FOLDER is what `meltica demo --keep` left.  The page goes into it and needs neither a server nor the network.
+    FOLDER is what `meltica demo --keep` left, or one run of `meltica-chaos run`: one that was kept (--report), failed,
+    or was broken off; then nothing was checked, and the page says so.  The page goes into it and needs neither a server
+    nor the network.
     """
     try:
         click.echo(str(write(incident_in(folder, verdict_in(folder)), folder)))

@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from chaos.report.incident import CANCEL, FILL, GONE, ORDER, REFUSED, Incident, Mark
+from chaos.report.incident import CANCEL, FILL, FROZEN, GONE, ORDER, REFUSED, Incident, Mark
 
 WIDTH: Final = 1160
 LEFT: Final = 90  # of the axis: the names stand before it
@@ -212,7 +212,7 @@ def _lane(axis: Axis, node: str, y: float, incident: Incident, most: int) -> Ite
         if span.node == node:
             x, until = axis.x(span.begin_ns), axis.x(span.end_ns)
             epoch = "" if span.epoch is None else f", epoch {span.epoch}"
-            says = f"{node} {'is ' if span.what == GONE else ''}{span.what}{epoch}"
+            says = f"{node} {'is ' if span.what in {FROZEN, GONE} else ''}{span.what}{epoch}"
             says += f": {axis.since(span.begin_ns)} to {axis.since(span.end_ns)}"
             yield Box(x, middle - BAND / 2, max(1.0, until - x), BAND, span.what, says)
     for (what, column), count in sorted(_columns(axis, node, incident.marks).items()):

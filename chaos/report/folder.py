@@ -10,7 +10,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from attrs import evolve
 
@@ -20,6 +20,7 @@ from chaos.report.retell import Left, retell
 from chaos.rig.gather import gather, json_lines
 
 VERDICT = "verdict.json"
+UNJUDGED: Final[dict[str, Any]] = {"title": "A run that was broken off", "verdict": "not judged", "checks": []}
 
 
 class NoRun(Exception):
@@ -30,16 +31,17 @@ def nodes_in(folder: Path) -> tuple[str, ...]:
     """The nodes that ran there.  Raises NoRun."""
     names = tuple(sorted(path.parent.name for path in folder.glob("nodes/*/meltica.toml")))
     if not names or not (folder / "ledger.jsonl").is_file():
-        raise NoRun(f"{folder} holds no run (nodes/ and ledger.jsonl): `meltica demo --keep DIR` keeps one")
+        keeps = "`meltica demo --keep DIR` and `meltica-chaos run --report DIR` keep one"
+        raise NoRun(f"{folder} holds no run (nodes/ and ledger.jsonl): {keeps}")
     return names
 
 
 def verdict_in(folder: Path) -> dict[str, Any]:
-    """What was found of it.  Raises NoRun."""
+    """What was found of it; of a run that was broken off, nothing.  Raises NoRun."""
     try:
         found = json.loads((folder / VERDICT).read_text())
     except FileNotFoundError:
-        raise NoRun(f"{folder} has no {VERDICT}: the run was broken off, or it is not a run's folder") from None
+        return UNJUDGED
     except ValueError as error:
         raise NoRun(f"{folder / VERDICT} can't be read: {error}; run again with --keep and a new folder") from error
     if not isinstance(found, dict) or "checks" not in found or "verdict" not in found:

@@ -9,8 +9,9 @@ from attrs import field, frozen
 
 from chaos.checkers.verdict import Check
 
-LEADS = "leads"  # it leads, and may not trade yet
+LEADS = "leads"  # by its own word, and may not trade: it has no authority yet, or another has a newer one
 TRADES = "trades"  # it has taken its authority
+FROZEN = "frozen"  # its process is stopped, and does nothing
 GONE = "gone"  # its process is not there
 
 ORDER = "order"  # admitted, and may trade
@@ -31,7 +32,7 @@ class Struck:
 
 @frozen
 class Span:
-    """A node was something for a while: LEADS, TRADES or GONE."""
+    """A node was something for a while: LEADS, TRADES, FROZEN or GONE."""
 
     node: str
     what: str

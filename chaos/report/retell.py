@@ -11,7 +11,7 @@ from datetime import datetime
 from statistics import median
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from chaos.checkers.history import History, Request, node_of
 from chaos.checkers.verdict import Check
@@ -20,6 +20,7 @@ from chaos.report.excerpt import excerpt
 from chaos.report.incident import (
     CANCEL,
     FILL,
+    FROZEN,
     GONE,
     LEADS,
     ORDER,
@@ -33,8 +34,13 @@ from chaos.report.incident import (
     Struck,
 )
 
-ENDS: Final = frozenset({"kill", "term"})  # faults behind which a process is not there any more
+KILL, TERM, PAUSE = "kill", "term", "pause"
+ENDS: Final = frozenset({KILL, TERM})  # faults behind which a process is not there any more
+LAST_WORDS: Final = frozenset({"stopped", "stopped by an error"})  # of a process that could say them
 SECOND: Final = 1_000_000_000
+
+
+Logs = Mapping[str, Sequence[Mapping[str, Any]]]  # by node, its log lines
 
 
 @frozen
@@ -42,7 +48,7 @@ class Left:
     """What a run left behind."""
 
     ledger: Sequence[Mapping[str, Any]]
-    logs: Mapping[str, Sequence[Mapping[str, Any]]]  # by node, its log lines
+    logs: Logs
     history: History
 
 
@@ -54,7 +60,7 @@ def retell(left: Left, document: Mapping[str, Any], command: str) -> Incident:
     nodes, offset = tuple(sorted(left.logs)), _offset(left)
     states = states_of(left.logs, lambda line: _wall(line) - offset, end)
     return Incident(
-        title=str(document.get("scenario") or "A demo"),
+        title=str(document.get("scenario") or document.get("title") or "A demo"),
         verdict=str(document["verdict"]),
         command=command,
         nodes=nodes,
@@ -62,7 +68,7 @@ def retell(left: Left, document: Mapping[str, Any], command: str) -> Incident:
         end_ns=end,
         about=tuple(_about(document, left)),
         faults=tuple(sorted(faults, key=lambda fault: fault.begin_ns)),
-        spans=tuple(span for node in nodes for span in spans_of(node, left.logs[node], faults, offset, end)),
+        spans=tuple(spans_of(left.logs, faults, offset, end)),
         marks=tuple(_marks(left)),
         pauses=tuple(pauses_of(document, left.history.requests)),
         states=states,
@@ -137,30 +143,91 @@ def venue_faults(ledger: Iterable[Mapping[str, Any]]) -> tuple[Struck, ...]:
 # What each node was
 
 
-def spans_of(
+def spans_of(logs: Logs, faults: Sequence[Struck], offset: int, end: int) -> Iterator[Span]:
+    """When each led, when it could trade, stood still, was not there: by the logs, and by what was done to it."""
+    takes = {node: sorted(_takes(lines)) for node, lines in sorted(logs.items())}
+    for node, own in takes.items():
+        gone = tuple(_gone(node, logs[node], faults, offset, end))
+        stops = [fault for fault in faults if fault.kind == PAUSE and node in fault.target.split(",")]
+        still = [Span(node, FROZEN, one.begin_ns, end if one.end_ns is None else one.end_ns) for one in stops]
+        frozen = [left for one in still for left in _without(one, gone)]
+        yield from gone
+        yield from frozen
+        newer = [take for other, found in takes.items() if other != node for take in found]
+        for span in _led(node, logs[node], gone, own, end):
+            for one in _in_authority(span, newer):
+                yield from _without(one, frozen)
+
+
+def _takes(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, int]]:
+    """When it took its authority, and of which epoch."""
+    for line in lines:
+        if line.get("event") == "takeover_phases" and "authority" in line["marks_mono_ns"]:
+            yield int(line["marks_mono_ns"]["authority"]), int(line["epoch"])
+
+
+def _gone(
     node: str, lines: Sequence[Mapping[str, Any]], faults: Iterable[Struck], offset: int, end: int
 ) -> Iterator[Span]:
-    """When it led, when it could trade, when it was not there; from its own log, and from what ended its process."""
+    """From a SIGKILL, or its own last word, until its next life is ready."""
     ready = [_wall(line) - offset for line in lines if line.get("event") == "ready"]
-    killed = sorted(f.begin_ns for f in faults if node in f.target.split(",") and f.kind in ENDS)
-    for at in killed:
-        yield Span(node, GONE, at, min((again for again in ready if again > at), default=end))
+    said = [_wall(line) - offset for line in lines if line.get("event") in LAST_WORDS]
+    until = 0
+    for at in sorted([*said, *_ended(node, faults, said, [*ready, end])]):
+        if until <= at < end:
+            until = min((again for again in ready if again > at), default=end)
+            yield Span(node, GONE, at, until)
+
+
+def _ended(node: str, faults: Iterable[Struck], said: Sequence[int], ready: Sequence[int]) -> Iterator[int]:
+    """When a fault ended it: at once, or at its own last word; one that was asked to and never said so, when asked."""
+    for fault in faults:
+        if node not in fault.target.split(",") or fault.kind not in ENDS:
+            continue
+        again = min((at for at in ready if at > fault.begin_ns), default=fault.begin_ns)
+        if fault.kind == KILL or not any(fault.begin_ns <= at <= again for at in said):
+            yield fault.begin_ns
+
+
+def _led(
+    node: str, lines: Iterable[Mapping[str, Any]], gone: Iterable[Span], takes: Sequence[tuple[int, int]], end: int
+) -> Iterator[Span]:
+    """By its own word."""
     roles = [(int(line["mono_ns"]), str(line["role"])) for line in lines if line.get("event") == "role changed"]
-    stops = sorted([*killed, *(at for at, _ in roles), end])
-    taken = [
-        (int(line["marks_mono_ns"]["authority"]), int(line["epoch"]))
-        for line in lines
-        if line.get("event") == "takeover_phases" and "authority" in line["marks_mono_ns"]
-    ]
+    stops = sorted([*(one.begin_ns for one in gone), *(at for at, _ in roles), end])
     for at, role in roles:
         if role != "leader":
             continue
         until = next((stop for stop in stops if stop > at), end)
-        moment, epoch = next(((m, e) for m, e in taken if at <= m <= until), (until, None))
+        moment, epoch = next(((m, e) for m, e in takes if at <= m <= until), (until, None))
         if moment > at:
             yield Span(node, LEADS, at, moment, epoch)
         if moment < until:
             yield Span(node, TRADES, moment, until, epoch)
+
+
+def _in_authority(span: Span, takes: Iterable[tuple[int, int]]) -> Iterator[Span]:
+    """It trades until another has taken a newer epoch; what it says of itself behind that is not so."""
+    if span.what != TRADES or span.epoch is None:
+        yield span
+        return
+    over = min((at for at, epoch in takes if epoch > span.epoch), default=span.end_ns)
+    over = min(max(over, span.begin_ns), span.end_ns)
+    if over > span.begin_ns:
+        yield evolve(span, end_ns=over)
+    if over < span.end_ns:
+        yield evolve(span, what=LEADS, begin_ns=over)
+
+
+def _without(span: Span, holes: Iterable[Span]) -> Iterator[Span]:
+    """What is left of it outside of them."""
+    begin = span.begin_ns
+    for hole in sorted(holes, key=lambda one: one.begin_ns):
+        if begin < hole.begin_ns < span.end_ns:
+            yield evolve(span, begin_ns=begin, end_ns=hole.begin_ns)
+        begin = max(begin, hole.end_ns) if hole.begin_ns < span.end_ns else begin
+    if begin < span.end_ns:
+        yield evolve(span, begin_ns=begin)
 
 
 def _wall(line: Mapping[str, Any]) -> int:

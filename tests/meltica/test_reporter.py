@@ -173,6 +173,7 @@ def test_rejections_risk_and_discrepancies_are_told():
     assert bench.observer.of("discrepancy") == [("foreign_order",)]
     assert bench.observer.of("trading") == [("halted",)]
     assert len(bench.log.of("warning")) == 2
+    assert ("risk state changed", ("index", 5), ("trading", "halted"), ("cause", "drill")) in bench.log.of("warning")
 
 
 def epochs(*taken_and_released):

@@ -14,8 +14,8 @@ from chaos.report.retell import retell
 from tests.chaos.report.left import DEMO, LIVE, LOGS, MS, left
 
 
-def changed(at: int, trading: str, cause: str) -> dict[str, Any]:
-    return {"event": "risk state changed", "trading": trading, "cause": cause, "at": at}
+def changed(at: int, trading: str, cause: str, index: int = 1) -> dict[str, Any]:
+    return {"event": "risk state changed", "trading": trading, "cause": cause, "index": index, "at": at}
 
 
 def moment(line: Mapping[str, Any]) -> int:
@@ -30,6 +30,16 @@ def test_a_halt_lasts_until_the_next_change_and_begins_with_the_first_node_that_
     }
     found = states_of(logs, moment, 100)
     assert found == (State("halted", "takeover_storm", 25, 60), State("reducing", "operator", 80, 100))
+
+
+def test_a_second_halt_of_the_same_cause_is_one_of_its_own() -> None:
+    storm = "takeover_storm"
+    both = [(25, "halted", 3), (60, "running", 5), (70, "halted", 7), (90, "running", 9)]
+    logs = {
+        "n1": [changed(at, trading, storm, index) for at, trading, index in both],
+        "n2": [changed(at + 4, trading, storm, index) for at, trading, index in both[2:]],  # it was down before
+    }
+    assert states_of(logs, moment, 100) == (State("halted", storm, 25, 60), State("halted", storm, 70, 90))
 
 
 def test_nothing_stands_out() -> None:

@@ -15,7 +15,7 @@ from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
 from chaos.cli import main
 from chaos.report import folder as rooms
-from chaos.report.folder import NoRun, again, incident_in, verdict_in
+from chaos.report.folder import NoRun, again, incident_in
 from chaos.report.page import OF_A_RUN, meaning, overview, page
 from chaos.report.retell import retell
 from cluster.store import StoreFault
@@ -133,7 +133,6 @@ def test_the_command_puts_the_page_into_the_folder(kept: Path) -> None:
 @pytest.mark.parametrize(
     ("gone", "text", "says"),
     [
-        ("verdict.json", None, "has no verdict.json"),
         ("verdict.json", "{", "can't be read"),
         ("verdict.json", "[]", "is no verdict"),
         ("ledger.jsonl", None, "holds no run"),
@@ -148,11 +147,20 @@ def test_a_folder_that_lacks_something(kept: Path, gone: str, text: str | None, 
     assert says in found.output
 
 
+def test_a_run_that_was_broken_off_has_a_page_that_says_so(kept: Path) -> None:
+    (kept / "verdict.json").unlink()
+    found = CliRunner().invoke(main, ["report", str(kept)])
+    assert found.exit_code == 0
+    text = " ".join(read((kept / "report.html").read_text()).text)
+    for words in ("A run that was broken off", "not judged", "epoch 1"):
+        assert words in text
+    assert "Again" not in text
+    assert "pass" not in text
+
+
 def test_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(NoRun, match="keeps one"):
         incident_in(tmp_path, DEMO)
-    with pytest.raises(NoRun, match="broken off"):
-        verdict_in(tmp_path)
 
 
 def test_a_store_that_cannot_be_read_is_left_out_and_said(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
 from attrs import evolve
 
 from chaos.report.incident import CANCEL as CANCELLED
-from chaos.report.incident import FILL, GONE, LEADS, ORDER, REFUSED, TRADES, Mark, Pause, Span, Struck
-from chaos.report.retell import Left, retell, venue_faults
+from chaos.report.incident import FILL, FROZEN, GONE, LEADS, ORDER, REFUSED, TRADES, Mark, Pause, Span, Struck
+from chaos.report.retell import Left, Logs, retell, spans_of, venue_faults
 from tests.chaos.checkers.honest import PLACED, honest, request
-from tests.chaos.report.left import DEMO, LEDGER, LIVE, LOGS, MS, left, seen
+from tests.chaos.report.left import BOOT, DEMO, LEDGER, LIVE, LOGS, MS, left, role, seen, taken
 
 
 def test_a_demo() -> None:
@@ -35,6 +38,75 @@ def test_a_leader_that_never_took_its_authority_only_leads() -> None:
     logs = {**LOGS, "n2": LOGS["n2"][:1]}
     found = retell(evolve(left(), logs=logs), DEMO, "")
     assert Span("n2", LEADS, 3050 * MS, 5000 * MS) in found.spans
+
+
+def spans(logs: Logs, *faults: Struck, end: int = 9000) -> list[tuple[str, str, int, int]]:
+    found = spans_of(logs, faults, BOOT, end * MS)
+    return [(span.node, span.what, span.begin_ns // MS, span.end_ns // MS) for span in found]
+
+
+def said(at: int, event: str) -> dict[str, Any]:
+    """A line that has a wall clock alone."""
+    moment = datetime.fromtimestamp((BOOT + at * MS) / 1e9, UTC)
+    return {"event": event, "wall": moment.isoformat()}
+
+
+def test_a_leader_that_is_frozen_does_not_trade_beside_its_successor() -> None:
+    frozen = {
+        "n1": (role(100, "leader"), taken(1, 300), role(7010, "follower")),
+        "n2": (role(3500, "leader"), taken(2, 3600)),
+    }
+    found = spans(frozen, Struck("pause", "n1", 3000 * MS, 7000 * MS))
+    assert sorted(found) == [
+        ("n1", FROZEN, 3000, 7000),
+        ("n1", LEADS, 100, 300),
+        ("n1", LEADS, 7000, 7010),  # awake, by its own word, until it hears of the other
+        ("n1", TRADES, 300, 3000),
+        ("n2", LEADS, 3500, 3600),
+        ("n2", TRADES, 3600, 9000),
+    ]
+
+
+def test_a_leader_that_was_frozen_briefly_trades_on() -> None:
+    found = spans({"n1": (role(100, "leader"), taken(1, 300))}, Struck("pause", "n1", 3000 * MS, 3100 * MS))
+    assert [one[1:] for one in found] == [
+        (FROZEN, 3000, 3100),
+        (LEADS, 100, 300),
+        (TRADES, 300, 3000),
+        (TRADES, 3100, 9000),
+    ]
+
+
+def test_a_leader_that_is_cut_off_trades_until_another_has_taken_a_newer_epoch() -> None:
+    logs = {
+        "n1": (role(100, "leader"), taken(1, 300), role(4000, "follower")),
+        "n2": (role(3500, "leader"), taken(2, 3600)),
+    }
+    found = [one[1:] for one in spans(logs) if one[0] == "n1"]
+    assert found == [(LEADS, 100, 300), (TRADES, 300, 3600), (LEADS, 3600, 4000)]
+
+
+def test_a_process_that_is_asked_to_end_is_gone_from_its_own_last_word_on() -> None:
+    lines = (role(100, "leader"), taken(1, 300), role(3400, "follower"), said(3500, "stopped"), said(6500, "ready"))
+    found = spans({"n1": lines}, Struck("term", "n1", 3000 * MS, 6000 * MS))
+    assert [one[1:] for one in found] == [(GONE, 3500, 6500), (LEADS, 100, 300), (TRADES, 300, 3400)]
+    silent = spans({"n1": (lines[0], lines[1], lines[4])}, Struck("term", "n1", 3000 * MS, 6000 * MS))
+    assert silent[0][1:] == (GONE, 3000, 6500)  # SIGKILL came behind its grace
+
+
+def test_a_process_that_ends_by_itself_is_gone() -> None:
+    lines = (role(100, "leader"), taken(1, 300), said(3500, "stopped by an error"))
+    assert [one[1:] for one in spans({"n1": lines})] == [(GONE, 3500, 9000), (LEADS, 100, 300), (TRADES, 300, 3500)]
+
+
+def test_what_is_killed_while_it_is_gone_or_frozen_is_drawn_once() -> None:
+    faults = (
+        Struck("kill", "n1", 3000 * MS, 4000 * MS),
+        Struck("kill", "n1", 3500 * MS, 5000 * MS),
+        Struck("pause", "n1", 2500 * MS, 8000 * MS),
+    )
+    found = spans({"n1": (said(6500, "ready"),)}, *faults)
+    assert [one[1:] for one in found] == [(GONE, 3000, 6500), (FROZEN, 2500, 3000), (FROZEN, 6500, 8000)]
 
 
 def test_what_the_venue_saw_of_each_node() -> None:
