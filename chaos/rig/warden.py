@@ -14,9 +14,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO
+from typing import IO, Final
 
 from attrs import frozen
+
+COMMAND: Final = (sys.executable, "-m", "chaos.rig.warden")
+ENDS_WITHIN: Final = 30.0  # seconds; it has nothing to do but to send some signals
 
 
 @frozen
@@ -30,19 +33,44 @@ class Warden:
         self._pipe.write(b"%d\n" % pid)
 
 
+class WardenFault(Exception):
+    """It did not end with its block; what it watches may still run."""
+
+
 @contextmanager
-def open_warden() -> Iterator[Warden]:
-    """A warden; at the end of the block it kills what it watches and still runs, and returns once it has."""
-    command = [sys.executable, "-m", "chaos.rig.warden"]
-    with subprocess.Popen(  # noqa: S603 - our own command line
+def open_warden(command: Sequence[str] = COMMAND, within: float = ENDS_WITHIN) -> Iterator[Warden]:
+    """A warden; at the end of the block it kills what it watches and still runs, and returns once it has.
+
+    Raises WardenFault if that takes longer than `within` seconds.
+    """
+    process = subprocess.Popen(  # noqa: S603 - our own command line
         command,
         stdin=subprocess.PIPE,
         bufsize=0,
         start_new_session=True,  # a Ctrl-C, and whoever ends our whole group, leaves it to do its work
-    ) as process:
-        if process.stdin is None:
-            raise OSError("the warden has no pipe")
-        yield Warden(process.stdin)  # leaving closes the pipe and waits
+    )
+    if process.stdin is None:
+        raise OSError("the warden has no pipe")
+    try:
+        yield Warden(process.stdin)
+    except BaseException:
+        _ends(process, within)  # whether it does is less than what is under way
+        raise
+    if not _ends(process, within):
+        raise WardenFault(f"the warden (process {process.pid}) did not end within {within:g} s")
+
+
+def _ends(process: subprocess.Popen[bytes], within: float) -> bool:
+    """Close its pipe, and wait; whether it ended by itself."""
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(within)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(within)
+        return False
+    return True
 
 
 def keep(lines: IO[bytes]) -> None:

@@ -21,6 +21,7 @@ VERSION: Final = "v2.12.0"
 SUM: Final = "h1:d1x++lYZg/zijXPPcv7PH0MvHMzEI5aX/YuUi/Sw+yg="  # of the module's content, as Go counts it
 MADE_OF: Final = f"mod\t{MODULE}\t{VERSION}\t{SUM}\n"
 BUILD_WITHIN: Final = 900  # seconds; about one minute with the modules at hand
+LOOK_WITHIN: Final = 60  # seconds, for Go to say what a file was built of; a hundredth of one does
 
 
 class Missing(Exception):
@@ -69,9 +70,13 @@ def _made_of(binary: Path) -> str:
     go = shutil.which("go")
     if go is None:
         return binary.read_bytes().decode("latin-1")
-    done = subprocess.run(  # noqa: S603 - Go, on the file that we are to start
-        [go, "version", "-m", str(binary)], capture_output=True, text=True, check=False
-    )
+    command = [go, "version", "-m", str(binary)]
+    try:
+        done = subprocess.run(  # noqa: S603 - Go, on the file that we are to start
+            command, capture_output=True, text=True, timeout=LOOK_WITHIN, check=False
+        )
+    except subprocess.TimeoutExpired as late:
+        raise Missing(f"`{' '.join(command)}` did not answer within {LOOK_WITHIN} s: try again") from late
     return done.stdout.replace("\n\t", "\n")
 
 

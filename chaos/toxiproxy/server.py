@@ -21,6 +21,7 @@ from chaos.toxiproxy.client import HOST, Client, client
 from chaos.toxiproxy.proxies import ToxiproxyFault
 
 READY_WITHIN: Final = 30.0  # seconds
+ENDS_WITHIN: Final = 20.0
 EPHEMERAL: Final = range(32768, 61001)  # the kernel gives these to whoever dials: one may be taken at any moment
 
 
@@ -32,7 +33,7 @@ async def open_toxiproxy(port: int, log: Path, warden: Warden) -> AsyncIterator[
     """
     if port in EPHEMERAL:
         raise ToxiproxyFault(f"port {port}: choose one outside {EPHEMERAL.start} to {EPHEMERAL.stop - 1}")
-    binary = checked()
+    binary = await trio.to_thread.run_sync(checked)  # it runs a command
     async with trio.open_nursery() as nursery:
         yield await nursery.start(partial(_serve, binary, port, log, warden))
         nursery.cancel_scope.cancel()
@@ -61,10 +62,19 @@ async def _serve(binary: Path, port: int, log: Path, warden: Warden, *, task_sta
         code = await process.wait()
         raise ToxiproxyFault(f"the Toxiproxy server ended by itself, with code {code}: see {log}")
     finally:
-        with trio.CancelScope(shield=True):  # a SIGKILL is not waited for long
-            if process.poll() is None:
-                process.kill()
-            await process.wait()
+        await _ended(process)
+
+
+async def _ended(process: trio.Process) -> None:
+    """By SIGKILL, which is not waited for long."""
+    if process.poll() is None:
+        process.kill()
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + ENDS_WITHIN) as waiting:
+        await process.wait()
+    if waiting.cancelled_caught:
+        raise ToxiproxyFault(
+            f"the Toxiproxy server (process {process.pid}) has not ended {ENDS_WITHIN:g} s after SIGKILL"
+        )
 
 
 async def _answers(asks: Client) -> bool:

@@ -16,7 +16,6 @@ from chaos.checkers.verdict import Check
 from chaos.cli import main
 from chaos.live import command, suite
 from chaos.live.document import Played, one
-from chaos.live.judge import gaps
 from chaos.live.library import chosen, plans_of
 from chaos.live.pauses import gaps
 from chaos.live.plan import Aim, plan

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 
-from chaos.rig.warden import open_warden
+from chaos.rig.warden import WardenFault, open_warden
 
 WITHIN_S = 30.0
 SLEEPER = (sys.executable, "-c", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()")
@@ -57,3 +57,11 @@ def test_what_has_ended_is_left_alone_and_what_has_not_ends_with_the_block():
             other.wait(WITHIN_S)
         assert one.wait(WITHIN_S) == -signal.SIGKILL
         assert other.returncode == 0
+
+
+def test_a_warden_that_does_not_end_is_not_waited_for_for_ever():
+    idle = (sys.executable, "-c", "import time; time.sleep(600)")
+    with pytest.raises(WardenFault, match=r"did not end within 0\.2 s"), open_warden(idle, 0.2):
+        pass
+    with pytest.raises(KeyError), open_warden(idle, 0.2):
+        raise KeyError

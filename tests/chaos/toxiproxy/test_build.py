@@ -62,6 +62,18 @@ def test_another_one_is_refused(machine, says):
         build.server()
 
 
+def test_go_that_does_not_answer_is_not_waited_for_for_ever(machine, monkeypatch):
+    machine(go=True)
+    there()
+
+    def run(command, **options):
+        raise subprocess.TimeoutExpired(command, options["timeout"])
+
+    monkeypatch.setattr(build.subprocess, "run", run)
+    with pytest.raises(build.Missing, match="did not answer within 60 s"):
+        build.checked()
+
+
 def test_without_go_the_message_says_what_to_install_and_the_exit_code_is_2(machine, capsys):
     machine(go=False)
     assert main() == 2

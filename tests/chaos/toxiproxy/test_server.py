@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import threading
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import trio
 
-from chaos.rig.warden import open_warden
+from chaos.rig.warden import Warden, open_warden
 from chaos.toxiproxy import client as module
+from chaos.toxiproxy import server as module_of_server
 from chaos.toxiproxy.client import client
 from chaos.toxiproxy.proxies import NotTaken, ToxiproxyFault
-from chaos.toxiproxy.server import open_toxiproxy
+from chaos.toxiproxy.server import ENDS_WITHIN, open_toxiproxy
 from chaos.toxiproxy.toxics import BOTH, DOWN, UP, toxic
 
 WITHIN = 30.0
@@ -129,6 +132,44 @@ async def test_a_connection_that_is_reset_ends_and_so_does_the_next_until_it_is_
         await server.remove("one", "reset")
         async with await dial(ports) as stream:
             assert await said(stream, b"two") == b"heard two"
+
+
+class Undying:
+    """Stands in for a server's process that no signal ends."""
+
+    pid = 4711
+
+    def poll(self):
+        return None
+
+    def kill(self):
+        """It is in the kernel's hands."""
+
+    async def wait(self):
+        await trio.sleep_forever()
+
+
+async def test_a_server_that_does_not_end_is_not_waited_for_for_ever(monkeypatch, tmp_path, autojump_clock):
+    """And what the server is, is looked at in a thread: Go is asked."""
+    looked = []
+
+    async def opened(*_args, **_named):
+        return Undying()
+
+    async def answers(_asks):
+        return True
+
+    def checked():
+        looked.append(threading.current_thread() is threading.main_thread())
+        return tmp_path
+
+    monkeypatch.setattr(trio.lowlevel, "open_process", opened)
+    monkeypatch.setattr(module_of_server, "_answers", answers)
+    monkeypatch.setattr(module_of_server, "checked", checked)
+    with trio.fail_after(ENDS_WITHIN + 1), pytest.RaisesGroup(pytest.RaisesExc(ToxiproxyFault, match="4711")):
+        async with open_toxiproxy(7499, tmp_path / "log", Warden(io.BytesIO())):
+            pass
+    assert looked == [False]
 
 
 async def test_a_port_that_the_kernel_may_give_away_is_refused(here, tmp_path):
