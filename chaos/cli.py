@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from chaos.live.command import list_scenarios, run
+from chaos.live.hunt_command import live_mutants
 from chaos.mutants.command import mutants
 from chaos.report.command import report
 from chaos.sim.command import sim
@@ -23,3 +24,4 @@ main.add_command(mutants)
 main.add_command(report)
 main.add_command(list_scenarios)
 main.add_command(run)
+main.add_command(live_mutants)

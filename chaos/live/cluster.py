@@ -21,6 +21,7 @@ from chaos.rig.settings import api_ports, led, peer_ports, set_timers, set_windo
 from chaos.toxiproxy.server import open_toxiproxy
 
 MARKET: Final = "synthetic"
+MUTATED: Final = "chaos.live.mutated"
 PROXIES_AT: Final = 20  # of a rig's stride of ports, from here on
 SERVER_AT: Final = 70
 WINDOW_MS: Final = 300  # as it is shipped
@@ -91,14 +92,16 @@ class Cluster:
 
 
 @asynccontextmanager
-async def open_cluster(folder: Path, seed: int, slower: int) -> AsyncIterator[Cluster]:
+async def open_cluster(folder: Path, seed: int, slower: int, mutant: str = "") -> AsyncIterator[Cluster]:
     """Three nodes and a venue that run, every link through a proxy; all ends with the block.
 
-    `slower`: so many times longer are election timers, and the window up to a second.  Raises RigFault, ToxiproxyFault
+    `slower`: so many times longer are election timers, and the window up to a second.  `mutant`: what is broken in the
+    product that the nodes run, by its name in the catalogue.  Raises RigFault, ToxiproxyFault
     or build.Missing.
     """
     async with open_rig(folder, MARKET, seed, slower=slower) as rig:
         await rig.create()
+        rig.by = (MUTATED, mutant) if mutant else ()
         steadily(folder)
         if slower > 1:
             set_timers(folder, Timers().slower(slower))

@@ -18,6 +18,7 @@ from chaos.live.library import ENDLESS, chosen, plans_of, shipped
 from chaos.live.plan import Plan, plan
 from chaos.live.scenarios import SUITES, BadScenario
 from chaos.live.suite import Suite
+from chaos.mutants.catalogue import named
 from chaos.toxiproxy.build import Missing, checked
 from meltica.api.outcomes import Exit
 
@@ -51,6 +52,7 @@ def list_scenarios(*, output: str) -> None:
 @click.option("--rounds", type=click.IntRange(1), help="So often, each with the next seed.  [default: 1]")
 @click.option("--report", type=click.Path(file_okay=False, path_type=Path), help="Keep every run here, a new folder.")
 @click.option("--slower", type=click.IntRange(1, 20), default=1, help=SLOWER)
+@click.option("--mutant", default="", help="Break the product that the nodes run, too, by a name of the catalogue.")
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_context
 def run(  # noqa: PLR0917 - click passes them by name
@@ -61,21 +63,25 @@ def run(  # noqa: PLR0917 - click passes them by name
     rounds: int | None,
     report: Path | None,
     slower: int,
+    mutant: str,
     output: str,
 ) -> None:
     """Break a cluster of real processes on purpose, and judge what came of it by what the venue saw.
 
     Three nodes and a paper venue, every link through a Toxiproxy server (`make tools`).  A run that fails keeps its
-    folder: ledger, logs, data, and verdict.json.  Exit code 0 only if everything passed.
+    folder: ledger, logs, data, and verdict.json.
+    Exit code 0 only if everything passed.  With --mutant it should not: `live-mutants` has a list.
     """
     if (name is None) == (suite is None):
         raise click.UsageError("give a SCENARIO or --suite; `meltica-chaos list` tells what there is")
     first = secrets.randbelow(SEEDS) if seed is None else seed
     try:
         plans = _plans(name, suite, first, rounds)
+        if mutant:
+            named(mutant)
         checked()
         keep = _folder(report)
-    except (BadScenario, Missing) as error:
+    except (BadScenario, LookupError, Missing) as error:
         raise click.UsageError(str(error)) from error
     played = Suite(
         name or str(suite),
@@ -85,6 +91,7 @@ def run(  # noqa: PLR0917 - click passes them by name
         _say,
         alone=suite is None and (rounds or 1) == 1,
         until_stopped=suite == ENDLESS and rounds is None,
+        mutant=mutant,
     )
     played.run(plans)
     document = played.document()

@@ -29,6 +29,7 @@ class Played:
     slower: int
     report: str  # the folder that was kept, or ""
     lifted: tuple[Mapping[str, Any], ...] = ()  # halts that whoever is on duty lifted: cause, index, by which request
+    mutant: str = ""  # what was broken in the product on purpose
 
     @property
     def pauses(self) -> tuple[Pause, ...]:
@@ -54,7 +55,7 @@ def one(played: Played) -> dict[str, Any]:
         "lifted": [dict(each) for each in played.lifted],
         "checks": [check.document() for check in played.checks],
         "report": played.report,
-    }
+    } | ({"mutant": played.mutant} if played.mutant else {})
 
 
 def _fault(gap: Gap) -> dict[str, Any]:

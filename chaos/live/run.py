@@ -78,6 +78,7 @@ class Wish:
     folder: Path
     slower: int  # times that election timers, window and bound are longer
     kept: bool
+    mutant: str = ""  # what is broken in the product, by its name in the catalogue; "": nothing
 
 
 @define
@@ -99,8 +100,9 @@ class Runner:
 
     async def run(self) -> Played:
         """To its end; every process has ended when it returns or raises.  Raises one of FAULTS."""
+        wish = self.wish
         self.say("starting a venue, three nodes, and a proxy in each link")
-        async with open_cluster(self.wish.folder, self.wish.plan.seed, self.wish.slower) as cluster:
+        async with open_cluster(wish.folder, wish.plan.seed, wish.slower, wish.mutant) as cluster:
             self.pulse = Pulse(cluster.rig.pids)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.pulse.run)
@@ -123,7 +125,8 @@ class Runner:
         except Exception:  # noqa: BLE001 - there may be none yet; what the run broke off for is told anyway
             found = ()
         why = Check(check, 1, (words(error),))
-        return Played(self.wish.plan, found, (why,), self.wish.slower, str(self.wish.folder))
+        wish = self.wish
+        return Played(wish.plan, found, (why,), wish.slower, str(wish.folder), mutant=wish.mutant)
 
     async def _play(self, cluster: Cluster) -> None:
         folder, ledger = self.wish.folder, cluster.rig.ledger_path
@@ -212,7 +215,7 @@ class Runner:
             own.append(in_bound(found, wish.plan.scenario.gap_ms * wish.slower, waited))
         lifted = tuple(each.document() for each in self.operators.lifted)
         kept = str(wish.folder) if wish.kept else ""
-        return Played(wish.plan, found, (*checks, *own), wish.slower, kept, lifted)
+        return Played(wish.plan, found, (*checks, *own), wish.slower, kept, lifted, wish.mutant)
 
     def _gaps(self, history: History) -> tuple[Gap, ...]:
         """Of all that was done; in a run that broke off, up to the last that is known of."""

@@ -62,6 +62,7 @@ class Suite:
     alone: bool  # it is one run: that run's document is all there is
     until_stopped: bool  # only somebody who stops it can end it well
     play: Play = played
+    mutant: str = ""  # what is broken in the product
     runs: list[Played] = field(factory=list)
     broken: str = ""  # why it did not come to its end
 
@@ -125,17 +126,17 @@ class Suite:
 
         self.say(f"{each.scenario.name}, seed {each.seed}: {each.scenario.shows}")
         try:
-            found = self.play(Wish(each, folder, self.slower, kept=self.keep is not None), say)
+            found = self.play(Wish(each, folder, self.slower, kept=self.keep is not None, mutant=self.mutant), say)
         except BaseException:
             self.say(f"what the processes left is in {folder}")
             raise
-        found = _told(found, folder, say)
+        found = told(found, folder, say)
         if verdict(found.checks) == "pass" and self.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
         return found
 
 
-def _told(found: Played, folder: Path, say: Say) -> Played:
+def told(found: Played, folder: Path, say: Say) -> Played:
     """The run's verdict and page in its folder, and a line of it; where they can't be made, the run has failed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

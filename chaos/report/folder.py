@@ -89,7 +89,8 @@ def again(document: dict[str, Any]) -> str:
     if "scenario" in document:
         slower = int(document.get("slower") or 1)
         words = ["meltica-chaos", "run", str(document["scenario"]), "--seed", str(document["seed"])]
-        return shlex.join([*words, *(("--slower", str(slower)) if slower != 1 else ())])
+        broken = ("--mutant", str(document["mutant"])) if document.get("mutant") else ()
+        return shlex.join([*words, *(("--slower", str(slower)) if slower != 1 else ()), *broken])
     if "seed" not in document:
         return ""
     market = str(document.get("market") or "")

@@ -95,7 +95,7 @@ def _check(found: Mapping[str, Any]) -> Check:
 
 
 def _about(document: Mapping[str, Any], left: Left) -> Iterator[tuple[str, str]]:
-    for word in ("seed", "slower", "duration_s", "market"):
+    for word in ("seed", "slower", "mutant", "duration_s", "market"):
         if document.get(word) is not None:
             yield word.removesuffix("_s"), str(document[word])
     requests = left.history.requests

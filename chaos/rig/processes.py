@@ -103,6 +103,9 @@ class Rig:
     children: dict[str, Child] = field(factory=dict)
     name: str = "demo"  # the cluster's
     slower: int = 1  # times that a process is given longer to be ready, and to end
+    by: tuple[
+        str, ...
+    ] = ()  # a module that nodes are run by, and its words before the product's; none: the product itself
 
     @property
     def ledger_path(self) -> Path:
@@ -135,11 +138,12 @@ class Rig:
     async def start_venue(self) -> None:
         """Start the paper venue."""
         words = ("paper", "run", "--config", str(self.folder / "paper.toml"), "--market", self.market)
-        await self._start("venue", (*words, "--seed", str(self.seed), "--ledger", str(self.ledger_path)))
+        await self._start("venue", meltica(*words, "--seed", str(self.seed), "--ledger", str(self.ledger_path)))
 
     async def start_node(self, name: str) -> None:
         """Start, or start again, one node."""
-        await self._start(name, ("node", "run", "--config", str(self.folder / "nodes" / name / "meltica.toml")))
+        words = ("node", "run", "--config", str(self.folder / "nodes" / name / "meltica.toml"))
+        await self._start(name, [sys.executable, "-m", *self.by, *words] if self.by else meltica(*words))
 
     async def start_all(self) -> None:
         """The venue first, then the nodes side by side."""
@@ -166,12 +170,12 @@ class Rig:
                 child.process.kill()
             await child.process.wait()
 
-    async def _start(self, name: str, words: Sequence[str]) -> None:
+    async def _start(self, name: str, command: Sequence[str]) -> None:
         log = self.folder / "logs" / f"{name}.jsonl"
         log.parent.mkdir(exist_ok=True)
         with log.open("ab") as errors:
             process = await trio.lowlevel.open_process(
-                meltica(*words, "--stop-with-stdin"),
+                [*command, "--stop-with-stdin"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -1,0 +1,42 @@
+"""Mutants that a live run must see: each with the scenario in which it matters, and the checks that may see it.
+
+Only the list may live here; what each breaks is `chaos/mutants`.  The scenarios are those that are shipped: what no
+scenario shows is no mutant of this list.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import frozen
+
+SEEDS: Final = 3  # that are played until one is caught
+
+
+@frozen
+class Shown:
+    """One mutant, by its name in the catalogue."""
+
+    mutant: str
+    scenario: str
+    seen_by: tuple[str, ...]
+
+
+SHOWN: Final[tuple[Shown, ...]] = (
+    Shown("no deadline", "cut-off-with-orders-held", ("one_trader",)),
+    Shown("every node sends", "leader-killed", ("intent_first", "one_send")),
+    Shown("the price is rounded on the wire", "follower-killed", ("intent_first",)),
+    Shown("an unknown outcome is sent again", "venue-answers-lost", ("one_send",)),
+    Shown("a trade told twice counts twice", "venue-events-twice", ("every_fill_once",)),
+    Shown("trades that a read shows are ignored", "venue-events-lost", ("every_fill_once",)),
+    Shown("fees are not taken", "follower-killed", ("positions",)),
+    Shown("silence is taken for failure", "venue-answers-lost", ("accounted",)),
+    Shown("a takeover assumes what flew to be never sent", "killed-without-answers", ("accounted",)),
+    Shown("a new epoch forgets the halts", "halt-and-kill", ("halt_survives",)),
+    Shown("halts are not asked for", "halt-and-kill", ("halt_survives",)),
+    Shown("apply reads a clock", "follower-killed", ("state_equal",)),
+    Shown("a leader without a majority sends on", "leader-cut-off", ("acknowledged", "intent_first")),
+    Shown("refusals are not recorded", "halt-and-kill", ("audit_trail",)),
+    Shown("the chain begins anew with every entry", "follower-killed", ("audit_trail",)),
+    Shown("a halt leaves the quotes", "follower-killed", ("came_to_rest",)),
+)
