@@ -28,6 +28,9 @@ class Struck:
     target: str
     begin_ns: int
     end_ns: int | None = None
+    set_ns: int | None = None  # when all of it was in force; None: it was at once, or nobody looked
+    led: str = ""  # who traded then
+    not_done: tuple[str, ...] = ()  # what of it was not done, and why
 
 
 @frozen
@@ -108,4 +111,5 @@ class Incident:
     causes: tuple[str, ...] = ()  # what the nodes themselves say of why
     checks: tuple[Check, ...] = ()
     excerpts: dict[str, tuple[Line, ...]] = field(factory=dict)  # by the violation that they show
+    lifted: tuple[str, ...] = ()  # halts that somebody lifted meanwhile
     lacks: tuple[str, ...] = ()  # what could not be read, and why; nothing of it is on the page

@@ -5,7 +5,7 @@ Only the filling of the templates may live here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -45,9 +45,12 @@ def page(incident: Incident) -> str:
     )
 
 
-def overview(document: Mapping[str, Any]) -> str:
-    """Of a suite, whose document is that of several runs; each run's own page lies in its folder beside this one."""
-    return _filled("suite.html.j2", document={"broken_off": "", **document}, ms=_ms)
+def overview(document: Mapping[str, Any], pages: Collection[str]) -> str:
+    """Of a suite, whose document is that of several runs.
+
+    `pages`: the folders, beside this page, of the runs that have one of their own.
+    """
+    return _filled("suite.html.j2", document={"broken_off": "", **document}, pages=pages, ms=_ms)
 
 
 def _filled(template: str, **values: Any) -> str:
@@ -84,7 +87,7 @@ def write(incident: Incident, folder: Path) -> Path:
 
 def write_overview(document: Mapping[str, Any], folder: Path) -> Path:
     """The same of a suite's."""
-    return _put(overview(document), folder)
+    return _put(overview(document, [path.parent.name for path in folder.glob(f"*/{NAME}")]), folder)
 
 
 def _put(text: str, folder: Path) -> Path:

@@ -75,6 +75,7 @@ def retell(left: Left, document: Mapping[str, Any], command: str) -> Incident:
         causes=causes(left.logs, states, begin),
         checks=checks,
         excerpts=dict(_excerpts(checks, left)),
+        lifted=tuple(f"{one['cause']} at index {one['index']}" for one in document.get("lifted", ())),
     )
 
 
@@ -110,12 +111,21 @@ def _about(document: Mapping[str, Any], left: Left) -> Iterator[tuple[str, str]]
 def faults_of(document: Mapping[str, Any]) -> tuple[Struck, ...]:
     """What was done on purpose: a demo names it by its failovers, a scenario by its faults."""
     if "faults" in document:
-        return tuple(
-            Struck(str(f["kind"]), str(f.get("target") or ""), int(f["begin_mono_ns"]), _whole(f.get("end_mono_ns")))
-            for f in document["faults"]
-        )
+        return tuple(map(_fault, document["faults"]))
     return tuple(
         Struck(str(f["kind"]), str(f["from"]), int(f["struck_mono_ns"])) for f in document.get("failovers", ())
+    )
+
+
+def _fault(found: Mapping[str, Any]) -> Struck:
+    return Struck(
+        str(found["kind"]),
+        str(found.get("target") or ""),
+        int(found["begin_mono_ns"]),
+        _whole(found.get("end_mono_ns")),
+        _whole(found.get("in_force_mono_ns")) or None,
+        str(found.get("led") or ""),
+        tuple(map(str, found.get("not_done", ()))),
     )
 
 
@@ -149,7 +159,7 @@ def spans_of(logs: Logs, faults: Sequence[Struck], offset: int, end: int) -> Ite
     for node, own in takes.items():
         gone = tuple(_gone(node, logs[node], faults, offset, end))
         stops = [fault for fault in faults if fault.kind == PAUSE and node in fault.target.split(",")]
-        still = [Span(node, FROZEN, one.begin_ns, end if one.end_ns is None else one.end_ns) for one in stops]
+        still = [Span(node, FROZEN, one.set_ns or one.begin_ns, one.end_ns or end) for one in stops]
         frozen = [left for one in still for left in _without(one, gone)]
         yield from gone
         yield from frozen

@@ -20,7 +20,7 @@ from chaos.report.page import OF_A_RUN, meaning, overview, page
 from chaos.report.retell import retell
 from cluster.store import StoreFault
 from tests.chaos.checkers.honest import honest
-from tests.chaos.report.left import DEMO, LIVE, laid, left
+from tests.chaos.report.left import DEMO, LIVE, MS, laid, left
 
 VOID = frozenset({"meta", "rect"})
 
@@ -99,13 +99,26 @@ def suite(**changes: object) -> dict[str, object]:
 
 
 def test_a_suite_links_its_runs_and_says_how_long_trading_paused_by_kind() -> None:
-    whole = overview(suite())
+    whole = overview(suite(), ["leader-killed-3"])
     text = " ".join(read(whole).text)
     assert 'href="leader-killed-3/report.html"' in whole
     for words in ("smoke", "1,234 ms", "700 ms", "120 ms", "kill", "one_send"):
         assert words in text
     assert "Broken off" not in text
-    assert "Broken off: the disk" in " ".join(read(overview(suite(broken_off="the disk <is> full"))).text)
+    assert "Broken off: the disk" in " ".join(read(overview(suite(broken_off="the disk <is> full"), ())).text)
+
+
+def test_a_run_that_was_broken_off_before_it_had_a_page_is_not_linked() -> None:
+    assert "href" not in overview(suite(), ())
+
+
+def test_what_a_fault_lacked_and_what_was_lifted_by_hand_is_told() -> None:
+    fault = {**LIVE["faults"][0], "in_force_mono_ns": 3250 * MS, "led": "n3", "not_done": ["n1 was down <already>"]}
+    document = {**LIVE, "faults": [fault], "lifted": [{"cause": "takeover_storm", "index": 77, "request": "r"}]}
+    text = " ".join(read(page(retell(left(), document, ""))).text)
+    for words in ("250 ms", "n3", "n1 was down <already>", "takeover_storm at index 77", "on duty"):
+        assert words in text
+    assert "on duty" not in page(retell(left(), LIVE, ""))
 
 
 @pytest.mark.parametrize("check", [*(check.__name__ for check in CHECKS), *OF_A_RUN])

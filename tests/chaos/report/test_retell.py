@@ -99,6 +99,11 @@ def test_a_process_that_ends_by_itself_is_gone() -> None:
     assert [one[1:] for one in spans({"n1": lines})] == [(GONE, 3500, 9000), (LEADS, 100, 300), (TRADES, 300, 3500)]
 
 
+def test_a_process_is_stopped_from_when_the_kernel_said_so() -> None:
+    found = spans({"n1": ()}, Struck("pause", "n1", 3000 * MS, 7000 * MS, 3200 * MS))
+    assert [one[1:] for one in found] == [(FROZEN, 3200, 7000)]
+
+
 def test_what_is_killed_while_it_is_gone_or_frozen_is_drawn_once() -> None:
     faults = (
         Struck("kill", "n1", 3000 * MS, 4000 * MS),
