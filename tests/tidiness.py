@@ -26,6 +26,7 @@ ENTRIES: Final = (  # besides every __main__
     "chaos.demo.measure",
     "chaos.bench.node",  # processes that a bench starts
     "chaos.bench.stock_node",
+    "chaos.live.mutated",  # a node with a rule taken out of it, that a rig starts
 )
 # Built and tested before what will use them: each goes from here when it is used.
 AHEAD: Final[tuple[str, ...]] = ()
