@@ -171,7 +171,7 @@ def test_a_run_that_was_broken_off_has_a_page_that_says_so(kept: Path) -> None:
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(NoRun, match="keeps one"):
+    with pytest.raises(NoRun, match="holds no run"):
         incident_in(tmp_path, DEMO)
 
 
