@@ -48,6 +48,8 @@ def next_step(
 
 def _promotes_first(configuration: Configuration, old: Peer, new: Peer, healthy: frozenset[Peer]) -> bool:
     """Whether the learner votes before the old node goes: whichever leaves the better of two worst moments."""
+    if old in configuration.voting and len(configuration.voters) == 2:
+        return True  # it can't go before: one voter would be left
     end = follow(follow(configuration, Promote(new)), Remove(old))
     first = min(_safety(step, healthy) for step in (follow(configuration, Promote(new)), end))
     last = min(_safety(step, healthy) for step in (follow(configuration, Remove(old)), end))

@@ -47,6 +47,12 @@ def test_a_healthy_node_goes_after_its_successor_votes() -> None:
     assert votes(way(THREE, N3, NEW, frozenset({N1, N2, N3, N4}))) == ["123", "123", "1234", "124"]
 
 
+def test_of_two_voters_one_goes_after_its_successor_votes() -> None:
+    """One voter is never left alone."""
+    two = Configuration(1, tuple(MEMBERS[:2]), (), (N3,))
+    assert votes(way(two, N2, NEW, frozenset({N1, N2, N4}))) == ["12", "12", "124", "14"]
+
+
 @pytest.mark.parametrize("count", [3, 5, 7])
 def test_no_moment_survives_fewer_failures_than_now(count: int) -> None:
     """For each set of healthy voters that has a majority, and each node that may be replaced."""
