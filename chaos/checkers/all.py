@@ -23,6 +23,7 @@ from chaos.checkers.leader_completeness import leader_completeness
 from chaos.checkers.linearizable import linearizable
 from chaos.checkers.log_matching import log_matching
 from chaos.checkers.mandate import mandate
+from chaos.checkers.members import members
 from chaos.checkers.one_send import one_send
 from chaos.checkers.one_trader import one_trader
 from chaos.checkers.orders_equal import orders_equal
@@ -56,6 +57,7 @@ REPLICATION: Final[tuple[Callable[[Facts], Check], ...]] = (
     durability,
     outcomes,
 )
+MEMBERS: Final[tuple[Callable[[Facts], Check], ...]] = (members,)  # where entries may change who takes part
 REGISTERS: Final[tuple[Callable[[Facts], Check], ...]] = (linearizable,)  # where registers are what is proposed
 
 
@@ -66,7 +68,8 @@ def check_all(history: History) -> tuple[Check, ...]:
 
 def check_replication(facts: Facts, *, registers: bool = False) -> tuple[Check, ...]:
     """Every check's result on what the replicas did."""
-    return tuple(check(facts) for check in (*REPLICATION, *(REGISTERS if registers else ())))
+    chosen = (*REPLICATION, *(MEMBERS if facts.members is not None else ()), *(REGISTERS if registers else ()))
+    return tuple(check(facts) for check in chosen)
 
 
 def check_conduct(history: History, conduct: Conduct) -> tuple[Check, ...]:

@@ -1,6 +1,7 @@
 """Durability (rule 8): what was acknowledged was synced on a majority before, and is never lost, whatever loses power.
 
-Pure.  Three things, each enough to lose money: an acknowledgement that came before a majority of disks had the entry;
+Pure.  A majority is one of those who vote by the log of whoever acknowledges, then or when the entry was appended.
+Three things, each enough to lose money: an acknowledgement that came before a majority of disks had the entry;
 a disk that came back without what it had synced; an acknowledged entry that the leader of a later term, or a final log
 or state, lacks.
 """
@@ -25,12 +26,13 @@ from chaos.checkers.facts import (
     Proposed,
     Started,
     Synced,
+    Wished,
     Wrote,
 )
 from chaos.checkers.logs import Logs, empty
 from chaos.checkers.verdict import Check
 
-KINDS: Final = (Wrote, Synced, Started, Installed, Ended, Proposed, Answered, Led, Done, Committed, Denied)
+KINDS: Final = (Wrote, Synced, Started, Installed, Ended, Proposed, Wished, Answered, Led, Done, Committed, Denied)
 
 
 @define(eq=False)
@@ -65,7 +67,7 @@ def durability(facts: Facts) -> Check:
     """Looks at every acknowledgement, when it is given, at every later election, and at the end."""
     logs = empty(facts, disks=True)
     knew = _Knew()
-    commands: dict[int, bytes] = {}
+    commands: dict[int, bytes | None] = {}  # by token; None: a change of who takes part, which has none
     acknowledged: list[tuple[Answered, int]] = []  # with its entry's number
     longest: dict[int, tuple[int, int]] = {}  # by term, the last acknowledged entry (index, number): it stands for all
     done: dict[str, dict[int, tuple[bytes, ...]]] = {node: {} for node in facts.nodes}
@@ -78,10 +80,13 @@ def durability(facts: Facts) -> Check:
         elif isinstance(fact, Proposed):
             commands[fact.token] = fact.command
             knew.asked[fact.token] = fact.node
+        elif isinstance(fact, Wished):
+            commands[fact.token] = None
+            knew.asked[fact.token] = fact.node
         elif isinstance(fact, Answered):
             if fact.how == APPLIED:
                 number = _number_of(logs, fact)
-                violations.extend(_too_early(logs, facts, knew, fact, number))
+                violations.extend(_too_early(logs, knew, fact, number))
                 acknowledged.append((fact, number))
                 longest[fact.term] = max(longest.get(fact.term, (0, 0)), (fact.place, number))
         elif isinstance(fact, Led):
@@ -112,7 +117,7 @@ def _number_of(logs: Logs, fact: Answered) -> int:
     return 0
 
 
-def _too_early(logs: Logs, facts: Facts, knew: _Knew, fact: Answered, number: int) -> list[str]:
+def _too_early(logs: Logs, knew: _Knew, fact: Answered, number: int) -> list[str]:
     """What had not been synced on a majority.  A copy that took a disk's place since takes nothing of that back.
 
     Not until whoever answers has heard of it: a leader that was frozen holds an acknowledgement which was true when it
@@ -126,8 +131,9 @@ def _too_early(logs: Logs, facts: Facts, knew: _Knew, fact: Answered, number: in
         for node, log in logs.by_node.items()
         if log.would_keep(fact.place, number) or (number in log.taken and not knew.lost(fact, node))
     ]
-    if len(kept) < facts.majority:
-        return [f"{name} was synced on {len(kept)} of {len(facts.nodes)} then"]
+    force = logs.force(knew.asked[fact.token]) if fact.token in knew.asked else logs.numbers.in_force[number]
+    if not any(one.elects(kept) for one in force.back_to(fact.place)):
+        return [f"{name} was synced on {sum(node in force.voting for node in kept)} of {len(force.voting)} then"]
     return []
 
 
@@ -135,17 +141,18 @@ def _lost(
     facts: Facts,
     logs: Logs,
     acknowledged: list[tuple[Answered, int]],
-    commands: dict[int, bytes],
+    commands: dict[int, bytes | None],
     done: dict[str, dict[int, tuple[bytes, ...]]],
 ) -> list[str]:
     """What is not in a final log, or not in a final state."""
     found = []
     final = _final(facts)
-    alive = [node for node in facts.nodes if not logs.by_node[node].ended]
+    alive = [node for node in _members(facts, logs) if not logs.by_node[node].ended]
     for fact, number in acknowledged:
         name = f"proposal {fact.token}, acknowledged at index {fact.place} of term {fact.term},"
-        applied = {c for node in facts.nodes for c in done[node].get(fact.place, ())}
-        if commands.get(fact.token) not in applied:
+        passed = [done[node][fact.place] for node in facts.nodes if fact.place in done[node]]
+        command = commands.get(fact.token, b"")
+        if not any(command in told if command is not None else not told for told in passed):
             found.append(f"{name} was applied by nobody there")
         for node in alive:
             if number and not logs.by_node[node].holds(fact.place, number):
@@ -153,6 +160,17 @@ def _lost(
             if final[node] < fact.place:
                 found.append(f"{name} is not in the final state of {node}, which is of index {final[node]}")
     return found
+
+
+def _members(facts: Facts, logs: Logs) -> list[str]:
+    """Who takes part at the end: whoever was removed before, or is not there yet, owes nothing."""
+    if facts.members is None:
+        return list(facts.nodes)
+    held = [(fact.place, logs.by_node[fact.node].seen) for fact in facts.only(Committed)]
+    numbers = [seen[place - 1] for place, seen in held if 0 < place <= len(seen)]
+    newest = max((logs.numbers.in_force[number] for number in numbers), key=lambda one: one.number, default=None)
+    force = newest or logs.numbers.at_first
+    return [node for node in facts.nodes if node in force.voting or node in force.learning]
 
 
 def _final(facts: Facts) -> dict[str, int]:

@@ -1,14 +1,16 @@
 """Election safety: at most one leader a term, no node votes twice in one, and a leader has a majority's synced votes.
 
-Pure.  A node that leads again in a term that it led before it was restarted has forgotten its vote, so that counts as a
-second leader.  A vote that a power cut took before it was synced was never given: only synced votes bind.
+Pure.  A majority is one of those who vote by the log that it was elected with.  A node that leads again in a term that
+it led before it was restarted has forgotten its vote, so that counts as a second leader.  A vote that a power cut took
+before it was synced was never given: only synced votes bind.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
-from chaos.checkers.facts import COPY, KILL, Ended, Facts, Led, Started, Synced, Voted
+from chaos.checkers.facts import COPY, KILL, Ended, Facts, Installed, Led, Started, Synced, Voted, Wrote
+from chaos.checkers.logs import empty
 from chaos.checkers.verdict import Check
 
 _Vote = tuple[int, str]  # term, candidate
@@ -20,7 +22,10 @@ def election_safety(facts: Facts) -> Check:
     votes = {node: _Votes(node) for node in facts.nodes}
     violations: list[str] = []
     elections = 0
-    for fact in facts.only(Led, Voted, Synced, Ended, Started):
+    logs, follow = empty(facts), facts.members is not None
+    for fact in facts.only(Led, Voted, Synced, Ended, Started, *((Wrote, Installed) if follow else ())):
+        if follow:
+            logs.take(fact)
         match fact:
             case Led():
                 elections += 1
@@ -28,8 +33,9 @@ def election_safety(facts: Facts) -> Check:
                 if elections != len(leaders):
                     violations.append(f"{fact.node} leads in term {fact.term}, which {other} led already")
                     elections = len(leaders)
-                given = sum((fact.term, fact.node) in each.given for each in votes.values())
-                if given < facts.majority:
+                force = logs.force(fact.node)
+                given = sum((fact.term, fact.node) in votes[node].given for node in force.voting if node in votes)
+                if given < force.majority:
                     violations.append(f"{fact.node} leads in term {fact.term} by {given} votes that were synced")
             case Voted():
                 votes[fact.node].pending.append((fact.ticket, (fact.term, fact.candidate)))

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, TypeVar, overload
 
 from attrs import field, frozen
 
+from cluster.members import Change, Configuration
+
 KILL = "kill"  # the process ended: what it had written is there
 POWER = "power"  # its machine too: what was not synced may be lost, from the end
 FAULT = "fault"  # the replica stopped by itself
@@ -130,6 +132,32 @@ class Answered(NamedTuple):
     result: object  # the state machine's
 
 
+class Wished(NamedTuple):
+    """A caller asked a node for a change of who takes part; it is answered as a proposal is."""
+
+    at: int
+    node: str
+    token: int  # unique in the history, among those of proposals too
+    change: Change
+
+
+class GoesBy(NamedTuple):
+    """It says that it elects and commits by the configuration of this number, with these voters."""
+
+    at: int
+    node: str
+    number: int
+    voters: tuple[str, ...]  # by name
+    learners: tuple[str, ...]  # without itself
+
+
+class Moved(NamedTuple):
+    """Somebody told this node, which leads, to hand over."""
+
+    at: int
+    node: str
+
+
 class Denied(NamedTuple):
     """A leader was told by `peer`'s present life that it holds no more than `place` entries of the leader's log.
 
@@ -164,6 +192,9 @@ Fact = (
     | Installed
     | Proposed
     | Answered
+    | Wished
+    | GoesBy
+    | Moved
     | Denied
     | Healed
 )
@@ -175,6 +206,7 @@ class Facts:
 
     nodes: tuple[str, ...]
     facts: tuple[Fact, ...] = field(repr=False)
+    members: Configuration | None = None  # who takes part at first, where entries may change it; else all nodes vote
     worked_out: dict[str, Any] = field(init=False, factory=dict, eq=False, repr=False)  # by checks, for each other
 
     @overload
@@ -189,8 +221,3 @@ class Facts:
         """Those of some kinds, in their order."""
         wanted = frozenset(kinds)
         return [fact for fact in self.facts if type(fact) in wanted]
-
-    @property
-    def majority(self) -> int:
-        """How many nodes make one."""
-        return len(self.nodes) // 2 + 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from chaos.checkers.facts import APPLIED, Answered, Ended, Facts, Healed, Led, Proposed
+from chaos.checkers.facts import APPLIED, Answered, Ended, Facts, Healed, Led, Moved, Proposed
 from chaos.checkers.verdict import Check
 
 SECOND: Final = 1_000_000_000
@@ -20,7 +20,9 @@ def liveness(facts: Facts, *, elected_within: int = 3 * SECOND, acknowledged_wit
         return Check("liveness", 0, ())
     violations = []
     led = facts.only(Led)
-    late = [fact for fact in led if fact.at > healed + elected_within]
+    moved = [fact.at for fact in facts.only(Moved) if fact.at > healed]  # somebody asked for these elections
+    asked_for = [fact for fact in led if any(0 <= fact.at - at <= elected_within for at in moved)]
+    late = [fact for fact in led if fact.at > healed + elected_within and fact not in asked_for]
     if late:
         violations.append(
             f"{late[-1].node} was elected in term {late[-1].term}, {_s(late[-1].at - healed)} after everything healed"

@@ -14,6 +14,10 @@ from collections.abc import Iterator
 from attrs import define, field
 
 from chaos.checkers.facts import COPY, KILL, Ended, Fact, Facts, Installed, Item, Started, Synced, Wrote
+from chaos.checkers.force import Force, at_first
+from chaos.checkers.force import behind as force_behind
+from cluster.members import decode
+from cluster.wire import CONFIGURATION, WireError
 
 
 @define(eq=False)
@@ -39,11 +43,18 @@ class Log:
 class Numbers:
     """The numbers of entries; every walk over the same facts finds the same, so they are worked out once."""
 
+    at_first: Force  # in force before any entry
+    reads: bool  # whether entries may say who votes
+    in_force: list[Force] = field(init=False)  # by number: behind that entry
+    unread: list[str] = field(factory=list)  # entries that say who votes, and can't be read
     places: list[tuple[int, int, bytes]] = field(factory=lambda: [(0, 0, b"")])  # by number: index, term, content
     of: dict[int, list[int]] = field(factory=dict)  # by the id of the fact that brought them
     _known: dict[tuple[int, int, bytes], int] = field(factory=dict)  # number before, term, content
     _before: list[int] = field(factory=lambda: [0])  # by number: that of the entry before it
     _first: dict[tuple[int, int, bytes], int] = field(factory=dict)  # the first of this index, term and content
+
+    def __attrs_post_init__(self) -> None:
+        self.in_force = [self.at_first]
 
     def brought(self, fact: Wrote | Started, before: int, entries: tuple[Item, ...]) -> list[int]:
         """The numbers of a fact's entries, behind another one (0: at the beginning)."""
@@ -63,8 +74,19 @@ class Numbers:
             place = (self.places[before][0] + 1, *item)
             self.places.append(place)
             self._before.append(before)
+            self.in_force.append(self._force(self.in_force[before], place))
             self._first.setdefault(place, known)
         return known
+
+    def _force(self, before: Force, place: tuple[int, int, bytes]) -> Force:
+        index, _, content = place
+        if not self.reads or content[:1] != CONFIGURATION:
+            return before
+        try:
+            return force_behind(before, index, decode(content))
+        except WireError as error:
+            self.unread.append(f"entry {index} can't be read: {error}")
+            return before
 
     def whole(self, index: int, item: Item) -> list[int]:
         """The log that ends with this entry, by what was written anywhere; empty if nobody wrote it.
@@ -91,6 +113,11 @@ class Logs:
     def places(self) -> list[tuple[int, int, bytes]]:
         """By number: index, term, content."""
         return self.numbers.places
+
+    def force(self, node: str) -> Force:
+        """Who votes, by this node's log."""
+        seen = self.by_node[node].seen
+        return self.numbers.in_force[seen[-1]] if seen else self.numbers.at_first
 
     def take(self, fact: Fact) -> None:
         """What one fact does to the logs."""
@@ -173,5 +200,5 @@ def _prefixes(log: Log) -> Iterator[list[int]]:
 
 def empty(facts: Facts, *, disks: bool = False) -> Logs:
     """Before the first fact; `disks`: also of what would survive a power cut."""
-    numbers: Numbers = facts.worked_out.setdefault("numbers", Numbers())
+    numbers: Numbers = facts.worked_out.setdefault("numbers", Numbers(at_first(facts), facts.members is not None))
     return Logs({node: Log() for node in facts.nodes}, numbers, disks)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from chaos.checkers.facts import APPLIED, REFUSED, Answered, Done, Facts, Led, Proposed
+from chaos.checkers.facts import APPLIED, REFUSED, Answered, Done, Facts, Led, Proposed, Wished
 from chaos.checkers.verdict import Check
 
 
@@ -25,19 +25,21 @@ def outcomes(facts: Facts) -> Check:
     leads: dict[str, int] = {}  # the newest term that a node led in
     asked_in: dict[int, int] = {}
     highest = 0
-    for fact in facts.only(Led, Proposed, Answered):
+    for fact in facts.only(Led, Proposed, Wished, Answered):
         if isinstance(fact, Led):
             leads[fact.node] = fact.term
-        elif isinstance(fact, Proposed):
+        elif isinstance(fact, Proposed | Wished):
             floors[fact.token] = highest
             asked_in[fact.token] = leads.get(fact.node, 0)
         elif isinstance(fact, Answered):
-            if fact.token in told or fact.token not in asked:
+            if fact.token in told or fact.token not in asked_in:
                 violations.append(f"proposal {fact.token} was answered {fact.how}, and is not one that waited")
                 continue
             told[fact.token] = fact
-            command = asked[fact.token].command
-            violations += _untrue(fact, places.get(command) if times[command] == 1 else None, floors[fact.token])
+            proposal = asked.get(fact.token)  # a change of who takes part has no command that could be found
+            once = proposal is not None and times[proposal.command] == 1
+            at = places.get(proposal.command) if proposal is not None and once else None
+            violations += _untrue(fact, at, floors[fact.token])
             if fact.how == APPLIED and fact.term != asked_in[fact.token]:
                 violations.append(
                     f"proposal {fact.token} was acknowledged in term {fact.term}; "

@@ -100,7 +100,7 @@ def sim(
     """Three whole nodes and the paper venue in one process, on virtual time, in a storm a seed.
 
     The profile `cluster` is replication alone: real replicas, and a state machine of registers; `snapshots` is the same
-    with logs that hardly reach back, so that whoever was away is sent a snapshot.
+    with logs that hardly reach back, so that whoever was away is sent a snapshot; in `members` nodes are replaced.
     """
     if sum(each is not None for each in (seeds, seed, plan_file)) > 1:
         raise click.UsageError("give one of --seeds, --seed and --plan")

@@ -22,21 +22,25 @@ from chaos.checkers.facts import (
     Ended,
     Fact,
     Facts,
+    GoesBy,
     Healed,
     Installed,
     Led,
+    Moved,
     Proposed,
     Started,
     Synced,
     Voted,
+    Wished,
     Wrote,
 )
 from chaos.sim.network import Process
+from cluster.members import Change, Configuration
 from cluster.memory import MemoryDisk
 from cluster.replica import Ready
 from cluster.store import Meta, StoredEntry
 from cluster.types import Applied, NotLeader, Outcome, Peer, Role
-from cluster.wire import Ack, decode
+from cluster.wire import CONFIGURATION, Ack, decode
 
 
 def unknown_state(_name: Peer, _index: int) -> bytes:
@@ -60,16 +64,20 @@ class _Seen:
 
 @define(eq=False)
 class Recorder:
-    """Facts of one run; `state` tells a node's state behind an index from others, b"" where that is not known."""
+    """Facts of one run; `state` tells a node's state behind an index from others, b"" where that is not known.
+
+    `members`: who takes part at first, where that may change.
+    """
 
     now: Callable[[], int]
     state: Callable[[Peer, int], bytes] = unknown_state
+    members: Configuration | None = None
     facts: list[Fact] = field(factory=list)
     _seen: dict[Peer, _Seen] = field(factory=dict)
 
     def history(self) -> Facts:
         """What was noted so far."""
-        return Facts(tuple(sorted(self._seen)), tuple(self.facts))
+        return Facts(tuple(sorted(self._seen)), tuple(self.facts), self.members)
 
     # What a watcher passes on
 
@@ -87,16 +95,18 @@ class Recorder:
         applied = int(meta.applied_index)
         state = self.state(process.name, applied)
         self.facts.append(Started(self.now(), process.name, log, applied, state, disk.first))
+        if self.members is not None:
+            self._goes_by(process)
 
     def stepped(self, process: Process, ready: Ready) -> None:
         """A step."""
         seen, disk = self._seen[process.name], process.disk
         if ready.installed is not None:
-            self._installed(process.name, disk, seen)
+            self._installed(process, disk, seen)
         known, entries = seen.entries, disk.entries
         grew = len(entries) != len(known) or (known and entries[-1] is not known[-1])
         if grew or seen.tickets or disk.meta is not seen.meta:
-            self._wrote(process.name, disk, seen)
+            self._wrote(process, disk, seen)
         if not (ready.roles or ready.applied or ready.outcomes):
             return
         at, name, facts = self.now(), process.name, self.facts
@@ -116,6 +126,14 @@ class Recorder:
     def proposed(self, name: Peer, token: int, command: bytes) -> None:
         """A command is about to be proposed."""
         self.facts.append(Proposed(self.now(), name, token, command))
+
+    def wished(self, name: Peer, token: int, change: Change) -> None:
+        """A change of who takes part is about to be asked for."""
+        self.facts.append(Wished(self.now(), name, token, change))
+
+    def moved(self, name: Peer) -> None:
+        """A leader is about to be told to hand over."""
+        self.facts.append(Moved(self.now(), name))
 
     def answered(self, token: int, outcome: Outcome) -> None:
         """A caller has been told."""
@@ -138,8 +156,8 @@ class Recorder:
 
     # Inside
 
-    def _wrote(self, name: Peer, disk: MemoryDisk, seen: _Seen) -> None:
-        entries, meta, known = disk.entries, disk.meta, seen.entries
+    def _wrote(self, process: Process, disk: MemoryDisk, seen: _Seen) -> None:
+        name, entries, meta, known = process.name, disk.entries, disk.meta, seen.entries
         if seen.tickets:
             durable = disk.unsynced[0][0] - 1 if disk.unsynced else disk.ticket
             if seen.tickets[0] <= durable:
@@ -147,7 +165,7 @@ class Recorder:
                 while seen.tickets and seen.tickets[0] <= durable:
                     seen.tickets.popleft()
         if len(entries) != len(known) or (known and entries[-1] is not known[-1]):
-            self._log_changed(name, disk, seen)
+            self._log_changed(process, disk, seen)
         if meta is seen.meta:
             return
         seen.meta = meta
@@ -159,15 +177,18 @@ class Recorder:
             seen.commit = int(meta.commit_index)
             self.facts.append(Committed(self.now(), name, seen.commit, seen.term))
 
-    def _installed(self, name: Peer, disk: MemoryDisk, seen: _Seen) -> None:
+    def _installed(self, process: Process, disk: MemoryDisk, seen: _Seen) -> None:
         """A step of its own: nothing else was written in it, and nothing applied."""
+        name = process.name
         (entry,) = disk.entries
         seen.entries, seen.first = [entry], disk.first
         seen.tickets.append(disk.ticket)
         index, item = int(entry.index), (int(entry.term), entry.command)
         self.facts.append(Installed(self.now(), name, disk.ticket, index, item, self.state(name, index)))
+        if self.members is not None:
+            self._goes_by(process)
 
-    def _log_changed(self, name: Peer, disk: MemoryDisk, seen: _Seen) -> None:
+    def _log_changed(self, process: Process, disk: MemoryDisk, seen: _Seen) -> None:
         """The same objects are the same entries: a log loses its end and grows there.
 
         What it loses at its beginning is applied, and counts as there.
@@ -181,9 +202,23 @@ class Recorder:
         news = entries[behind:]
         if not news and behind == len(known):
             return
+        changed = (*known[behind:], *news) if self.members is not None else ()
+        changes = any(entry.command[:1] == CONFIGURATION for entry in changed)
         known[behind:] = news
         if disk.first == 1:
             seen.root = known[0] if known else None
         items = tuple([(int(entry.term), entry.command) for entry in news])
-        self.facts.append(Wrote(self.now(), name, disk.ticket, disk.first - 1 + behind, items))
+        self.facts.append(Wrote(self.now(), process.name, disk.ticket, disk.first - 1 + behind, items))
         seen.tickets.append(disk.ticket)
+        if changes:
+            self._goes_by(process)
+
+    def _goes_by(self, process: Process) -> None:
+        """What it says itself: its log may say otherwise."""
+        if process.replica is None:
+            return
+        status = process.replica.status()
+        voters = [peer.name for peer in status.peers if peer.votes] + [process.name] * status.votes
+        learners = [peer.name for peer in status.peers if not peer.votes]
+        told = (status.configuration, tuple(sorted(voters)), tuple(sorted(learners)))
+        self.facts.append(GoesBy(self.now(), process.name, *told))

@@ -19,6 +19,7 @@ from chaos.checkers.registers import NOTHING, decode
 from chaos.checkers.verdict import Check
 from chaos.sim.facts import Recorder
 from chaos.sim.network import Process
+from cluster.members import Configuration
 from cluster.replica import Ready
 from cluster.types import ApplyOutcome, LogIndex, Outcome, Peer, Role, RoleChanged, Term, Token
 
@@ -82,17 +83,20 @@ class History:
     roles: list[tuple[Peer, RoleChanged]] = field(factory=list)
     faults: list[tuple[Peer, Exception]] = field(factory=list)
     checks: tuple[Check, ...] = ()
+    made: Callable[[], RegisterMachine] = RegisterMachine
+    members: Configuration | None = None  # who takes part at first, where that may change
     recorder: Recorder = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.recorder = Recorder(lambda: self.now(), self._state)  # noqa: PLW0108 # `now` is set when there is a network
+        now = lambda: self.now()  # noqa: E731, PLW0108 # `now` is set when there is a network
+        self.recorder = Recorder(now, self._state, self.members)
 
     def _state(self, name: Peer, index: int) -> bytes:
         return self.machines[name].chains[index]
 
     def machine(self, name: Peer) -> RegisterMachine:
         """A new machine for a node that starts."""
-        self.machines[name] = RegisterMachine()
+        self.machines[name] = self.made()
         return self.machines[name]
 
     def started(self, process: Process) -> None:

@@ -126,6 +126,12 @@ class Network:
         self.links = {(a, b): _Link() for a in self.names for b in self.names if a != b}
         self.processes = {name: self._new(name) for name in self.names}
 
+    def add(self, name: Peer) -> None:
+        """One machine more, linked with all others; nothing runs on it yet."""
+        self.links |= {pair: _Link() for other in self.names for pair in ((name, other), (other, name))}
+        self.names = (*self.names, name)
+        self.processes[name] = self._new(name)
+
     # Time
 
     def at(self, delay: int, action: Callable[..., None], *what: Any) -> None:

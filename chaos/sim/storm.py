@@ -16,8 +16,9 @@ from chaos.checkers.facts import FAULT, KILL, POWER
 from chaos.checkers.registers import Operation, encode
 from chaos.sim import rot
 from chaos.sim.collector import put_off_while
-from chaos.sim.history import History, Violation
-from chaos.sim.network import MS, SECOND, Network, Weather
+from chaos.sim.history import History, RegisterMachine, Violation
+from chaos.sim.network import MS, SECOND, Network, Process, Weather
+from cluster.members import Configuration
 from cluster.replica import Busy, Replica
 from cluster.snapshot.sending import Pace
 from cluster.store import StoreFault
@@ -54,9 +55,14 @@ class Storm:
         pace: int = PACE,
         rest: int = REST,
         retention: Retention | None = None,
+        members: Configuration | None = None,
+        machine: Callable[[], RegisterMachine] = RegisterMachine,
     ) -> None:
-        """`pace`: from one proposal (or a few at once) to the next, on average; `rest`: between faults, at most."""
-        self.history = History()
+        """`pace`: from one proposal (or a few at once) to the next, on average; `rest`: between faults, at most.
+
+        `members`: who takes part at first, of `nodes` nodes, if that may change.
+        """
+        self.history = History(made=machine, members=members)
         self.network = Network(
             seed,
             self.history.machine,
@@ -65,6 +71,7 @@ class Storm:
             weather=PROFILES[profile],
             retention=retention,
             pace=SNAPSHOTS,
+            members=members,
         )
         self.history.now = lambda: self.network.now
         self.network.disk_failed = lambda name: self.history.recorder.ended(name, FAULT)
@@ -98,7 +105,7 @@ class Storm:
     # Work
 
     def _propose(self) -> None:
-        name = self.random.choice(self.network.names)
+        name = self.random.choice(self._struck())
         leaders = self._leaders()
         if leaders and self.random.random() < 0.9:
             name = self.random.choice(leaders)
@@ -142,6 +149,13 @@ class Storm:
     def _strike(self) -> None:
         if self.network.now >= self._duration - SECOND // 2:
             return
+        fault = self._fault()
+        self._count(fault.__name__.strip("_"))
+        fault()
+        self.network.at(self.random.randint(20 * MS, self._rest), self._strike)
+
+    def _fault(self) -> Callable[[], None]:
+        """What strikes next."""
         fault = self._power_fault if self._power_fault and self.random.random() < 0.6 else self.random.choice(
             (self._partition, self._partition, self._isolate, self._kill, self._kill, self._freeze, self._stall_disk,
              self._hand_over, self._resign, self._reset, self._kill_all, self._power_all, self._slow_link,
@@ -149,15 +163,19 @@ class Storm:
         )  # fmt: skip
         if self.network.retention is not None and self.random.random() < 0.5:
             fault = self._leave_behind
-        name = fault.__name__.strip("_")
+        return fault
+
+    def _count(self, name: str) -> None:
         self.faults[name] = self.faults.get(name, 0) + 1
-        fault()
-        self.network.at(self.random.randint(20 * MS, self._rest), self._strike)
+
+    def _struck(self) -> tuple[Peer, ...]:
+        """Whom faults may strike, and who is asked for something."""
+        return self.network.names
 
     def _someone(self) -> Peer:
         """Any node, the leader more often."""
-        leaders = self._leaders()
-        return self.random.choice(leaders or self.network.names if self.random.random() < 0.5 else self.network.names)
+        leaders, names = self._leaders(), self._struck()
+        return self.random.choice(leaders or names if self.random.random() < 0.5 else names)
 
     def _length(self) -> int:
         return self.random.choice((self.random.randint(1, 300), self.random.randint(300, 1500))) * MS
@@ -166,7 +184,7 @@ class Storm:
         return self.network.cut if self.random.random() < 0.5 else self.network.hold
 
     def _partition(self) -> None:
-        a, b = self.random.sample(self.network.names, 2)
+        a, b = self.random.sample(self._struck(), 2)
         pairs = [(a, b)] if self.random.random() < 0.5 else [(a, b), (b, a)]
         self._separate(pairs)
 
@@ -213,24 +231,25 @@ class Storm:
     def _kill_all(self) -> None:
         """A power cut of everything, sometimes."""
         if self.random.random() < 0.3:
-            for name in self.network.names:
+            for name in self._struck():
                 self._kill_one(name)
 
     def _power_all(self) -> None:
         """The power fails everywhere in one moment; each disk keeps some prefix of what it had not synced."""
-        for name in self.network.names:
+        for name in self._struck():
             self._end(name, power=True)
             self._start_later(name, self.random.randint(1, 500) * MS)
 
     def _power_cut(self) -> None:
         """Two or all lose power in one moment, with all that is not synced, and come back soon."""
-        for name in self.random.sample(self.network.names, self.random.choice((2, len(self.network.names)))):
+        names = self._struck()
+        for name in self.random.sample(names, self.random.choice((2, len(names)))):
             self._end(name, power=True, keep=0)
             self._start_later(name, self.random.randint(1, 50) * MS)
 
     def _restart_and_power_cut(self) -> None:
         """Two are killed and start at once, on what the system kept for them; a moment later both lose power."""
-        names = self.random.sample(self.network.names, 2)
+        names = self.random.sample(self._struck(), 2)
         for name in names:
             self._end(name, power=False)
             self._start(name)
@@ -293,14 +312,14 @@ class Storm:
 
     def _hand_over(self) -> None:
         name = self._someone()
-        to = self.random.choice([peer for peer in self.network.names if peer != name])
+        to = self.random.choice([peer for peer in self._struck() if peer != name])
         self.network.call(name, lambda replica: replica.transfer(to))
 
     def _resign(self) -> None:
         self.network.call(self._someone(), lambda replica: replica.stop_leading("test"))
 
     def _reset(self) -> None:
-        a, b = self.random.sample(self.network.names, 2)
+        a, b = self.random.sample(self._struck(), 2)
         self.network.reset(a, b)
 
     def _leave_behind(self) -> None:
@@ -336,11 +355,23 @@ class Storm:
             if process.failing or process.disk.rotten:  # a disk that is still to fail: it is replaced, or stays away
                 self._end(process.name, power=True)
         self.network.heal_all()
-        for name in self.network.names:
-            self._start(name)
+        self._start_all()
         self.history.recorder.healed()
 
+    def _start_all(self) -> None:
+        for name in self.network.names:
+            self._start(name)
+
     def _finish(self) -> None:
+        self._settle()
+        self.history.finish()
+
+    def _settle(self) -> None:
+        """Wait until somebody leads, takes a command, and everybody has it.
+
+        Raises:
+            Violation: not within some seconds.
+        """
         if self.history.faults:
             raise Violation(f"a replica failed: {self.history.faults}")
         self._wait(6 * SECOND, self._one_leader, "healed for 6 s, and nobody leads, or several do")
@@ -352,7 +383,6 @@ class Storm:
         self._wait(3 * SECOND, self._all_applied, "healed, and not everyone has applied everything")
         if self.history.faults:
             raise Violation(f"a replica failed: {self.history.faults}")
-        self.history.finish()
 
     def _wait(self, limit: int, wanted: Callable[[], bool], otherwise: str) -> None:
         """Until it has been so for half a second."""
@@ -371,7 +401,11 @@ class Storm:
         return len(self._leaders()) == 1 and all(p.frozen_until <= self.network.now for p in self.network.alive())
 
     def _all_applied(self) -> bool:
-        return len({p.replica.status().applied_index for p in self.network.alive() if p.replica}) == 1
+        return len({process.replica.status().applied_index for process in self._owing() if process.replica}) == 1
+
+    def _owing(self) -> list[Process]:
+        """Who must come to have everything."""
+        return self.network.alive()
 
 
 def run(

@@ -2,7 +2,8 @@
 
 Only playing seeds and summing up may live here.  A seed's weather is one of `chaos.sim.storm`'s profiles in turn, so
 that any seven seeds in a row meet each once.  In the profile `snapshots` the nodes keep so little of their logs that
-whoever was away for a second needs a snapshot.
+whoever was away for a second needs a snapshot.  In `members` nodes are replaced meanwhile: in three of four seeds over
+logs as short, and in every third block of seven seeds five nodes vote instead of three.
 """
 
 from __future__ import annotations
@@ -15,16 +16,19 @@ from typing import Any, Final
 from attrs import define, evolve, field, frozen
 
 from chaos.checkers.facts import APPLIED, Answered, Installed
+from chaos.checkers.members import replaced
 from chaos.checkers.verdict import Check
 from chaos.sim.network import MS, SECOND
 from chaos.sim.storm import PROFILES, Storm, played
+from chaos.sim.turnover import Turnover
 from cluster.types import Retention
 
 CLUSTER: Final = "cluster"
 SNAPSHOTS: Final = "snapshots"
-ALONE: Final = (CLUSTER, SNAPSHOTS)  # the profiles of replication alone
+MEMBERS: Final = "members"
+ALONE: Final = (CLUSTER, SNAPSHOTS, MEMBERS)  # the profiles of replication alone
 LENGTH: Final = 30 * SECOND
-PACE: Final = {CLUSTER: 50 * MS, SNAPSHOTS: 25 * MS}  # from one command, or a few, to the next
+PACE: Final = {CLUSTER: 50 * MS, SNAPSHOTS: 25 * MS, MEMBERS: 25 * MS}  # from one command, or a few, to the next
 REST: Final = 2 * SECOND  # between two faults, at most
 # A seed counts only with at least so much in it.
 LEAST_FAULTS: Final = 5
@@ -50,6 +54,9 @@ class StormOutcome:
     trace: str
     profile: str = CLUSTER
     installed: int = 0  # snapshots
+    replaced: int = 0  # nodes
+    operators: Counter[str] = field(factory=Counter)  # what they asked for
+    refused: Counter[str] = field(factory=Counter)  # of it, and why
 
     @property
     def too_little(self) -> str:
@@ -59,6 +66,7 @@ class StormOutcome:
             ("acknowledged commands", self.commands, LEAST_COMMANDS),
             ("changes of leader", self.terms - 1, 1),
             ("installed snapshots", self.installed, int(self.profile == SNAPSHOTS)),
+            ("replaced nodes", self.replaced, int(self.profile == MEMBERS)),
         )
         return ", ".join(f"{found} {what} of {bound}" for what, found, bound in least if found < bound)
 
@@ -68,9 +76,21 @@ def retention(seed: int) -> Retention:
     return Retention(entries=KEPT, most_entries=KEPT_AT_MOST[seed // len(WEATHERS) % len(KEPT_AT_MOST)])
 
 
+def turnover(seed: int) -> Turnover:
+    """The storm of a seed of the profile `members`."""
+    block = seed // len(WEATHERS)
+    least = (*KEPT_AT_MOST, None)[block % (len(KEPT_AT_MOST) + 1)]
+    kept = None if least is None else Retention(entries=KEPT, most_entries=least)
+    nodes = 5 if block % 3 == 2 else 3
+    weather = WEATHERS[seed % len(WEATHERS)]
+    return Turnover(seed, weather, nodes=nodes, duration=LENGTH, pace=PACE[MEMBERS], rest=REST, retention=kept)
+
+
 def play(profile: str, seed: int) -> StormOutcome:
     """Play a seed of a profile to its end."""
     weather = WEATHERS[seed % len(WEATHERS)]
+    if profile == MEMBERS:
+        return evolve(play_storm(seed, weather, turnover(seed)), profile=profile)
     kept = retention(seed) if profile == SNAPSHOTS else None
     storm = Storm(seed, weather, duration=LENGTH, pace=PACE[profile], rest=REST, retention=kept)
     return evolve(play_storm(seed, weather, storm), profile=profile)
@@ -99,6 +119,9 @@ def _outcome(seed: int, weather: str, storm: Storm, violation: str, cpu_s: float
         checks=history.checks,
         trace=history.digest(whole=False),
         installed=sum(isinstance(fact, Installed) for fact in history.recorder.facts),
+        replaced=0 if history.members is None else replaced(history.facts()),
+        operators=Counter(storm.desk.asked if isinstance(storm, Turnover) else ()),
+        refused=Counter(storm.desk.refused if isinstance(storm, Turnover) else ()),
     )
 
 
@@ -115,6 +138,9 @@ class StormTally:
     commands: int = 0
     terms: int = 0
     installed: int = 0
+    replaced: int = 0
+    operators: Counter[str] = field(factory=Counter)
+    refused: Counter[str] = field(factory=Counter)
     virtual_ns: int = 0
     cpu_s: float = 0.0
     trace: Any = field(factory=hashlib.sha256)
@@ -127,6 +153,9 @@ class StormTally:
         self.commands += outcome.commands
         self.terms += outcome.terms
         self.installed += outcome.installed
+        self.replaced += outcome.replaced
+        self.operators += outcome.operators
+        self.refused += outcome.refused
         self.virtual_ns += outcome.virtual_ns
         self.cpu_s += outcome.cpu_s
         if outcome.violation:
@@ -148,7 +177,8 @@ class StormTally:
             "faults": dict(sorted(self.faults.items())),
             "commands": self.commands,
             "terms": self.terms,
-            **({"installed": self.installed} if self.profile == SNAPSHOTS else {}),
+            **({"installed": self.installed} if self.profile in {SNAPSHOTS, MEMBERS} else {}),
+            **(self._of_members() if self.profile == MEMBERS else {}),
             "checks": [{"name": name, "looked_at": n} for name, n in sorted(self.looked_at.items())],
             "virtual_s": self.virtual_ns // SECOND,
             "wall_s": round(wall_s, 1),
@@ -156,6 +186,10 @@ class StormTally:
             "virtual_s_per_cpu_s": round(self.virtual_ns / SECOND / max(self.cpu_s, 1e-6), 1),
             "trace_digest": self.trace.hexdigest(),
         }
+
+    def _of_members(self) -> dict[str, Any]:
+        asked, refused = dict(sorted(self.operators.items())), dict(sorted(self.refused.items()))
+        return {"replaced": self.replaced, "operators": asked, "refused": refused}
 
 
 def failure(outcome: StormOutcome) -> dict[str, Any]:

@@ -1,0 +1,295 @@
+"""Turnover: storms of replication alone in which operators also have nodes replaced, one after the other.
+
+Only what happens to who takes part may live here: the old node is healthy, killed, cut off, frozen or lost for good,
+a fault strikes while its replacement is under way, and whoever was removed runs on, and dials everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from chaos.sim import rot
+from chaos.sim.desk import Desk, Replacement, founding, in_force, member, settled
+from chaos.sim.history import History, RegisterMachine, Violation
+from chaos.sim.network import MS, SECOND, Process
+from chaos.sim.storm import Storm
+from cluster.members import AddLearner, Change, Configuration
+from cluster.types import ApplyOutcome, LogIndex, Peer, Term, Token
+
+LINGER: Final = 2  # who was removed and runs on, at most
+STRANGER: Final = Peer("n0")  # a machine that nobody ever starts
+COMPLETED_WITHIN: Final = 10 * SECOND  # with everything healed
+_VOUCHES: Final = 25  # entries from one digest to the next
+
+
+class VouchedMachine(RegisterMachine):
+    """A machine of registers whose states the nodes compare (`cluster.types.Accountable`)."""
+
+    def about(self) -> bytes:
+        """Something, so that all say it."""
+        return b"simulated"
+
+    def vouch(self, index: LogIndex) -> bytes | None:
+        """The chain, now and then."""
+        return self.chain if index % _VOUCHES == 0 else None
+
+    def stopped(self, index: LogIndex, digest: str, error: Exception) -> str:
+        """Never: nothing here raises but for a reason."""
+        raise Violation(f"apply of entry {index} ({digest}) raised {error!r}")
+
+    def ahead(self, _index: LogIndex, _term: Term, _commands: tuple[bytes, ...]) -> bool:
+        """Nothing is isolated."""
+        return False
+
+    def speaks_of_stop(self, _command: bytes) -> bool:
+        """Nothing stops."""
+        return False
+
+    def isolate(self, index: LogIndex, _term: Term, _commands: tuple[bytes, ...]) -> ApplyOutcome:
+        """Never asked for."""
+        raise Violation(f"entry {index} is to be isolated")
+
+
+class Turnover(Storm):
+    """One run."""
+
+    def __init__(self, seed: int, profile: str = "tcp", *, nodes: int = 3, **more: Any) -> None:
+        """As a storm's."""
+        first = founding(nodes)
+        super().__init__(seed, profile, nodes=nodes, members=first, machine=VouchedMachine, **more)
+        self.desk = Desk(self.network, self.history.recorder, self.random, self._next_token, self._accepted)
+        self.replacements: list[Replacement] = []  # under way
+        self.gone: set[Peer] = set()  # machines that never run again
+        self._removed: list[Peer] = []  # in that order
+        self._wanted = nodes
+        self._newest = first  # the newest that a leader knew to be committed, when somebody looked last
+        self._made = nodes  # names
+        self._careful = False  # a node is lost for good: nothing but its replacement is asked for
+        self._begin_at = 1500 * MS
+        self._changed_at = 0  # when a change was asked for last
+
+    def run(self) -> History:
+        """As a storm's."""
+        self.network.at(SECOND, self._work)
+        return super().run()
+
+    def _next_token(self) -> Token:
+        self._token += 1
+        return Token(self._token)
+
+    # Who is there
+
+    def _struck(self) -> tuple[Peer, ...]:
+        coming = [one.new.name for one in self.replacements]
+        names = dict.fromkeys([*self._newest.voting, *self._newest.learning, *coming])
+        return tuple([name for name in names if name in self.network.processes and name not in self.gone])
+
+    def _lingering(self) -> list[Peer]:
+        return [name for name in self._removed if name not in self.gone]
+
+    def _someone(self) -> Peer:
+        """Mostly of those who take part."""
+        lingering = self._lingering()
+        return self.random.choice(lingering) if lingering and self.random.random() < 0.1 else super()._someone()
+
+    def _look(self) -> Configuration:
+        for name in self._leaders():
+            replica = self.network.processes[name].replica
+            if replica is not None and (found := settled(replica)).number > self._newest.number:
+                self._newest = found
+                known = {*self._removed, STRANGER}
+                self._removed += [peer for peer in found.removed if peer not in known]
+        return self._newest
+
+    def _owing(self) -> list[Process]:
+        members = {*self._look().voting, *self._newest.learning}
+        return [process for process in self.network.alive() if process.name in members]
+
+    def _start(self, name: Peer) -> None:
+        if name not in self.gone:
+            super()._start(name)
+
+    # What operators do
+
+    def _work(self) -> None:
+        if self.network.now >= self._duration:
+            return
+        self._look()
+        under_way = [one for one in self.replacements if not one.done and not one.hopeless]
+        if len(under_way) < len(self.replacements):
+            self.replacements = under_way
+            self._careful = self._careful and bool(under_way)
+            self._begin_at = self.network.now + self.random.randint(0, 1500) * MS
+        self._part()
+        second = len(under_way) == 1 and not self._careful and self.random.random() < 0.002
+        if second or (not under_way and self.network.now >= self._begin_at):
+            self._begin()
+        elif under_way:
+            self._ask(self.random.choice(under_way))
+        self.network.at(self.random.randint(5, 60) * MS, self._work)
+
+    def _part(self) -> None:
+        """Of those who were removed a few run on; who was removed first is turned off."""
+        for name in self._lingering()[:-LINGER]:
+            self._end(name, power=False)
+            self.gone.add(name)
+
+    def _ask(self, replacement: Replacement) -> None:
+        chance = self.random.random()
+        if chance < 0.03:
+            self._ask_alone(replacement)
+        elif chance < 0.1 and not self._careful:
+            self._changed_at = self.network.now
+            self.desk.blunder(self._whom(), self._newest, (STRANGER,))
+        else:
+            asked = [self._whom()] * (2 if chance < 0.2 else 1)
+            if chance > 0.9:
+                asked.append(self.random.choice(self._struck()))
+            for name in asked:
+                self.desk.ask(name, replacement)
+
+    def _whom(self) -> Peer:
+        leaders = self._leaders()
+        return self.random.choice(leaders if leaders and self.random.random() < 0.8 else self._struck())
+
+    def _ask_alone(self, replacement: Replacement) -> None:
+        """A leader that hears nobody any more, and does not know it yet."""
+        for name in self._leaders()[:1]:
+            self._count("asked_alone")
+            self._separate([pair for pair in self.network.links if name in pair])
+            self.network.at(self.random.randint(0, 300) * MS, self.desk.ask, name, replacement)
+
+    def _accepted(self, name: Peer, change: Change) -> None:
+        """A change is about to be appended; now and then something happens to it on its way."""
+        self._changed_at = self.network.now
+        if self.random.random() > 0.4 or self.network.now >= self._duration - SECOND // 2:
+            return
+        new = change.member.name if isinstance(change, AddLearner) else change.name
+        strikes: list[Callable[[], None]] = [
+            self._hand_over, self._resign, self._kill, self._partition, self._power_all, self._stall_disk, self._freeze,
+            partial(self._power_off_on, name), partial(self._restart, name), partial(self._unplug_tail, name),
+            partial(self._leave, name),
+        ]  # fmt: skip
+        if new in self.network.processes:
+            strikes += [partial(self._power_off_on, new), partial(self._kill_one, new), partial(self._leave, new)]
+        self._count("meanwhile")
+        self.network.at(self.random.choice((0, 1, self.random.randint(1, 80))) * MS, self.random.choice(strikes))
+
+    def _unplug_tail(self, name: Peer) -> None:
+        """What it has not synced is lost."""
+        self._end(name, power=True, keep=0)
+        self._start_later(name, self._length())
+
+    def _leave(self, name: Peer) -> None:
+        """It is cut off from everybody."""
+        self._separate([pair for pair in self.network.links if name in pair])
+
+    # A replacement begins
+
+    def _begin(self, old: Peer | None = None) -> None:
+        """Somebody is to go, or went before; another machine is there."""
+        configuration = self._look()
+        if old is None and len(configuration.voting) < self._wanted and configuration.removed:
+            old = configuration.removed[-1]
+        elif old is None:
+            leaders = [name for name in self._leaders() if name in configuration.voting]
+            old = self.random.choice(leaders if leaders and self.random.random() < 0.3 else configuration.voting)
+            if old in {one.old for one in self.replacements}:
+                return
+            self._befall(old)
+        self._made += 1
+        new = Peer(f"n{self._made}")
+        self.network.add(new)
+        self.network.at(self.random.choice((0, self.random.randint(0, 400))) * MS, self._start, new)
+        self.replacements.append(Replacement(old, member(new)))
+
+    def _befall(self, old: Peer) -> None:
+        """Why it is replaced."""
+        away = self.random.randint(500, 5000) * MS
+        fate = self.random.choice(("healthy", "healthy", "healthy", "killed", "cut_off", "frozen", "lost"))
+        if fate == "lost" and not self._may_lose():
+            fate = "killed"
+        if fate != "healthy":
+            self._count(f"old_{fate}")
+        if fate == "killed":
+            self._end(old, power=self.random.random() < 0.5)
+            self._start_later(old, away)
+        elif fate == "cut_off":
+            self._separate([pair for pair in self.network.links if old in pair], away)
+        elif fate == "frozen":
+            self.network.freeze(old, away)
+        elif fate == "lost":
+            self._end(old, power=True)
+            self.gone.add(old)
+            self._careful = True
+
+    def _may_lose(self) -> bool:
+        """Whether one voter may be lost for good: no change is under way in any log, nor asked for just now."""
+        network = self.network
+        names = self._struck()
+        voting = self._newest.voting
+        alive = [process for name in names if (process := network.processes[name]).replica is not None]
+        if self.replacements or len(voting) < 3 or len(alive) < len(names) or self.gone.intersection(voting):
+            return False
+        if network.now - self._changed_at < SECOND or any(one.frozen_until > network.now for one in alive):
+            return False
+        found = {in_force(one.replica) for one in alive if one.replica is not None}
+        return found == {self._newest} and len(self._leaders()) == 1
+
+    def _flip_bit(self) -> None:
+        """As a storm's: whose disk is damaged is replaced."""
+        name = self._someone()
+        if self.rotten or name not in self._newest.voting or not self._may_lose():
+            return
+        self.rotten = name
+        self._careful = True
+        disk = self.network.processes[name].disk
+        damage = rot.flip(disk, self.random)
+        if disk.damaged:
+            self.network.at(self._length(), self._end_and_start, name)
+        else:
+            self._end(name, power=False)
+            if damage:
+                self.away[name] = damage
+            self._start_later(name, self._length())
+        self._begin(name)
+
+    def _fault(self) -> Callable[[], None]:
+        """Nobody is left behind as often as where that is what it is about."""
+        fault = super()._fault()
+        return self._freeze if fault == self._leave_behind and self.random.random() < 0.6 else fault
+
+    def _hand_over(self) -> None:
+        name = self._someone()
+        to = self.random.choice([peer for peer in self._struck() if peer != name])
+        self.network.call(name, lambda replica: replica.transfer(to) if to in in_force(replica).voting else None)
+
+    # The end
+
+    def _start_all(self) -> None:
+        for name in self.network.names:
+            self.network.go_on(name)
+            self._start(name)
+        voting = self._look().voting
+        there = [name for name in voting if self.network.processes[name].replica is not None]
+        if len(there) <= len(voting) // 2:
+            raise Violation(f"the storm itself: healed, and of {', '.join(voting)} only {', '.join(there)} are there")
+
+    def _finish(self) -> None:
+        self._settle()
+        self._complete()
+        self._settle()
+        self.history.finish()
+
+    def _complete(self) -> None:
+        """Operators go on, and nothing stands in their way."""
+        end = self.network.now + COMPLETED_WITHIN
+        while under_way := [one for one in self.replacements if not one.done and not one.hopeless]:
+            if self.network.now >= end:
+                names = ", ".join(f"{one.old} by {one.new.name}" for one in under_way)
+                raise Violation(f"liveness: {COMPLETED_WITHIN // SECOND} s after the healing not replaced: {names}")
+            for name in self._leaders():
+                self.desk.ask(name, under_way[0])
+            self.network.run(20 * MS)
