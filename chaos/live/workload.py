@@ -8,8 +8,8 @@ request id.  Somebody is on duty, who lifts one thing: the halt behind a third l
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import trio
@@ -19,9 +19,10 @@ from chaos.live.sight import EVERY, Sight
 from chaos.rig.beat import Beat
 from chaos.rig.watch import ActRefused, Watcher
 
-BEAT_MS: Final = 450  # at each of three nodes, in turn
-SPARE_MS: Final = 150  # at whoever trades: one node that is out of reach leaves no hole in the pace
-FOLLOW_EVERY: Final = 0.15  # seconds
+BEAT_MS: Final = 450  # of each of three operators, each with a node of its own: an order every 150 ms
+LATE: Final = 0.4  # seconds for an answer; an operator who waits for longer asks elsewhere
+SHUNNED: Final = 1.0  # seconds, behind an answer that did not come or was none
+TURN_EVERY: Final = 0.1
 DUTY_EVERY: Final = 0.5
 STORM: Final = "takeover_storm"
 NOT_DONE: Final = frozenset({400, 401, 403, 404, 409, 413, 503})  # HTTP statuses that promise that nothing was done
@@ -57,6 +58,34 @@ class Lifted:
 
 
 @define
+class Reach:
+    """Which nodes do what they are asked: so that one which is out of reach leaves no hole in the pace of orders."""
+
+    _waiting: dict[str, list[float]] = field(factory=dict)  # since when, of each that was asked and has not answered
+    _failed: dict[str, float] = field(factory=dict)  # when last
+
+    @contextmanager
+    def asked(self, node: str) -> Iterator[None]:
+        """While one is asked; it has failed if the block does."""
+        since = trio.current_time()
+        self._waiting.setdefault(node, []).append(since)
+        try:
+            yield
+        except ActRefused as error:
+            if error.status is None or error.status >= 500:
+                self._failed[node] = trio.current_time()
+            raise
+        finally:
+            self._waiting[node].remove(since)
+
+    def good(self, node: str) -> bool:
+        """Whether it neither keeps anybody waiting nor has just failed."""
+        now = trio.current_time()
+        waits = min(self._waiting.get(node, ()), default=now)
+        return now - waits <= LATE and now - self._failed.get(node, -SHUNNED) >= SHUNNED
+
+
+@define
 class Operators:
     """All of them, and what they were told."""
 
@@ -64,13 +93,15 @@ class Operators:
     told: list[Told] = field(factory=list)
     denied: list[Denied] = field(factory=list)
     lifted: list[Lifted] = field(factory=list)
+    reach: Reach = field(factory=Reach)
 
     async def act(self, node: str, action: str, body: Mapping[str, Any], reason: str) -> dict[str, Any]:
         """Ask `node`, or, if it is not known what came of it, the next one too.  Raises ActRefused."""
         request = uuid.uuid4().hex
         wish = {"request_id": request, **body}
         try:
-            answer = await self.asks.act(node, action, wish, reason)
+            with self.reach.asked(node):
+                answer = await self.asks.act(node, action, wish, reason)
         except ActRefused as error:
             if error.status is not None and error.status in NOT_DONE:
                 self.denied.append(Denied(request, error.status))
@@ -88,19 +119,19 @@ class Operators:
         """Work, for ever."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._on_duty, sight)
-            spare = Beat(self, next(iter(self.asks.apis)), SPARE_MS)
-            nursery.start_soon(spare.run)
-            nursery.start_soon(self._follow, sight, spare)
             for place, name in enumerate(self.asks.apis):
                 await trio.sleep(BEAT_MS / 1000 / len(self.asks.apis) if place else 0)
-                nursery.start_soon(Beat(self, name, BEAT_MS).run)
+                beat = Beat(self, name, BEAT_MS)
+                nursery.start_soon(beat.run)
+                nursery.start_soon(self._turn, beat, name)
 
-    async def _follow(self, sight: Sight, beat: Beat) -> None:
-        """Have it ask whoever trades; while nobody is known to, each in turn."""
+    async def _turn(self, beat: Beat, own: str) -> None:
+        """Have an operator ask its own node, or, while that is out of reach, the next that is not."""
+        names = list(self.asks.apis)
+        place = names.index(own)
         while True:
-            found = sight.active()
-            beat.node = self._following(beat.node) if found is None else found[0]
-            await trio.sleep(FOLLOW_EVERY)
+            beat.node = next((name for name in (*names[place:], *names[:place]) if self.reach.good(name)), own)
+            await trio.sleep(TURN_EVERY)
 
     async def _on_duty(self, sight: Sight) -> None:
         while True:

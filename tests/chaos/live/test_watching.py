@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 import trio
@@ -12,7 +13,7 @@ from chaos.live.plan import Aim, Fault, Plan
 from chaos.live.scenarios import Scenario
 from chaos.live.sight import FRESH_NS, LEADER_WITHIN, Sight
 from chaos.live.strike import Striker
-from chaos.live.workload import BEAT_MS, SPARE_MS, STORM, Denied, Lifted, Operators, Told
+from chaos.live.workload import BEAT_MS, STORM, Denied, Lifted, Operators, Told
 from chaos.rig.watch import ActRefused
 from meltica.core.ids import make_id
 
@@ -133,23 +134,62 @@ def submits(operators):
     return [node for node, action, _ in operators.asks.asked if action == "submit"]
 
 
-async def test_orders_are_asked_for_at_every_node_and_at_whoever_trades(autojump_clock):
-    operators = Operators(Watched(answer=7))
-    with trio.move_on_after(3):
-        await operators.run(Knowing("n2", 3))
-    asked = submits(operators)
-    each, spare = 3000 / BEAT_MS, 3000 / SPARE_MS
-    assert [asked.count(node) for node in ("n1", "n3")] == [pytest.approx(each, abs=2)] * 2
-    assert asked.count("n2") == pytest.approx(each + spare, abs=3)
-
-
-async def test_while_nobody_trades_each_is_asked_in_turn(autojump_clock):
+async def test_orders_are_asked_for_at_every_node(autojump_clock):
     operators = Operators(Watched(answer=7))
     with trio.move_on_after(3):
         await operators.run(sight())
     asked = submits(operators)
-    whole = 3000 / BEAT_MS + 3000 / SPARE_MS / 3
-    assert [asked.count(node) for node in ("n1", "n2", "n3")] == [pytest.approx(whole, abs=4)] * 3
+    assert [asked.count(node) for node in ("n1", "n2", "n3")] == [pytest.approx(3000 / BEAT_MS, abs=1)] * 3
+
+
+class Partly(Watched):
+    """One node is out of reach: it does not answer, or says that it reaches nobody."""
+
+    def __init__(self, code):
+        super().__init__(answer=7)
+        self.away, self.done, self.code = True, [], code
+
+    async def act(self, node, action, body, reason):
+        if node == "n2" and self.away:
+            await trio.sleep(10 if self.code is None else 0.05)
+            raise ActRefused("away", self.code)
+        answer = await super().act(node, action, body, reason)
+        self.done.append((trio.current_time(), node))
+        return answer
+
+
+@pytest.mark.parametrize("code", [None, 503, 504])
+async def test_a_node_that_is_out_of_reach_leaves_no_hole_in_the_pace(autojump_clock, code):
+    asks = Partly(code)
+    began = trio.current_time()
+    with trio.move_on_after(14):
+        await Operators(asks).run(sight())
+    times = [at for at, _ in asks.done if began + 1.5 <= at]  # an operator has to notice first
+    holes = [later - at for at, later in pairwise(times)]
+    assert max(holes) <= 0.31  # now and then somebody tries it again
+    assert sum(hole <= 0.16 for hole in holes) >= 0.8 * len(holes)
+
+
+async def test_a_node_that_is_back_is_asked_again(autojump_clock):
+    asks = Partly(None)
+
+    async def back():
+        await trio.sleep(3)
+        asks.away = False
+
+    with trio.move_on_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(back)
+            await Operators(asks).run(sight())
+    assert "n2" in [node for _, node in asks.done]
+
+
+async def test_while_no_node_answers_each_operator_keeps_to_its_own(autojump_clock):
+    operators = Operators(Watched(code=503))
+    with trio.move_on_after(3):
+        await operators.run(sight())
+    asked = submits(operators)
+    assert [asked.count(node) for node in ("n1", "n2", "n3")] == [pytest.approx(3000 / BEAT_MS, abs=2)] * 3
 
 
 class Hands:
