@@ -24,6 +24,7 @@ from meltica.core import (
     apply_config,
     apply_fills,
     apply_orders,
+    apply_recovery,
     apply_risk,
     apply_strategies,
     apply_upgrades,
@@ -78,6 +79,7 @@ ROOMS: Final[dict[type, Room]] = {
     words.ActivateVersion: apply_upgrades.activate_version,
     words.ApproveBuild: apply_upgrades.approve_build,
     words.SkipEntry: apply_upgrades.skip_entry,
+    words.ClusterRecovered: apply_recovery.cluster_recovered,
 }
 RULES: Final = Rules({1: ROOMS})  # what this build has
 

@@ -476,6 +476,23 @@ class SkipEntry:
     by: By
 
 
+# --- recovery -----------------------------------------------------------------------------------------------
+
+
+@frozen
+class ClusterRecovered:
+    """From here on this log is another cluster's: the nodes start from one's folder, as the others were lost for good.
+
+    No leader says it: it stands in the entry by which `meltica cluster recover` founds the cluster, behind the halt and
+    the manual mode that it asks for.
+    """
+
+    epoch: Epoch
+    at: Nanos
+    cluster: str  # six hex digits: the first part of every client order id from here on
+    by: By
+
+
 # --- strategies -------------------------------------------------------------------------------------------
 
 
@@ -541,6 +558,7 @@ KINDS: Final[dict[str, type]] = {
     "activate_version": ActivateVersion,
     "approve_build": ApproveBuild,
     "skip_entry": SkipEntry,
+    "cluster_recovered": ClusterRecovered,
 }
 
 Command = (
@@ -575,4 +593,5 @@ Command = (
     | ActivateVersion
     | ApproveBuild
     | SkipEntry
+    | ClusterRecovered
 )

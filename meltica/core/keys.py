@@ -26,6 +26,7 @@ SHAPES: Final[dict[str, type]] = {
     "instrument": InstrumentSeen,
     "isolated": records.IsolatedRecord,
     "left": records.StrategyRecord,
+    "lineage": records.LineageRecord,
     "losses": records.LossesRecord,
     "low_water": records.LowWaterRecord,
     "meta": records.MetaRecord,

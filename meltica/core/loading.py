@@ -137,6 +137,7 @@ _PLACES: Final[dict[str, Callable[[State, tuple[str, ...], Any], None]]] = {
     "instrument": _by_parts("instruments"),
     "isolated": _isolated,
     "left": _by_name("left"),
+    "lineage": _single("lineage"),
     "losses": _single("losses"),
     "low_water": _by_parts("low_water", "trade_id"),
     "opening": _by_parts("openings"),

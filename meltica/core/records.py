@@ -202,6 +202,22 @@ class IsolatedRecord:
 
 
 @frozen
+class FormerCluster:
+    """What this log's cluster was called once, until the entry at `index`: orders under that name are ours too."""
+
+    cluster: str
+    index: Index
+    at: Nanos  # the log's clock then
+
+
+@frozen
+class LineageRecord:
+    """The clusters that this log was recovered from, oldest first."""
+
+    former: tuple[FormerCluster, ...] = ()
+
+
+@frozen
 class ReferenceRecord:
     """The reference price that the newest accepted order of a symbol carried."""
 

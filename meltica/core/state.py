@@ -30,6 +30,7 @@ from meltica.core.records import (
     FillRecord,
     HoldingRecord,
     IsolatedRecord,
+    LineageRecord,
     LossesRecord,
     LowWaterRecord,
     MetaRecord,
@@ -82,6 +83,7 @@ class State:
         self.crew = CrewRecord()
         self.approved = ApprovedRecord()
         self.isolated: dict[Index, IsolatedRecord] = {}
+        self.lineage = LineageRecord()
         self.epoch: EpochRecord | None = None
         self.epochs: dict[Epoch, EpochRecord] = {}
         self.venues: dict[Venue, VenuePolicy] = {}
@@ -117,6 +119,11 @@ class State:
     def cluster(self) -> str:
         """The first part of every client order id; empty before the first configuration."""
         return self.settings.cluster
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """The first parts of all ids that are ours: this cluster's, and those of the clusters it was recovered from."""
+        return (self.cluster, *(one.cluster for one in self.lineage.former))
 
     @property
     def limits(self) -> Limits | None:
@@ -280,6 +287,11 @@ class State:
         """An entry that was passed without effect."""
         self.isolated[record.index] = record
         self._note("isolated", record, f"{record.index:020d}")
+
+    def put_lineage(self, lineage: LineageRecord) -> None:
+        """The clusters that this log was recovered from."""
+        self.lineage = lineage
+        self._note("lineage", lineage)
 
     def put_epoch(self, epoch: EpochRecord) -> None:
         """The current epoch; the oldest beyond what is kept is forgotten."""

@@ -62,8 +62,9 @@ def owner(state: State, venue: Venue, shown: OrderShown) -> Order | None:
 
 
 def named_by_us(state: State, shown: OrderShown) -> bool:
-    """Whether it goes by an id that this cluster may have made, known to the log or not."""
-    return any(name and is_ours(name, state.cluster) for name in (shown.placed_as, shown.shown_as))
+    """Whether it goes by an id that this log's cluster, or a former one, may have made, known to the log or not."""
+    names = [name for name in (shown.placed_as, shown.shown_as) if name]
+    return any(is_ours(name, cluster) for name in names for cluster in state.clusters)
 
 
 def shows(state: State, venue: Venue, result: ReadDone, name: ClientOrderId) -> bool:
