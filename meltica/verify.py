@@ -27,10 +27,11 @@ from attrs import frozen
 from cluster.applying import ApplyFault, Applying
 from cluster.folder import REPLACE
 from cluster.inspection import Finding, Progress, checked, entries_of, inspect
+from cluster.replaying import StoredLog, replay
 from cluster.rocks import RocksReader, RocksStore
 from cluster.store import Meta, StoreFault
 from cluster.types import ApplyOutcome, LogIndex, Peer, Term
-from cluster.wire import Entry, WireError, unpack_commands
+from cluster.wire import WireError, unpack_commands
 from meltica import diverged
 from meltica.archive.records import BEGINNING, Follower, Gaps, Record, content_of, read_record
 from meltica.archive.trail import whole_trail
@@ -212,19 +213,6 @@ def _state(reader: RocksReader, state: State, chain: bytes | None) -> Finding:
 # --- the replay --------------------------------------------------------------------------------------------------
 
 
-class _Log:
-    """The stopped node's log, as apply reads it."""
-
-    def __init__(self, reader: RocksReader) -> None:
-        self.metered = False
-        self._reader = reader
-
-    def read(self, first: int, count: int) -> list[Entry]:
-        """See `cluster.applying.Log`."""
-        found = entries_of(self._reader, first, first + count - 1)
-        return [(entry.command, int(entry.index), int(entry.term)) for entry in islice(found, count)]
-
-
 class _Machine(Machine):
     """As the node's, for what it isolated too: a build in which those entries' fault is mended would apply them."""
 
@@ -312,7 +300,7 @@ class Replay:
 
     def _into(self, store: RocksStore, stored: str, applied: int) -> Finding:
         anew = _Anew(store, self._reader)
-        applying = Applying(self._machine, anew, _Log(self._reader))
+        applying = Applying(self._machine, anew, StoredLog(self._reader.entries))
         stopped = _apply_all(applying, store, applied, int(self._reader.bounds()[1]), self._progress)
         if stopped:
             return _not_replayed(stopped)
@@ -329,18 +317,12 @@ def _not_replayed(why: str) -> Finding:
 
 def _apply_all(applying: Applying, store: RocksStore, applied: int, last: int, progress: Progress) -> str:
     """Apply up to there; why it can't, or empty."""
-    while applying.applied < applied:
-        before = applying.applied
-        try:
-            applying.run(applied, lambda _index, _term: None, ahead=last)
-            store.commit()
-            applying.recover()
-        except ApplyFault as fault:
-            return f"failed: {fault}"
-        progress("replay", applying.applied, applied)
-        if applying.applied == before and applying.stop is not None and not applying.behind(last):
-            stop = applying.stop
-            return f"stops: this build can't apply entry {stop.index} ({stop.why}): verify with the node's own build"
+    try:
+        stop = replay(applying, applied, last, store.commit, lambda done: progress("replay", done, applied))
+    except ApplyFault as fault:
+        return f"failed: {fault}"
+    if stop is not None:
+        return f"stops: this build can't apply entry {stop.index} ({stop.why}): verify with the node's own build"
     return ""
 
 
