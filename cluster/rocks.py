@@ -84,10 +84,10 @@ from cluster.walking import check_walk, scan
 FAMILIES: Final = ("meta", "entries", "state", "audit")
 
 _RAFT: Final = b"raft"
-_IDENTITY: Final = b"identity"
+IDENTITY: Final = b"identity"
 _MEMORY: Final = b"memory"
 _PLACES: Final = b"members"
-_HOME: Final = b"home"  # which file the folder's mark of that name is: a copy of the folder has another
+HOME: Final = b"home"  # which file the folder's mark of that name is: a copy of the folder has another
 
 _MIB: Final = 1024 * 1024
 _READ_AHEAD: Final = 2 * _MIB  # bytes
@@ -152,7 +152,7 @@ class RocksReader:
 
     def identity(self) -> tuple[str, Peer] | None:
         """Cluster id and node name; None of a folder that was never used."""
-        raw = self._get(_IDENTITY)
+        raw = self._get(IDENTITY)
         if raw is None:
             return None
         found = decode_identity(raw)
@@ -176,7 +176,7 @@ class RocksReader:
 
     def home(self) -> bytes | None:
         """Which file the folder's mark was when it was last known to be no copy; None before there were marks."""
-        return self._get(_HOME)
+        return self._get(HOME)
 
     def suspect(self) -> bool:
         """Whether this folder is a copy of the one that it says it is."""
@@ -390,7 +390,7 @@ class RocksStore(SidedStore):
         self._born = len(homes_of(self.path, make=False)) > 1
         renewed = not self._suspect and home not in homes_of(self.path, make=False)[:1]
         if new:
-            self._writing().put(_IDENTITY, encode_identity(cluster_id, node_name), self._handles["meta"])
+            self._writing().put(IDENTITY, encode_identity(cluster_id, node_name), self._handles["meta"])
         if renewed:  # it had no mark, or one that told less surely which file it was
             self.attest()
         if new or renewed:
@@ -477,7 +477,7 @@ class RocksStore(SidedStore):
         self._suspect = False
         homes = homes_of(self.path, make=True)
         self._born = len(homes) > 1
-        self._writing().put(_HOME, homes[0], self._handles["meta"])
+        self._writing().put(HOME, homes[0], self._handles["meta"])
 
     def put_state(self, key: bytes, value: bytes | None) -> None:
         """Buffer a changed key of the state machine; None deletes."""

@@ -27,6 +27,7 @@ from meltica.cli.errors import CliError
 from meltica.cli.group import status
 from meltica.cli.members import members
 from meltica.cli.promote import promote
+from meltica.cli.recover import recover
 from meltica.cli.rotate import rotate
 from meltica.cli.verify import verify
 from meltica.config import NODES, SYMBOL
@@ -48,6 +49,7 @@ cluster.add_command(rotate)
 cluster.add_command(promote, "transfer")
 cluster.add_command(verify)
 cluster.add_command(attest)
+cluster.add_command(recover)
 
 
 @cluster.command()

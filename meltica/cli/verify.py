@@ -53,7 +53,7 @@ def verify(context: click.Context, /, folders: tuple[Path, ...], no_replay: bool
 
     told = Told()
     try:
-        found = [look(_data_in(folder), told, replay=not no_replay) for folder in folders]
+        found = [look(data_in(folder), told, replay=not no_replay) for folder in folders]
         whole = all(one.whole for one in found)
         joint = together(found, told) if len(found) > 1 and whole else ()
     except WrongFolder as fault:
@@ -68,7 +68,8 @@ def verify(context: click.Context, /, folders: tuple[Path, ...], no_replay: bool
     context.exit(int(Exit.DONE if whole else Exit.FAILED))
 
 
-def _data_in(folder: Path) -> Path:
+def data_in(folder: Path) -> Path:
+    """The data folder itself, if that of its node was named."""
     if not folder.is_dir():
         raise CliError(f"{folder} is no folder", "name the data folder of a node that is stopped", Exit.USAGE)
     return folder / "data" if not (folder / "CURRENT").exists() and (folder / "data").is_dir() else folder
@@ -139,24 +140,25 @@ def _show_all(found: Sequence[Verified], joint: Sequence[Finding]) -> None:
     for one in found:
         _show(one)
     if joint:
-        _show_findings("together", joint)
+        show_findings("together", joint)
     elif len(found) > 1:
         click.echo("not looked at together: each must be whole by itself first", err=True)
 
 
-def _show_findings(title: str, findings: Sequence[Finding]) -> None:
+def show_findings(title: str, findings: Sequence[Finding], *, err: bool = False) -> None:
+    """What each check came to."""
     words = {
         True: Text("yes", style="green"),
         False: Text("DAMAGED", style="bold red"),
         None: Text("not shown", style="yellow"),
     }
     rows = [(one.name, words[one.held], one.looked_at, one.text) for one in findings]
-    console().print(table_of(title, ("check", "whole", "looked at", "what was found"), rows))
+    console(err=err).print(table_of(title, ("check", "whole", "looked at", "what was found"), rows))
 
 
 def _show(found: Verified) -> None:
     out = console()
-    _show_findings("", found.findings)
+    show_findings("", found.findings)
     if found.whole:
         unshown = sum(1 for one in found.findings if one.held is None)
         but = f"; {unshown} of the checks could not be made" if unshown else ""

@@ -1,0 +1,210 @@
+"""`meltica cluster recover`: what an operator reads before it, what it asks for, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from cluster.rocks import RocksStore
+from cluster.store import Memory
+from cluster.types import LogIndex
+from meltica.cli import recover
+from meltica.cli.main import commands
+from meltica.verify import verify
+from tests.meltica.test_recover import N1, NODES, OLD, change, quiet, settings_in, survived
+
+NAME = "demo"
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    return survived(tmp_path_factory.mktemp("recover"))
+
+
+@pytest.fixture
+def node(image, tmp_path):
+    """The stopped survivor, as `cluster create` lays it out; its folder is a copy, which is no hindrance."""
+    settings_in(tmp_path / "cluster")
+    data = tmp_path / "cluster" / "nodes" / "n1" / "data"
+    shutil.rmtree(data)
+    shutil.copytree(image, data)
+    return data.parent
+
+
+def run(node, *words, typed="", reason="two machines burned"):
+    config = ("--config", str(node / "meltica.toml"), "--reason", reason)
+    return CliRunner().invoke(commands, ["cluster", "recover", str(node), *config, *map(str, words)], input=typed)
+
+
+def to(node):
+    return node.parents[1] / "recovered"
+
+
+def said(done):
+    """On one line, as it is read."""
+    return re.sub(r"\s+", " ", done.stdout)
+
+
+def test_a_dry_run_says_all_and_writes_nothing(node):
+    done = run(node, "--dry-run")
+    assert done.exit_code == 0, done.output
+    text = said(done)
+    for line in (
+        "of node n1 of cluster c0ffee",
+        "log entries 1 to ",
+        "newest 2023-11-14 22:13:20.011Z by the log's clock",
+        "cluster another, a new one",
+        "the 3 behind it",
+        "are TAKEN, as an elected leader would",
+        "orders 4 open, 3 of them in doubt",
+        "1.04 BTCUSDT at paper",
+        "trading running, automatic mode, when this node last took part",
+        "this folder was copied, moved or restored",
+        "no entry is known to be missing",
+        "whatever n2 and n3 acknowledged without n1, after 2023-11-14 22:13:20.011Z, is GONE",
+        "HALTED (cause cluster_recovered) and in MANUAL mode",
+        "what this log knows to rest is cancelled at the start",
+        "in term 1,000,000",
+        "nothing was written (--dry-run)",
+    ):
+        assert line in text, f"{line!r} is not in {text}"
+    assert not to(node).exists()
+    assert sorted(path.name for path in node.parents[1].iterdir()) == [
+        "README.md",
+        "cluster.toml",
+        "nodes",
+        "paper.toml",
+    ]
+
+
+def test_what_is_known_to_be_missing_is_said_first(node):
+    change(node / "data", lambda store: store.set_memory(Memory((1, 99), (0, 0), ())))
+    text = said(run(node, "--dry-run"))
+    assert "What may be missing known AT LEAST 84: it heard that this entry was committed (99 of term 1)" in text
+
+
+def test_the_name_typed_founds_it_and_says_what_is_next(node, monkeypatch):
+    monkeypatch.setattr(recover, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    done = run(node, "--to", to(node), typed=f"{NAME}\n")
+    assert done.exit_code == 0, done.output
+    assert f"Type the cluster's name ({NAME}) to found a new cluster" in done.stderr
+    new = re.search(r"founded: cluster ([0-9a-f]{6}), in ", done.stdout)[1]
+    assert new != OLD
+    for step in (
+        "1. make sure that n2, n3 of cluster c0ffee never run again",
+        f'sed -i \'s/^cluster = "c0ffee"/cluster = "{new}"/\' {node / "meltica.toml"}',
+        f'sed -i \'s/^id = "c0ffee"/id = "{new}"/\' cluster.toml',
+        f"mv {node / 'data'} {node / 'data'}.of-c0ffee && cp -a {to(node) / 'n1'} {node / 'data'}",
+        f"then {to(node) / 'n2'} copied there in its place",
+        "runbooks/two-nodes-lost.md",
+    ):
+        assert step in done.stdout
+    paper = json.loads((to(node) / "recovered.json").read_text())
+    assert (paper["verdict"], paper["cluster"]["cluster"], paper["said"]["reason"]) == (
+        "recovered", new, "two machines burned",
+    )  # fmt: skip
+    assert [verify(to(node) / name, quiet, replay=False).cluster for name in NODES] == [new] * 3
+
+
+def test_the_document(node):
+    done = run(node, "--to", to(node), "--yes-i-know", NAME, "--leave-quotes", "-o", "json")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert list(document) == [
+        "schema", "verdict", "folder", "out", "said", "from", "log", "missing", "state", "cluster", "checks", "next",
+    ]  # fmt: skip
+    assert (document["schema"], document["verdict"]) == ("meltica.recover/1", "recovered")
+    assert document["from"] == {"cluster": OLD, "node": "n1", "name": NAME}
+    assert (document["log"]["uncommitted"], document["missing"]) == (3, {"at_least": 0, "known_by": []})
+    assert document["state"]["orders"] == {"open": 4, "in_doubt": 3}
+    assert (document["cluster"]["nodes"], document["cluster"]["leave_quotes"]) == (list(NODES), True)
+    assert document["cluster"]["index"] == document["log"]["last_index"] + 1
+    assert verify(to(node) / "n2", quiet).digest == document["cluster"]["state_digest"]
+    assert document["next"]
+
+
+def test_a_dry_run_s_document_says_so(node):
+    document = json.loads(run(node, "--dry-run", "-o", "json").stdout)
+    assert (document["verdict"], document["out"], document["next"]) == ("rehearsed", None, [])
+    assert document["cluster"]["cluster"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("--to", "OUT"), 2, "give --yes-i-know NAME"),
+        (("--to", "OUT", "-o", "json"), 2, "give --yes-i-know NAME"),
+        (("--to", "OUT", "--yes-i-know", "domo"), 5, "that is not the cluster's name"),
+        (("--to", "OUT", "--yes-i-know", ""), 5, "that is not the cluster's name"),
+        (("--to", "OUT", "--yes"), 2, "No such option"),
+        (("--to", "OUT", "-y"), 2, "No such option"),
+        ((), 2, "give --to"),
+    ],
+)
+def test_without_the_name_nothing_is_done(node, words, code, told):
+    done = run(node, *[str(to(node)) if word == "OUT" else word for word in words])
+    assert done.exit_code == code, done.output
+    assert told in done.output
+    assert not to(node).exists()
+
+
+def test_another_name_typed_founds_nothing(node, monkeypatch):
+    monkeypatch.setattr(recover, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    done = run(node, "--to", to(node), typed="y\n")
+    assert done.exit_code == 5
+    assert "nothing was written" in done.output
+    assert not to(node).exists()
+
+
+def test_a_damaged_folder_is_refused_with_what_to_do(node):
+    change(node / "data", lambda store: store.set_applied(LogIndex(2)))
+    done = run(node, "--to", to(node), "--yes-i-know", NAME)
+    assert done.exit_code == 5
+    assert "DAMAGED: nothing is founded on it" in done.output
+    assert "look for another: a lost node's disk, a backup" in done.output
+    assert "was applied last" in done.output
+    assert not to(node).exists()
+
+
+def test_nodes_that_answer_are_not_lost(node):
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", 23902))
+        listening.listen()
+        done = run(node, "--dry-run")
+    assert done.exit_code == 5
+    assert "not lost: n2 (127.0.0.1:23902)" in done.output
+    assert "start this node and let them elect a leader" in done.output
+
+
+def test_a_running_node_s_folder_is_refused(node):
+    store = RocksStore(node / "data", OLD, N1)
+    try:
+        done = run(node, "--dry-run")
+    finally:
+        store.close()
+    assert done.exit_code == 5
+    assert "another process" in done.output
+
+
+def test_broken_settings_and_settings_of_another_cluster_are_refused(node):
+    text = (node / "meltica.toml").read_text()
+    (node / "meltica.toml").write_text(text.replace(f'cluster = "{OLD}"', 'cluster = "abcdef"'))
+    done = run(node, "--dry-run")
+    assert done.exit_code == 5
+    assert "is of cluster abcdef, the folder of c0ffee" in done.output
+    (node / "meltica.toml").write_text("[node]\n")
+    assert run(node, "--dry-run").exit_code == 2
+
+
+def test_a_place_that_is_taken_is_refused_before_anything_is_looked_at(node):
+    to(node).mkdir()
+    done = run(node, "--to", to(node), "--yes-i-know", NAME)
+    assert done.exit_code == 5
+    assert "is there already" in done.output
