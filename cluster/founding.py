@@ -93,6 +93,7 @@ def found(
         raise StoreFault(f"{message}; if none is, remove that folder") from None
     except OSError as error:
         raise StoreFault(f"{out}: can't be made ({error}): choose another place with --to") from error
+    made = beside
     try:
         _fill(beside, founding, machine, told)
         for node in founding.nodes:
@@ -101,13 +102,13 @@ def found(
         for name, paper in papers.items():
             (beside / name).write_bytes(paper)
         _sync_all(beside)
-        beside.rename(out)
+        made = beside.rename(out)
         sync_folder(out.parent)
     except OSError as error:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
         raise StoreFault(f"{out}: can't be written ({error}): choose another place with --to") from error
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
         raise
 
 

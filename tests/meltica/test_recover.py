@@ -564,3 +564,19 @@ def test_a_disk_that_refuses_leaves_nothing_and_is_told(
     with pytest.raises(StoreFault, match=r"can't be written .*No space left"):
         carry_out(made, tmp_path / "out", PAPERS, quiet)
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
+
+
+def test_a_name_that_may_not_be_durable_is_taken_back(
+    folder: Path, settings: NodeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, sync = planned(folder, settings), founding.sync_folder
+
+    def refusing(path: Path) -> None:
+        if path == tmp_path:
+            raise OSError(5, "Input/output error")
+        sync(path)
+
+    monkeypatch.setattr(founding, "sync_folder", refusing)
+    with pytest.raises(StoreFault, match=r"can't be written .*Input/output"):
+        carry_out(made, tmp_path / "out", PAPERS, quiet)
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
