@@ -208,7 +208,7 @@ def judge(history: History, old: str, new: str, *, away: bool) -> None:
     checks = [check(ours) for check in (one_send, *HELD)]
     for name in (old, new):
         part = of(ours, name, known)
-        checks += [one_trader(part), intent_first(part), orders_equal(part)]
+        checks += [one_trader(part), intent_first(evolve(part, orders=ours.orders)), orders_equal(part)]
         checks.append(accounted(evolve(part, requests=ours.requests)))
     assert [(check.name, check.violations) for check in checks if check.violations] == []
     assert all(check.looked_at for check in checks)
