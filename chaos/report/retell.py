@@ -55,7 +55,9 @@ class Left:
 def retell(left: Left, document: Mapping[str, Any], command: str) -> Incident:
     """The whole incident, of a demo's verdict or of a live scenario's (contracts.md sections 6 and 8)."""
     begin, end = _bounds(left.ledger)
-    faults = (*faults_of(document), *venue_faults(left.ledger))
+    asked = faults_of(document)
+    named = {fault.kind for fault in asked}  # a scenario's faults of the venue are told as it tells them, once
+    faults = (*asked, *(one for one in venue_faults(left.ledger) if f"venue_{one.kind}" not in named))
     checks = tuple(_check(found) for found in document["checks"])
     nodes, offset = tuple(sorted(left.logs)), _offset(left)
     states = states_of(left.logs, lambda line: _wall(line) - offset, end)

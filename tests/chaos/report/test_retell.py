@@ -169,6 +169,11 @@ def test_a_venue_fault_that_nobody_ended_and_two_of_a_kind() -> None:
     assert venue_faults(ledger) == (Struck("slow", "venue", 1 * MS, 3 * MS), Struck("slow", "venue", 2 * MS))
 
 
+def test_a_fault_of_the_venue_that_a_scenario_asked_for_is_told_once() -> None:
+    fault = {**LIVE["faults"][0], "kind": "venue_slow", "target": "n1,n2,n3"}
+    assert [one.kind for one in retell(left(), {**LIVE, "faults": [fault]}, "").faults] == ["venue_slow"]
+
+
 def test_a_run_in_which_nothing_reached_the_venue() -> None:
     found = retell(Left((), {"n1": ()}, evolve(honest(), requests=(), fills=())), DEMO, "")
     assert found.end_ns > found.begin_ns
