@@ -60,7 +60,7 @@ def test_what_has_ended_is_left_alone_and_what_has_not_ends_with_the_block():
 
 
 def test_a_warden_that_does_not_end_is_not_waited_for_for_ever():
-    idle = (sys.executable, "-c", "import time; time.sleep(600)")
+    idle = (sys.executable, "-c", "import time; time.sleep(20)")
     with pytest.raises(WardenFault, match=r"did not end within 0\.2 s"), open_warden(idle, 0.2):
         pass
     with pytest.raises(KeyError), open_warden(idle, 0.2):
