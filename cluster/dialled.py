@@ -25,6 +25,11 @@ class Dialled:
         self.peer = peer
         self.address = address
         self.kick = trio.Event()  # dial now
+        self.tried = trio.Event()  # an attempt has ended: it is up, or `trouble` says why not
+        self.ended = trio.Event()  # nothing of it runs any more
+        self.scope = trio.CancelScope()
+        self.trouble = ""
+        self.refused = False  # for good, by the peer
         self._limit = limit
         self._sock: ssl.SSLSocket | None = None
         self._queue = bytearray()
@@ -37,6 +42,18 @@ class Dialled:
         self._queue = bytearray()
         self._blocked = trio.Event()
         self._counts["connects"] += 1
+        self.trouble, self.refused = "", False
+        self._tell()
+
+    @property
+    def up(self) -> bool:
+        """Whether frames can be sent."""
+        return self._sock is not None
+
+    def failed(self, why: str, *, refused: bool) -> None:
+        """An attempt to dial it failed."""
+        self.trouble, self.refused = why, refused
+        self._tell()
 
     def close(self) -> None:
         """End it; again is nothing."""
@@ -73,7 +90,20 @@ class Dialled:
     def figures(self) -> LinkFigures:
         """Its counts."""
         counts = self._counts
-        return LinkFigures(self.peer, counts["sent"], counts["dropped"], len(self._queue), counts["connects"])
+        return LinkFigures(
+            self.peer,
+            counts["sent"],
+            counts["dropped"],
+            len(self._queue),
+            counts["connects"],
+            up=self.up,
+            trouble=self.trouble,
+            refused=self.refused,
+        )
+
+    def _tell(self) -> None:
+        tried, self.tried = self.tried, trio.Event()
+        tried.set()
 
     def _flush(self, sock: ssl.SSLSocket) -> None:
         waiting, self._queue = self._queue, bytearray()

@@ -26,6 +26,7 @@ from typing import Final, Protocol
 import trio
 from attrs import define, field
 
+from cluster.members import Change, Configuration, Ground, Member
 from cluster.replica import Ready, Replica
 from cluster.snapshot.faces import Disk
 from cluster.store import Store, Ticket
@@ -102,6 +103,22 @@ class _Waiting:
     tell: OnOutcome | None
 
 
+class _Answer:
+    """One outcome, waited for."""
+
+    def __init__(self) -> None:
+        self._came = trio.Event()
+        self._outcomes: list[Outcome] = []
+
+    def take(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        self._came.set()
+
+    async def come(self) -> Outcome:
+        await self._came.wait()
+        return self._outcomes[0]
+
+
 class ClusterNode:
     """One node's replication, running; `open_node` gives one."""
 
@@ -155,22 +172,43 @@ class ClusterNode:
 
     async def propose(self, command: bytes) -> Outcome:
         """Propose and wait.  If the caller is cancelled, the outcome is unknown, not failed."""
-        done = trio.Event()
-        outcomes: list[Outcome] = []
-
-        def tell(outcome: Outcome) -> None:
-            outcomes.append(outcome)
-            done.set()
-
-        self.propose_nowait(command, tell)
-        await done.wait()
-        return outcomes[0]
+        answer = _Answer()
+        self.propose_nowait(command, answer.take)
+        return await answer.come()
 
     async def propose_within(self, command: bytes, seconds: float) -> Outcome:
         """Propose and wait for so long at most; then the outcome is unknown."""
         with trio.move_on_after(seconds):
             return await self.propose(command)
         return OutcomeUnknown(_OUT_OF_TIME)
+
+    async def change(self, change: Change) -> Outcome:
+        """As leader, change who takes part, and wait until that is committed.
+
+        Raises:
+            cluster.members.Refused: not this change, or not now; the text says why.
+        """
+        if self._stopping or self.fault is not None:
+            return NotLeader(None)
+        token = Token(next(self._tokens))
+        self._replica.change(change, token)
+        answer = _Answer()
+        self._waiting[token] = _Waiting(time.perf_counter_ns(), answer.take)
+        self._kick.set()
+        return await answer.come()
+
+    async def reach(self, member: Member) -> str:
+        """Why this node and `member`, which does not take part yet, can't speak with each other; "" if they can."""
+        return await self._transport.reach(member)
+
+    @property
+    def members(self) -> Configuration | None:
+        """Who takes part, by what is in force; None where that never changes."""
+        return self._replica.members
+
+    def ground(self) -> Ground:
+        """As leader: what a change of who takes part would be judged by now."""
+        return self._replica.ground()
 
     def transfer(self, to: Peer) -> None:
         """As leader, hand over to `to` once it has every entry."""
@@ -231,6 +269,8 @@ class ClusterNode:
                 self._store.close()
 
     async def _start(self, nursery: trio.Nursery) -> None:
+        if (roster := self._replica.roster) is not None:
+            self._transport.adopt(roster)
         nursery.start_soon(self._watched, self._syncer.run)
         self.address = await nursery.start(self._serve_links)
         nursery.start_soon(self._watched, self._pump_when_kicked)
@@ -375,6 +415,8 @@ class ClusterNode:
             self._late.set()  # only news of what is committed: callers first
         else:
             self._flush()
+        if ready.roster is not None:  # behind what was said to who leaves
+            self._transport.adopt(ready.roster)
         for change in ready.roles:
             self._listener.on_role(change)
         for entry in ready.applied:
@@ -475,13 +517,16 @@ async def open_node(
     clock: Callable[[], MonoNs] = lambda: MonoNs(time.monotonic_ns()),
     observer: NodeObserver | None = None,
     retention: Retention | None = None,
+    members: Configuration | None = None,
 ) -> AsyncIterator[ClusterNode]:
     """Run a node for as long as the block lasts; the store is closed at its end.
+
+    `members`: who takes part as long as its log says nothing of it, where that may change.
 
     A fault (StoreFault, ApplyFault, TransportError) cancels the block and is raised from it, alone.
     """
     try:
-        replica = Replica(name, peers, timers or Timers(), store, machine, clock, random, retention)
+        replica = Replica(name, peers, timers or Timers(), store, machine, clock, random, retention, members=members)
     except BaseException:
         store.close()
         raise

@@ -66,6 +66,7 @@ class Guard:
         self.roles: list[RoleChanged] = []
         self.stalled: str | None = None  # the disk's trouble: neither stand nor encourage
         self.adopted: Callable[[], None] = lambda: None  # told when others take part
+        self.settled: Callable[[], None] = lambda: None  # and when that is committed
         self._name = name
         self._timers = timers
         self._journal = journal
@@ -135,6 +136,7 @@ class Guard:
         if book is not None:
             self.refused = frozenset(book.at(self._journal.commit).configuration.removed)
             self._remembered.forget(self.refused)
+            self.settled()
 
     def ground(self) -> Ground:
         """As leader: what it knows of the others, for a change of who takes part."""

@@ -15,16 +15,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from cluster.appending import Appending
 from cluster.applying import ApplyFault as ApplyFault  # noqa: PLC0414 # its old address: drivers catch it here
 from cluster.applying import Applying, Passed
 from cluster.guard import Guard
 from cluster.journal import Journal, JournalFault
-from cluster.members import Change, Configuration, Refused, allow
-from cluster.members import encode as encode_members
+from cluster.members import Change, Configuration, Ground, Refused
 from cluster.proposals import Busy as Busy  # noqa: PLC0414 # the same
-from cluster.proposals import Proposal, Proposals
+from cluster.proposals import Proposals
 from cluster.ready import Ready as Ready  # noqa: PLC0414 # the same
 from cluster.retention import Keeper
+from cluster.roster import Roster, roster_of
 from cluster.snapshot.faces import Disk
 from cluster.snapshot.sending import Pace
 from cluster.snapshot.shipping import Shipping
@@ -53,10 +54,8 @@ from cluster.types import (
 from cluster.viewing import status_of
 from cluster.vouching import Vouching
 from cluster.waiting import Waiting
-from cluster.wire import Vouch, WireError, decode, encode, pack_commands
+from cluster.wire import Vouch, WireError, decode, encode
 
-_HAND_OVER: Final = 16  # entries handed to the core in one step, before the driver may look elsewhere
-_Handed = list[tuple[bytes, list[Proposal]]]  # entries, and whose they are
 _SOONEST: Final = 1_000_000  # ns: a wake-up that is overdue after a step is not asked for sooner than this
 
 
@@ -100,19 +99,20 @@ class Replica:
         self._machine = machine
         self._retention = retention
         self._members = members
+        self._proposals = Proposals(name, clock)
         self._begin(peers, None)
         self._shipping = Shipping(store, pace or Pace())
         self._vouching = Vouching(name, self._guard.peers, self._applying.about(), clock)
         self._told: tuple[ApplyStop | None, int | None, int | None] = (None, None, None)
         self._fault: str | None = None
         self._raised: JournalFault | None = None  # by a frame, for the next step
-        self._proposals = Proposals(name, clock)
         self._led_in = -1  # the term that it led in at its last step
         self._sends: list[tuple[Peer, bytes]] = []  # may leave
         self._held = Waiting()  # for a sync
         self._promised = Ticket(0)  # the newest batch that a promise may speak of
         self._durable = Ticket(0)
         self._unsynced: deque[tuple[Ticket, MonoNs]] = deque()  # since when each such batch waits
+        self._news: Roster | None = None  # whom the links are for, where the driver has not heard it
         self._settled = False  # nothing was heard since the last step but, if `_quiet`, what asks for no step
         self._quiet = False
         self._rests_until = MonoNs(0)  # until then time alone asks for no step either
@@ -127,13 +127,19 @@ class Replica:
         self._applying = Applying(self._machine, store, journal)
         self._keeper = None if self._retention is None else Keeper(self._retention, journal, self._guard, clock())
         self._standing = Standing(self._guard, journal, self._applying)
-        self._guard.adopted = self._adopted
+        self._appending = Appending(name, self._guard, journal, self._proposals)
+        self._guard.adopted, self._guard.settled = self._adopted, self._moved
 
     def _adopted(self) -> None:
         """Others take part now; told within the core's own call."""
         guard = self._guard
         voters = (self._name, *guard.voting) if guard.votes else guard.voting
         self._vouching.adopt(voters, guard.peers, self._applying.applied)
+        self._moved()
+
+    def _moved(self) -> None:
+        """Whom the links are for may be another now."""
+        self._news = self.roster
 
     # Inputs
 
@@ -255,7 +261,7 @@ class Replica:
             raise Refused("one change at a time: another was asked for just now")
         if guard.transferring or self._applying.stop is not None:
             raise Refused("a hand-over is under way, or apply has stopped; ask again when that is over")
-        self._allowed(change)
+        self._appending.allowed(change)
         self._proposals.queue_change(change, token)
 
     def synced(self, ticket: Ticket) -> None:
@@ -348,6 +354,20 @@ class Replica:
             self.stop(f"its state differs from the majority's at index {self._vouching.diverged}")
         return ready
 
+    @property
+    def members(self) -> Configuration | None:
+        """Who takes part, by what is in force; None where peers are known by name alone."""
+        return None if self._journal.book is None else self._journal.book.in_force.configuration
+
+    @property
+    def roster(self) -> Roster | None:
+        """Whom the links are for; None where that never changes."""
+        return None if self._journal.book is None else roster_of(self._journal.book, self._journal.commit)
+
+    def ground(self) -> Ground:
+        """As leader: what a change of who takes part would be judged by now."""
+        return self._guard.ground()
+
     def status(self) -> Status:
         """This node's view, now."""
         parts = (self._guard, self._journal, self._applying, self._vouching)
@@ -361,7 +381,7 @@ class Replica:
         applied: tuple[AppliedEntry, ...] = ()
         if self._unsynced or self._guard.stalled is not None:
             self._watch_disk()
-        self._advance(now)
+        self._appending.advance(now)
         may_raise = self._applying.behind(self._guard.core.commit)
         if may_raise:
             applied = self._apply()
@@ -388,62 +408,6 @@ class Replica:
         elif self._guard.stalled is None:
             self._guard.stalled = f"the disk has not synced for {(now - since) // 1_000_000} ms"
             self._guard.resign("disk")
-
-    def _advance(self, now: MonoNs) -> None:
-        """Let the guard and the core act; see what became of the proposals handed to the core."""
-        handed = self._hand_over() if self._proposals.queue else None
-        last = self._journal.last
-        self._guard.tick(now)
-        if handed is None:
-            return
-        if self._guard.core.queued:
-            raise JournalFault("the core keeps a proposal that it neither appended nor dropped: a seam has moved")
-        for entry, proposals in handed:
-            if self._journal.last > last and self._journal.entry(last + 1)[0] == entry:
-                last += 1
-                self._proposals.appended(last, self._journal.entry(last)[2], proposals)
-            elif self._guard.core.role is Role.LEADER:
-                raise JournalFault("the core leads and has dropped a proposal: a seam has moved")
-            else:  # a step-down came first: the core has dropped it (8)
-                self._proposals.refuse(proposals, self._guard.core.leader)
-
-    def _hand_over(self) -> _Handed:
-        """What waits, as entries: as many proposals in one as fit."""
-        handed: _Handed = []
-        if not self._may_append():
-            return handed
-        if self._proposals.wish is not None:
-            return self._hand_change_over()
-        while self._proposals.queue and len(handed) < _HAND_OVER:
-            batch = self._proposals.take_batch()
-            entry = pack_commands(tuple(p.command for p in batch))
-            self._guard.propose(entry)
-            handed.append((entry, batch))
-        return handed
-
-    def _hand_change_over(self) -> _Handed:
-        """A change, alone, if it is still allowed: this node may lead in another term by now."""
-        wish = self._proposals.take_change()
-        if wish is None:
-            return []
-        try:
-            entry = encode_members(self._allowed(wish.change))
-        except Refused:
-            self._proposals.refuse([wish], self._name)
-            return []
-        self._guard.propose(entry)
-        return [(entry, [wish])]
-
-    def _allowed(self, change: Change) -> Configuration:
-        """What it makes of what is in force; raises Refused."""
-        book = self._journal.book
-        if book is None:
-            raise Refused("this node knows its peers by name alone: nobody comes or goes")
-        return allow(book.in_force.configuration, change, self._guard.ground())
-
-    def _may_append(self) -> bool:
-        guard = self._guard
-        return guard.core.role is Role.LEADER and not guard.transferring and guard.stalled is None
 
     def _apply(self) -> tuple[AppliedEntry, ...]:
         """Apply what is committed and not applied (9, 20), a bounded number a step."""
@@ -563,7 +527,7 @@ class Replica:
                 self._sends.append((out.peer, out.frame))
 
     def _wake_at(self, now: MonoNs) -> MonoNs:
-        if self._applying.behind(self._guard.core.commit) or (self._proposals.queue and self._may_append()):
+        if self._applying.behind(self._guard.core.commit) or (self._proposals.queue and self._appending.ready):
             return now
         wake = self._guard.wake_at()
         again = self._vouching.next_due()
@@ -587,6 +551,10 @@ class Replica:
         if roles:
             self._guard.roles.clear()
         wanted = self._promised if self._promised > self._durable and self._fault is None else None
+        news = self._news
+        if news is not None:
+            self._news = None
+            return Ready(sends, wanted, applied, outcomes, roles, wake_at, installed, news)
         return Ready(sends, wanted, applied, outcomes, roles, wake_at, installed)
 
 

@@ -7,6 +7,7 @@ may speak, and what is said, is `tls`'s.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import socket
 import ssl
@@ -21,10 +22,13 @@ from cluster.pki import Credentials
 from cluster.transport import TransportError
 
 GREETING: Final = b"MLTC1\n"  # the acceptor's only bytes: it knows us; the number is the protocol's
+REFUSAL: Final = b"MLTC-\n"  # instead, where it never will: two bytes of length and the reason follow
+MAX_REASON: Final = 1000  # bytes
 USER_TIMEOUT_MS: Final = 1000  # unacknowledged for so long: dead; else a healed link waits for TCP's own back-off
 READ_BYTES: Final = 64 * 1024
 RECORD_BYTES: Final = 16 * 1024  # TLS's largest record: what is shorter is a write's last
 DRAIN_BYTES: Final = 1024 * 1024  # handed over at once at most, so that one peer can't hold the loop
+_HOST: Final = 255  # characters
 
 
 @frozen
@@ -36,6 +40,19 @@ class Address:
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+    @classmethod
+    def of(cls, text: str) -> Address:
+        """From host:port; an IPv6 host may stand in brackets.  Raises ValueError."""
+        host, _, port = text.rpartition(":")
+        host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        if not 0 < len(host) <= _HOST or not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
+            raise ValueError(f"no host:port: {text!r:.80}")
+        return cls(host, int(port))
+
+
+class Refused(ConnectionError):
+    """The other side refuses us for good; the text is its reason."""
 
 
 def context(files: Credentials, protocol: str | None, *, server: bool) -> ssl.SSLContext:
@@ -113,19 +130,35 @@ async def handshake(sock: ssl.SSLSocket) -> None:
 
 
 async def expect_greeting(sock: ssl.SSLSocket) -> None:
-    """Wait until the other side has accepted us; raises ConnectionError."""
+    """Wait until the other side has accepted us; raises ConnectionError, and of that Refused."""
+    got = await _receive(sock, len(GREETING))
+    if got == REFUSAL:
+        length = int.from_bytes(await _receive(sock, 2), "big")
+        reason = await _receive(sock, min(length, MAX_REASON))
+        raise Refused("".join([one for one in reason.decode(errors="replace") if one.isprintable()]))
+    if got != GREETING:
+        raise ConnectionError(f"the peer speaks another protocol: it greets with {got!r}, not {GREETING!r}")
+
+
+async def _receive(sock: ssl.SSLSocket, size: int) -> bytes:
+    """So many bytes, before there are frames."""
     got = b""
-    while len(got) < len(GREETING):
+    while len(got) < size:
         try:
-            part = sock.recv(len(GREETING) - len(got))
+            part = sock.recv(size - len(got))
         except ssl.SSLWantReadError:
             await trio.lowlevel.wait_readable(sock)
             continue
         if not part:
             raise ConnectionError("the peer ended the connection: it does not know our certificate")
         got += part
-    if got != GREETING:
-        raise ConnectionError(f"the peer speaks another protocol: it greets with {got!r}, not {GREETING!r}")
+    return got
+
+
+async def refuse(sock: ssl.SSLSocket, reason: str) -> None:
+    """Tell the other side, instead of a greeting, why it is refused for good."""
+    said = reason.encode()[:MAX_REASON]
+    await send_all(sock, REFUSAL + len(said).to_bytes(2, "big") + said)
 
 
 async def send_all(sock: ssl.SSLSocket, data: bytes) -> None:
@@ -188,6 +221,11 @@ def names_of(sock: ssl.SSLSocket) -> list[str]:
     """The names in the other side's certificate that can be a node's."""
     found = (sock.getpeercert() or {}).get("subjectAltName", ())
     return [str(pair[1]) for pair in found if isinstance(pair, tuple) and pair[0] == "DNS"]
+
+
+def fingerprint_of(sock: ssl.SSLSocket) -> bytes:
+    """SHA-256 of the other side's certificate."""
+    return hashlib.sha256(sock.getpeercert(binary_form=True) or b"").digest()
 
 
 def close(sock: socket.socket) -> None:

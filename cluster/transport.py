@@ -3,17 +3,23 @@
 Six directed links between three nodes: each node dials each peer and sends only on the connection that it dialled.
 So a node knows two things of each peer: whether its own connection to it is up (`connected`: frames can be sent)
 and whether the peer's connection to it is (`inbound_up`: it is alive and can reach us).  `tls` is the real one.
+
+Who they are is fixed, until a transport is told a roster (`adopt`).  From then on members are dialled, a removed node
+is refused with the reason, and whoever else is of this cluster is a guest: heard, and dialled back for as long as its
+own connection is up.  DESIGN.md, "Who may connect", says why.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from typing import Protocol
 
 import trio
 from attrs import frozen
 
+from cluster.members import Member
+from cluster.roster import Roster, why_removed
 from cluster.types import Peer
 
 
@@ -49,6 +55,9 @@ class LinkFigures:
     dropped: int  # frames refused because the link was down or its queue full
     queued: int  # bytes waiting now
     connects: int
+    up: bool = False
+    trouble: str = ""  # why the last attempt to dial failed; "" if it did not
+    refused: bool = False  # it failed as the peer refuses us for good, in the words of `trouble`
 
 
 class Transport(Protocol):
@@ -69,11 +78,25 @@ class Transport(Protocol):
         """
         ...
 
+    def adopt(self, roster: Roster) -> None:
+        """From now on the links are for these; may come before `run`, and does not wait.
+
+        Links that stay are not touched.  A member that is new, or has another address, is dialled; who is a member no
+        more is not dialled any more, and both its connections end; who was removed is refused.
+        """
+
+    async def reach(self, member: Member) -> str:
+        """Why this node and `member`, which does not take part yet, can't speak with each other; "" if they can.
+
+        It is dialled at the address that it is to have, and its own connection is waited for: some seconds at most.
+        """
+        ...
+
     def sever(self) -> None:
         """End every connection at once: nothing more leaves this node (rule 9)."""
 
     def figures(self) -> tuple[LinkFigures, ...]:
-        """Counts of each dialled link."""
+        """Counts of each link that is dialled."""
         ...
 
 
@@ -100,8 +123,34 @@ class MemoryNetwork:
         self._refresh()
 
     def up(self, dialler: Peer, to: Peer) -> bool:
-        """Whether that link can be."""
-        return dialler in self._running and to in self._running and (dialler, to) not in self._cut
+        """Whether that link is: a member is dialled, and a guest back, if it can be."""
+        return self._free(dialler, to) and (
+            self._running[dialler].dials(to) or (self._running[dialler].hosts(to) and self._calls(to, dialler))
+        )
+
+    def reached(self, dialler: Peer, to: Peer) -> str:
+        """Why `dialler` can't speak with `to`, whom it would dial; "" if it can."""
+        if not self._free(dialler, to):
+            return f"{to} can't be dialled"
+        return "" if self._calls(to, dialler) else f"no connection of {to}'s has come"
+
+    def refused(self, peer: Peer, *, by: Peer) -> bool:
+        """Whether `peer` is refused for good by that node."""
+        return by in self._running and self._running[by].refuses(peer)
+
+    @property
+    def names(self) -> tuple[Peer, ...]:
+        """Who runs."""
+        return tuple(self._running)
+
+    def _calls(self, dialler: Peer, to: Peer) -> bool:
+        """Whether a link is up because `to` is a member for `dialler`."""
+        return self._free(dialler, to) and self._running[dialler].dials(to)
+
+    def _free(self, dialler: Peer, to: Peer) -> bool:
+        """Whether nothing is in the way of that link."""
+        running = dialler in self._running and to in self._running and (dialler, to) not in self._cut
+        return running and self._running[to].admits(dialler)
 
     def join(self, transport: MemoryTransport) -> None:
         """A node's transport begins to run."""
@@ -113,6 +162,15 @@ class MemoryNetwork:
         if self._running.get(transport.name) is transport:
             del self._running[transport.name]
             transport.refresh()
+            self._refresh()
+
+    def changed(self, transport: MemoryTransport, gone: Sequence[Peer]) -> None:
+        """It is told another roster, of which these are no members any more: their links end, whatever comes then."""
+        if self._running.get(transport.name) is transport:
+            for peer in gone:
+                if peer in self._running:
+                    transport.end(peer)
+                    self._running[peer].end(transport.name)
             self._refresh()
 
     def deliver(self, sender: Peer, to: Peer, frames: Sequence[bytes]) -> None:
@@ -137,12 +195,13 @@ class MemoryTransport:
         self.waiting: Counter[Peer] = Counter()
         self._network = network
         self._peers = tuple(peers)
+        self._roster: Roster | None = None
         self._listener: LinkListener | None = None
         self._outbound: dict[Peer, bool] = dict.fromkeys(peers, False)
         self._inbound: dict[Peer, bool] = dict.fromkeys(peers, False)
         self._events: deque[tuple[str, Peer, Sequence[bytes]]] = deque()
         self._wake = trio.Event()
-        self._counts: dict[Peer, Counter[str]] = {peer: Counter() for peer in peers}
+        self._counts: defaultdict[Peer, Counter[str]] = defaultdict(Counter)
 
     async def run(self, listener: LinkListener, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled or severed."""
@@ -161,22 +220,62 @@ class MemoryTransport:
         """Send, all or none; see `Transport`."""
         size = sum(map(len, frames))
         full = self._network.queued(self.name, peer) + size > self._network.limit
-        if not self._outbound[peer] or full:
+        if not self._outbound.get(peer) or full:
             self._counts[peer]["dropped"] += len(frames)
             return False
         self._counts[peer]["sent"] += len(frames)
         self._network.deliver(self.name, peer, list(frames))
         return True
 
+    def adopt(self, roster: Roster) -> None:
+        """See `Transport`."""
+        before, self._roster = self._peers, roster
+        self._peers = tuple([member.name for member in roster.members if member.name != self.name])
+        self._network.changed(self, [peer for peer in before if peer not in self._peers])
+
+    async def reach(self, member: Member) -> str:
+        """See `Transport`."""
+        await trio.lowlevel.checkpoint()
+        return self._network.reached(self.name, member.name)
+
+    def dials(self, peer: Peer) -> bool:
+        """Whether `peer` is a member for this node."""
+        return peer in self._peers
+
+    def hosts(self, peer: Peer) -> bool:
+        """Whether `peer` would be a guest here."""
+        return self._roster is not None and not self.dials(peer) and self.admits(peer)
+
+    def admits(self, peer: Peer) -> bool:
+        """Whether a connection of `peer`'s is taken."""
+        return self.dials(peer) if self._roster is None else peer != self.name and not self.refuses(peer)
+
+    def refuses(self, peer: Peer) -> bool:
+        """Whether `peer` was removed."""
+        return self._roster is not None and peer in self._roster.removed
+
     def sever(self) -> None:
         """End every connection at once."""
         self._network.leave(self)
 
     def figures(self) -> tuple[LinkFigures, ...]:
-        """Counts of each dialled link."""
-        return tuple(
-            LinkFigures(p, c["sent"], c["dropped"], self._network.queued(self.name, p), c["connects"])
-            for p, c in self._counts.items()
+        """Counts of each link that is dialled."""
+        return tuple([self._figures(peer) for peer in sorted({*self._peers, *self._up()})])
+
+    def _up(self) -> list[Peer]:
+        return [peer for peer, up in self._outbound.items() if up]
+
+    def _figures(self, peer: Peer) -> LinkFigures:
+        counts, refused = self._counts[peer], self._network.refused(self.name, by=peer)
+        return LinkFigures(
+            peer,
+            counts["sent"],
+            counts["dropped"],
+            self._network.queued(self.name, peer),
+            counts["connects"],
+            up=bool(self._outbound.get(peer)),
+            trouble=why_removed(self.name) if refused else "",
+            refused=refused,
         )
 
     def arrived(self, sender: Peer, frames: Sequence[bytes]) -> None:
@@ -186,15 +285,21 @@ class MemoryTransport:
 
     def refresh(self) -> None:
         """See which links are up now, and tell."""
-        for peer in self._peers:
-            out, into = self._network.up(self.name, peer), self._network.up(peer, self.name)
-            if out != self._outbound[peer]:
-                self._outbound[peer] = out
-                self._counts[peer]["connects"] += out
-                self._push("connected" if out else "disconnected", peer, ())
-            if into != self._inbound[peer]:
-                self._inbound[peer] = into
-                self._push("inbound_up" if into else "inbound_down", peer, ())
+        for peer in sorted({*self._peers, *self._outbound, *self._inbound, *self._network.names}):
+            self._see(peer, out=self._network.up(self.name, peer), into=self._network.up(peer, self.name))
+
+    def end(self, peer: Peer) -> None:
+        """Both links with `peer` end."""
+        self._see(peer, out=False, into=False)
+
+    def _see(self, peer: Peer, *, out: bool, into: bool) -> None:
+        if out != self._outbound.get(peer, False):
+            self._outbound[peer] = out
+            self._counts[peer]["connects"] += out
+            self._push("connected" if out else "disconnected", peer, ())
+        if into != self._inbound.get(peer, False):
+            self._inbound[peer] = into
+            self._push("inbound_up" if into else "inbound_down", peer, ())
 
     def _push(self, what: str, peer: Peer, frames: Sequence[bytes]) -> None:
         self._events.append((what, peer, frames))

@@ -12,7 +12,7 @@ from attrs import evolve
 
 from chaos.mutants.mutant import directed, mutant
 from chaos.mutants.patches import Patches
-from cluster import replica
+from cluster import appending
 from cluster.acks import Acks
 from cluster.adopted import Adopted
 from cluster.guard import Guard
@@ -55,13 +55,13 @@ def a_learner_stands(patches: Patches) -> None:
 @mutant("h15", directed(CHANGES, ONE), ONE)
 def two_changes_at_once(patches: Patches) -> None:
     """A change is appended though the one before it is not committed: their majorities need not meet."""
-    patches.attribute(replica, "allow", lambda force, change, _ground: follow(force, change))
+    patches.attribute(appending, "allow", lambda force, change, _ground: follow(force, change))
 
 
 @mutant("h15", directed(CHANGES, OWN_TERM), OWN_TERM)
 def a_change_before_an_entry_of_the_own_term(patches: Patches) -> None:
     """A leader changes who takes part before it has committed anything in its term (Ongaro's correction of 2015)."""
-    patches.attribute(replica, "allow", lambda force, change, ground: allow(force, change, evolve(ground, no_op=0)))
+    patches.attribute(appending, "allow", lambda force, change, ground: allow(force, change, evolve(ground, no_op=0)))
 
 
 @mutant("h15", directed(CHANGES, GOES), GOES)

@@ -15,9 +15,11 @@ import trio.testing
 
 from cluster import pki
 from cluster.driver import ClusterNode, NoObserver, open_node
+from cluster.members import Member, Promote, Refused
 from cluster.memory import MemoryDisk, MemoryStore
 from cluster.replica import Ready
 from cluster.rocks import RocksStore
+from cluster.roster import Roster
 from cluster.sockets import Address
 from cluster.store import Store, StoredEntry, StoreFault, Ticket
 from cluster.tls import TlsTransport
@@ -61,6 +63,8 @@ def virtual() -> MonoNs:
 class Scripted:
     """A replica that does as told, and writes down what it hears."""
 
+    roster: Roster | None = None
+
     def __init__(self) -> None:
         self.heard: list[tuple[object, ...]] = []
         self.ready: list[Ready] = []
@@ -96,6 +100,13 @@ class Wire:
         self.sent.append((peer, list(frames)))
         self._journal.append("send")
         return True
+
+    def adopt(self, roster: Roster) -> None:
+        self._journal.append(f"adopt {len(roster.members)}")
+
+    async def reach(self, member: Member) -> str:
+        await trio.lowlevel.checkpoint()
+        return f"{member.name} is not there"
 
     def sever(self) -> None:
         self._journal.append("sever")
@@ -192,6 +203,50 @@ async def test_what_a_step_asks_is_done_in_order(nursery: trio.Nursery, autojump
     await bench.ears.until(lambda: bool(bench.ears.applied))
     assert bench.wire.sent == [(N2, [b"a", b"c"]), (N3, [b"b"])]  # one write a peer
     assert bench.journal[:4] == ["send", "send", "role", "applied"]
+
+
+async def test_the_links_are_for_whom_the_replica_says_before_they_run_and_behind_what_leaves(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    bench = Bench()
+    bench.replica.roster = Roster((Member(N2, "n2:1"),))
+    both = Roster((Member(N2, "n2:1"), Member(N3, "n3:1")))
+    role = RoleChanged(Role.LEADER, Term(1), N1, "election")
+    bench.replica.ready = [Ready(((N2, b"a"),), None, (), (), (role,), FAR, None, both)]
+    await nursery.start(bench.node.run)
+    await bench.ears.until(lambda: bool(bench.ears.roles))
+    assert bench.journal == ["adopt 1", "send", "adopt 2", "role"]
+
+
+async def test_a_change_of_who_takes_part_has_one_outcome_or_is_refused_at_once(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    bench = Bench()
+    await nursery.start(bench.node.run)
+    outcome = Applied(LogIndex(4), Term(1), None)
+    told: list[Outcome] = []
+
+    async def change() -> None:
+        told.append(await bench.node.change(Promote(N2)))
+
+    nursery.start_soon(change)
+    await trio.testing.wait_all_tasks_blocked()
+    asked = bench.replica.heard[-1]
+    assert asked[:2] == ("change", Promote(N2))
+    bench.replica.ready = [Ready((), None, (), ((asked[2], outcome),), (), FAR)]  # type: ignore[arg-type]  # a token
+    bench.node.received(N2, [b"x"])
+    await trio.testing.wait_all_tasks_blocked()
+    assert told == [outcome]
+
+    def refuses(*_asked: object) -> None:
+        raise Refused("not now")
+
+    bench.replica.change = refuses  # type: ignore[attr-defined]  # as a replica's own
+    with pytest.raises(Refused, match="not now"):
+        await bench.node.change(Promote(N2))
+    assert not bench.node._waiting
+    bench.node._stop()
+    assert await bench.node.change(Promote(N2)) == NotLeader(None)
 
 
 async def test_it_wakes_when_the_replica_wants_and_not_before(nursery: trio.Nursery, autojump_clock: object) -> None:

@@ -17,9 +17,11 @@ import trio
 import trio.testing
 
 from cluster import pki
-from cluster.frames import MAX_FRAME
+from cluster.frames import MAX_FRAME, encode
+from cluster.members import Member
+from cluster.roster import Roster
 from cluster.sockets import GREETING, Address
-from cluster.tls import TlsTransport
+from cluster.tls import CARD, TlsTransport
 from cluster.transport import TransportError
 from cluster.types import Peer
 
@@ -504,3 +506,191 @@ async def test_the_dialler_shows_its_renewed_certificate(own: Path, nursery: tri
         await dialled.acquire()
         await dialled.acquire()
     assert seen[0] != seen[-1] == ssl.PEM_cert_to_DER_cert((own / "n1.pem").read_text())
+
+
+# Who takes part, told by a roster
+
+
+def member(name: str, address: object, fingerprint: bytes = b"") -> Member:
+    return Member(Peer(name), str(address), fingerprint)
+
+
+async def running(
+    nursery: trio.Nursery, folder: Path, name: str, roster: Roster, log: Logged | None = None
+) -> tuple[TlsTransport, Silent, str]:
+    """A node with that roster; its address."""
+    transport = TlsTransport(
+        Peer(name), Address("127.0.0.1", 0), {}, pki.credentials(folder, name), random=seeded(), log=log or Logged()
+    )
+    transport.adopt(roster)
+    heard = Silent()
+    address: str = await nursery.start(transport.run, heard)
+    return transport, heard, address
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110  # of what nobody tells
+        await trio.sleep(0.005)
+
+
+NOBODY = Roster(())
+
+
+@pytest.mark.parametrize("name", ["operator", "n1"])
+async def test_with_a_roster_too_only_nodes_connect(folder: Path, nursery: trio.Nursery, name: str) -> None:
+    with trio.fail_after(10):
+        node = await Node(folder).start(nursery)
+        node.transport.adopt(NOBODY)
+        await ended(await node.dial(folder, name))
+        assert f"its certificate names {name}" in str((await node.log.of("peer_refused"))["reason"])
+        stranger = await node.dial(folder, "n9")
+        assert await stranger.receive_some() == GREETING
+        assert node.heard.heard == ["inbound_up n9"]
+        node.close()
+
+
+async def test_a_removed_node_logs_why_it_is_refused_and_the_other_side_says_so_once(
+    folder: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.tls.REFUSED_S", 0.02)
+    with trio.fail_after(10):
+        here, there = Logged(), Logged()
+        _, heard, address = await running(nursery, folder, "n1", Roster((), frozenset({N2})), here)
+        gone, _, _ = await running(nursery, folder, "n2", Roster((member("n1", address),)), there)
+        said = await there.of("peer_refuses_us")
+        assert said["peer"] == "n1"
+        assert str(said["reason"]).startswith("n2 was removed from this cluster and never takes part again")
+        tries = gone._links[N1]
+        for _ in range(3):
+            await tries.tried.wait()
+        assert [event for event, _ in here.lines] == ["peer_refused"]
+        assert [event for event, _ in there.lines] == ["peer_refuses_us"]
+        assert heard.heard == []
+
+
+async def test_a_member_s_other_address_is_dialled_once_the_old_link_has_ended(
+    folder: Path, nursery: trio.Nursery
+) -> None:
+    with trio.fail_after(10):
+        _, one, first = await running(nursery, folder, "n2", NOBODY)
+        _, two, second = await running(nursery, folder, "n2", NOBODY)
+        here, heard, _ = await running(nursery, folder, "n1", Roster((member("n2", first),)))
+        await until(lambda: "connected n2" in heard.heard)
+        here.adopt(Roster((member("n2", second),)))
+        await until(lambda: heard.heard.count("connected n2") == 2)
+        assert "inbound_up n1" in two.heard
+        await until(lambda: "inbound_down n1" in one.heard)
+        mine = [what for what in heard.heard if not what.startswith("inbound")]
+        assert mine == ["connected n2", "disconnected n2", "connected n2"]
+
+
+async def test_a_member_that_goes_and_comes_back_in_one_breath_is_told_in_order(
+    folder: Path, nursery: trio.Nursery
+) -> None:
+    with trio.fail_after(10):
+        _, _, address = await running(nursery, folder, "n2", NOBODY)
+        here, heard, _ = await running(nursery, folder, "n1", Roster((member("n2", address),)))
+        await until(lambda: "connected n2" in heard.heard)
+        for _ in range(3):
+            here.adopt(NOBODY)
+            assert not here.send(N2, [b"x"])
+            here.adopt(Roster((member("n2", address),)))
+        await until(lambda: heard.heard.count("connected n2") == 2)
+        mine = [what for what in heard.heard if not what.startswith("inbound")]
+        assert mine == ["connected n2", "disconnected n2", "connected n2"]
+
+
+async def test_a_pinned_member_is_dialled_and_heard_with_its_very_certificate_alone(
+    folder: Path, nursery: trio.Nursery
+) -> None:
+    with trio.fail_after(10):
+        right = bytes.fromhex(pki.read_certificate((folder / "n2.pem").read_bytes()).sha256)
+        log = Logged()
+        _, _, address = await running(nursery, folder, "n2", NOBODY)
+        here, heard, own = await running(nursery, folder, "n1", Roster((member("n2", address, b"w" * 32),)), log)
+        assert "not the one that n2 was added with" in str((await log.of("peer_unreachable"))["reason"])
+        assert heard.heard == []
+        here.adopt(Roster((member("n2", address, right),)))
+        await until(lambda: "connected n2" in heard.heard)
+        other, _, _ = await running(nursery, folder, "n2", Roster((member("n1", own),)))
+        await until(lambda: "inbound_up n2" in heard.heard)
+        here.adopt(Roster((member("n2", address, b"w" * 32),)))
+        other.sever()
+        log.lines.clear()
+        await running(nursery, folder, "n2", Roster((member("n1", own),)))
+        assert "not the one that n2 was added with" in str((await log.of("peer_refused"))["reason"])
+
+
+async def test_what_a_guest_says_of_its_address_moves_no_member_s_link(folder: Path, nursery: trio.Nursery) -> None:
+    with trio.fail_after(10):
+        node = await Node(folder).start(nursery)
+        node.transport.adopt(Roster((member("n2", "127.0.0.1:1"),)))
+        stream = await node.dial(folder, "n2")
+        assert await stream.receive_some() == GREETING
+        await stream.send_all(encode([CARD + b"127.0.0.1:2", b"x"]))
+        await node.heard.frame.wait()
+        assert node.heard.heard == ["inbound_up n2", "received n2 [b'x']"]
+        assert str(node.transport._links[N2].address) == "127.0.0.1:1"
+        node.close()
+
+
+@pytest.mark.parametrize("card", [b"", b"nowhere", b"host:0", b"host:70000", b"\xff\xfe:1" * 90, b"[]:1"])
+async def test_a_card_that_says_no_address_is_told_and_nothing_else(
+    folder: Path, nursery: trio.Nursery, card: bytes
+) -> None:
+    with trio.fail_after(10):
+        node = await Node(folder).start(nursery)
+        node.transport.adopt(NOBODY)
+        stream = await node.dial(folder, "n9")
+        assert await stream.receive_some() == GREETING
+        await stream.send_all(encode([CARD + card, b"x"]))
+        assert "does not say where it listens" in str((await node.log.of("peer_garbage"))["reason"])
+        await node.heard.frame.wait()
+        assert node.transport.figures() == ()
+        node.close()
+
+
+async def test_so_many_guests_and_no_more(folder: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.door.MAX_GUESTS", 1)
+    with trio.fail_after(10):
+        node = await Node(folder).start(nursery)
+        node.transport.adopt(NOBODY)
+        stream = await node.dial(folder, "n9")
+        assert await stream.receive_some() == GREETING
+        await ended(await node.dial(folder, "n2"))
+        assert "n2 is one more" in str((await node.log.of("peer_refused"))["reason"])
+        node.transport.adopt(Roster((member("n9", "127.0.0.1:1"),)))
+        await node.lives(folder)
+        node.close()
+
+
+async def test_where_a_new_node_is_to_be_is_tried_and_a_wrong_address_is_forgotten(
+    folder: Path, nursery: trio.Nursery
+) -> None:
+    with trio.fail_after(20):
+        here, heard, own = await running(nursery, folder, "n1", NOBODY)
+        _, _, address = await running(nursery, folder, "n9", Roster((member("n1", own),)))
+        await until(lambda: "inbound_up n9" in heard.heard)
+        told = await here.reach(member("n9", "127.0.0.1:1"))
+        assert told.startswith("n9 can't be dialled at 127.0.0.1:1: ")
+        assert here.figures() == ()
+        assert await here.reach(member("n9", address)) == ""
+        assert [link.up for link in here.figures()] == [True]
+
+
+async def test_who_is_not_there_is_waited_for_a_while(
+    folder: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.tls.REACH_S", 0.05)
+    here, _, _ = await running(nursery, folder, "n1", NOBODY)
+    assert await here.reach(member("n9", "127.0.0.1:1")) == "no connection of n9's has come"
+
+
+async def test_a_member_is_tried_where_it_is_whatever_is_asked(folder: Path, nursery: trio.Nursery) -> None:
+    with trio.fail_after(10):
+        here, heard, own = await running(nursery, folder, "n1", NOBODY)
+        _, _, address = await running(nursery, folder, "n2", Roster((member("n1", own),)))
+        here.adopt(Roster((member("n2", address),)))
+        await until(lambda: {"inbound_up n2", "connected n2"} <= {*heard.heard})
+        assert await here.reach(member("n2", "127.0.0.1:1")) == ""
+        assert str(here._links[N2].address) == address

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-import cluster.replica
+import cluster.appending
 import meltica.machine
 from chaos.bench import counted
 from meltica.core.codec import decode_command, encode_command
@@ -59,13 +59,13 @@ def test_an_extra_encode_of_each_applied_command_is_seen(found, monkeypatch):
 
 
 def test_an_extra_encode_of_each_committed_entry_is_seen(found, monkeypatch):
-    pack = cluster.replica.pack_commands
+    pack = cluster.appending.pack_commands
 
     def twice(commands):
         pack(commands)
         return pack(commands)
 
-    monkeypatch.setattr(cluster.replica, "pack_commands", twice)
+    monkeypatch.setattr(cluster.appending, "pack_commands", twice)
     (wrong,) = slower(counted.commit_counts, COMMIT, found)
     assert "encodings" in wrong
 

@@ -12,14 +12,18 @@ from typing import Protocol
 
 import pytest
 import trio
+from attrs import frozen
 
 from cluster import pki
+from cluster.members import Member
+from cluster.roster import Roster, why_removed
 from cluster.sockets import Address
 from cluster.tls import TlsTransport
 from cluster.transport import MemoryNetwork, Transport
 from cluster.types import Peer
 
-N1, N2, N3 = NAMES = (Peer("n1"), Peer("n2"), Peer("n3"))
+N1, N2, N3, N4 = ALL = (Peer("n1"), Peer("n2"), Peer("n3"), Peer("n4"))
+NAMES = ALL[:3]
 
 
 def seeded() -> random.Random:
@@ -67,6 +71,35 @@ class Recorder:
 class Make(Protocol):
     def __call__(self, name: Peer) -> Transport: ...
 
+    def member(self, name: Peer) -> Member:
+        """A node at its address."""
+        ...
+
+
+@frozen
+class InMemory:
+    network: MemoryNetwork
+
+    def __call__(self, name: Peer) -> Transport:
+        return self.network.transport(name, [peer for peer in NAMES if peer != name])
+
+    def member(self, name: Peer) -> Member:
+        return Member(name, f"{name}:7400")
+
+
+@frozen
+class OverTls:
+    addresses: dict[Peer, Address]
+    certificates: Path
+
+    def __call__(self, name: Peer) -> Transport:
+        peers = {peer: self.addresses[peer] for peer in NAMES if peer != name}
+        keys = pki.credentials(self.certificates, name)
+        return TlsTransport(name, self.addresses[name], peers, keys, random=seeded())
+
+    def member(self, name: Peer) -> Member:
+        return Member(name, str(self.addresses[name]))
+
 
 def free_ports(number: int) -> list[int]:
     """Ports that were free just now."""
@@ -80,7 +113,7 @@ def free_ports(number: int) -> list[int]:
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pki")
-    pki.create(folder, "c", NAMES, dt.datetime.now(dt.UTC))
+    pki.create(folder, "c", ALL, dt.datetime.now(dt.UTC))
     return folder
 
 
@@ -88,16 +121,10 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make(request: pytest.FixtureRequest, certificates: Path) -> Make:
     """Makes one node's end; a second time as after a restart."""
     if request.param == "memory":
-        network = MemoryNetwork()
-        return lambda name: network.transport(name, [peer for peer in NAMES if peer != name])
-    addresses = {name: Address("127.0.0.1", port) for name, port in zip(NAMES, free_ports(3), strict=True)}
-
-    def make_tls(name: Peer) -> Transport:
-        peers = {peer: address for peer, address in addresses.items() if peer != name}
-        keys = pki.credentials(certificates, name)
-        return TlsTransport(name, addresses[name], peers, keys, random=seeded())
-
-    return make_tls
+        return InMemory(MemoryNetwork())
+    return OverTls(
+        {name: Address("127.0.0.1", port) for name, port in zip(ALL, free_ports(4), strict=True)}, certificates
+    )
 
 
 class Running:
@@ -113,10 +140,17 @@ class Running:
             await self.transport.run(self.recorder, task_status)
 
 
-async def start(make: Make, nursery: trio.Nursery, name: Peer) -> Running:
+async def start(make: Make, nursery: trio.Nursery, name: Peer, roster: Roster | None = None) -> Running:
+    """With a roster: told it before it runs."""
     running = Running(make(name))
+    if roster is not None:
+        running.transport.adopt(roster)
     await nursery.start(running.run)
     return running
+
+
+def roster(make: Make, *names: Peer, removed: Sequence[Peer] = ()) -> Roster:
+    return Roster(tuple([make.member(name) for name in names]), frozenset(removed))
 
 
 async def test_each_node_dials_each_other_and_both_know(make: Make, nursery: trio.Nursery) -> None:
@@ -206,3 +240,128 @@ async def test_a_severed_node_is_gone_for_its_peers(make: Make, nursery: trio.Nu
         await one.recorder.hears("disconnected", N2)
         await one.recorder.hears("inbound_down", N2)
         assert one.recorder.frames == {}
+
+
+# Who takes part
+
+
+async def both_ways(nodes: dict[Peer, Running], one: Peer, other: Peer) -> None:
+    """They speak with each other."""
+    await nodes[one].recorder.hears("connected", other)
+    await nodes[other].recorder.hears("connected", one)
+    for sender, to in ((one, other), (other, one)):
+        assert nodes[sender].transport.send(to, [b"from %s" % sender.encode()])
+        await nodes[to].recorder.until(lambda to=to, sender=sender: bool(nodes[to].recorder.frames[sender]))  # type: ignore[misc]  # mypy can't infer a lambda's defaults
+
+
+def linked(running: Running) -> dict[Peer, bool]:
+    return {link.peer: link.up for link in running.transport.figures()}
+
+
+async def test_a_roster_that_says_what_is_so_changes_nothing(make: Make, nursery: trio.Nursery) -> None:
+    with trio.fail_after(10):
+        nodes = {name: await start(make, nursery, name) for name in (N1, N2)}
+        await both_ways(nodes, N1, N2)
+        for node in nodes.values():
+            node.transport.adopt(roster(make, N1, N2, N3))
+        assert nodes[N1].transport.send(N2, [b"again"])
+        await nodes[N2].recorder.until(lambda: nodes[N2].recorder.frames[N1][-1] == b"again")
+        for name in (N1, N2):
+            assert not {what for what, _ in nodes[name].recorder.heard} & {"disconnected", "inbound_down"}
+
+
+async def test_a_member_that_comes_is_dialled_and_dials(make: Make, nursery: trio.Nursery) -> None:
+    with trio.fail_after(10):
+        nodes = {name: await start(make, nursery, name, roster(make, N1, N2)) for name in (N1, N2)}
+        await both_ways(nodes, N1, N2)
+        assert not nodes[N1].transport.send(N4, [b"who?"])
+        for node in nodes.values():
+            node.transport.adopt(roster(make, N1, N2, N4))
+        nodes[N4] = await start(make, nursery, N4, roster(make, N1, N2, N4))
+        await both_ways(nodes, N1, N4)
+        await both_ways(nodes, N2, N4)
+        assert linked(nodes[N1]) == {N2: True, N4: True}
+
+
+async def test_who_leaves_is_dialled_no_more_and_both_its_connections_end(make: Make, nursery: trio.Nursery) -> None:
+    """It is not refused, as its coming was taken back, not it: it is a guest, and dialled as long as it dials."""
+    with trio.fail_after(10):
+        nodes = {name: await start(make, nursery, name, roster(make, *NAMES)) for name in NAMES}
+        for name in (N1, N2):
+            await both_ways(nodes, name, N3)
+        nodes[N1].transport.adopt(roster(make, N1, N2))
+        for name, other in ((N1, N3), (N3, N1)):
+            await nodes[name].recorder.hears("disconnected", other)
+            await nodes[name].recorder.hears("inbound_down", other)
+        await nodes[N1].recorder.hears("inbound_up", N3, times=2)
+        nodes[N3].scope.cancel()
+        await nodes[N1].recorder.hears("inbound_down", N3, times=2)
+        assert N3 not in linked(nodes[N1])
+        assert N3 in linked(nodes[N2])
+        assert not nodes[N1].transport.send(N3, [b"gone"])
+
+
+async def test_a_removed_node_is_refused_and_told_why(make: Make, nursery: trio.Nursery) -> None:
+    with trio.fail_after(10):
+        nodes = {name: await start(make, nursery, name, roster(make, *NAMES)) for name in NAMES}
+        await both_ways(nodes, N1, N3)
+        nodes[N1].transport.adopt(roster(make, N1, N2, removed=[N3]))
+        for name, other in ((N1, N3), (N3, N1)):
+            await nodes[name].recorder.hears("disconnected", other)
+            await nodes[name].recorder.hears("inbound_down", other)
+        while not (told := {link.peer: link for link in nodes[N3].transport.figures()}[N1]).refused:  # noqa: ASYNC110  # no event tells of an attempt
+            await trio.sleep(0.01)
+        assert (told.up, told.trouble) == (False, why_removed(N3))
+        assert not nodes[N1].transport.send(N3, [b"gone"])
+        assert not nodes[N3].transport.send(N1, [b"me"])
+        assert linked(nodes[N3])[N2]  # who has not heard of it yet
+        assert nodes[N1].recorder.heard.count(("inbound_up", N3)) == 1
+
+
+async def test_one_that_our_log_does_not_name_is_heard_and_dialled_back_while_it_is_here(
+    make: Make, nursery: trio.Nursery
+) -> None:
+    """A voter that was away: it has no entry yet of who came meanwhile, and may lead."""
+    with trio.fail_after(10):
+        nodes = {N2: await start(make, nursery, N2, roster(make, *NAMES))}
+        nodes[N4] = await start(make, nursery, N4, roster(make, N1, N2, N4))
+        await both_ways(nodes, N2, N4)
+        assert linked(nodes[N2])[N4]
+        nodes[N4].scope.cancel()
+        await nodes[N2].recorder.hears("disconnected", N4)
+        await nodes[N2].recorder.hears("inbound_down", N4)
+        assert N4 not in linked(nodes[N2])
+
+
+async def test_a_guest_that_becomes_a_member_keeps_its_link(make: Make, nursery: trio.Nursery) -> None:
+    with trio.fail_after(10):
+        nodes = {N2: await start(make, nursery, N2, roster(make, *NAMES))}
+        nodes[N4] = await start(make, nursery, N4, roster(make, N1, N2, N4))
+        await both_ways(nodes, N2, N4)
+        nodes[N2].transport.adopt(roster(make, N1, N2, N4))
+        assert nodes[N2].transport.send(N4, [b"member"])
+        await nodes[N4].recorder.until(lambda: nodes[N4].recorder.frames[N2][-1] == b"member")
+        assert ("disconnected", N4) not in nodes[N2].recorder.heard
+
+
+async def test_without_a_roster_nobody_else_may_connect(make: Make, nursery: trio.Nursery) -> None:
+    with trio.fail_after(10):
+        nodes = {N2: await start(make, nursery, N2)}
+        nodes[N4] = await start(make, nursery, N4, roster(make, N2, N4))
+        nodes[N1] = await start(make, nursery, N1)
+        await both_ways(nodes, N1, N2)
+        assert ("inbound_up", N4) not in nodes[N2].recorder.heard
+        assert linked(nodes[N4]) == {N2: False}
+
+
+async def test_whether_a_new_node_can_be_spoken_with_is_known_before_it_takes_part(
+    make: Make, nursery: trio.Nursery
+) -> None:
+    with trio.fail_after(20):
+        nodes = {N1: await start(make, nursery, N1, roster(make, *NAMES))}
+        assert await nodes[N1].transport.reach(make.member(N4)) != ""
+        nodes[N4] = await start(make, nursery, N4, roster(make, *NAMES))
+        await nodes[N1].recorder.hears("inbound_up", N4)
+        assert await nodes[N1].transport.reach(make.member(N4)) == ""
+        nodes[N1].transport.adopt(roster(make, *NAMES, N4))
+        await both_ways(nodes, N1, N4)
