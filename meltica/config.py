@@ -52,11 +52,20 @@ class ConfigErrors(Exception):
 
 
 @frozen
+class PeerSettings:
+    """Where a node of the cluster listens: for its peers, and for operators."""
+
+    peer: Address
+    api: Address
+
+
+@frozen
 class NodeIdentity:
     """Who this node is.
 
     `cluster`: six hex digits, the first part of every client order id; `disk_reserve_mib`: what is to be kept free
-    where `data` is.
+    where `data` is.  `place`: where it listens, if it was not there when the cluster was founded, so that [peers] does
+    not name it; it takes part as the log says then, and by nothing else.
     """
 
     name: str
@@ -64,14 +73,7 @@ class NodeIdentity:
     cluster: str
     cluster_name: str
     disk_reserve_mib: int
-
-
-@frozen
-class PeerSettings:
-    """Where a node of the cluster listens: for its peers, and for operators."""
-
-    peer: Address
-    api: Address
+    place: PeerSettings | None = None
 
 
 @frozen
@@ -180,7 +182,7 @@ class NodeSettings:
 
     file: Path
     node: NodeIdentity
-    peers: dict[str, PeerSettings]  # this node's own included
+    peers: dict[str, PeerSettings]  # who founded the cluster, this node included if it did
     tls: TlsFiles
     api: TokenFiles
     timers: TimerSettings
@@ -197,7 +199,7 @@ class NodeSettings:
     @property
     def own(self) -> PeerSettings:
         """Where this node listens."""
-        return self.peers[self.node.name]
+        return self.node.place or self.peers[self.node.name]
 
     @property
     def others(self) -> dict[str, PeerSettings]:
@@ -312,6 +314,7 @@ def _identity(table: Reader) -> NodeIdentity:
         cluster=table.text("cluster", "six lower-case hex digits", r"[0-9a-f]{6}"),
         cluster_name=table.text("cluster_name", "at most 40 letters, digits, spaces, _ or -", r"[\w -]{1,40}"),
         disk_reserve_mib=table.integer("disk_reserve_mib", 1, 1_048_576, "MiB", 256),
+        place=PeerSettings(table.address("peer"), table.address("api")) if table.has("peer") else None,
     )
     table.finish()
     return identity
@@ -485,9 +488,12 @@ def _log_level(table: Reader) -> str:
 def _check_whole(settings: NodeSettings, errors: list[Misfit]) -> None:
     """What one table alone does not show."""
     names = list(settings.peers)
-    if settings.node.name and settings.node.name not in settings.peers:
-        found = f"'{settings.node.name}'"
-        errors.append(Misfit("[node] name", found, f"a table under [peers]: {', '.join(names) or 'there is none'}"))
+    own, place = settings.node.name, settings.node.place
+    if own and place is None and own not in settings.peers:
+        allowed = f"a table under [peers]: {', '.join(names) or 'there is none'}; or, of a node that joins, its own"
+        errors.append(Misfit("[node] name", f"'{own}'", f"{allowed} `peer` and `api` beside its name"))
+    if place is not None and own in settings.peers:
+        errors.append(Misfit("[node] peer", f"'{place.peer}'", f"nothing, as [peers.{own}] says it"))
     if len(names) not in NODES:
         errors.append(Misfit("[peers]", f"{len(names)} nodes", "1, 3, 5 or 7 nodes"))
     errors += [
@@ -495,6 +501,8 @@ def _check_whole(settings: NodeSettings, errors: list[Misfit]) -> None:
         for name in names
         if name in NO_NODE_S
     ]
+    if place is not None and own in NO_NODE_S:
+        errors.append(Misfit("[node] name", f"'{own}'", f"another name: {NO_NODE_S[own]}"))
     _check_addresses(settings, errors)
     if not settings.venues:
         errors.append(Misfit("[venues]", "no venue", "at least one table [venues.NAME]"))

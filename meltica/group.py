@@ -20,6 +20,8 @@ from meltica.peers import PeerBoard
 MS: Final = 1_000_000
 CAUGHT_UP: Final = Nanos(500 * MS)  # behind by less, a node has what it lacks before a hand-over's patience ends
 SILENT: Final = "its API does not answer, so nobody knows whether it hears the venues"
+REPLACE: Final = "find out why, or replace it: `meltica cluster replace`, runbooks/replace-a-node.md"
+LEARNS: Final = "it has no vote yet: it is catching up"
 STEP: Final = 10 * MS  # from one remembered entry to the next
 KEPT: Final = 6000  # of these: a minute under load
 
@@ -37,6 +39,7 @@ class Member:
     promotable: bool
     why_not: str
     needs_snapshot: bool = False  # it lacks what the leader's log does not hold any more
+    learns: bool = False  # it gets the log, and counts for nothing: no loss of it matters, and it can't take over
 
 
 @define(eq=False)
@@ -93,10 +96,9 @@ class Group:
             self.since_wall = None if change.leader is None else self.wall()
 
     def others(self) -> list[Member]:
-        """Every other node, by name."""
-        status, rows = self.status(), self.board.rows()
-        peers = {str(peer.name): peer for peer in status.peers}
-        return [self._other(status, peers.get(name), rows[name], name) for name in sorted(rows)]
+        """Every other node that takes part, by name."""
+        status = self.status()
+        return [self._other(status, peer, self.board.row(peer.name)) for peer in status.peers]
 
     def members(self, why_not: str) -> list[Member]:
         """All of them; `why_not`: why this node itself is not promotable, or ""."""
@@ -108,40 +110,40 @@ class Group:
             heard_ms=None,
             lag_entries=0 if leads else None,
             lag_ms=0 if leads else None,
-            votes=status.stalled is None,
+            votes=status.votes and status.stalled is None,
             promotable=not why_not,
             why_not=why_not,
+            learns=not status.votes,
         )
         return sorted([own, *self.others()], key=lambda one: one.name)
 
     def best(self) -> str | None:
         """The standby to hand over to: promotable, and the least behind; the lower name of two."""
-        rows = self.board.rows()  # who says that it is active was so a second ago, and is not seen as a standby yet
-        fit = [one for one in self.others() if one.promotable and not rows[one.name].get("active")]
+        row = self.board.row  # who says that it is active was so a second ago, and is not seen as a standby yet
+        fit = [one for one in self.others() if one.promotable and not row(one.name).get("active")]
         best = min(fit, key=lambda one: (one.lag_entries or 0, one.name), default=None)
         return None if best is None else best.name
 
-    def _other(self, status: Status, peer: PeerStatus | None, row: dict[str, object], name: str) -> Member:
+    def _other(self, status: Status, peer: PeerStatus, row: dict[str, object]) -> Member:
         now = self.mono()
-        known = peer is not None and status.role is Role.LEADER
-        match = int(peer.match) if peer is not None else 0
-        lag = max(0, int(status.last_index) - match) if known else None
-        behind = self.milestones.behind(match, now) if known else 0
-        heard = None if peer is None or peer.heard is None else max(0, now - peer.heard) // MS
-        connected = peer is not None and peer.connected
+        known = status.role is Role.LEADER
+        lag = max(0, int(status.last_index) - int(peer.match)) if known else None
+        behind = self.milestones.behind(int(peer.match), now) if known else 0
+        heard = None if peer.heard is None else max(0, now - peer.heard) // MS
         answers = bool(row.get("reachable", True))
         absent = _why_absent(peer, lag, behind, answers=answers)
-        why = _own_word(row) or absent or ("" if answers else SILENT)
+        why = ("" if peer.votes else LEARNS) or _own_word(row) or absent or ("" if answers else SILENT)
         return Member(
-            name,
-            connected=connected,
+            str(peer.name),
+            connected=peer.connected,
             heard_ms=heard,
             lag_entries=lag,
             lag_ms=behind // MS if known else None,
-            votes=not absent and not row.get("stalled"),
+            votes=peer.votes and not absent and not row.get("stalled"),
             promotable=not why,
             why_not=why,
-            needs_snapshot=known and peer is not None and peer.needs_snapshot,
+            needs_snapshot=known and peer.needs_snapshot,
+            learns=not peer.votes,
         )
 
 
@@ -152,12 +154,12 @@ def _own_word(row: dict[str, object]) -> str:
     return str(row.get("why_not") or "it does not say why")
 
 
-def _why_absent(peer: PeerStatus | None, lag: int | None, behind: int, *, answers: bool) -> str:
+def _why_absent(peer: PeerStatus, lag: int | None, behind: int, *, answers: bool) -> str:
     """Why it does not help to commit, as its leader sees it; `answers`: its API does."""
-    if peer is None or not peer.connected:
+    if not peer.connected:
         return "unreachable: its API answers, and there is no link to it" if answers else "unreachable"
     if peer.lost:
-        return "its disk went back: it refused what it had acknowledged"
+        return f"its disk went back: it refused what it had acknowledged; {REPLACE}"
     if peer.needs_snapshot:
         return "it lacks what the log does not hold any more: it is sent a snapshot"
     if behind >= CAUGHT_UP:
@@ -170,14 +172,19 @@ def majority_of(voters: int) -> int:
     return voters // 2 + 1
 
 
+def voters_of(members: Sequence[Member]) -> int:
+    """How many of them elect and commit, here or not."""
+    return sum(1 for one in members if not one.learns)
+
+
 def tolerates(members: Sequence[Member]) -> int:
-    """How many nodes may be lost now, whichever they are, with trading going on: negative if it can't go on as it is.
+    """How many voters may be lost now, whichever they are, with trading going on: negative if it can't go on as it is.
 
     A majority must be left that commits, and one of it that could trade.
     """
     voting = sum(1 for one in members if one.votes)
     fit = sum(1 for one in members if one.promotable and one.votes)
-    return min(voting - majority_of(len(members)), fit - 1)
+    return min(voting - majority_of(voters_of(members)), fit - 1)
 
 
 def sentence(members: Sequence[Member]) -> str:
@@ -189,8 +196,9 @@ def sentence(members: Sequence[Member]) -> str:
     if spare == 1:
         return "one more node may be lost, and trading goes on"
     voting = sum(1 for one in members if one.votes)
-    if voting < majority_of(len(members)):
-        return f"only {voting} of {len(members)} nodes take part: nothing can commit, and nobody trades"
+    voters = voters_of(members)
+    if voting < majority_of(voters):
+        return f"only {voting} of {voters} nodes take part: nothing can commit, and nobody trades"
     if not fit:
         return "no node is fit to trade: see why, below"
     if len(fit) == 1:
@@ -205,8 +213,8 @@ def document(group: Group, members: Sequence[Member]) -> dict[str, object]:
         "leader": status.leader,
         "term": int(status.term),
         "since_wall_ns": group.since_wall,
-        "voters": len(members),
-        "majority": majority_of(len(members)),
+        "voters": voters_of(members),
+        "majority": majority_of(voters_of(members)),
         "voting": sum(1 for one in members if one.votes),
         "promotable": sum(1 for one in members if one.promotable),
         "tolerates": tolerates(members),

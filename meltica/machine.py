@@ -54,14 +54,20 @@ class Machine:
     """The replicated trading state behind replication's face.  `state` and `standing` are public to be read."""
 
     def __init__(
-        self, report: NodeReport | None = None, rules: Rules = RULES, *, vouch_every: int = VOUCH_EVERY
+        self,
+        report: NodeReport | None = None,
+        rules: Rules = RULES,
+        *,
+        vouch_every: int = VOUCH_EVERY,
+        api: str = "",
     ) -> None:
-        """`report`: what this node is; None says nothing."""
+        """`report`: what this node is; None says nothing.  `api`: where its API is, for its peers."""
         self.state = State()
         self.standing: Standing | None = None
         self._report = report
         self._rules = rules
         self._vouch_every = vouch_every
+        self._api = api
 
     def load(self, applied: LogIndex, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         """Become the state that was stored with `applied`; raises BadState if the pairs are not that state.
@@ -112,7 +118,7 @@ class Machine:
 
     def about(self) -> bytes:
         """What this node is, for its peers."""
-        return b"" if self._report is None else written(self._report)
+        return b"" if self._report is None else written(self._report, self._api)
 
     def vouch(self, index: LogIndex) -> bytes | None:
         """The state's digest, once in a while."""
@@ -157,7 +163,7 @@ def _check_loaded(state: State, applied: int, rules: Rules) -> None:
     if int(state.index) != applied:
         raise BadState(
             f"the state is of index {state.index}, the log says that {applied} was applied last: do not trust this "
-            "disk; keep it as evidence and replace this node's data from a healthy node"
+            "disk; keep it as evidence, and replace this node (`meltica cluster replace`, runbooks/replace-a-node.md)"
         )
     rules.of(state.version)
 

@@ -42,6 +42,7 @@ from meltica.config import NodeSettings, VenueSettings
 from meltica.core.apply import RULES
 from meltica.core.commands import Configured, NodeReport, StrategyPolicy
 from meltica.core.values import Epoch, Gap, Mode, Nanos, NodeName, StrategyId, Venue
+from meltica.founding import founders, members_document, places
 from meltica.group import Group
 from meltica.keeping import HOUR
 from meltica.leader.leader import Leader
@@ -117,7 +118,7 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
     diverged.refuse(settings.node.data)
     store = RocksStore(settings.node.data, settings.node.cluster, name)
     say_home(settings.node.data, log, suspect=store.suspect)
-    machine = Machine(own_report(settings))
+    machine = Machine(own_report(settings), api=f"https://{settings.own.api}")
     try:
         replica = Replica(
             name,
@@ -128,6 +129,7 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
             _mono,
             random.Random(),  # noqa: S311 - jitter of timers, no secret
             settings.retention.rule,
+            members=founders(settings),
         )
         orphans.refuse(settings.node.data, machine.state.orders.values(), settings.venues)
         transport = _transport(settings, name, log)
@@ -135,7 +137,7 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
     except BaseException:
         store.close()
         raise
-    board = PeerBoard(tuple(sorted(settings.others)))
+    board = PeerBoard(tuple([str(peer.name) for peer in replica.status().peers]))
     pump = Pump(
         mono_now,
         wall_now,
@@ -418,7 +420,9 @@ def make_view(node: Node) -> View:
         board=node.board,
         group=node.group,
         marks=node.marks,
-        apis={name: f"https://{peer.api}" for name, peer in settings.peers.items()},
+        apis=partial(_apis, node),
+        members=partial(_members, node),
+        removed=partial(_removed, node),
         accounts={str(v.name): str(v.account) for v in settings.venues.values()},
         config=settings.agreed_digest,
         standing=lambda: node.machine.standing,
@@ -462,7 +466,12 @@ def _say_archive(node: Node, archived: Archived) -> None:
 
 
 async def _keep_gauges(node: Node) -> None:
+    told = ""
     while True:
+        removed = _removed(node)
+        if removed != told:
+            told = removed
+            node.reporter.alert("NodeRemoved", removed)
         leader = node.leader.status()
         node.reporter.gauges(
             node.cluster.status(), gate_open=leader.gate_open, gate_reason=leader.gate_reason, active=leader.active
@@ -473,9 +482,31 @@ async def _keep_gauges(node: Node) -> None:
         await trio.sleep(GAUGES_EVERY)
 
 
+def _members(node: Node) -> dict[str, object] | None:
+    """Who takes part, by what is in force here."""
+    found = node.cluster.members
+    return None if found is None else members_document(found)
+
+
+def _removed(node: Node) -> str:
+    """What a peer says that refuses this node for good; "": none does."""
+    return next((link.trouble for link in node.cluster.links() if link.refused), "")
+
+
 async def _ask_peers(node: Node) -> None:
     settings = node.settings
     trust = ssl.create_default_context(cafile=str(settings.tls.ca))
     token = settings.api.viewer_file.read_text().strip()
-    apis = {name: f"https://{peer.api}" for name, peer in settings.others.items()}
-    await keep_asking(node.board, apis, trust, token)
+    await keep_asking(node.board, partial(_places, node), trust, token)
+
+
+def _places(node: Node) -> dict[str, str | None]:
+    """Where each other member's API is."""
+    settled = {name: f"https://{peer.api}" for name, peer in node.settings.peers.items()}
+    return places(node.cluster.status(), settled)
+
+
+def _apis(node: Node) -> dict[str, str]:
+    """Where each member's API is, this node's own included, as far as anybody knows."""
+    own = {node.name: f"https://{node.settings.own.api}"}
+    return own | {name: place for name, place in _places(node).items() if place is not None}

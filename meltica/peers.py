@@ -7,7 +7,8 @@ what `status` shows, and what `group` judges by.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import httpx
@@ -16,6 +17,7 @@ from attrs import define, field
 
 ASK_EVERY: Final = 1.0  # seconds
 ASK_WITHIN: Final = 1.0
+MOST: Final = 16  # nodes
 
 
 @define
@@ -25,9 +27,15 @@ class PeerBoard:
     names: tuple[str, ...]
     answers: dict[str, Mapping[str, Any]] = field(factory=dict)
 
+    def follow(self, names: Iterable[str]) -> None:
+        """These are the others now."""
+        self.names = tuple(sorted(names))
+        for gone in self.answers.keys() - {*self.names}:
+            del self.answers[gone]
+
     def heard(self, name: str, status: Mapping[str, Any] | None) -> None:
         """A node answered, or could not be reached."""
-        if status is None:
+        if status is None or name not in self.names:
             self.answers.pop(name, None)
         else:
             self.answers[name] = status
@@ -37,10 +45,13 @@ class PeerBoard:
 
         Who claims an epoch older than `newest` is not shown as active.
         """
-        found = {name: self._row(name) for name in self.names}
-        for name, row in found.items():
-            if row.get("active") and self._epoch(name) < newest:
-                row["active"] = False
+        return {name: self.row(name, newest) for name in self.names}
+
+    def row(self, name: str, newest: int = 0) -> dict[str, object]:
+        """One node's own line; see `rows`."""
+        found = self._row(name)
+        if found.get("active") and self._epoch(name) < newest:
+            found["active"] = False
         return found
 
     def _epoch(self, name: str) -> int:
@@ -61,15 +72,38 @@ class PeerBoard:
         return max(claims)[1] if claims else None
 
 
-async def keep_asking(board: PeerBoard, apis: Mapping[str, str], trust: ssl.SSLContext, token: str) -> None:
-    """Ask every other node's status, for ever.  A slow one holds nobody up."""
-    limits = httpx.Limits(max_keepalive_connections=len(board.names), max_connections=len(board.names) * 2)
+Places = Callable[[], Mapping[str, str | None]]  # the others' APIs; None: nobody knows where that one's is
+
+
+async def keep_asking(board: PeerBoard, places: Places, trust: ssl.SSLContext, token: str) -> None:
+    """Ask every other node's status, for ever; a slow one holds nobody up.  Who takes part is looked at once a second.
+
+    The board follows `places`: who is in there is shown, also where nobody knows where it could be asked.
+    """
+    limits = httpx.Limits(max_keepalive_connections=MOST, max_connections=MOST * 2)
+    asked: dict[str, tuple[str, trio.CancelScope]] = {}
     async with (
         httpx.AsyncClient(verify=trust, limits=limits, timeout=ASK_WITHIN, trust_env=False) as client,
         trio.open_nursery() as nursery,
     ):
-        for name in board.names:
-            nursery.start_soon(_ask_one, board, name, client, apis[name], token)
+        while True:
+            wanted = places()
+            board.follow(wanted)
+            for name, (api, scope) in [*asked.items()]:
+                if wanted.get(name) != api:
+                    scope.cancel()
+                    del asked[name]
+            for name, place in wanted.items():
+                if place is not None and name not in asked:
+                    asked[name] = place, trio.CancelScope()
+                    ask = partial(_ask_one, board, name, client, place, token)
+                    nursery.start_soon(_within, asked[name][1], ask)
+            await trio.sleep(ASK_EVERY)
+
+
+async def _within(scope: trio.CancelScope, ask: Callable[[], Awaitable[None]]) -> None:
+    with scope:
+        await ask()
 
 
 async def _ask_one(board: PeerBoard, name: str, client: httpx.AsyncClient, api: str, token: str) -> None:

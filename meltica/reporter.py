@@ -237,6 +237,7 @@ class Reporter:
             disputed=int(status.disputed or 0),
             version=0 if self.state is None else self.state.version,
         )
+        self.observer.peers([peer.name for peer in status.peers])
         for peer in status.peers:
             self.observer.peer(peer.name, connected=peer.connected, lost=peer.lost)
         self.observer.gate(open=gate_open, reason=gate_reason)

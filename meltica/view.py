@@ -90,7 +90,7 @@ class View:
     ports: Mapping[str, VenuePort]
     board: PeerBoard
     group: Group
-    apis: Mapping[str, str]
+    apis: Callable[[], Mapping[str, str]]  # by name, this node's own included
     marks: Marks
     accounts: Mapping[str, str] = field(factory=dict)
     config: str = ""  # the digest of this node's configuration
@@ -99,6 +99,8 @@ class View:
     disk_free: Callable[[], int] = field(default=int)  # bytes
     peer_address: str = ""
     certificate: Callable[[], Row | None] = field(default=lambda: None)  # in use
+    members: Callable[[], Row | None] = field(default=lambda: None)  # who takes part, by what is in force
+    removed: Callable[[], str] = field(default=lambda: "")  # what a peer says that refuses this node for good
 
     @property
     def name(self) -> str:
@@ -135,6 +137,7 @@ class View:
             "active": self._active(leader),
             "epoch": int(epoch.epoch) if epoch else 0,
             "nodes": self._nodes(leader),
+            "members": self.members(),
             "venues": [self._venue(name, port) for name, port in sorted(self.ports.items())],
             "orders": self._order_counts(),
             "positions": self.positions(),
@@ -185,7 +188,7 @@ class View:
         return self._own(self.leader.status())
 
     def _own(self, leader: LeaderStatus) -> dict[str, object]:
-        status = self.cluster_status()
+        status, removed = self.cluster_status(), self.removed()
         return {
             "name": self.node,
             "reachable": True,
@@ -197,8 +200,11 @@ class View:
             "state_digest": self.state.digest(),
             "digest_index": int(self.state.index),
             "active": leader.active,
-            "promotable": leader.promotable,
-            "why_not": leader.why_not,
+            "promotable": leader.promotable and not removed,
+            "why_not": removed or leader.why_not,
+            "votes": status.votes and not removed,
+            "configuration": status.configuration,
+            "removed": removed or None,
             "phase": str(leader.phase),
             "version": self.version,
             "config": self.config,
@@ -310,6 +316,7 @@ class View:
             Check("disk", not self.disk(), self.disk()),
             Check("leader_known", status.leader is not None, "" if status.leader else "no leader is known"),
             Check("apply", status.stopped is None, self._why_stopped()),
+            Check("member", not self.removed(), self.removed()),
             Check("caught_up", fresh and lag == 0, f"{lag} entries behind" if lag else ""),
         ]
         checks += [
@@ -326,7 +333,7 @@ class View:
     def leader_api(self) -> str | None:
         """Where the leader's API is."""
         leader = self.cluster_status().leader
-        return None if leader is None else self.apis.get(leader)
+        return None if leader is None else self.apis().get(leader)
 
     def leads(self) -> bool:
         """Whether this node is the leader, to its own knowledge."""
@@ -435,8 +442,8 @@ def _translated(action: Action, view: View) -> leader_ports.OperatorAction | str
     wish, by = action.wish, action.by
     if isinstance(wish, Promote):
         to = None if wish.node is None else NodeName(wish.node)
-        if to is not None and to not in view.apis:
-            return f"there is no node {to}: choose one of {', '.join(sorted(view.apis))}"
+        if to is not None and to not in view.apis():
+            return f"there is no node {to}: choose one of {', '.join(sorted(view.apis()))}"
         return leader_ports.Promote(by, to, _epoch(wish))
     if isinstance(wish, KillTrading) and wish.without_quorum:
         return leader_ports.WithoutQuorum(by)

@@ -104,9 +104,11 @@ def window_fault(window: Nanos, capabilities: Capabilities, health: Health, sett
 
 def why_not_promotable(desk: Desk, standstill: str) -> str:
     """Why this node should not take over, or ""; `standstill`: why its apply stands or is not to be trusted."""
-    stalled = desk.cluster.status().stalled
-    if stalled:
-        return f"replication: {stalled}"
+    status = desk.cluster.status()
+    if status.stalled:
+        return f"replication: {status.stalled}"
+    if not status.votes:
+        return "it has no vote, as far as its log says"
     why = standstill or unfit_itself(desk)
     if why:
         return why

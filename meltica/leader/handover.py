@@ -123,6 +123,10 @@ class Handover:
             self._give_up(running, f"the release: {describe(outcome)}")
 
     def _transfer(self, running: Running) -> None:
+        voters = {NodeName(peer.name) for peer in self._desk.cluster.status().peers if peer.votes}
+        if running.to not in voters:  # it was removed while this epoch was drained
+            self._give_up(running, f"{running.to} votes no more")
+            return
         running.step, running.step_since = Step.TRANSFERRING, self._desk.mono()
         self._desk.cluster.transfer(running.to)
 

@@ -345,9 +345,9 @@ class Leader:
     def _target(self, wanted: NodeName | None) -> NodeName | Refused:
         """A standby that can take the lead: the wanted one, or the one that says so, or the one furthest on."""
         status = self._desk.cluster.status()
-        peers = {NodeName(peer.name): peer for peer in status.peers if peer.connected}
+        peers = {NodeName(peer.name): peer for peer in status.peers if peer.connected and peer.votes}
         if wanted is not None:
-            return wanted if wanted in peers else Refused("no_such_standby", f"{wanted} is not connected")
+            return wanted if wanted in peers else Refused("no_such_standby", f"{wanted} is not connected, or no voter")
         ready = self._desk.cluster.standby_ready()
         if ready is not None and ready in peers:
             return ready
@@ -401,6 +401,8 @@ class Leader:
         """Fills that were heard and did not enter the log: an alert, and, on the leader, a full read."""
         desk = self._desk
         late = self._dropcopy.unlogged(desk.state, now)
+        if late and not desk.cluster.status().votes:
+            return  # its log is to come yet
         for venue, symbol, trade in late:
             desk.observer.alert("FillMissing", f"trade {trade} of {symbol} at {venue} is not in the log")
         for venue in dict.fromkeys(venue for venue, _, _ in late):

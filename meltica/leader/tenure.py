@@ -99,7 +99,7 @@ class Tenure:
                 self._hand_over(ready, why)
             return
         trades = not authority.why_not_active(desk.gate, desk.state.epoch)
-        others = any(peer.connected for peer in desk.cluster.status().peers)
+        others = any(peer.connected and peer.votes for peer in desk.cluster.status().peers)
         if trades or not others or unfit_for < settings.unfit_after:
             return
         if self._left_at is None or now - self._left_at >= settings.unfit_pause:

@@ -2,7 +2,8 @@
 
 Only the declarations and the exposition may live here; `observer` says when each moves.  Names begin with
 `meltica_`, units are base units, times are points in time rather than ages, and every label's values are
-bounded: by the words below, by the settings (peers, venues, symbols), never by what a venue or a user says.
+bounded: by the words below, by the settings (venues, symbols), by who takes part (peers), never by what a venue or a
+user says.
 Each node has a registry of its own.
 """
 
@@ -61,7 +62,8 @@ class Metrics:
         self._orders()
         self._money()
         self._streams()
-        self._initialise(tuple(venues), tuple(peers))
+        self.peers = set(peers)  # of whom something is exported
+        self._initialise(tuple(venues), tuple(sorted(self.peers)))
 
     def text(self) -> bytes:
         """The exposition, in Prometheus' text format."""

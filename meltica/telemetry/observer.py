@@ -8,6 +8,7 @@ protocols of their own; nothing here is global, so three nodes in one process ha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -73,6 +74,14 @@ class NodeObserver:
     def fsync(self, ns: int) -> None:
         """One sync of the write-ahead log."""
         self.metrics.fsync_seconds.observe(ns / NS)
+
+    def peers(self, names: Sequence[str]) -> None:
+        """These are the others now: of whoever takes part no more nothing is exported."""
+        for gone in self.metrics.peers - {*names}:
+            self.metrics.peers.discard(gone)
+            for gauge in (self.metrics.peer_connected, self.metrics.peer_lost):
+                gauge.remove(gone)
+        self.metrics.peers.update(names)
 
     def peer(self, name: str, *, connected: bool, lost: bool = False) -> None:
         """Whether the link to a peer is up, and whether it has shown us, its leader, that its disk went back."""

@@ -8,6 +8,8 @@ from random import Random
 
 import pytest
 
+from chaos.sim.network import SECOND
+from chaos.sim.storm import Storm, played
 from cluster.journal import JournalFault
 from cluster.members import (
     AddLearner,
@@ -22,7 +24,7 @@ from cluster.members import (
 )
 from cluster.replacing import Waits, next_step
 from cluster.replica import Replica
-from cluster.types import Applied, LogIndex, NotLeader, Peer, Role, Term, Token
+from cluster.types import Applied, LogIndex, NotLeader, Peer, Retention, Role, Term, Token
 from cluster.wire import (
     NO_OP,
     Ack,
@@ -595,3 +597,18 @@ def test_a_node_is_replaced_while_power_cuts_take_one_after_another(seed: int) -
     assert group.force(group.leader).parts == ((N1, N2, N4), ())
     group.run(500)
     group.check()
+
+
+# With no change asked for
+
+
+@pytest.mark.parametrize(("profile", "retention"), [("tcp", None), ("wild", None), ("power", Retention(50, 10**6))])
+def test_with_no_change_asked_for_a_storm_is_the_same_fact_for_fact(profile: str, retention: Retention | None) -> None:
+    """Whether a node knows its peers by name alone, or by the configuration of its settings."""
+    digests = []
+    for members in (None, SETTINGS):
+        storm = Storm(5, profile, duration=3 * SECOND, retention=retention)
+        storm.network.members = members
+        assert played(storm) == ""
+        digests.append(storm.history.digest())
+    assert digests[0] == digests[1]

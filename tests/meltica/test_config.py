@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import meltica
+from cluster.members import Member
 from cluster.types import Retention
 from meltica.cli.cluster_files import Plan, node_toml
 from meltica.config import ConfigErrors, least_window_ms, load
 from meltica.core.values import Gap, Mode
+from meltica.founding import founders
 from meltica.structure import Misfit
 from meltica.tables import Address
 
@@ -49,6 +51,35 @@ def test_a_good_file_gives_typed_settings(tmp_path):
     (policy,) = found.venue_policies
     assert (policy.window, policy.settle, policy.mandate_after) == (300_000_000, 10_000_000_000, 2_000_000_000)
     assert found.replication_timers.fallback == 350_000_000
+
+
+JOINS = GOOD.replace('name = "n1"', 'name = "n4"\npeer = "127.0.0.1:7403"\napi = "127.0.0.1:7414"')
+
+
+def test_a_node_that_joins_says_itself_where_it_listens_and_is_none_of_the_founders(tmp_path):
+    """It may have the address of a node that it is to replace."""
+    found = load(write(tmp_path, JOINS), check_files=False)
+    assert (found.own.peer, found.own.api) == (Address("127.0.0.1", 7403), Address("127.0.0.1", 7414))
+    assert list(found.others) == ["n1", "n2", "n3"]
+    founded = founders(found)
+    assert (founded.number, founded.voting, founded.learning) == (0, ("n1", "n2", "n3"), ())
+    assert founded == founders(load(write(tmp_path, GOOD), check_files=False))
+    assert founded.voters[2] == Member("n3", "127.0.0.1:7403")
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "told"),
+    [
+        (GOOD.replace('name = "n1"', 'name = "n4"'), "[node] name", "its own `peer` and `api` beside its name"),
+        (JOINS.replace('name = "n4"', 'name = "n2"'), "[node] peer", "nothing, as [peers.n2] says it"),
+        (JOINS.replace('name = "n4"', 'name = "operator"'), "[node] name", "another name"),
+        (JOINS.replace('api = "127.0.0.1:7414"\ndata', "data"), "[node] api", "required"),
+        (GOOD.replace('data = "data"', 'data = "data"\napi = "127.0.0.1:1"'), "[node] api", "unknown key"),
+    ],
+)
+def test_a_node_is_a_founder_or_joins_and_not_both(tmp_path, text, path, told):
+    error = errors_of(tmp_path, text)[path]
+    assert told in f"{error.found} {error.allowed}"
 
 
 def test_every_error_is_told_at_once(tmp_path):

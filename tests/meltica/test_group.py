@@ -99,6 +99,28 @@ def test_a_node_whose_api_is_silent_is_not_promotable_and_votes_if_it_is_connect
     assert (of(found).why_not, of(found).votes, of(found).heard_ms) == ("unreachable", False, None)
 
 
+def test_a_learner_can_t_take_over_and_counts_for_nothing():
+    """Not for how many losses are survived, nor in what of."""
+    learner = evolve(peer("n4"), votes=False)
+    found = group()
+    status = found.status()
+    found.status = lambda: evolve(status, peers=(*status.peers, learner))
+    assert (of(found, "n4").learns, of(found, "n4").votes, of(found, "n4").promotable) == (True, False, False)
+    assert "no vote yet" in of(found, "n4").why_not
+    told = document(found, found.members(""))
+    assert (told["voters"], told["majority"], told["voting"], told["tolerates"]) == (3, 2, 3, 1)
+    assert [one["learns"] for one in told["nodes"]] == [False, False, False, True]
+    gone = evolve(status, peers=(evolve(status.peers[0], connected=False), status.peers[1], learner))
+    found.status = lambda: gone
+    assert tolerates(found.members("")) == 0
+    assert sentence(found.members("")) == "one more lost node stops trading"
+    alone = evolve(gone, peers=(*[evolve(one, connected=False) for one in status.peers], learner))
+    found.status = lambda: alone
+    assert sentence(found.members("")) == "only 1 of 3 nodes take part: nothing can commit, and nobody trades"
+    found.status = lambda: evolve(status, votes=False)
+    assert [(one.learns, one.votes) for one in found.members("no vote") if one.name == "n1"] == [(True, False)]
+
+
 def test_a_little_behind_is_caught_up():
     found = group(peer("n2", 99))
     found.milestones = Milestones()

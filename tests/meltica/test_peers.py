@@ -82,10 +82,47 @@ async def test_asking_goes_on_whatever_is_answered(answer, monkeypatch, autojump
     found = PeerBoard(("n2",))
     seen = []
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(keep_asking, found, {"n2": "https://n2"}, ssl.create_default_context(), "secret")
+        nursery.start_soon(keep_asking, found, lambda: {"n2": "https://n2"}, ssl.create_default_context(), "secret")
         for _ in range(3):
             await trio.sleep(peers.ASK_EVERY * 0.9)
             seen.append(found.rows()["n2"]["reachable"])
             await trio.sleep(peers.ASK_EVERY * 0.1)
         nursery.cancel_scope.cancel()
     assert seen == [True, False, True]
+
+
+async def test_who_is_asked_follows_who_takes_part_and_where(monkeypatch, autojump_clock):
+    asked = []
+
+    def handle(request):
+        asked.append(request.url.host)
+        return httpx.Response(200, json=status("n2"))
+
+    made = httpx.AsyncClient
+    monkeypatch.setattr(peers.httpx, "AsyncClient", lambda **_options: made(transport=httpx.MockTransport(handle)))
+    found = PeerBoard(("n2",))
+    places = {"n2": "https://a", "n3": None}
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keep_asking, found, lambda: places, ssl.create_default_context(), "secret")
+        await trio.sleep(peers.ASK_EVERY * 0.9)
+        assert (found.names, set(asked)) == (("n2", "n3"), {"a"})
+        places = {"n2": "https://b"}
+        await trio.sleep(peers.ASK_EVERY * 2)
+        assert found.names == ("n2",)
+        asked.clear()
+        await trio.sleep(peers.ASK_EVERY * 3)
+        assert set(asked) == {"b"}
+        assert found.rows()["n2"]["reachable"]
+        places = {}
+        await trio.sleep(peers.ASK_EVERY * 2)
+        asked.clear()
+        await trio.sleep(peers.ASK_EVERY * 3)
+        assert (asked, found.answers, found.rows()) == ([], {}, {})
+        nursery.cancel_scope.cancel()
+
+
+def test_an_answer_that_comes_when_its_node_takes_part_no_more_is_not_kept():
+    found = board(n2=status("n2"), n3=status("n3"))
+    found.follow(["n3"])
+    found.heard("n2", status("n2"))
+    assert (found.names, list(found.answers)) == (("n3",), ["n3"])

@@ -74,8 +74,11 @@ class FakeTrail:
 
 def status(role=Role.LEADER, *, heard=None, stalled=None, leader="n1"):
     one = LogIndex(9)
-    peer = PeerStatus(Peer("n2"), connected=True, heard=heard, match=one)
-    return Status(Peer("n1"), role, Term(4), leader and Peer(leader), one, one, one, one, (peer,), stalled)
+    peers = (
+        PeerStatus(Peer("n2"), connected=True, heard=heard, match=one),
+        PeerStatus(Peer("n3"), connected=False, heard=None, match=LogIndex(0)),
+    )
+    return Status(Peer("n1"), role, Term(4), leader and Peer(leader), one, one, one, one, peers, stalled)
 
 
 def view(**changes):
@@ -93,7 +96,7 @@ def view(**changes):
         "cluster_status": status,
         "ports": {},
         "board": board,
-        "apis": {name: f"https://{name}" for name in ("n1", "n2", "n3")},
+        "apis": lambda: {name: f"https://{name}" for name in ("n1", "n2", "n3")},
         "marks": Marks(),
         "accounts": {"paper": "trader"},
     }
@@ -465,3 +468,25 @@ async def test_a_dry_skip_says_who_has_said_so_and_refuses_another_entry():
     for wish in (api.SkipEntry(8, "", api.Role.OPERATOR), api.SkipEntry(7, "e" * 64, api.Role.OPERATOR)):
         assert (await outcome(wish, found, dry_run=True)).kind is OutcomeKind.REFUSED
     assert (await outcome(api.SkipEntry(7, "", api.Role.OPERATOR), dry_run=True)).kind is OutcomeKind.REFUSED
+
+
+def test_who_takes_part_is_told_by_every_node():
+    told = {"configuration": 3, "voters": [{"name": "n1", "peer": "n1:1"}], "learners": [], "removed": ["n3"]}
+    assert view(members=lambda: told).status()["members"] == told
+    assert view().status()["members"] is None
+
+
+def test_a_removed_node_says_so_and_is_good_for_nothing():
+    found = view(removed=lambda: "n1 was removed from this cluster")
+    row = next(one for one in found.status()["nodes"] if one["name"] == "n1")
+    assert (row["removed"], row["why_not"], row["promotable"], row["votes"]) == (
+        "n1 was removed from this cluster",
+        "n1 was removed from this cluster",
+        False,
+        False,
+    )
+    assert [(check.ok, check.text) for check in found.health().checks if check.name == "member"] == [
+        (False, "n1 was removed from this cluster")
+    ]
+    row = next(one for one in view().status()["nodes"] if one["name"] == "n1")
+    assert (row["removed"], row["votes"], row["configuration"]) == (None, True, 0)

@@ -1,0 +1,39 @@
+"""Founding: who takes part as long as the log says nothing of it, by a node's settings; and where members' APIs are.
+
+Pure.  Once the log has said who takes part, what the settings say counts no more (`cluster.adopted`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cluster.members import Configuration, Member
+from cluster.types import Peer, Status
+from meltica.config import NodeSettings
+from meltica.core.reports import api_of
+
+
+def founders(settings: NodeSettings) -> Configuration:
+    """Configuration 0: who is named under [peers].
+
+    A node that joins is not among them, so it never stands, and counts for nothing, before an entry of the log says
+    that it does: two new nodes with empty disks can elect nobody, whomever their settings name.
+    """
+    return Configuration(
+        0, tuple([Member(Peer(name), str(peer.peer)) for name, peer in sorted(settings.peers.items())])
+    )
+
+
+def members_document(found: Configuration) -> dict[str, object]:
+    """As documents tell it."""
+    return {
+        "configuration": found.number,
+        "voters": [{"name": one.name, "peer": one.address} for one in found.voters],
+        "learners": [{"name": one.name, "peer": one.address} for one in found.learners],
+        "removed": list(found.removed),
+    }
+
+
+def places(status: Status, settled: Mapping[str, str]) -> dict[str, str | None]:
+    """Where the API of each other member is: as it says itself, else as the settings have it; None: nobody knows."""
+    return {str(peer.name): api_of(peer.about) or settled.get(peer.name) for peer in status.peers}

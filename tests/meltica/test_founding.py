@@ -1,0 +1,38 @@
+"""Where members' APIs are, and who takes part, as documents tell it."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from cluster.members import Configuration, Member
+from cluster.types import LogIndex, Peer, PeerStatus, Role, Status, Term
+from meltica.core.commands import NodeReport
+from meltica.core.reports import written
+from meltica.core.values import NodeName
+from meltica.founding import members_document, places
+
+NONE = PeerStatus(Peer("n2"), connected=True, match=LogIndex(0), heard=None)
+STATUS = Status(Peer("n1"), Role.FOLLOWER, Term(3), None, *[LogIndex(9)] * 4, (NONE,))
+
+
+def test_a_member_s_own_word_on_where_its_api_is_counts_before_the_settings():
+    about = written(NodeReport(NodeName("n4"), "1", "c", 1, 1), "https://n4:1")
+    new = evolve(NONE, name=Peer("n4"), about=about)
+    settled = {"n1": "https://n1", "n2": "https://n2", "n3": "https://n3", "n4": "https://old"}
+    assert places(evolve(STATUS, peers=(NONE, new)), settled) == {"n2": "https://n2", "n4": "https://n4:1"}
+    assert places(STATUS, {}) == {"n2": None}
+
+
+def test_who_takes_part_is_told_with_addresses_and_without_fingerprints():
+    found = Configuration(
+        4,
+        (Member(Peer("n1"), "a:1"), Member(Peer("n2"), "b:2", b"x" * 32)),
+        (Member(Peer("n4"), "d:4"),),
+        (Peer("n3"),),
+    )
+    assert members_document(found) == {
+        "configuration": 4,
+        "voters": [{"name": "n1", "peer": "a:1"}, {"name": "n2", "peer": "b:2"}],
+        "learners": [{"name": "n4", "peer": "d:4"}],
+        "removed": ["n3"],
+    }
