@@ -2,8 +2,8 @@
 
 Only that may live here.  A node that comes back empty under its old name has forgotten whom it voted for and what it
 acknowledged: it can then elect a leader that lacks an acknowledged entry (rule 8).  So an empty folder is opened only
-if it holds a mark that `meltica cluster create` put there, and the mark goes as soon as the folder's identity is
-durable.
+if it holds a mark that `meltica cluster create` put there, or `meltica cluster prepare` for a node of a new name, and
+the mark goes as soon as the folder's identity is durable.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ def check(path: Path) -> None:
             f"{path}: there is no node's data in this folder, and no file {MARK!r}, which a new node has: either the "
             "settings name the wrong folder, or its disk is not mounted, or its data is gone. Correct the first two. "
             "If the data is gone, do not start this node: empty, under its old name, it would have forgotten what it "
-            "acknowledged, and the cluster could lose it. The other nodes go on without it; replacing a node is not "
-            "in this release"
+            "acknowledged, and the cluster could lose it. The other nodes go on without it. Put a node of a new "
+            "name in its place: `meltica cluster prepare DIR NEW`, start it, then `meltica cluster replace OLD --with "
+            "NEW --address HOST:PORT` (runbooks/replace-a-node.md)"
         )
 
 

@@ -14,7 +14,10 @@ from cluster.store import StoreFault
 from cluster.stored import MAGIC, MARKER_LONGEST, Synced, decode_marker, decode_synced
 from cluster.walfile import Walk, seams, walk
 
-REPLACE: Final = "restore this node's folder from a copy, or replace the node, and do not delete it: it is evidence"
+REPLACE: Final = (
+    "restore this node's folder from a copy, or replace the node (`meltica cluster replace`, "
+    "runbooks/replace-a-node.md); do not delete it: it is evidence"
+)
 SYNCED: Final = "synced"  # the file that says what the folder surely holds
 
 

@@ -357,7 +357,8 @@ class Journal:
         if first > 1 and applied < first:
             raise JournalFault(
                 f"the log begins at {first}, but the state is of index {applied}: what lies between is missing; "
-                "restore this node's folder from a copy, or replace the node, and do not delete it: it is evidence"
+                "restore this node's folder from a copy, or replace the node (`meltica cluster replace`, "
+                "runbooks/replace-a-node.md); do not delete it: it is evidence"
             )
         if applied > last:
             raise JournalFault(f"the state is of index {applied}, but the log ends at {last}")

@@ -30,6 +30,10 @@ class Refused(Exception):
     """This change is not made; the text says why, and whose move it is."""
 
 
+class NotYet(Refused):
+    """Not now: it will be over by itself, soon."""
+
+
 @frozen
 class Member:
     """A node: its name, for ever, where its peers dial it, and the SHA-256 of its certificate (empty: any that the
@@ -200,11 +204,11 @@ def allow(configuration: Configuration, change: Change, ground: Ground) -> Confi
         Refused: not this change, or not now.
     """
     if ground.commit < ground.placed:
-        raise Refused(
+        raise NotYet(
             f"one change at a time: configuration {configuration.number} is not committed yet; ask again when it is"
         )
     if ground.commit < ground.no_op:  # or two leaders may change one former configuration into two without an overlap
-        raise Refused("the leader has not committed an entry of its own term yet; ask again when it has")
+        raise NotYet("the leader has not committed an entry of its own term yet; ask again when it has")
     after = follow(configuration, change)
     if isinstance(change, Promote) and change.name not in ground.caught_up & ground.healthy:
         raise Refused(f"{change.name} has not caught up with the log; it votes once it has")

@@ -65,6 +65,19 @@ def create(folder: Path, cluster: str, nodes: Sequence[Peer], now: dt.datetime) 
     _write_pair(folder, OPERATOR, authority.issue(OPERATOR, now, server=False))
 
 
+def issue(folder: Path, name: Peer, now: dt.datetime) -> None:
+    """Make a certificate and key for one node more, of the authority in `folder`.
+
+    Raises:
+        ValueError: no node can be called so, or the authority's files are not what they should be.
+        FileExistsError: `name` has a file there already; nothing is overwritten.
+        OSError: the authority's key is not there, or a file can't be written.
+    """
+    if name in NO_NODE_S:
+        raise ValueError(f"a node can't be called {name!r}: {NO_NODE_S[name]}")
+    _write_pair(folder, name, Authority.read(folder).issue(name, now, server=True))
+
+
 def renew(folder: Path, name: str, now: dt.datetime) -> Certificate:
     """Replace `name`'s certificate and key by new ones of the same authority, each file at once as a whole.
 

@@ -47,7 +47,8 @@ class Remembered:
             return (
                 f"its log ends at entry {rank[1]} of term {rank[0]}, but it has acknowledged entry "
                 f"{self._memory.owed[1]} of term {self._memory.owed[0]}: its disk went back; it votes again when its "
-                "log has caught up"
+                "log has caught up; a disk that may do so again is to be replaced with its node (`meltica cluster "
+                "replace`, runbooks/replace-a-node.md)"
             )
         if self._suspect:
             return (

@@ -32,6 +32,7 @@ def next_step(
         Refused: there is no way.
     """
     gone = old in configuration.removed
+    _check_place(configuration, new)
     if not gone and old not in {*configuration.voting, *configuration.learning}:
         raise Refused(f"{old} is no member, nor was it one")
     if new.name in configuration.voting:
@@ -44,6 +45,29 @@ def next_step(
     if new.name not in caught_up:
         return Waits(f"{new.name} has not caught up with the log")
     return Promote(new.name) if gone or _promotes_first(configuration, old, new.name, healthy) else Remove(old)
+
+
+def way(configuration: Configuration, old: Peer, new: Member, *, healthy: frozenset[Peer]) -> tuple[Change, ...]:
+    """All changes from here on, if `new` is healthy and catches up and nothing else happens.
+
+    Raises:
+        Refused: there is no way.
+    """
+    made: list[Change] = []
+    ready = frozenset({new.name})
+    while (step := next_step(configuration, old, new, healthy=healthy | ready, caught_up=ready)) is not None:
+        if isinstance(step, Waits):  # never: it has caught up
+            raise Refused(step.why)
+        made.append(step)
+        configuration = follow(configuration, step)
+    return tuple(made)
+
+
+def _check_place(configuration: Configuration, new: Member) -> None:
+    """A member is dialled where the log says: another address now would be nobody's."""
+    known = {one.name: one.address for one in (*configuration.voters, *configuration.learners)}
+    if known.get(new.name, new.address) != new.address:
+        raise Refused(f"{new.name} takes part at {known[new.name]}, not at {new.address}: give that address")
 
 
 def _promotes_first(configuration: Configuration, old: Peer, new: Peer, healthy: frozenset[Peer]) -> bool:

@@ -20,7 +20,7 @@ from cluster.applying import ApplyFault as ApplyFault  # noqa: PLC0414 # its old
 from cluster.applying import Applying, Passed
 from cluster.guard import Guard
 from cluster.journal import Journal, JournalFault
-from cluster.members import Change, Configuration, Ground, Refused
+from cluster.members import Change, Configuration, Ground, NotYet
 from cluster.proposals import Busy as Busy  # noqa: PLC0414 # the same
 from cluster.proposals import Proposals
 from cluster.ready import Ready as Ready  # noqa: PLC0414 # the same
@@ -258,9 +258,9 @@ class Replica:
             self._proposals.outcomes.append((token, NotLeader(None if self._fault else guard.core.leader)))
             return
         if self._proposals.wish is not None:
-            raise Refused("one change at a time: another was asked for just now")
+            raise NotYet("one change at a time: another was asked for just now")
         if guard.transferring or self._applying.stop is not None:
-            raise Refused("a hand-over is under way, or apply has stopped; ask again when that is over")
+            raise NotYet("a hand-over is under way, or apply has stopped; ask again when that is over")
         self._appending.allowed(change)
         self._proposals.queue_change(change, token)
 

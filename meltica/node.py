@@ -54,6 +54,7 @@ from meltica.numbers import NumbersFile
 from meltica.peers import PeerBoard, keep_asking
 from meltica.pump import LeadersCluster, Pump, mono_now, wall_now
 from meltica.renewal import Renewal, keep_renewing
+from meltica.replacement import Replacement
 from meltica.reporter import Reporter
 from meltica.reserve import MIB, Reserve, keep_measuring
 from meltica.strategies.catalogue import make_strategy
@@ -422,6 +423,9 @@ def make_view(node: Node) -> View:
         marks=node.marks,
         apis=partial(_apis, node),
         members=partial(_members, node),
+        replacement=Replacement(
+            node.cluster, node.leader, node.group, lambda: node.machine.state.mode, len(settings.peers)
+        ),
         removed=partial(_removed, node),
         accounts={str(v.name): str(v.account) for v in settings.venues.values()},
         config=settings.agreed_digest,

@@ -30,6 +30,7 @@ from meltica.api.ports import (
     Page,
     Promote,
     ReduceOnly,
+    ReplaceNode,
     ResumeTrading,
     Row,
     SetMode,
@@ -51,6 +52,7 @@ from meltica.machine import Standing
 from meltica.pages import Pages
 from meltica.peers import PeerBoard
 from meltica.promoting import planned
+from meltica.replacement import AGAIN, Replacement
 from meltica.venues.base import MarketEvent, Ticker, VenuePort
 
 SCHEMA: Final = "meltica.status/1"
@@ -100,6 +102,7 @@ class View:
     peer_address: str = ""
     certificate: Callable[[], Row | None] = field(default=lambda: None)  # in use
     members: Callable[[], Row | None] = field(default=lambda: None)  # who takes part, by what is in force
+    replacement: Replacement | None = None  # None where who takes part never changes
     removed: Callable[[], str] = field(default=lambda: "")  # what a peer says that refuses this node for good
 
     @property
@@ -209,6 +212,7 @@ class View:
             "version": self.version,
             "config": self.config,
             "peer": self.peer_address,
+            "api": self.apis().get(self.node),
             "certificate": self.certificate(),
             "stalled": status.stalled,
             "disk": {"free_bytes": self.disk_free(), "why": self.disk()},
@@ -343,6 +347,8 @@ class View:
 
     async def act(self, action: Action) -> ActionOutcome:
         """Do it here, or say why not."""
+        if isinstance(action.wish, ReplaceNode):
+            return await self._replace(action, action.wish)
         wish = _translated(action, self)
         if isinstance(wish, str):
             return ActionOutcome(OutcomeKind.REFUSED, wish)
@@ -370,6 +376,13 @@ class View:
                 "look with `meltica status`, then retry with the same --request-id: a retry is safe",
             )
         return _outcome(found[0])
+
+    async def _replace(self, action: Action, wish: ReplaceNode) -> ActionOutcome:
+        if self.replacement is None:
+            return ActionOutcome(OutcomeKind.REFUSED, "who takes part in this cluster never changes")
+        with trio.move_on_after(ACT_WITHIN):
+            return await self.replacement.step(wish, action.by, dry_run=action.dry_run)
+        return ActionOutcome(OutcomeKind.UNKNOWN, f"no outcome within {ACT_WITHIN:g} s", AGAIN)
 
     def _planned(self, wish: Promote) -> ActionOutcome:
         return planned(wish, self.group, self.leader.status(), self.state.mode)

@@ -16,8 +16,8 @@ from typing import Any
 import attrs
 from hypothesis import strategies as st
 
-from meltica.core import commands as c
 from meltica.core import values as v
+from meltica.core.kinds import KINDS
 from meltica.core.values import EXACT
 from meltica.core.wire import MAX_INT
 
@@ -73,7 +73,7 @@ def instances(cls: type) -> st.SearchStrategy[Any]:
 
 def commands(*kinds: str) -> st.SearchStrategy[Any]:
     """Any well-formed command, or one of these kinds."""
-    return st.sampled_from(kinds or tuple(c.KINDS)).flatmap(lambda kind: instances(c.KINDS[kind]))
+    return st.sampled_from(kinds or tuple(KINDS)).flatmap(lambda kind: instances(KINDS[kind]))
 
 
 garbage = st.one_of(

@@ -24,6 +24,7 @@ from meltica.api.ports import (
     KillTrading,
     Promote,
     ReduceOnly,
+    ReplaceNode,
     ResumeTrading,
     Role,
     SetMode,
@@ -67,6 +68,8 @@ Order = matching(r"[0-9a-f]{32}", "a client order id: 32 lower-case hex digits")
 Strategy = matching(NAME, "a strategy's id")
 Digest = matching(r"[0-9a-f]{64}|", "the entry's digest, 64 lower-case hex digits, as `status` shows it")
 Build = matching(r"[A-Za-z0-9_.:+-]{1,128}", "1 to 128 letters, digits, or _ . : + -, as `meltica version show` has it")
+Node = matching(NAME, "a node's name")
+HostPort = matching(r"[A-Za-z0-9_.:\[\]-]{1,255}:[0-9]{1,5}", "host:port, as its peers dial it")
 Pair = matching(r"[A-Z0-9]{2,20}", "a symbol, like BTCUSDT")
 Amount = Rule('a decimal above 0, as text, like "1.5", at most 18 digits a side', lambda amount: amount > 0)
 
@@ -95,7 +98,7 @@ class _Body(abc.ABC):
 
 @frozen(kw_only=True)
 class _Promote(_Body):
-    node: Annotated[str, matching(NAME, "a node's name")] | None = None
+    node: Annotated[str, Node] | None = None
     epoch: Annotated[int, Whole] | None = None
 
     @property
@@ -237,6 +240,21 @@ class _Approve(_Body):
         return ApproveBuild(build=self.build, config=self.config, only=self.only)
 
 
+@frozen(kw_only=True)
+class _Replace(_Body):
+    old: Annotated[str, Node]
+    new: Annotated[str, Node]
+    address: Annotated[str, HostPort]
+
+    def __attrs_post_init__(self) -> None:
+        if self.old == self.new:
+            raise Wrong(f"{self.new!r}", "another name: a removed node never comes back", "new")
+
+    @property
+    def wish(self) -> ReplaceNode:
+        return ReplaceNode(old=self.old, new=self.new, address=self.address)
+
+
 WISHES: Final[Mapping[str, type[_Body]]] = {
     "promote": _Promote,
     "halt": _Halt,
@@ -249,6 +267,7 @@ WISHES: Final[Mapping[str, type[_Body]]] = {
     "skip": _Skip,
     "version": _Version,
     "approve": _Approve,
+    "replace": _Replace,
 }
 SECONDED: Final = frozenset({"skip"})  # what an approver may ask for as well: it needs both roles
 CONVERTER: Final = strict_converter()

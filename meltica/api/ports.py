@@ -133,6 +133,15 @@ class ApproveBuild:
     only: bool = False
 
 
+@frozen
+class ReplaceNode:
+    """The next step by which `new`, which its peers dial at `address`, takes the place of `old`, for good."""
+
+    old: str
+    new: str
+    address: str
+
+
 Wish = (
     Promote
     | HaltTrading
@@ -145,6 +154,7 @@ Wish = (
     | SkipEntry
     | ActivateVersion
     | ApproveBuild
+    | ReplaceNode
 )
 
 

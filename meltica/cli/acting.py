@@ -61,10 +61,7 @@ def act(
     that of another role than the operator's.
     """
     body = {
-        "request_id": _request_id(options["request_id"]),
-        "reason": checked_reason(options["reason"]),
-        "actor": actor(),
-        "dry_run": options["dry_run"],
+        **hand(options),
         **{key: value for key, value in wish.items() if value is not None},
     }
     client = Client(place_of(context), operator=True, token_file=token_file)
@@ -77,6 +74,16 @@ def act(
         raise CliError("interrupted: it may have been done", following, Exit.UNKNOWN) from None
     _show(document, options["output"])
     context.exit(int(EXIT.get(_kind(document), Exit.FAILED)))
+
+
+def hand(options: Mapping[str, Any]) -> dict[str, object]:
+    """What every action's body has: under which id, why, who, and whether in earnest."""
+    return {
+        "request_id": _request_id(options["request_id"]),
+        "reason": checked_reason(options["reason"]),
+        "actor": actor(),
+        "dry_run": options["dry_run"],
+    }
 
 
 def confirm(what: str, *, yes: bool) -> None:

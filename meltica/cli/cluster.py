@@ -26,8 +26,10 @@ from meltica.cli.cluster_files import ACCOUNT, SYMBOLS, Plan, texts
 from meltica.cli.errors import CliError
 from meltica.cli.group import status
 from meltica.cli.members import members
+from meltica.cli.prepare import prepare
 from meltica.cli.promote import promote
 from meltica.cli.recover import recover
+from meltica.cli.replace import replace
 from meltica.cli.rotate import rotate
 from meltica.cli.verify import verify
 from meltica.config import NODES, SYMBOL
@@ -45,6 +47,8 @@ def cluster() -> None:
 
 cluster.add_command(status)
 cluster.add_command(members)
+cluster.add_command(prepare)
+cluster.add_command(replace)
 cluster.add_command(rotate)
 cluster.add_command(promote, "transfer")
 cluster.add_command(verify)

@@ -27,7 +27,7 @@ from meltica.renewal import SOON
 
 SCHEMA: Final = "meltica.members/1"
 DAY_NS: Final = 86_400_000_000_000
-COLUMNS: Final = ("member", "answers", "voter", "peers at", "API at", "certificate until", "days left", "in use")
+COLUMNS: Final = ("member", "answers", "part", "peers at", "API at", "certificate until", "days left", "in use")
 Row = dict[str, Any]
 
 
@@ -35,23 +35,29 @@ Row = dict[str, Any]
 @output_option
 @click.pass_context
 def members(context: click.Context, output: str) -> None:
-    """Who belongs to the cluster, where each listens, whether it votes, and until when its certificate is valid.
+    """Who belongs to the cluster, where each listens, whether it votes or learns, and until when its certificate holds.
 
-    Exit code 6 if a certificate is valid for less than 30 days, or a node uses another one than its file holds.
+    With a node that runs, who takes part is as the log says it, with the number of that configuration, and which nodes
+    were removed.  Exit code 6 if a certificate is valid for less than 30 days, or a node uses another one than its file
+    holds.
     """
     place = place_of(context)
     answers = trio.run(Client(place).read_all, PATH)
     said = {name: _own(one, name) for name, one in answers.items() if not isinstance(one, NoAnswer)}
-    rows = [_member(place, name, said.get(name)) for name in place.apis]
+    part = takes_part(answers)
+    rows = [_member(place, name, said.get(name), part) for name in sorted({*place.apis, *parts_of(part)})]
     others = [_other(name, file) for name, file in (("operator", place.cert), ("authority", place.ca))]
     warnings = [found for row in (*rows, *others) for found in _warnings(row)]
     source = "running" if said else "folder"
     if output == "json":
         head = {"schema": SCHEMA, "cluster": place.cluster, "name": place.name, "source": source}
-        print_json({**head, "members": rows, "certificates": others, "warnings": warnings})
+        who = {"configuration": (part or {}).get("configuration"), "removed": (part or {}).get("removed", [])}
+        print_json({**head, **who, "members": rows, "certificates": others, "warnings": warnings})
     else:
         out = console()
         out.print(f"cluster {place.cluster} ({place.name}), as its {'nodes say' if said else 'folder has it'}")
+        if part is not None:
+            out.print(f"configuration {part['configuration']}; removed: {', '.join(part['removed']) or 'none'}")
         out.print(table_of("", COLUMNS, [_cells(row) for row in (*rows, *others)]))
         show_troubles(warnings, out)
     if warnings:
@@ -64,20 +70,40 @@ def _own(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found
 
 
-def _member(place: ClusterPlace, name: str, said: Mapping[str, Any] | None) -> Row:
+def takes_part(answers: Mapping[str, Any]) -> Row | None:
+    """Who takes part, by the newest word of any node; None where none that says so answers."""
+    found = [one["members"] for one in answers.values() if not isinstance(one, NoAnswer) and one.get("members")]
+    return max(found, key=lambda one: int(one["configuration"]), default=None)
+
+
+def parts_of(part: Row | None) -> dict[str, str]:
+    """Each node's part, by name: voter, learner or removed."""
+    found = part or {"voters": (), "learners": (), "removed": ()}
+    voters = {one["name"]: "voter" for one in found["voters"]}
+    return voters | {one["name"]: "learner" for one in found["learners"]} | dict.fromkeys(found["removed"], "removed")
+
+
+def _member(place: ClusterPlace, name: str, said: Mapping[str, Any] | None, part: Row | None) -> Row:
     settings = _settings(place.folder, name)
-    row = said or {}
+    row, parts = said or {}, parts_of(part)
     peer = row.get("peer") or (str(settings.own.peer) if settings else None)
     file = settings.tls.cert if settings else None
+    takes = parts.get(name, "none") if part else "voter"
     return {
         "name": name,
-        "voter": True,
+        "part": takes,
+        "voter": takes == "voter",
         "reachable": said is not None,
-        "peer": peer,
-        "api": place.apis[name],
+        "peer": peer or _address_in(part, name),
+        "api": place.apis.get(name) or row.get("api"),
         "certificate": row.get("certificate"),
         "on_disk": _on_disk(file),
     }
+
+
+def _address_in(part: Row | None, name: str) -> str | None:
+    known = [*(part or {}).get("voters", ()), *(part or {}).get("learners", ())]
+    return next((str(one["peer"]) for one in known if one["name"] == name), None)
 
 
 def _other(name: str, file: Path) -> Row:
@@ -120,6 +146,8 @@ def _in_use(row: Row) -> str | None:
 
 def _warnings(row: Row) -> list[str]:
     found, name = [], row["name"]
+    if row.get("part") in {"removed", "none"}:
+        return []  # nobody waits for it
     shown = _shown(row)
     if shown is not None and _days(shown) < SOON:
         days = _days(shown)
@@ -143,5 +171,5 @@ def _cells(row: Row) -> tuple[object, ...]:
         days = Text(str(left), style="bold red" if left < SOON else "")
     used = _in_use(row)
     used_text = Text(used, style="yellow" if used == "an older one" else "") if used else None
-    api = str(row["api"]).removeprefix("https://") if "api" in row else None
-    return (row["name"], row.get("reachable"), row.get("voter"), row.get("peer"), api, until, days, used_text)
+    api = str(row["api"]).removeprefix("https://") if row.get("api") else None
+    return (row["name"], row.get("reachable"), row.get("part"), row.get("peer"), api, until, days, used_text)

@@ -59,9 +59,15 @@ def merged(answers: Mapping[str, Document | NoAnswer]) -> dict[str, Any]:
     own = {name: _row(one, name) or UNKNOWN_ROW for name, one in heard.items()}
     leads = max((_number(row["term"]) for row in own.values() if row.get("role") == "leader"), default=0)
     base = _base(heard, own, leads) or freshest_of(answers)
+    newest = max((one["members"] for one in heard.values() if one.get("members")), key=_configuration, default=None)
     group = _group(heard)
     rows = [{"name": name, **own.get(name, UNKNOWN_ROW), "reachable": name in heard} for name in answers]
-    return {**base, "active": _active(base, own, leads), "nodes": _judged(rows, group), "group": group}
+    whole = {**base, "active": _active(base, own, leads), "nodes": _judged(rows, group), "group": group}
+    return whole if newest is None else {**whole, "members": newest}
+
+
+def _configuration(members: Mapping[str, Any]) -> int:
+    return _number(members.get("configuration"))
 
 
 def _group(heard: Mapping[str, Document]) -> Mapping[str, Any] | None:
@@ -104,9 +110,17 @@ def _row(document: Document, name: str) -> Mapping[str, Any] | None:
 def troubles(document: Mapping[str, Any], answers: Mapping[str, Document | NoAnswer]) -> list[str]:
     """What is degraded, a sentence each, with what to do."""
     found = []
+    members = document.get("members") or {}
+    removed = members.get("removed", ())
     for name, answer in answers.items():
-        if isinstance(answer, NoAnswer):
+        if name in removed:
+            if not isinstance(answer, NoAnswer):
+                found.append(f"{name} was removed from this cluster, and runs: stop it (runbooks/replace-a-node.md)")
+        elif isinstance(answer, NoAnswer):
             found.append(f"{name} does not answer ({answer.message}): start it, or read its log")
+    for one in (*members.get("voters", ()), *members.get("learners", ())):
+        if one["name"] not in answers:
+            found.append(f"{one['name']} takes part, and cluster.toml does not name it: put its API there")
     if document.get("active") is None:
         if document.get("waiting"):
             found.append(f"nobody trades: {document['waiting']}; see runbooks/fail-over-by-hand.md")

@@ -80,6 +80,7 @@ ROOMS: Final[dict[type, Room]] = {
     words.ApproveBuild: apply_upgrades.approve_build,
     words.SkipEntry: apply_upgrades.skip_entry,
     words.ClusterRecovered: apply_recovery.cluster_recovered,
+    words.MembersAsked: apply_upgrades.members_asked,
 }
 RULES: Final = Rules({1: ROOMS})  # what this build has
 

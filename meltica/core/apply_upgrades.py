@@ -1,6 +1,7 @@
 """Upgrades and faults: which nodes there are, which version of apply decides, which builds trade, what was isolated.
 
-Only the application of those commands, and the passing of an isolated entry, may live here.
+Only the application of those commands, and the passing of an isolated entry, may live here; and, as it is of the nodes
+too, the record of who asked for a change of who takes part (which replication makes, beside these commands).
 
 An entry whose apply raises stops every node before it.  It is passed once two roles have said so, each by a `SkipEntry`
 of its index and digest that was committed behind it; the nodes search for these while they stand (`meltica.machine`).
@@ -16,7 +17,7 @@ from typing import Final
 
 from attrs import evolve
 
-from meltica.core.commands import ActivateVersion, ApproveBuild, NodesReported, SkipEntry
+from meltica.core.commands import ActivateVersion, ApproveBuild, MembersAsked, NodesReported, SkipEntry
 from meltica.core.events import Rejection
 from meltica.core.halting import add_halt
 from meltica.core.records import Approval, ApprovedRecord, CrewRecord, IsolatedRecord
@@ -87,6 +88,13 @@ def skip_entry(turn: Turn, command: SkipEntry) -> Rejection | None:
         return Rejection("other_entry", f"entry {command.index} has another digest: {record.digest}")
     reason = f"entry {command.index} was isolated: {command.by.reason}"
     add_halt(turn, HaltRecord(CAUSE, turn.index, turn.state.clock, actor=command.by.actor, reason=reason))
+    return None
+
+
+def members_asked(_turn: Turn, command: MembersAsked) -> Rejection | None:
+    """Nothing of the state: it is on record who wanted it, and why."""
+    if command.old == command.new:
+        return Rejection("bad_members", "one node takes another's place")
     return None
 
 

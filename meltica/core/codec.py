@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from meltica.core.commands import KINDS, Command, Submit
+from meltica.core.commands import Command, Submit
+from meltica.core.kinds import KINDS
 from meltica.core.spelling import Spelling
 from meltica.core.values import BadValue, Epoch, Nanos, Price
 from meltica.core.wire import Form, Pair, bytes_reader, parse, write_text

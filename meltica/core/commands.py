@@ -3,12 +3,10 @@
 Only frozen descriptions may live here; what they do is in `apply`.  Each carries `epoch`, the term of the
 leader that proposed it (a command of an older epoch applies as rejected), and `at`, its proposer's wall
 clock in Unix nanoseconds (the log's clock is the largest seen).  Operators' commands carry `by` as well.
-The codec gives each class the wire word written beside it in `KINDS`.
+The codec gives each class the wire word that `kinds` has for it.
 """
 
 from __future__ import annotations
-
-from typing import Final
 
 from attrs import field, frozen
 
@@ -462,6 +460,19 @@ class ApproveBuild:
 
 
 @frozen
+class MembersAsked:
+    """An operator asks for a step on `new`'s way to `old`'s place; who takes part changes by an entry of its own."""
+
+    epoch: Epoch
+    at: Nanos
+    old: NodeName
+    new: NodeName
+    address: str
+    step: str
+    by: By
+
+
+@frozen
 class SkipEntry:
     """One role's word that the entry at `index`, whose apply raised on every node, is to be passed without effect.
 
@@ -526,41 +537,6 @@ class StrategyStarted:
     by: By | None = None
 
 
-KINDS: Final[dict[str, type]] = {
-    "epoch_started": EpochStarted,
-    "authority_taken": AuthorityTaken,
-    "authority_released": AuthorityReleased,
-    "configured": Configured,
-    "instrument_seen": InstrumentSeen,
-    "submit": Submit,
-    "cancel": Cancel,
-    "cancel_all": CancelAll,
-    "answered": Answered,
-    "in_doubt": InDoubt,
-    "lapsed": Lapsed,
-    "fill_seen": FillSeen,
-    "order_updated": OrderUpdated,
-    "not_found": NotFound,
-    "reconciled": Reconciled,
-    "discrepancy": Discrepancy,
-    "balance_seen": BalanceSeen,
-    "opening_approved": OpeningApproved,
-    "halt": Halt,
-    "reduce": Reduce,
-    "resume": Resume,
-    "kill": Kill,
-    "mode_set": ModeSet,
-    "clock_told": ClockTold,
-    "checkpoint": Checkpoint,
-    "strategy_stopped": StrategyStopped,
-    "strategy_started": StrategyStarted,
-    "nodes_reported": NodesReported,
-    "activate_version": ActivateVersion,
-    "approve_build": ApproveBuild,
-    "skip_entry": SkipEntry,
-    "cluster_recovered": ClusterRecovered,
-}
-
 Command = (
     EpochStarted
     | AuthorityTaken
@@ -594,4 +570,5 @@ Command = (
     | ApproveBuild
     | SkipEntry
     | ClusterRecovered
+    | MembersAsked
 )

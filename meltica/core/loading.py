@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class BadState(Exception):
-    """What was stored is not a state: do not trust this disk; replace the node's data from a healthy node."""
+    """What was stored is not a state: do not trust this disk; keep it, and replace the node."""
 
 
 ONE: Final = Decimal(1)

@@ -38,6 +38,7 @@ ALLOWED: Final = (
     commands.Configured,
     commands.ActivateVersion,
     commands.ApproveBuild,
+    commands.MembersAsked,
 )
 
 

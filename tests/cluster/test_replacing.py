@@ -9,7 +9,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.members import AddLearner, Configuration, Ground, Member, Promote, Refused, Remove, allow
+from cluster import replacing
+from cluster.members import AddLearner, Configuration, Ground, Member, Promote, Refused, Remove, allow, follow
 from cluster.replacing import CatchUp, Waits, next_step
 from cluster.types import MonoNs, Peer
 
@@ -149,3 +150,22 @@ def test_caught_up_means_that_it_had_all_but_the_bound_s_newest(moves: list[tupl
         learner = learner.heard(matched, last, MonoNs(now))
         if learner.caught_up(MonoNs(now)):
             assert any(now - at < 2 * BOUND and end <= matched for at, end in history)
+
+
+@pytest.mark.parametrize("alive", [(N1, N2, N3), (N1, N2)])
+def test_the_whole_way_is_what_the_steps_are(alive: tuple[Peer, ...]) -> None:
+    passed = way(THREE, N3, NEW, frozenset({*alive, N4}))
+    found = replacing.way(THREE, N3, NEW, healthy=frozenset(alive))
+    assert isinstance(found[0], AddLearner)
+    made = THREE
+    for step, after in zip(found, passed[1:], strict=True):
+        made = follow(made, step)
+        assert made == after
+    assert replacing.way(made, N3, NEW, healthy=frozenset(alive)) == ()
+
+
+def test_a_new_node_s_address_is_the_one_that_the_log_has() -> None:
+    learns = follow(THREE, AddLearner(NEW))
+    for configuration in (learns, follow(learns, Promote(N4))):
+        with pytest.raises(Refused, match="takes part at host-4:7400, not at host-9:1"):
+            next_step(configuration, N3, Member(N4, "host-9:1"), healthy=frozenset(), caught_up=frozenset())

@@ -17,6 +17,7 @@ from meltica.api.ports import (
     KillTrading,
     Promote,
     ReduceOnly,
+    ReplaceNode,
     ResumeTrading,
     SetMode,
     SubmitOrder,
@@ -25,6 +26,7 @@ from meltica.core.values import Mode, OrderType, Side, TimeInForce
 
 WHO = {"request_id": "r-1", "reason": " a test "}
 LIMIT = {"venue": "paper", "symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "quantity": "0.5", "price": "100"}
+REPLACE = {"old": "n3", "new": "n4", "address": "10.0.0.4:7404"}
 MARKET = {**LIMIT, "type": "MARKET", "price": None}
 
 
@@ -44,6 +46,7 @@ def action(kind, body, **more):
         ("mode", {"mode": "manual"}, SetMode(Mode.MANUAL)),
         ("cancel", {"order": "f" * 32}, CancelOrders(order="f" * 32)),
         ("cancel", {"all": True}, CancelOrders()),
+        ("replace", REPLACE, ReplaceNode("n3", "n4", "10.0.0.4:7404")),
         ("submit", LIMIT, SubmitOrder("paper", "BTCUSDT", Side.BUY, OrderType.LIMIT, Decimal("0.5"), Decimal(100))),
         (
             "submit",
@@ -76,6 +79,9 @@ def test_what_fits_is_a_wish(kind, body, wish):
         ("mode", {"mode": "auto"}, 'mode: found \'auto\' (str); allowed: "automatic", "manual"'),
         ("cancel", {}, "order: found nothing; allowed: an order, a strategy, a symbol, or `all`"),
         ("cancel", {"order": "f" * 32, "all": True}, "allowed: one order, or `strategy`, `symbol` or `all`, not both"),
+        ("replace", {**REPLACE, "new": "n3"}, "new: found 'n3'; allowed: another name"),
+        ("replace", {**REPLACE, "address": "n4"}, "address: found 'n4' (str); allowed: host:port"),
+        ("replace", {**REPLACE, "old": "N3"}, "old: found 'N3' (str); allowed: a node's name"),
         ("submit", {**LIMIT, "quantity": 1}, "quantity: found 1 (int); allowed: a decimal above 0, as text"),
         ("submit", {**LIMIT, "quantity": "0"}, "quantity: found '0' (str); allowed: a decimal above 0, as text"),
         ("submit", {**LIMIT, "price": None}, "price: found nothing; allowed: a decimal above 0, as text"),

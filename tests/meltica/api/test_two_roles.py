@@ -36,7 +36,7 @@ async def test_nobody_says_anothers_word(serve):
     assert (await served.post("/api/v1/actions/skip", VIEWER, json=BODY)).status_code == 403
     spoofed = await served.post("/api/v1/actions/skip", OPERATOR, json={**BODY, "role": "approver"})
     assert spoofed.status_code == 400
-    for kind in ("halt", "resume", "version", "approve", "promote"):
+    for kind in ("halt", "resume", "version", "approve", "promote", "replace"):
         answer = await served.post(f"/api/v1/actions/{kind}", APPROVER, json=BODY)
         assert answer.status_code == 403
         assert "an approver may only second: skip" in answer.json()["message"]

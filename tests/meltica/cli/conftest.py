@@ -38,6 +38,8 @@ class FakeNode:
     more: dict = field(factory=dict)  # of its own row
     group: dict | None = None  # what it says of all, if it leads
     claimed: str | None = None  # who is active, by its word, where that is not the leader
+    members: dict | None = None  # who takes part, by its word
+    outcomes: list = field(factory=list)  # of the next actions, before `outcome`
 
     def stamp(self):
         return Stamp(wall_ns=1_700_000_000_000_000_000, index=self.index, age_ns=0)
@@ -73,6 +75,7 @@ class FakeNode:
             "positions": [{"venue": "paper", "symbol": "BTCUSDT", "quantity": "10.5"}],
             "risk": {"index": 9, "killed": False, "halts": self.halts, "reduces": []},
             "group": self.group,
+            "members": self.members,
             **({"waiting": self.waiting} if self.waiting else {}),
         }
 
@@ -104,7 +107,7 @@ class FakeNode:
 
     async def act(self, action):
         self.acted.append(action)
-        return self.outcome
+        return self.outcomes.pop(0) if self.outcomes else self.outcome
 
 
 def meltica(*words, folder=None, stdin=None):

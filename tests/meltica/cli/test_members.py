@@ -55,6 +55,62 @@ def test_the_table(folder):
         assert "3649" in line
 
 
+def members(*names, number=3, learners=(), removed=()):
+    def rows(some):
+        return [{"name": name, "peer": f"10.0.0.{name[1:]}:7400"} for name in some]
+
+    return {"configuration": number, "voters": rows(names), "learners": rows(learners), "removed": list(removed)}
+
+
+def test_who_votes_learns_and_was_removed_is_as_the_newest_node_says_it(cluster):
+    cluster.nodes["n1"].members = members("n1", "n2", learners=("n4",), removed=("n3",))
+    cluster.nodes["n3"].members = members("n1", "n2", "n3", number=0)  # it has not heard of it
+    found = json.loads(cluster.run("cluster", "members", "-o", "json").stdout)
+    assert (found["configuration"], found["removed"]) == (3, ["n3"])
+    assert [(one["name"], one["part"], one["voter"]) for one in found["members"]] == [
+        ("n1", "voter", True),
+        ("n2", "voter", True),
+        ("n3", "removed", False),
+        ("n4", "learner", False),
+    ]
+    assert (found["members"][3]["peer"], found["members"][3]["api"]) == ("10.0.0.4:7400", None)
+    text = cluster.run("cluster", "members").stdout
+    assert "configuration 3; removed: n3" in text
+    assert "learner" in next(line for line in text.splitlines() if line.startswith(" n4 "))
+
+
+def test_without_a_running_node_nobody_knows_who_was_removed(folder):
+    found = document(folder)
+    assert (found["configuration"], found["removed"]) == (None, [])
+    assert [one["part"] for one in found["members"]] == ["voter"] * 3
+
+
+def test_a_removed_node_s_certificate_worries_nobody(cluster):
+    mine = pki.read_certificate((cluster.folder / "pki" / "n1.pem").read_bytes()).document()
+    cluster.nodes["n1"].members = members("n1", "n2", removed=("n3",))
+    cluster.nodes["n3"].more = {"certificate": {**mine, "sha256": "0" * 64, "refused": "the key is another's"}}
+    assert cluster.run("cluster", "members").returncode == 0
+
+
+def test_a_removed_node_that_is_silent_is_no_trouble_and_one_that_runs_is(cluster):
+    for name in ("n1", "n2"):
+        cluster.nodes[name].members = members("n1", "n2", removed=("n3",))
+    runs = cluster.run("status")
+    assert runs.returncode == 6
+    assert "! n3 was removed from this cluster, and runs: stop it" in runs.stdout
+    cluster.stop("n3")
+    done = cluster.run("status")
+    assert (done.returncode, "!" in done.stdout) == (0, False)
+
+
+def test_a_member_that_the_folder_does_not_name_is_told(cluster):
+    cluster.nodes["n1"].members = members("n1", "n2", "n4", removed=("n3",))
+    cluster.stop("n3")
+    done = cluster.run("status")
+    assert done.returncode == 6
+    assert "! n4 takes part, and cluster.toml does not name it" in done.stdout
+
+
 def test_what_the_running_nodes_say_comes_first(cluster):
     mine = pki.read_certificate((cluster.folder / "pki" / "n1.pem").read_bytes()).document()
     cluster.nodes["n1"].more = {"peer": "10.0.0.1:7", "certificate": {**mine, "refused": ""}}

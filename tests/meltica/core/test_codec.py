@@ -18,6 +18,7 @@ from meltica.core import commands as c
 from meltica.core import keys
 from meltica.core import values as v
 from meltica.core.codec import FORMS, SPELLINGS, BadCommand, content_of, decode_command, encode_command
+from meltica.core.kinds import KINDS
 from meltica.core.values import BadValue, Epoch, Nanos, Side
 from meltica.core.wire import parse
 from tests.meltica.core.harness import by, wish
@@ -63,11 +64,11 @@ def made(cls: type) -> Any:
     return cls(**{field.name: sample(hints[field.name]) for field in fields(cls)})
 
 
-@pytest.mark.parametrize("kind", sorted(c.KINDS))
+@pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_command_has_its_golden_form(kind: str) -> None:
-    raw = encode_command(made(c.KINDS[kind]))
+    raw = encode_command(made(KINDS[kind]))
     assert raw.decode() + "\n" == (GOLDEN / f"command_{kind}.json").read_text()
-    assert decode_command(raw) == (kind, made(c.KINDS[kind]))
+    assert decode_command(raw) == (kind, made(KINDS[kind]))
 
 
 @pytest.mark.parametrize("prefix", sorted(keys.SHAPES))
@@ -84,7 +85,7 @@ def test_decoding_undoes_encoding(command: c.Command) -> None:
     raw = encode_command(command)
     kind, back = decode_command(raw)
     assert back == command
-    assert type(back) is c.KINDS[kind]
+    assert type(back) is KINDS[kind]
     assert encode_command(back) == raw
 
 
@@ -127,8 +128,8 @@ def test_what_is_read_quickly_is_what_the_form_reads(command: c.Command) -> None
 
 @pytest.mark.parametrize("kind", sorted(SPELLINGS))
 def test_what_holds_no_escape_and_no_hand_is_read_quickly(kind: str) -> None:
-    plain = {field.name: "plain" for field in fields(c.KINDS[kind]) if field.type in (str, "str")}
-    command = evolve(made(c.KINDS[kind]), **plain)
+    plain = {field.name: "plain" for field in fields(KINDS[kind]) if field.type in (str, "str")}
+    command = evolve(made(KINDS[kind]), **plain)
     if hasattr(command, "by"):
         assert not SPELLINGS[kind].matches(encode_command(command).decode())
         command = evolve(command, by=None)
@@ -138,7 +139,7 @@ def test_what_holds_no_escape_and_no_hand_is_read_quickly(kind: str) -> None:
 @settings(QUIET, max_examples=1500)
 @given(st.sampled_from(PLAIN_KINDS), st.data())
 def test_whatever_is_read_quickly_the_form_reads_as_the_same(kind: str, data: st.DataObject) -> None:
-    raw = bytearray(encode_command(evolve(made(c.KINDS[kind]), **({"by": None} if "by" in _names(kind) else {}))))
+    raw = bytearray(encode_command(evolve(made(KINDS[kind]), **({"by": None} if "by" in _names(kind) else {}))))
     for _ in range(data.draw(st.integers(1, 3))):
         begin = data.draw(st.integers(0, len(raw)))
         end = min(len(raw), begin + data.draw(st.integers(0, 4)))
@@ -151,7 +152,7 @@ def test_whatever_is_read_quickly_the_form_reads_as_the_same(kind: str, data: st
 
 
 def _names(kind: str) -> set[str]:
-    return {field.name for field in fields(c.KINDS[kind])}
+    return {field.name for field in fields(KINDS[kind])}
 
 
 RAW = encode_command(wish(Side.BUY, "0.1", "60000", epoch=Epoch(1), at=Nanos(5)))

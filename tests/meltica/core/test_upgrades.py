@@ -11,7 +11,7 @@ from meltica.core.apply import ROOMS, apply_entry, isolate_entry
 from meltica.core.apply_upgrades import APPROVER, CAUSE, MAX_APPROVALS, OPERATOR
 from meltica.core.codec import encode_command
 from meltica.core.events import Rejection
-from meltica.core.reports import read, written
+from meltica.core.reports import api_of, read, written
 from meltica.core.rules import Rules, TooOld
 from meltica.core.state import State
 from meltica.core.values import Epoch, Index, Nanos, NodeName
@@ -143,6 +143,15 @@ def test_an_isolated_entry_leaves_nothing_but_its_name() -> None:
     assert again.digest() == hand.state.digest()
 
 
+def test_who_asked_for_a_change_of_who_takes_part_is_on_record_and_changes_nothing() -> None:
+    hand = begun()
+    before = hand.state.digest()
+    result = hand.ok(c.MembersAsked(*ZERO, NodeName("n3"), NodeName("n4"), "n4:7400", "learns", by("r1")))
+    assert result.kind == "members_asked"
+    assert before != hand.state.digest()  # of its request alone
+    hand.refused(c.MembersAsked(*ZERO, NodeName("n3"), NodeName("n3"), "n4:7400", "learns", by("r2")), "bad_members")
+
+
 def skip(index: int, role: str, digest: str = DIGEST, request: str = "s") -> c.SkipEntry:
     return c.SkipEntry(*ZERO, Index(index), digest, role, by(request))
 
@@ -175,6 +184,11 @@ def test_a_skip_is_of_its_own_term_and_neither_waits_for_an_epoch_nor_moves_the_
 
 
 def test_a_report_is_read_back_and_whatever_else_is_none() -> None:
-    assert read(written(report("n1"))) == report("n1")
+    assert read(written(report("n1"))) == read(written(report("n1"), "https://n1:1")) == report("n1")
+    assert (api_of(written(report("n1"), "https://n1:1")), api_of(written(report("n1"))), api_of(b"")) == (
+        "https://n1:1",
+        "",
+        "",
+    )
     for raw in (b"", b"{}", b"\xff", b'{"build":1}', written(report("n1")) + b" "):
         assert read(raw) is None

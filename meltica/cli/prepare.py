@@ -1,0 +1,116 @@
+"""Prepare: `meltica cluster prepare`, the folder of a new node that is to take part in a cluster that there is.
+
+Only that command may live here.  The new node's settings are another node's, with its own name, addresses and files;
+what comes out is read again and compared before anything is kept.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import click
+
+from cluster import firststart, pki
+from cluster.types import NO_NODE_S, Peer
+from meltica.api.outcomes import Exit
+from meltica.cli.errors import CliError
+from meltica.cli.place import FILE, find_place
+from meltica.config import NAME, NAME_WORDS, ConfigErrors, NodeSettings, load
+
+SETTINGS: Final = "meltica.toml"
+ADDRESS: Final = r"[A-Za-z0-9_.:\[\]-]{1,255}:[0-9]{1,5}"
+BY_HAND: Final = "write the new node's settings by hand: another node's, with [node] name, peer and api its own"
+ELSEWHERE: Final = "ca.key may be kept elsewhere: bring it into the folder's pki/ for this, then take it away again"
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("name", metavar="NEW")
+@click.option("--address", required=True, metavar="HOST:PORT", help="Where the other nodes dial it.")
+@click.option("--api", required=True, metavar="HOST:PORT", help="Where operators, and the other nodes, reach its API.")
+@click.option("--like", metavar="NODE", help="Whose settings to take; by default the first node's of the folder.")
+def prepare(*, folder: Path, name: str, address: str, api: str, like: str | None) -> None:
+    """Write a new node's folder into the cluster's folder DIR: settings, a certificate, and an empty data folder.
+
+    It takes part only once `meltica cluster replace` has put it in another node's place: until then it never stands,
+    and counts for nothing.  Its name must be one that no node of this cluster ever had.  DIR/cluster.toml names it from
+    then on.  For another machine, copy nodes/NEW, and of pki/ ca.pem, NEW.pem and NEW.key, with tokens/ and secrets/.
+    """
+    place = find_place(folder)
+    _check_words(name, address, api)
+    if name in place.apis or (folder / "nodes" / name).exists():
+        raise CliError(f"there is a node {name} already", "a new node needs a name that no node ever had", Exit.REFUSED)
+    pattern = like or next(iter(place.apis))
+    try:
+        _make(folder, pattern, name, address, api)
+    except ConfigErrors as error:
+        raise CliError(str(error), BY_HAND, Exit.REFUSED) from None
+    except (OSError, ValueError) as error:
+        following = ELSEWHERE if "ca.key" in str(error) else "look at that file"
+        raise CliError(str(error), following, Exit.REFUSED) from None
+    click.echo(f"{name} is in {folder / 'nodes' / name}; start it: meltica node run --config {_settings(folder, name)}")
+    click.echo(f"then, for example: meltica cluster replace OLD --with {name} --address {address}")
+
+
+def _check_words(name: str, address: str, api: str) -> None:
+    if not re.fullmatch(NAME, name) or name in NO_NODE_S:
+        raise CliError(f"{name!r:.60} can't be a node's name", NAME_WORDS, Exit.USAGE)
+    for option, given in (("--address", address), ("--api", api)):
+        if not re.fullmatch(ADDRESS, given):
+            raise CliError(f"{option} {given!r:.80}", 'a host and a port, like "10.0.0.4:7404"', Exit.USAGE)
+
+
+def _settings(folder: Path, name: str) -> Path:
+    return folder / "nodes" / name / SETTINGS
+
+
+def _make(folder: Path, pattern: str, name: str, address: str, api: str) -> None:
+    """All of it beside its place first, so that a failure leaves nothing half done."""
+    theirs = load(_settings(folder, pattern), check_files=False)
+    text = _like(_settings(folder, pattern).read_text(), pattern, name, address, api)
+    nodes = folder / "nodes"
+    beside = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=nodes))  # as deep as its place: its paths are relative
+    try:
+        (beside / "data").mkdir()
+        (beside / SETTINGS).write_text(text)
+        _check_like(load(beside / SETTINGS, check_files=False), theirs, beside, name)
+        firststart.mark(beside / "data")
+        beside.chmod(0o755)
+        pki.issue(folder / "pki", Peer(name), datetime.now(UTC))
+        beside.rename(nodes / name)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    _enrol(folder / FILE, name, api)
+
+
+def _like(text: str, pattern: str, name: str, address: str, api: str) -> str:
+    """Another node's settings as the new one's."""
+    head, table, rest = text.partition("[node]\n")
+    node, bracket, others = rest.partition("\n[")
+    own = f'name = "{name}"\npeer = "{address}"  # [peers] has who founded the cluster; this node joins\napi = "{api}"'
+    node = re.sub(r"^(peer|api) = .*\n", "", node, flags=re.MULTILINE)  # of one that joined itself
+    rest = re.sub(r'^name = "[^"\n]*"', own, node, count=1, flags=re.MULTILINE) + bracket + others
+    head = head.replace(f"node {pattern};", f"node {name};")
+    return head + table + re.sub(rf"/{re.escape(pattern)}\.(pem|key)\"", rf'/{name}.\1"', rest)
+
+
+def _check_like(made: NodeSettings, theirs: NodeSettings, beside: Path, name: str) -> None:
+    """Nothing but its own is another: above all, not the data folder of the one that it was made of."""
+    files = (made.tls.cert.name, made.tls.key.name)
+    same = made.agreed_digest == theirs.agreed_digest and made.node.cluster == theirs.node.cluster
+    if not same or made.node.data != (beside / "data").resolve() or files != (f"{name}.pem", f"{name}.key"):
+        raise ValueError(f"the settings of {theirs.node.name} can't be made {name}'s: {BY_HAND}")
+
+
+def _enrol(file: Path, name: str, api: str) -> None:
+    """The operator's commands find it; the file is replaced at once as a whole."""
+    beside = file.with_name(f".{file.name}.new")
+    beside.write_text(f'{file.read_text().rstrip()}\n\n[nodes.{name}]\napi = "https://{api}"\n')
+    shutil.copymode(file, beside)
+    beside.replace(file)

@@ -1,0 +1,250 @@
+"""Replacement: the next step by which a new node takes another's place, on the leader, by an operator's hand.
+
+Only that may live here: which step it is, asked of `cluster.replacing`, whether it may be done now, its record in the
+audit trail, and what an operator is told.  It remembers nothing: the step is told by the configuration in force, so
+whoever asks again, of whichever leader, goes on where it stands; and what was done is not done twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import trio
+from attrs import evolve, frozen
+
+from cluster.members import AddLearner, Change, Configuration, Ground, Member, NotYet, Promote, Refused, Remove
+from cluster.replacing import Waits, next_step, way
+from cluster.types import Applied, NotLeader, Outcome, Peer, Role, Status
+from meltica.api.ports import ActionOutcome, OutcomeKind, ReplaceNode
+from meltica.core.commands import By, MembersAsked
+from meltica.core.values import Epoch, Mode, Nanos, NodeName, RequestId
+from meltica.founding import members_document
+from meltica.group import Group
+from meltica.group import Member as Seen
+from meltica.leader import ports as leader_ports
+from meltica.leader.leader import Leader
+
+AGAIN: Final = "give the same command again: it goes on where it stands"
+PREPARE: Final = (
+    "start it (`meltica cluster prepare` makes its folder), or correct --address; runbooks/replace-a-node.md"
+)
+LOOK: Final = "look at `meltica cluster status`; " + AGAIN
+REQUEST: Final = 48  # characters of a request id, so that a step's name fits behind it
+
+
+class MembersPort(Protocol):
+    """Replication, as a replacement needs it: `cluster.driver.ClusterNode`."""
+
+    @property
+    def members(self) -> Configuration | None:
+        """Who takes part, by what is in force; None where that never changes."""
+        ...
+
+    def status(self) -> Status:
+        """Now."""
+        ...
+
+    def ground(self) -> Ground:
+        """What a change would be judged by now."""
+        ...
+
+    async def reach(self, member: Member) -> str:
+        """Why this node and that one, which does not take part yet, can't speak with each other; "" if they can."""
+        ...
+
+    async def change(self, change: Change) -> Outcome:
+        """Change who takes part, and wait until that is committed; raises Refused."""
+        ...
+
+
+@frozen
+class Replacement:
+    """See the module."""
+
+    cluster: MembersPort
+    leader: Leader
+    group: Group
+    mode: Callable[[], Mode]
+    size: int  # voters that the cluster was founded with: one more while a node is being replaced
+
+    async def step(self, wish: ReplaceNode, by: By, *, dry_run: bool = False) -> ActionOutcome:
+        """Do the next step, or say which it would be and what comes then; `detail` says where the replacement stands.
+
+        `detail["done"]`: the new node has taken the old one's place.  `detail["passing"]`, of what is refused: it will
+        be over by itself.
+        """
+        members = self.cluster.members
+        if self.cluster.status().role is not Role.LEADER:
+            return ActionOutcome(OutcomeKind.NO_LEADER, f"{self.group.node} does not lead", "ask again in a moment")
+        if members is None:
+            return ActionOutcome(OutcomeKind.REFUSED, "this cluster's nodes know each other by name alone")
+        try:
+            new = Member(Peer(wish.new), wish.address)
+            self._check_new(wish, members)
+            if dry_run:
+                return await self._planned(wish, members, new)
+            ground = self.cluster.ground()
+            change = next_step(
+                members, Peer(wish.old), new, healthy=ground.healthy, caught_up=ground.caught_up & ground.healthy
+            )
+            return await self._do(wish, by, change, ground, new)
+        except ValueError as error:
+            return ActionOutcome(OutcomeKind.REFUSED, str(error), "correct it")
+        except Refused as refused:
+            return self._told(
+                wish, OutcomeKind.REFUSED, "refused", str(refused), LOOK, passing=isinstance(refused, NotYet)
+            )
+
+    def _check_new(self, wish: ReplaceNode, members: Configuration) -> None:
+        """One that votes already, and not since a step of this replacement, takes nobody's place: one would be lost."""
+        both = {wish.old, wish.new} <= {*members.voting}
+        if both and len(members.voters) <= self.size:
+            raise Refused(
+                f"{wish.new} votes already, and not in {wish.old}'s place: a new node needs a name that none ever had"
+            )
+
+    async def _do(
+        self, wish: ReplaceNode, by: By, change: Change | Waits | None, ground: Ground, new: Member
+    ) -> ActionOutcome:
+        if change is None:
+            settled = ground.commit >= ground.placed
+            says = (
+                f"{wish.new} has taken {wish.old}'s place" if settled else f"the removal of {wish.old} is not committed"
+            )
+            return self._told(wish, OutcomeKind.DONE, "done" if settled else "waits", says, done=settled)
+        if isinstance(change, Waits):
+            return self._told(wish, OutcomeKind.DONE, "catches_up", self._how_far(wish.new))
+        if isinstance(change, Remove) and change.name == ground.leader:
+            return await self._hand_over(wish, by)
+        if isinstance(change, AddLearner) and (trouble := await self.cluster.reach(new)):
+            return self._told(wish, OutcomeKind.REFUSED, "refused", trouble, PREPARE, passing=True)
+        step = step_of(change)
+        noted = await self._asked(leader_ports.Order(_note(wish, by, step)))
+        if not isinstance(noted, leader_ports.Done):
+            return self._unnoted(wish, noted)
+        return self._came(wish, step, await self.cluster.change(change))
+
+    def _came(self, wish: ReplaceNode, step: str, outcome: Outcome) -> ActionOutcome:
+        if isinstance(outcome, Applied):
+            return self._told(wish, OutcomeKind.DONE, step, says_of(step, wish), index=int(outcome.index))
+        if isinstance(outcome, NotLeader):
+            return ActionOutcome(OutcomeKind.NO_LEADER, "the lead was lost before this step", AGAIN)
+        return ActionOutcome(OutcomeKind.UNKNOWN, f"this step may still be done: {outcome}", AGAIN)
+
+    async def _hand_over(self, wish: ReplaceNode, by: By) -> ActionOutcome:
+        """The leader is not removed: it hands over first, as by a promote, with all that this means for trading."""
+        if self.mode() is Mode.MANUAL:
+            says = f"{wish.old} leads, and who takes over is an operator's to say"
+            following = "promote another node (`meltica promote`), then give the same command again"
+            return self._told(wish, OutcomeKind.REFUSED, "refused", says, following)
+        to = self.group.best()
+        if to is None:
+            why = "; ".join(f"{one.name}: {one.why_not}" for one in self.group.others() if not one.promotable)
+            says = f"{wish.old} leads, and no other node could take over ({why})"
+            return self._told(wish, OutcomeKind.REFUSED, "refused", says, LOOK, passing=True)
+        result = await self._asked(leader_ports.Promote(by, NodeName(to), None))
+        if isinstance(result, leader_ports.Done):
+            return self._told(wish, OutcomeKind.DONE, "hands_over", f"{wish.old} leads: it hands over to {to} first")
+        return self._unnoted(wish, result)
+
+    def _unnoted(self, wish: ReplaceNode, result: leader_ports.ActionResult) -> ActionOutcome:
+        if isinstance(result, leader_ports.Refused):
+            return self._told(wish, OutcomeKind.REFUSED, "refused", result.text, LOOK, passing=True)
+        if isinstance(result, leader_ports.NotActive):
+            return ActionOutcome(OutcomeKind.NO_LEADER, "the lead was lost before this step", AGAIN)
+        return ActionOutcome(OutcomeKind.UNKNOWN, f"nothing of this step is known: {result}", AGAIN)
+
+    async def _asked(self, action: leader_ports.OperatorAction) -> leader_ports.ActionResult:
+        found: list[leader_ports.ActionResult] = []
+        heard = trio.Event()
+
+        def on_result(result: leader_ports.ActionResult) -> None:
+            found.append(result)
+            heard.set()
+
+        self.leader.act(action, on_result)
+        await heard.wait()
+        return found[0]
+
+    async def _planned(self, wish: ReplaceNode, members: Configuration, new: Member) -> ActionOutcome:
+        changes = way(members, Peer(wish.old), new, healthy=self.cluster.ground().healthy)
+        if changes and isinstance(changes[0], AddLearner) and (trouble := await self.cluster.reach(new)):
+            return self._told(wish, OutcomeKind.REFUSED, "refused", trouble, PREPARE)
+        plan = plan_of(changes, wish, self.group.node)
+        says = "; then ".join(plan) or f"nothing is left to do: {wish.new} has taken {wish.old}'s place"
+        return self._told(wish, OutcomeKind.DONE, "planned", says, plan=plan)
+
+    # --- telling ----------------------------------------------------------------------------------------------
+
+    def _how_far(self, new: str) -> str:
+        seen = self._seen(new)
+        if seen is None or not seen.connected:
+            return f"{new} is not connected: start it, and read its log"
+        if seen.needs_snapshot:
+            return f"{new} is sent a snapshot: `meltica cluster status` shows how much of it has come"
+        behind = f"{seen.lag_entries:,} entries, {seen.lag_ms:,} ms" if seen.lag_entries else "next to nothing"
+        return f"{new} catches up: it is behind by {behind}"
+
+    def _seen(self, name: str) -> Seen | None:
+        return next((one for one in self.group.others() if one.name == name), None)
+
+    def _told(
+        self,
+        wish: ReplaceNode,
+        kind: OutcomeKind,
+        step: str,
+        says: str,
+        following: str = "",
+        *,
+        index: int | None = None,
+        **more: object,
+    ) -> ActionOutcome:
+        seen, members = self._seen(wish.new), self.cluster.members
+        detail: dict[str, object] = {
+            "step": step,
+            "done": False,
+            "old": wish.old,
+            "new": wish.new,
+            "lag_entries": None if seen is None else seen.lag_entries,
+            "lag_ms": None if seen is None else seen.lag_ms,
+            "members": None if members is None else members_document(members),
+            **more,
+        }
+        return ActionOutcome(kind, says, following, index, detail)
+
+
+def step_of(change: Change) -> str:
+    """A change's name, for programs."""
+    if isinstance(change, AddLearner):
+        return "learns"
+    return "votes" if isinstance(change, Promote) else "removed"
+
+
+def says_of(step: str, wish: ReplaceNode) -> str:
+    """The same for people, of what was done."""
+    return {
+        "learns": f"{wish.new} gets the log from now on, and counts for nothing yet",
+        "votes": f"{wish.new} votes",
+        "removed": f"{wish.old} was removed, for ever",
+    }[step]
+
+
+def plan_of(changes: Sequence[Change], wish: ReplaceNode, leader: str) -> list[str]:
+    """What is to come, for people."""
+    plan = []
+    for change in changes:
+        if isinstance(change, AddLearner):
+            plan += [f"{wish.new} at {wish.address} gets the log", f"{wish.new} catches up"]
+        elif isinstance(change, Promote):
+            plan.append(f"{wish.new} votes")
+        else:
+            plan += [f"{leader} hands over to another node"] if change.name == leader else []
+            plan.append(f"{wish.old} is removed, for ever")
+    return plan
+
+
+def _note(wish: ReplaceNode, by: By, step: str) -> MembersAsked:
+    """A record of its own for each step: a retry of one is the same."""
+    hand = evolve(by, request=RequestId(f"{by.request[:REQUEST]}.{step}"))
+    return MembersAsked(Epoch(0), Nanos(0), NodeName(wish.old), NodeName(wish.new), wish.address, step, hand)

@@ -1,0 +1,198 @@
+"""`meltica cluster prepare` and `replace`: a new node's folder, and its way into another's place."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+
+import pytest
+
+from cluster import firststart, pki
+from meltica.api.ports import ActionOutcome, OutcomeKind, ReplaceNode
+from meltica.cli import replace as room
+from meltica.cli.place import find_place
+from meltica.config import load
+from meltica.founding import founders
+
+from .conftest import meltica
+
+WORDS = ("cluster", "replace", "n3", "--with", "n4", "--address", "127.0.0.1:7404")
+PLACES = ("--address", "127.0.0.1:7404", "--api", "127.0.0.1:7414")
+VOTERS = [{"name": name, "peer": f"{name}:1"} for name in ("n1", "n2", "n4")]
+
+
+@pytest.fixture
+def folder(cluster_folder, tmp_path):
+    """A cluster's folder that the test may change; nothing runs."""
+    return shutil.copytree(cluster_folder, tmp_path / "demo")
+
+
+def outcome(step, says, kind=OutcomeKind.DONE, following="", **detail):
+    members = {"configuration": detail.pop("number", 0), "voters": VOTERS, "learners": [], "removed": []}
+    return ActionOutcome(kind, says, following, detail={"step": step, "done": False, "members": members, **detail})
+
+
+STEPS = [
+    outcome("learns", "n4 gets the log from now on", number=1),
+    outcome("catches_up", "n4 catches up: it is behind by 50 entries, 4 ms", number=1, lag_entries=50),
+    outcome("catches_up", "n4 catches up: it is behind by 50 entries, 4 ms", number=1, lag_entries=50),
+    outcome("votes", "n4 votes", number=2),
+    outcome("removed", "n3 was removed, for ever", number=3),
+    outcome("done", "n4 has taken n3's place", number=3, done=True),
+]
+
+
+# The new node's folder
+
+
+def test_a_new_node_s_folder_is_another_s_with_its_own_name_places_and_files(folder):
+    done = meltica("cluster", "prepare", folder, "n4", *PLACES)
+    assert done.returncode == 0, done.stderr
+    assert "meltica cluster replace OLD --with n4 --address 127.0.0.1:7404" in done.stdout
+    made, theirs = (load(folder / "nodes" / name / "meltica.toml") for name in ("n4", "n1"))
+    assert (made.node.name, str(made.own.peer), str(made.own.api)) == ("n4", "127.0.0.1:7404", "127.0.0.1:7414")
+    assert made.node.data == (folder / "nodes" / "n4" / "data").resolve()
+    assert [file.name for file in made.node.data.iterdir()] == [firststart.MARK]
+    assert (made.agreed_digest, made.node.cluster) == (theirs.agreed_digest, theirs.node.cluster)
+    assert founders(made) == founders(theirs)
+    assert pki.read_certificate(made.tls.cert.read_bytes()).names == ("n4", "localhost")
+    assert made.tls.key.stat().st_mode & 0o077 == 0
+    assert find_place(folder).apis["n4"] == "https://127.0.0.1:7414"
+    assert tomllib.loads((folder / "nodes" / "n4" / "meltica.toml").read_text())["node"]["peer"] == "127.0.0.1:7404"
+
+
+def test_a_node_can_be_made_like_one_that_joined_itself(folder):
+    assert meltica("cluster", "prepare", folder, "n4", *PLACES).returncode == 0
+    more = ("--address", "127.0.0.1:7405", "--api", "127.0.0.1:7415", "--like", "n4")
+    assert meltica("cluster", "prepare", folder, "n5", *more).returncode == 0
+    assert str(load(folder / "nodes" / "n5" / "meltica.toml").own.peer) == "127.0.0.1:7405"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("n3", *PLACES), 5, "there is a node n3 already"),
+        (("N4", *PLACES), 2, "can't be a node's name"),
+        (("operator", *PLACES), 2, "can't be a node's name"),
+        (("n4", "--address", "n4", "--api", "n4:1"), 2, "--address 'n4'"),
+        (("n4", "--address", "n4:1", "--api", "https://n4:1"), 2, "--api 'https://n4:1'"),
+        (("n4", *PLACES, "--like", "n9"), 5, "n9"),
+    ],
+)
+def test_what_can_t_be_a_new_node_leaves_nothing_behind(folder, words, code, told):
+    before = sorted(file.as_posix() for file in folder.rglob("*"))
+    done = meltica("cluster", "prepare", folder, *words)
+    assert (done.returncode, told in done.stderr) == (code, True), done.stderr
+    assert sorted(file.as_posix() for file in folder.rglob("*")) == before
+
+
+def test_without_the_authority_s_key_no_node_is_made_and_where_it_is_is_said(folder):
+    (folder / "pki" / "ca.key").unlink()
+    done = meltica("cluster", "prepare", folder, "n4", *PLACES)
+    assert done.returncode == 5
+    assert "ca.key may be kept elsewhere" in done.stderr
+    assert not (folder / "nodes" / "n4").exists()
+    assert "n4" not in find_place(folder).apis
+
+
+def test_settings_that_share_a_data_folder_are_not_taken_over(folder):
+    file = folder / "nodes" / "n1" / "meltica.toml"
+    file.write_text(file.read_text().replace('data = "data"', f'data = "{folder}/nodes/n1/data"'))
+    done = meltica("cluster", "prepare", folder, "n4", *PLACES)
+    assert done.returncode == 5
+    assert "write the new node's settings by hand" in done.stderr
+
+
+# Its way
+
+
+def test_step_after_step_is_asked_for_and_shown_once(cluster, monkeypatch):
+    monkeypatch.setattr(room, "PAUSE_S", 0)
+    cluster.nodes["n1"].outcomes = list(STEPS)
+    done = cluster.run(*WORDS, "--yes", "--reason", "its disk died", "--request-id", "r-1")
+    assert done.returncode == 0, done.stderr
+    file = cluster.folder / "cluster.toml"
+    assert done.stdout.splitlines() == [
+        "n4 gets the log from now on",
+        "n4 catches up: it is behind by 50 entries, 4 ms",
+        "n4 votes",
+        "n3 was removed, for ever",
+        "n4 has taken n3's place",
+        "  next: stop n3, if it still runs, and keep its folder until nothing of it is needed",
+        f"  next: take [nodes.n3] out of {file}",
+        f'  next: put [nodes.n4] with its api = "https://HOST:PORT" into {file}',
+    ]
+    acted = cluster.nodes["n1"].acted
+    assert {one.wish for one in acted} == {ReplaceNode("n3", "n4", "127.0.0.1:7404")}
+    assert {(one.by.request, one.by.reason) for one in acted} == {("r-1", "its disk died")}
+
+
+def test_for_a_program_there_is_one_document_at_the_end(cluster, monkeypatch):
+    monkeypatch.setattr(room, "PAUSE_S", 0)
+    cluster.nodes["n1"].outcomes = list(STEPS)
+    done = cluster.run(*WORDS, "--yes", "-o", "json")
+    found = json.loads(done.stdout)
+    assert (found["schema"], found["done"], found["old"], found["new"]) == ("meltica.replace/1", True, "n3", "n4")
+    assert [one["step"] for one in found["steps"]] == ["learns", "catches_up", "votes", "removed", "done"]
+    assert found["members"]["configuration"] == 3
+    assert "n4 votes" in done.stderr
+
+
+def test_a_refusal_for_good_ends_it_at_once(cluster):
+    refused = outcome("refused", "n9 is no member", OutcomeKind.REFUSED, "look", passing=False)
+    cluster.nodes["n1"].outcomes = [refused]
+    done = cluster.run(*WORDS, "--yes")
+    assert (done.returncode, len(cluster.nodes["n1"].acted)) == (5, 1)
+    assert "next: look" in done.stderr
+
+
+def test_one_that_may_pass_is_asked_again_for_a_while(cluster, monkeypatch):
+    monkeypatch.setattr(room, "PAUSE_S", 0.01)
+    refused = outcome("refused", "one change at a time", OutcomeKind.REFUSED, passing=True)
+    cluster.nodes["n1"].outcomes = [refused, refused, STEPS[-1]]
+    assert cluster.run(*WORDS, "--yes").returncode == 0
+    monkeypatch.setattr(room, "SETTLE_S", 0.1)
+    cluster.nodes["n1"].outcome = refused
+    done = cluster.run(*WORDS, "--yes")
+    assert (done.returncode, done.stdout) == (5, "one change at a time\n")
+
+
+def test_a_change_of_the_leader_in_the_middle_is_waited_out(cluster, monkeypatch):
+    monkeypatch.setattr(room, "PAUSE_S", 0.01)
+    nobody = ActionOutcome(OutcomeKind.NO_LEADER, "the lead was lost", "ask again")
+    unknown = ActionOutcome(OutcomeKind.UNKNOWN, "it may still be done", "ask again")
+    cluster.nodes["n1"].outcomes = [STEPS[0], nobody, unknown, STEPS[3], STEPS[-1]]
+    done = cluster.run(*WORDS, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "n4 votes" in done.stdout
+
+
+def test_a_new_node_that_does_not_get_on_is_not_waited_for_for_ever(cluster, monkeypatch):
+    monkeypatch.setattr(room, "PAUSE_S", 0.01)
+    cluster.nodes["n1"].outcome = STEPS[1]
+    done = cluster.run(*WORDS, "--yes", "--wait", "1")
+    assert done.returncode == 1
+    assert "the same command again" in done.stderr
+
+
+def test_where_it_listens_is_read_from_its_settings_if_they_are_here(cluster):
+    done = cluster.run("cluster", "replace", "n3", "--with", "n4", "--yes")
+    assert done.returncode == 2
+    assert "give --address" in done.stderr
+
+
+def test_a_dry_run_asks_once_and_says_what_would_come(cluster):
+    cluster.nodes["n1"].outcome = outcome("planned", "n4 gets the log; then n4 votes", plan=["a", "b"])
+    done = cluster.run(*WORDS, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "n4 gets the log; then n4 votes" in done.stdout
+    (action,) = cluster.nodes["n1"].acted
+    assert action.dry_run
+
+
+def test_it_asks_before_it_removes_a_node_for_ever(cluster):
+    done = cluster.run(*WORDS)
+    assert done.returncode == 2
+    assert "FOR EVER" in done.stderr
+    assert cluster.nodes["n1"].acted == []
