@@ -37,6 +37,7 @@ ALERTS = (
     "StateDiverged",
     "StatesDiffer",
     "ArchiveStands",
+    "NodeRemoved",
 )
 # What must be so before a page's commands make sense.
 PREPARE = {"trading-halted.md": ["meltica halt --cause drill --yes --reason 'rehearsing the runbook'"]}
