@@ -158,7 +158,7 @@ def _show(document: Mapping[str, Any], output: str) -> None:
     detail = dict(document.get("detail") or {})
     nodes = detail.pop("nodes", None)
     for key, value in detail.items():
-        if value is None:
+        if value is None or isinstance(value, dict | list):  # for programs; the message says it
             continue
         click.echo(f"  {key}: {value}", err=not done)
     if nodes:

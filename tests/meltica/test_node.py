@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 from attrs import evolve
+from click.testing import CliRunner
 
 from cluster.home import note_attested
 from cluster.store import StoreFault
 from cluster.types import LogIndex, Peer, Role, Status, Term
 from meltica import diverged
-from meltica.node import say_home, what_ended
+from meltica.cli.main import commands
+from meltica.config import load
+from meltica.node import make_node, make_view, say_home, what_ended
+from meltica.telemetry.logs import make_logger
 
 STATUS = Status(Peer("n1"), Role.FOLLOWER, Term(3), None, *[LogIndex(9)] * 4, ())
 
@@ -31,6 +35,41 @@ def test_a_failed_disk_is_what_is_told_of_a_node_s_end_whatever_else_was_raised(
     assert what_ended(nested, disk) is disk
     assert what_ended(nested, None) is other
     assert what_ended(both, None) is both
+
+
+PLACES = ("--address", "127.0.0.1:7404", "--api", "127.0.0.1:7414")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A cluster's, with a node that is to join; nothing runs."""
+    made = tmp_path / "cluster"
+    for words in (("create", made), ("prepare", made, "n4", *PLACES)):
+        done = CliRunner().invoke(commands, ["cluster", *map(str, words)])
+        assert done.exit_code == 0, done.output
+    return made
+
+
+@pytest.mark.parametrize(("name", "votes"), [("n1", True), ("n4", False)])
+def test_a_node_takes_part_as_its_settings_say_and_one_that_joins_does_not_yet(folder, name, votes):
+    """Twice: what its own disk says of it is the same after a restart."""
+    for _ in range(2):
+        node = make_node(load(folder / "nodes" / name / "meltica.toml"), make_logger(name, "error"))
+        try:
+            status = make_view(node).status()
+            others = [one for one in ("n1", "n2", "n3") if one != name]
+            assert [str(peer.name) for peer in node.cluster.status().peers] == others
+            assert node.board.names == tuple(others)
+            assert status["members"]["configuration"] == 0
+            assert [one["name"] for one in status["members"]["voters"]] == ["n1", "n2", "n3"]
+            row = next(one for one in status["nodes"] if one["name"] == name)
+            assert (row["votes"], row["removed"], row["api"]) == (votes, None, f"https://{node.settings.own.api}")
+            if not votes:
+                assert (row["promotable"], row["why_not"]) == (False, "it has no vote, as far as its log says")
+            assert make_view(node).apis()[name] == row["api"]
+            assert {link.peer for link in node.cluster.links()} == {*others}
+        finally:
+            node.store.close()
 
 
 class Lines:
