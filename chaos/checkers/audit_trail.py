@@ -74,8 +74,9 @@ def _unexplained(node: NodeHistory) -> list[str]:
             found.append(f"{where} is of a snapshot that it never installed")
         for end, chain in ((gap.first - 1, gap.before), (gap.last, gap.behind)):
             there = _chain_at(node, end)
-            if chain not in {"", there}:
-                found.append(f"{where} has {chain[:16]} at index {end}, where all records together make {there[:16]}")
+            if chain != there:
+                has = chain[:16] or "no chain"
+                found.append(f"{where} has {has} at index {end}, where all records together make {there[:16]}")
     return found
 
 

@@ -143,7 +143,7 @@ class AuditGap:
 
     first: int
     last: int
-    before: str = ""  # the chain of the state that it replaced; "" if not known
+    before: str = ""  # the chain of the state that it replaced; "" if nothing says so, which explains no gap
     behind: str = ""  # of the one that it brought
 
 

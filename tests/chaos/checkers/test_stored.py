@@ -75,6 +75,13 @@ def test_a_snapshot_of_another_history(end: str) -> None:
     fails(audit_trail(read([nodes[0], evolve(nodes[1], gaps=(gap,)), nodes[2]])), "where all records together make")
 
 
+@pytest.mark.parametrize("end", ["before", "behind"])
+def test_a_gap_without_a_mark_joins_nothing(end: str) -> None:
+    nodes = three()
+    gap = evolve(nodes[1].gaps[0], **{end: ""})
+    fails(audit_trail(read([nodes[0], evolve(nodes[1], gaps=(gap,)), nodes[2]])), "has no chain at index")
+
+
 def test_entries_that_no_node_has_records_of() -> None:
     """Two installed snapshots over them, and the third one's are lost."""
     nodes = [*three()[:2], stored("n3", gap_of(RECORDS, 24, 26))]

@@ -57,6 +57,13 @@ def test_a_seed_with_too_little_in_it_has_neither_passed_nor_failed() -> None:
     assert [each["seed"] for each in tally.failed] == [2]
 
 
+def test_a_range_of_which_no_seed_counts_has_not_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "played", lambda _profile, seed: (outcome(seed, orders=199), 2.0))
+    result = CliRunner().invoke(main, ["sim", "--seeds", "5:7", "--processes", "1"])
+    assert result.exit_code == 1
+    assert "No seed counts" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
