@@ -91,17 +91,13 @@ class Plan:
     founding: Founding
     digest: str  # of the state behind the founding
     wish: Wish
+    lost: tuple[str, ...]  # the old cluster's other nodes
     at: str  # this machine's wall clock, UTC
 
     @property
     def index(self) -> int:
         """Of the entry that founds the cluster."""
         return self.survivor.last + len(self.founding.entries)
-
-    @property
-    def lost(self) -> tuple[str, ...]:
-        """The other nodes, as the settings have them."""
-        return tuple(sorted(name for name in self.settings.peers if name != self.survivor.node))
 
 
 # --- before -----------------------------------------------------------------------------------------------------
@@ -152,7 +148,14 @@ def plan(folder: Path, verified: Verified, settings: NodeSettings, wish: Wish) -
         reader.close()
     digest = _check(machine, founding)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Plan(settings, verified, survivor, stored, taken, founding, digest, wish, now)
+    lost = _others(machine.state, survivor.node, settings)
+    return Plan(settings, verified, survivor, stored, taken, founding, digest, wish, lost, now)
+
+
+def _others(state: State, node: Peer, settings: NodeSettings) -> tuple[str, ...]:
+    """The old cluster's other nodes, as its leader reported them last; the settings may name new ones already."""
+    crew = [str(one.node) for one in state.crew.nodes] or list(settings.peers)
+    return tuple(sorted(name for name in crew if name != node))
 
 
 def seen(state: State) -> Seen:

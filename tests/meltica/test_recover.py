@@ -21,13 +21,15 @@ from cluster.rocks import RocksStore, open_readonly
 from cluster.store import Memory, Meta, StoredEntry, StoreFault, WrongFolder
 from cluster.survivor import Survivor, founding_term
 from cluster.types import LogIndex, Peer, Term
+from cluster.wire import pack_commands
 from meltica.archive.records import read_record
 from meltica.cli.cluster_files import Plan as Layout
 from meltica.cli.cluster_files import texts
 from meltica.config import NodeSettings, load
+from meltica.core import commands as c
 from meltica.core.codec import encode_command
 from meltica.core.state import State
-from meltica.core.values import Mode, Nanos, Side, Trading
+from meltica.core.values import Mode, Nanos, NodeName, Side, Trading
 from meltica.machine import Machine
 from meltica.recover import CAUSE, CantRecover, Plan, Wish, answering, carry_out, held, plan
 from meltica.together import together
@@ -171,6 +173,21 @@ def files_of_all(folder: Path) -> dict[str, Any]:
         shutil.move(hidden, folder / "archive")
     found.pop("")
     return {**found, **archive}
+
+
+def test_the_lost_nodes_are_the_old_cluster_s_whatever_nodes_the_settings_name_now(
+    folder: Path, settings: NodeSettings
+) -> None:
+    report = [c.NodeReport(NodeName(name), "B", "config", 1, 1) for name in ("n1", "n4", "n5")]
+    state = stored(folder)
+    assert state.epoch is not None
+    said = encode_command(c.NodesReported(state.epoch.epoch, Nanos(state.clock), tuple(report)))
+
+    def how(store: RocksStore) -> None:
+        store.append(StoredEntry(LogIndex(store.bounds()[1] + 1), Term(1), pack_commands((said,))))
+
+    change(folder, how)
+    assert planned(folder, settings).lost == ("n4", "n5")
 
 
 # --- what is made -----------------------------------------------------------------------------------------------
