@@ -25,6 +25,7 @@ from chaos.sim.plan import Plan
 from chaos.sim.product import Product
 from chaos.sim.run import Run
 from chaos.sim.storm import Storm
+from chaos.sim.turnover import Turnover
 
 AT_ANY_MOMENT: Final = ("election_safety", "log_matching", "leader_completeness", "state_machine_safety")
 
@@ -74,7 +75,7 @@ def _found(checks: Iterable[Check]) -> Iterable[Finding]:
 
 def _cluster(scene: Scene, seed: int) -> tuple[Finding, ...]:
     """What the storm itself said first; what its checks say of a run that was broken off, as far as they can tell."""
-    kind = Storm if scene.direct is None else _Directed
+    kind = Turnover if scene.turnover else Storm if scene.direct is None else _Directed
     storm = kind(seed, scene.profile, duration=scene.seconds * SECOND, nodes=scene.nodes, retention=scene.retention)
     judge = None if scene.direct is None else scene.direct(storm)
     said: list[Finding] = []

@@ -53,6 +53,7 @@ class Scene:
     seconds: int = 3  # of the cluster's storm
     nodes: int = 3  # in the cluster alone
     retention: Retention | None = None  # how little of their logs the nodes keep, in either arena
+    turnover: bool = False  # in the cluster alone: nodes are replaced meanwhile
     known: tuple[str, ...] = ()  # checks that the scene itself violates, without a mutant: they prove nothing in it
     setting: Callable[[Patches], Judge | None] = field(default=_unchanged, eq=False)
 
