@@ -66,7 +66,10 @@ class Settings:
     user_agent: str  # "meltica/<version> (<node>)"
     capabilities: Capabilities = CAPABILITIES
     read_recv_window: Nanos = Nanos(5 * SECOND)  # of signed reads and subscriptions, which need no tight deadline
-    answer_within: Nanos = Nanos(10 * SECOND)  # a send without an answer for so long is in doubt
+    # A send without an answer for so long is in doubt, and asked for by name: no quote waits for it any longer.
+    # Beyond the window and `read_lag`, so that the first read can say absent.  An answer that comes later (the engine
+    # may take `settle`) is counted and not used: the reads and the stream say the same.
+    answer_within: Nanos = Nanos(3 * SECOND)
     meet_within: Nanos = Nanos(2 * SECOND)  # an answer and its report
     clock_every: Nanos = Nanos(500 * MILLISECOND)  # a sample of the venue's clock
     clock_stale: Nanos = Nanos(5 * SECOND)  # an older estimate sends nothing

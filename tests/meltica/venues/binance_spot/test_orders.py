@@ -271,14 +271,14 @@ def test_answers() -> None:
 def test_no_answer_is_unknown_once() -> None:
     bench = Bench()
     bench.send(place(1))
-    bench.now += 9_900 * MS
+    bench.now += 2_900 * MS
     bench.lane.tick()
     assert bench.settle() == []
     bench.now += 200 * MS
     bench.lane.tick()
     bench.lane.tick()
     bench.hear(1, **ACCEPTED)
-    assert bench.settle() == [(1, Unknown("no answer within 10000 ms"))]
+    assert bench.settle() == [(1, Unknown("no answer within 3000 ms"))]
 
 
 def test_a_closed_connection_is_unknown_after_the_write_and_not_sent_before() -> None:
