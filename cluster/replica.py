@@ -101,8 +101,8 @@ class Replica:
         self._members = members
         self._proposals = Proposals(name, clock)
         self._begin(peers, None)
-        self._shipping = Shipping(store, pace or Pace())
         self._vouching = Vouching(name, self._guard.peers, self._applying.about(), clock)
+        self._shipping = Shipping(store, pace or Pace(), self._vouching)
         self._told: tuple[ApplyStop | None, int | None, int | None] = (None, None, None)
         self._fault: str | None = None
         self._raised: JournalFault | None = None  # by a frame, for the next step
@@ -197,7 +197,7 @@ class Replica:
         except WireError:
             self.bad_frames += 1
             return
-        if type(message) is Vouch:
+        if isinstance(message, Vouch):
             self._settled = False
             self._vouching.heard(peer, message, self._applying.applied)
             return
@@ -488,7 +488,7 @@ class Replica:
         entry = install.entry
         self._store.install(entry, splice_of(self._machine, install.digest, self._store.read_staged))
         self._journal.install_book(install.placed)
-        self._shipping.installed()
+        self._vouching.installed(self._shipping.installed())
         ticket = self._store.commit()
         self._shipping.committed(ticket, self._durable)
         self._promised = ticket

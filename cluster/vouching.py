@@ -4,20 +4,39 @@ Pure.  A state is a function of the log: of two digests at one index that differ
 which.  Every node judges for itself, by what it has heard: one that differs from a majority has diverged; where
 digests differ and no majority is known, nobody can know who is wrong, and that is a dispute.  Each node's newest few
 digests are remembered, so a peer that is far behind, or says much, costs nothing.
+
+A state that a snapshot brought is a copy of its sender's, right or wrong: the two say one thing, not two, until a
+majority has borne it out.  So a wrong state is never made the majority's by being copied.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from cluster.types import MonoNs, Peer
-from cluster.wire import Vouch
+from cluster.wire import Copied, Vouch
 
 KEPT: Final = 8  # digests a node
 AGAIN: Final = 200_000_000  # ns: as long as something is in question, everybody is asked again after so long
 NEXT: Final = 1_000_000_000  # ns from one hand-over to the next: one that fails takes 0.4 s, and appends nothing
+
+
+class Lead(Protocol):
+    """What a leader knows of its followers, now."""
+
+    @property
+    def peers(self) -> tuple[Peer, ...]:
+        """The others."""
+        ...
+
+    def needs_snapshot(self, peer: Peer) -> bool:
+        """Whether it lacks what the log does not hold any more."""
+        ...
+
+    def linked(self, peer: Peer) -> bool:
+        """Whether it can be spoken to."""
+        ...
 
 
 class Vouching:
@@ -36,6 +55,7 @@ class Vouching:
         self._clock = clock
         self._voters = frozenset([name, *peers])  # a majority of them is right
         self._said: dict[Peer, dict[int, bytes]] = {node: {} for node in (name, *peers)}
+        self._copies: dict[Peer, Peer] = {}  # whose state is a copy, and of whose
         self._asked_at = MonoNs(0)
         self._handed_at: MonoNs | None = None
         self._handed = 0  # how often
@@ -60,12 +80,23 @@ class Vouching:
             self.tell(peer, index)
         self._judge()
 
+    def installed(self, source: Peer | None) -> None:
+        """A snapshot of `source`'s took the place of this node's state: what was said of the old one is void."""
+        self._said[self._name].clear()
+        self.disputed = None
+        if source is not None:
+            self._copies[self._name] = source
+
     def heard(self, peer: Peer, said: Vouch, applied: int) -> None:
         """A peer speaks; `applied` is how far this node has applied.  One that does not take part is not heard."""
         if peer not in self._said:
             return
         self.abouts[peer] = said.about
         self.applied[peer] = said.applied
+        if isinstance(said, Copied):
+            self._copies[peer] = Peer(said.source.decode(errors="replace"))
+        else:
+            self._copies.pop(peer, None)
         if said.index:
             self._keep(peer, said.index, said.digest)
         if said.ask:
@@ -76,7 +107,9 @@ class Vouching:
         """Say this node's digest at `at`, or its newest one, and what it is."""
         own = self._said[self._name]
         index = at if at in own else max(own, default=0)
-        self.outbox.append((peer, Vouch(index, own.get(index, b""), applied, ask, self.about)))
+        source = self._copies.get(self._name)
+        fields = (index, own.get(index, b""), applied, ask, self.about)
+        self.outbox.append((peer, Vouch(*fields) if source is None else Copied(*fields, source.encode())))
 
     def ask_all(self, applied: int) -> None:
         """Ask every peer how far it is."""
@@ -93,6 +126,30 @@ class Vouching:
     def next_due(self) -> MonoNs | None:
         """When `tick` has something to do."""
         return MonoNs(self._asked_at + AGAIN) if self.stands or self.disputed is not None else None
+
+    @property
+    def in_question(self) -> bool:
+        """Whether this node's state may be the wrong one: it is copied to nobody."""
+        return self.disputed is not None or self.diverged is not None
+
+    def may_copy(self, lead: Lead) -> bool:
+        """Whether this node, as leader, may begin to copy its state to another.
+
+        Not while it is in question, nor while a majority may still say what it is at this node's newest digest.  Where
+        none can say so (too few are left that know, or that have not forgotten), to wait would be for ever.
+        """
+        own = self._said[self._name]
+        if self.in_question or not own:
+            return not self.in_question
+        index = max(own)
+        agree = len(self._by_digest(index).get(own[index], ()))
+        awaited = [
+            peer
+            for peer in lead.peers
+            if peer in self._voters and index not in self._said[peer] and self.applied.get(peer, 0) < index
+            if lead.linked(peer) and not lead.needs_snapshot(peer)
+        ]
+        return not agree <= len(self._voters) // 2 < agree + len(awaited)
 
     def successor(self, past: Sequence[Peer]) -> Peer | None:
         """Whom of those that went `past` the entry this leader hands over to now; None: nobody, or not yet.
@@ -116,14 +173,32 @@ class Vouching:
     def _judge(self) -> None:
         """The newest index of this node's own at which what was heard decides anything, decides."""
         for index in sorted(self._said[self._name], reverse=True):
-            own = self._said[self._name][index]
-            votes = Counter(said[index] for node, said in self._said.items() if index in said and node in self._voters)
-            digest, count = next(iter(votes.most_common(1)), (own, 0))
-            if count > len(self._voters) // 2:
+            own, votes = self._said[self._name][index], self._by_digest(index)
+            digest, nodes = max(votes.items(), key=lambda vote: len(vote[1]), default=(own, ()))
+            all_agree = [*votes] == [own] and all(index in self._said.get(node, ()) for node in self._voters)
+            if len(nodes) > len(self._voters) // 2 or all_agree:
                 self.disputed = None
                 if own != digest:
                     self.diverged = index
+                else:
+                    self._copies.pop(self._name, None)  # it is borne out: from now on it may err by itself alone
                 return
             if votes.keys() - {own}:
                 self.disputed = index
                 return
+
+    def _by_digest(self, index: int) -> dict[bytes, set[Peer]]:
+        """Who says what at an index, of those who vote: a copy and what it was copied from count once."""
+        votes: dict[bytes, set[Peer]] = {}
+        for node, said in self._said.items():
+            if index in said and node in self._voters:
+                votes.setdefault(said[index], set()).add(self._origin(node))
+        return votes
+
+    def _origin(self, node: Peer) -> Peer:
+        """From whom a node's state comes in the end."""
+        passed: list[Peer] = []
+        while node in self._copies and node not in passed:
+            passed.append(node)
+            node = self._copies[node]
+        return min(passed[passed.index(node) :]) if node in passed else node  # copies of each other: any one, always

@@ -136,6 +136,13 @@ class Vouch:
 
 
 @frozen
+class Copied(Vouch):
+    """The same of a state that came by a snapshot of `source`'s and that no majority has borne out since."""
+
+    source: bytes  # its name
+
+
+@frozen
 class Known:
     """What the sender remembers, told when its connection comes up.
 
@@ -149,7 +156,7 @@ class Known:
     yours_term: int
 
 
-Message = Append | Ack | AskVote | Vote | StandNow | AskPreVote | PreVote | NewerTerm | Resign | Vouch | Known
+Message = Append | Ack | AskVote | Vote | StandNow | AskPreVote | PreVote | NewerTerm | Resign | Vouch | Copied | Known
 
 _SIMPLE: Final[dict[int, tuple[type, tuple[type, ...]]]] = {
     2: (Ack, (int, int, bool, int)),
@@ -162,6 +169,7 @@ _SIMPLE: Final[dict[int, tuple[type, tuple[type, ...]]]] = {
     9: (Resign, (int,)),
     10: (Vouch, (int, bytes, int, bool, bytes)),
     11: (Known, (int, int, int, int)),
+    16: (Copied, (int, bytes, int, bool, bytes, bytes)),  # 12 to 15 are the snapshots' own
 }
 _APPEND: Final = 1
 _ACK: Final = 2

@@ -258,12 +258,17 @@ class Receiving:
             return None
         return Install(now.offer.base, now.offer.digest, now.offer.placed)
 
-    def installed(self) -> None:
-        """What `step` named is installed, in the batch that is collected now: once it is synced the sender hears it."""
+    def installed(self) -> Peer | None:
+        """What `step` named is installed, in the batch that is collected now: once it is synced the sender hears it.
+
+        Returns who that is.
+        """
         now, self._now = self._now, None
         self.dirty = self._left = True
-        if now is not None and now.sender is not None:
-            self._done(now.sender, now.offer, "installed")
+        if now is None or now.sender is None:
+            return None
+        self._done(now.sender, now.offer, "installed")
+        return now.sender
 
     # Inside
 

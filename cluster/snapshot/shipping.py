@@ -10,7 +10,7 @@ from typing import Protocol
 from cluster.snapshot.faces import Staging
 from cluster.snapshot.receiving import Install, Place, Receiving
 from cluster.snapshot.sending import Pace
-from cluster.snapshot.supplying import Lead, Supplying
+from cluster.snapshot.supplying import Lead, States, Supplying
 from cluster.snapshot.words import Offer, Part, Word
 from cluster.store import Ticket
 from cluster.types import MonoNs, Peer
@@ -23,9 +23,9 @@ class Standing(Place, Lead, Protocol):
 class Shipping:
     """One node's snapshots."""
 
-    def __init__(self, disk: Staging, pace: Pace) -> None:
+    def __init__(self, disk: Staging, pace: Pace, states: States) -> None:
         self.receiving = Receiving(disk, pace.part)
-        self.supplying = Supplying(disk, pace)
+        self.supplying = Supplying(disk, pace, states)
         self.awake = True  # `step` may have something to do; a plain attribute, for every step of the pump looks at it
         self._last_told = ""
 
@@ -69,10 +69,10 @@ class Shipping:
         """What may be installed now; see `Receiving.installable`."""
         return self.receiving.installable(standing)
 
-    def installed(self) -> None:
-        """It is installed, in the batch that is collected now."""
+    def installed(self) -> Peer | None:
+        """It is installed, in the batch that is collected now; returns who sent it."""
         self.awake = True
-        self.receiving.installed()
+        return self.receiving.installed()
 
     def committed(self, ticket: Ticket, durable: Ticket) -> None:
         """What was buffered is in the batch of this ticket; `durable` is what is synced already."""

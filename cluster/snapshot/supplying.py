@@ -14,6 +14,7 @@ from cluster.snapshot.faces import Source, Staging
 from cluster.snapshot.sending import Measuring, Pace, Sending, Unshippable
 from cluster.snapshot.words import OLDER, Closed, Offer, PartAck, Word, members_of
 from cluster.types import MonoNs, Peer
+from cluster.vouching import Lead as Vouched
 
 _SECOND: Final = 1_000_000_000
 
@@ -44,12 +45,27 @@ class Lead(Protocol):
         ...
 
 
+class States(Protocol):
+    """What is known of this node's state, beside the others'."""
+
+    @property
+    def in_question(self) -> bool:
+        """Whether it may be the wrong one."""
+        ...
+
+    def may_copy(self, lead: Vouched) -> bool:
+        """Whether this node, as leader, may begin to copy it to another."""
+        ...
+
+
 class Supplying:
     """One node's supply of snapshots.  `told` is what it has to tell people."""
 
-    def __init__(self, disk: Staging, pace: Pace) -> None:
+    def __init__(self, disk: Staging, pace: Pace, states: States | None = None) -> None:
+        """`states`: what is known of this node's; None: nothing ever is."""
         self.told: list[str] = []
         self._disk = disk
+        self._states = states
         self._pace = pace
         self._term: int | None = None  # all this is of that term
         self._source: Source | None = None
@@ -118,11 +134,16 @@ class Supplying:
             self._again_at.clear()
         if self._term is None or self._barred:
             return None
+        if self._states is not None and self._states.in_question:
+            if self._source is not None:
+                self.told.append("the nodes' states differ: no snapshot is sent before it is known whose are right")
+                self._end()
+            return None
         wanting = [peer for peer in lead.peers if lead.needs_snapshot(peer)]
         self._drop_what_ended(wanting, now)
         ready = [p for p in wanting if p not in self._sendings and lead.linked(p) and now >= self._again_at.get(p, 0)]
         if self._source is None:
-            if ready:
+            if ready and (self._states is None or self._states.may_copy(lead)):
                 self._open(self._term, now, lead)
             return None
         if self._measuring is not None:

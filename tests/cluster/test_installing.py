@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -23,10 +23,11 @@ from cluster.snapshot.sending import Pace
 from cluster.snapshot.summing import Sum
 from cluster.snapshot.words import DONE, Closed, Offer, Part, PartAck, encode, members_of
 from cluster.store import Memory, StoredEntry
-from cluster.types import Installed, LogIndex, OutcomeUnknown, Peer, Receipt, Retention, Role, Term, Token
+from cluster.types import ApplyOutcome, Installed, LogIndex, OutcomeUnknown, Peer, Receipt, Retention, Role, Term, Token
 from cluster.wire import NO_OP, Ack, Append, pack_commands
 from tests.cluster import conftest
 from tests.cluster.conftest import MS, Hand, ListMachine
+from tests.cluster.test_applying import Answering
 
 LEADER = "n2"
 N1, N2, N3, N4 = (Peer(f"n{number}") for number in range(1, 5))
@@ -242,13 +243,15 @@ def _ask(token: Token, replica: Replica) -> None:
 class Group:
     """Three replicas that keep few entries; one of them is away for a while."""
 
-    def __init__(self, seed: int = 1, rate: int = 4096) -> None:
+    def __init__(
+        self, seed: int = 1, rate: int = 4096, machine: Callable[[Peer], ListMachine] = lambda _name: ListMachine()
+    ) -> None:
         self.installed: list[tuple[int, Peer, Installed]] = []
         self.faults: list[Exception] = []
         self.random = Random(seed)  # noqa: S311 # seeded
         pace = Pace(part=16, rate=rate, flight=64, patience=200 * MS, give_up=1000 * MS)
         keep = Retention(entries=10, most_entries=20)
-        self.network = Network(seed, lambda _name: ListMachine(), self, retention=keep, pace=pace)
+        self.network = Network(seed, machine, self, retention=keep, pace=pace)
         self.token = 0
         for name in self.network.names:
             self.network.start(name)
@@ -297,6 +300,78 @@ def test_one_that_was_away_is_brought_up_and_takes_part() -> None:
     before = group.applied(leader)
     group.network.run(500 * MS)
     assert group.applied(leader) > before + 10
+
+
+class Totals(Answering):
+    """Its state is how many commands came: a bit that flips in it stays wrong for ever, and goes with a snapshot."""
+
+    def load(self, applied: LogIndex, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        super().load(applied, pairs)
+        self.total = int(dict(self.loaded[-1][1]).get(b"total", b"0"))
+
+    def apply(self, index: LogIndex, term: Term, commands: tuple[bytes, ...]) -> ApplyOutcome:
+        self.total += len(commands)
+        return ApplyOutcome(tuple(b"" for _ in commands), ((b"total", b"%d" % self.total),), commands)
+
+    def vouch(self, index: LogIndex) -> bytes | None:
+        return b"%032d" % self.total if index % 20 == 0 else None
+
+
+def in_dispute(away_in_it: bool) -> tuple[Group, Peer, Peer, Peer]:  # noqa: FBT001 # a test's shorthand
+    """Of two nodes the leader's state is wrong; the third was away, and needs a snapshot.  Leader, right one, third."""
+    machines: dict[Peer, Totals] = {}
+    group = Group(machine=lambda name: machines.setdefault(name, Totals()))
+    (leader,) = group.leading()
+    away, right = [name for name in group.network.names if name != leader]
+    group.network.kill(away, power=False)
+    group.network.run(300 * MS)
+    if away_in_it:
+        machines[leader].total += 1000
+        group.network.run(1000 * MS)
+        assert [group.network.replica(name).status().disputed is None for name in (leader, right)] == [False, False]
+    else:
+        group.network.run(1000 * MS)
+        while group.applied(right) % 20 != 1:
+            group.network.run(MS)
+        machines[leader].total += 1000  # the nodes compare again after 19 entries
+        group.network.run(20 * MS)
+    machines.pop(away)
+    group.network.start(away)
+    group.network.run(3000 * MS)
+    return group, leader, right, away
+
+
+def test_a_state_in_dispute_is_copied_to_nobody() -> None:
+    """Rule 7: the copy would make it the majority's, and stop the node that is right."""
+    group, leader, right, away = in_dispute(away_in_it=True)
+    assert not group.installed
+    assert group.network.replica(leader).status().disputed is not None
+    assert [group.network.replica(name).status().diverged for name in (leader, right, away)] == [None] * 3
+    assert group.network.replica(right).status().stalled is None
+
+
+def test_a_wrong_state_that_was_copied_before_anybody_knew_is_no_majority_by_that() -> None:
+    group, leader, right, away = in_dispute(away_in_it=False)
+    assert [name for _, name, _ in group.installed] == [away]
+    assert [group.network.replica(name).status().diverged for name in (leader, right, away)] == [None] * 3
+    assert all(group.network.replica(name).status().disputed for name in (leader, right, away))
+
+
+def test_one_that_was_brought_up_is_borne_out_by_both_others_and_judges_again() -> None:
+    machines: dict[Peer, Totals] = {}
+    group = Group(machine=lambda name: machines.setdefault(name, Totals()))
+    (leader,) = group.leading()
+    away, right = [name for name in group.network.names if name != leader]
+    group.network.kill(away, power=False)
+    group.network.run(1000 * MS)
+    machines.pop(away)
+    group.network.start(away)
+    group.network.run(2000 * MS)
+    assert [name for _, name, _ in group.installed] == [away]
+    machines[leader].total += 1000
+    group.network.run(1000 * MS)
+    assert group.network.replica(leader).status().diverged is not None
+    assert [group.network.replica(name).status().diverged for name in (right, away)] == [None] * 2
 
 
 def test_the_log_is_kept_for_one_that_is_sent_a_snapshot_and_dropped_once_it_has_it() -> None:

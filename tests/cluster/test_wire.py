@@ -21,6 +21,7 @@ from cluster.wire import (
     Append,
     AskPreVote,
     AskVote,
+    Copied,
     Known,
     Message,
     NewerTerm,
@@ -51,6 +52,7 @@ EXAMPLES: dict[str, Message] = {
     "resign": Resign(7),
     "known": Known(6, 5, 4, 3),
     "vouch": Vouch(1000, bytes(range(32)), 1007, False, b'{"build":"1"}'),
+    "vouch, of a copy": Copied(1000, bytes(range(32)), 1007, False, b'{"build":"1"}', b"n2"),
 }
 
 

@@ -42,6 +42,17 @@ class Lead:
         return self.members
 
 
+@define
+class States:
+    """What the test says of this node's state."""
+
+    in_question: bool = False
+    vouched: bool = True
+
+    def may_copy(self, lead: object) -> bool:
+        return self.vouched
+
+
 class Leader:
     """Supplies from a store in memory, on a clock that the test moves."""
 
@@ -49,7 +60,8 @@ class Leader:
         self.now = 1000 * MS
         self.store = MemoryStore("supply", Peer("n1"))
         self.lead = Lead()
-        self.supplying = Supplying(self.store, PACE)
+        self.states = States()
+        self.supplying = Supplying(self.store, PACE, self.states)
         self.last = 0
         self.applies(5, value)
 
@@ -199,3 +211,26 @@ def test_a_state_that_can_t_be_sent_is_not_tried_again_in_this_term() -> None:
     (told,) = leader.supplying.told
     assert "no snapshot can be sent" in told
     assert leader.supplying.needed is None
+
+
+def test_a_state_in_question_is_sent_to_nobody(leader: Leader) -> None:
+    leader.states.in_question = True
+    assert leader.offers(500) == []
+    assert leader.supplying.needed is None
+    leader.states.in_question = False
+    (told,) = leader.offers()
+    leader.supplying.heard(N2, PartAck(4, told[1].digest, b""), MonoNs(leader.now))
+    leader.states.in_question = True
+    assert leader.run(500) == []
+    assert (leader.supplying.active, leader.supplying.needed) == (False, None)
+    assert "states differ" in leader.supplying.told[0]
+
+
+def test_none_is_begun_before_the_state_is_vouched_for_and_one_that_is_goes_on(leader: Leader) -> None:
+    leader.states.vouched = False
+    assert leader.offers(500) == []
+    leader.states.vouched = True
+    (told,) = leader.offers()
+    leader.states.vouched = False
+    leader.lead.needing = {N2, N3}
+    assert leader.offers() == [(N3, told[1])]
