@@ -72,7 +72,7 @@ class Acks:
         self._voting = frozenset(peers)
         self.followers: dict[Peer, Follower] = {}
         self._seat(2, MonoNs(0))
-        self._base = base  # the first entry that can be sent is the next one
+        self.base = base  # the first entry that can be sent is the next one; theirs to say who drops from the log
         self.behind: set[Peer] = set()  # who lacks what our log does not hold any more, as far as is known
 
     def adopt(
@@ -105,7 +105,7 @@ class Acks:
 
         Who was not sent the base yet can't be sent it any more.  If it has it nevertheless, its next answer says so.
         """
-        self._base = base
+        self.base = base
         late = [(peer, follower) for peer, follower in self.followers.items() if follower.next <= base]
         return [(peer, self._pass_over(peer, follower, last)) for peer, follower in late]
 
@@ -145,7 +145,7 @@ class Acks:
         if ack.success:
             follower.matched = max(follower.matched, ack.verified)
             follower.lost = follower.lost and follower.matched < follower.delivered
-            if self.behind and peer in self.behind and follower.matched >= self._base:
+            if self.behind and peer in self.behind and follower.matched >= self.base:
                 return [*self.tell(peer, synced), self._go_on_at(peer, follower, follower.matched + 1, last, now)]
             follower.next = max(follower.next, follower.matched + 1)
             follower.land(follower.matched)
@@ -232,7 +232,7 @@ class Acks:
 
     def _go_on_at(self, peer: Peer, follower: Follower, index: int, last: int, now: MonoNs) -> Delivery:
         follower.reset_at = now
-        if index <= self._base:
+        if index <= self.base:
             return self._pass_over(peer, follower, last)
         self.behind.discard(peer)
         follower.next = index

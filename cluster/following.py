@@ -62,13 +62,14 @@ class Following:
     def meanwhile(self, ack: Ack, now: MonoNs, patience: int) -> Ack | None:
         """What may be answered at once, if the disk is so slow that something has waited for `patience` ns.
 
-        It says what is synced already, no more.  Without it a leader would fall back for want of answers although
+        It says what is synced already, no more: the first entry at least, which every node has, though behind an
+        installation nothing else is.  Without it a leader would fall back for want of answers although
         this node hears it and its disk takes all, only late.
         """
         waits = self._journal.waits_since
         if waits is None or now - waits < patience or not ack.success:
             return None
-        return evolve(ack, verified=min(ack.verified, self._journal.synced))
+        return evolve(ack, verified=max(1, min(ack.verified, self._journal.synced)))
 
     def _follow(self, term: int) -> None:
         """A new term's leader: what is committed is surely in its log, of the rest nothing is known."""

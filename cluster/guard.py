@@ -106,6 +106,9 @@ class Guard:
         """Go on where `before` was, over a log that a snapshot has replaced in this process: the links are the same."""
         self._links = self._leading.links = before._links
         self.roles, self.stalled = before.roles, before.stalled
+        self._elections.round = before._elections.round  # an answer to a question of before answers none of ours
+        if before.core.leader is not None:
+            self.core.follow(before.core.leader, before.core.term)
         self._seen, self._lost, self._led, self._came = before._seen, before._lost, before._led, before._came
 
     # Who takes part

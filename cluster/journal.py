@@ -48,6 +48,9 @@ class Journal:
         """`unsynced`: the store's log is of this batch, which is not durable yet; None: all of it is.
 
         `members`: who takes part as long as the log says nothing of it; None: it must not.
+
+        Raises:
+            JournalFault: log, state and what is stored beside them contradict each other, or say who takes part.
         """
         self._store = store
         self._clock = clock
@@ -72,7 +75,8 @@ class Journal:
         self._older_bytes = self._estimate()
         self.commit = self._clamped_commit()
         self.appended: dict[int, MonoNs] = {}  # when; of entries not applied, appended by this process
-        self.book = None if members is None else self._found(members)
+        self._unknown_at = self.start  # no entry of which that is not known was appended later
+        self.book = self._found(members)
         self.adopts: Callable[[], None] = _nobody  # told within the core's own call when another one is in force
         self.settles: Callable[[], None] = _nobody  # and when one is committed
         self._settles_at = _NEVER  # the lowest index of one that is not committed
@@ -241,8 +245,11 @@ class Journal:
         return self._stored(first, min(count, self.last - first + 1))
 
     def appended_at(self, index: int) -> MonoNs:
-        """When this process appended the entry (it is forgotten then); its start, for what it found at start."""
-        return self.appended.pop(index, self.start)
+        """When this process appended the entry (it is forgotten then); its start, for what it found at start.
+
+        Later than that, never earlier, for one that apply was too far behind of for it to be remembered.
+        """
+        return self.appended.pop(index, self._unknown_at)
 
     def committed(self, ticket: Ticket) -> None:
         """What was buffered is in the batch of this ticket."""
@@ -265,10 +272,19 @@ class Journal:
 
     # Inside: who takes part
 
-    def _found(self, members: Configuration) -> Adopted:
+    def _found(self, members: Configuration | None) -> Adopted | None:
         """The book as it was stored, which the log must bear out; `members` where nothing was."""
+        stored = self._store.places()
+        if members is None:
+            if stored:
+                raise JournalFault(
+                    "this folder's log has said who takes part, and this start goes by names alone: those may be nodes "
+                    "that were removed, and with them a second leader be elected; start the node with who took part at "
+                    "first, with addresses, by a build that knows of it"
+                )
+            return None
         try:
-            places = [Placed(int(index), decode_members(entry)) for index, entry in self._store.places()]
+            places = [Placed(int(index), decode_members(entry)) for index, entry in stored]
         except WireError as error:
             raise JournalFault(f"what was stored of who takes part can't be read: {error}") from error
         for placed in places:
@@ -349,6 +365,9 @@ class Journal:
         del self._tail[: len(self._tail) // 2]
         self._tail_bytes = sum(len(entry[0]) for entry in self._tail)
         self._older_bytes = volume - self._tail_bytes
+        at, cached = min(self.appended, default=0), self.last - len(self._tail) + 1
+        for late in [index for index in self.appended if at < index < cached]:  # apply stopped at `at`, days ago maybe
+            self._unknown_at = max(self._unknown_at, self.appended.pop(late))
 
     def _check_first(self) -> None:
         """The state must reach up to the base, or what lies between is nowhere; and it can't be ahead of the log."""

@@ -18,7 +18,7 @@ from cluster.raft import RaftCore, Raw
 from cluster.remembered import Remembered
 from cluster.replacing import CatchUp
 from cluster.types import MonoNs, Peer, Timers
-from cluster.wire import BATCH, Ack, Append, Message
+from cluster.wire import BATCH, MAX_ENTRIES, Ack, Append, Message
 
 TICK: Final = 1_000  # ns: the core compares floats of seconds, strictly; so much later it surely sees it
 
@@ -94,10 +94,14 @@ class Leading:
         return Ground(name, placed, self._no_op, self._journal.commit, frozenset([name, *hears]), frozenset(ready))
 
     def _healthy(self, peer: Peer, follower: Follower, now: MonoNs) -> bool:
-        """Whether it answers: by its answer, and by its link, as each counts as having answered when a lead begins."""
+        """Whether a majority may rest on it: it answers, and has the log but for what one append takes.
+
+        It answers by its answer, and by its link, as each counts as having answered when a lead begins.
+        """
         link, bound = self.links[peer], self._timers.election_min
         recent = link.heard is not None and now - link.heard < bound and now - follower.answered < bound
-        return recent and link.outbound and not follower.lost
+        near = peer not in self.behind and self._journal.last - follower.matched <= MAX_ENTRIES
+        return recent and near and link.outbound and not follower.lost
 
     def _lags(self, now: MonoNs) -> CatchUp:
         return CatchUp(self._timers.election_min, self._journal.last, now)
@@ -135,7 +139,10 @@ class Leading:
             self.tell(peer, self.acks.tell(peer, self._journal.synced))
 
     def rise(self) -> None:
-        """Our log begins higher now: the core is told at once whom it can't send on where it was."""
+        """Our log begins higher now: a leader's core is told at once whom it can't send on where it was."""
+        if not self.leads:
+            self.acks.base = self._journal.first
+            return
         for peer, delivery in self.acks.rise(self._journal.first, self._journal.last):
             self.tell(peer, [delivery])
 

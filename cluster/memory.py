@@ -97,6 +97,7 @@ class MemoryStore:
         self._refuses: str | None = None
         self._commit_fails: str | None = None
         self._sync_fails: str | None = None
+        self._committed_used = self._used()
         if disk.live not in disk.sides:
             raise StoreFault(f"the state (side {disk.live}) is missing")
         if set(disk.sides) - self._used():
@@ -304,7 +305,7 @@ class MemoryStore:
         if disk.unsynced and disk.unsynced[0][0] <= disk.left:
             return 0
         self._sources = [(side, source) for side, source in self._sources if not source.closed]
-        used = self._used() | {side for side, _ in self._sources}
+        used = self._used() | self._committed_used | {side for side, _ in self._sources}
         leftovers = [side for side in disk.sides if side not in used]
         for side in leftovers:
             del disk.sides[side]
@@ -339,6 +340,7 @@ class MemoryStore:
         disk.unsynced.append((disk.ticket, self._undo))
         if self._leaves:
             disk.left, self._leaves = disk.ticket, False
+            self._committed_used = self._used()
         self._undo = []
         return Ticket(disk.ticket)
 

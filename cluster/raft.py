@@ -73,6 +73,7 @@ class RaftCore:
         self._listener = listener
         self._queue = _CoreQueue()
         self._shown: set[Peer] = set()  # membership only, never iterated
+        self._followed: tuple[Peer, int] | None = None  # whom the core before this one followed, in which term
         nodes = _nodes(name, peers)
         self._nodes = _Nodes(nodes, peers)
         self._voters, self._learners = tuple(peers), tuple[Peer, ...]()  # but for itself
@@ -108,7 +109,13 @@ class RaftCore:
     def leader(self) -> Peer | None:
         """Whom it takes for the leader."""
         node: _PeerNode | None = self._core._getLeader()  # noqa: SLF001 # the seam
-        return None if node is None else node.name
+        if node is None:  # this core has heard nobody yet
+            return self._followed[0] if self._followed is not None and self._followed[1] == self.term else None
+        return node.name
+
+    def follow(self, leader: Peer, term: int) -> None:
+        """The core before this one, of the same node, followed `leader` in `term`: this one does until an append."""
+        self._followed = (leader, term)
 
     @property
     def walked(self) -> int:

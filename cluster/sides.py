@@ -204,8 +204,8 @@ class SidedStore(ABC):
         """Free what is neither the state nor staged, if what left it behind is synced; returns how many there were."""
         if self._left > self._synced:
             return 0
-        sides = self._committed_sides
-        used = used_of(sides) | {source.name for source in self._open_sources()}
+        used = used_of(self._committed_sides) | used_of(self._sides)  # what is buffered may be committed next
+        used |= {source.name for source in self._open_sources()}
         leftovers = [name for name in sides_in(self._families) if name not in used]
         for name in leftovers:
             self._handles.pop(name)

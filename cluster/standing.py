@@ -19,6 +19,7 @@ class Standing:
         self._guard = guard
         self.needs_snapshot = guard.needs_snapshot
         self.linked = guard.linked
+        self.matched = guard.matched
         self._core = guard.core
         self._journal = journal
         self._applying = applying
@@ -31,6 +32,11 @@ class Standing:
     def members_at(self, index: int) -> Placed | None:
         """Who took part behind that entry; None where the settings alone say so."""
         return None if self._journal.book is None else self._journal.book.at(index)
+
+    @property
+    def last(self) -> int:
+        """The log's end."""
+        return self._journal.last
 
     @property
     def term(self) -> int:

@@ -20,6 +20,7 @@ from cluster.snapshot.words import DAMAGED, DONE, MAX_KEY, MAX_PAIR, MAX_PAIRS, 
 from cluster.types import MonoNs
 
 _SECOND: Final = 1_000_000_000  # ns
+_DAMAGED_MOST: Final = 3  # times that what was staged may be damaged before it is given up
 
 Reader = Callable[[bytes, int], Sequence[Pair]]  # `Source.read`
 
@@ -40,7 +41,7 @@ class Pace:
     rate: int = 4 * 1024 * 1024  # bytes a second
     flight: int = 1024 * 1024  # bytes sent and not acknowledged
     patience: int = _SECOND  # ns without news from the follower until it is offered again
-    give_up: int = 30 * _SECOND  # ns without news until its source, and the log behind that, are let go
+    give_up: int = 30 * _SECOND  # ns without getting further until its source, and the log behind that, are let go
 
     def __attrs_post_init__(self) -> None:
         if (
@@ -102,6 +103,10 @@ class Sending:
         self._flight_bytes = 0
         self._news_at = now
         self._next_at = now
+        self._best: bytes | None = None  # the furthest key that it has staged; None: it has not even answered
+        self._last: bytes | None = None  # the last key that there is, once it was sent
+        self._moved_at = now
+        self._damaged = 0  # how often what it had staged was
 
     def connected(self) -> None:
         """The follower can be spoken to: what was under way on an older link is taken for lost."""
@@ -126,23 +131,26 @@ class Sending:
             return
         self.staged = ack.after
         self._news_at = now
+        self._moved(ack.after, now)
         while self._flight and self._flight[0][0] <= ack.after:
             self._flight_bytes -= self._flight.popleft()[1]
 
     def closed(self, word: Closed, now: MonoNs) -> None:
-        """It wants no more of it; if what it staged was damaged, it is offered again after a while."""
+        """It wants no more of it; if what it staged was damaged, it is offered again after a while, a few times."""
         if (word.term, word.digest) != (self.offer.term, self.offer.digest) or self.outcome is not None:
             return
-        if word.what == DAMAGED:
+        self._damaged += word.what == DAMAGED
+        if word.what == DAMAGED and self._damaged < _DAMAGED_MOST:
             self._ask_anew()
-            self._asked_at = now  # not at once: what damages it may last
+            self._asked_at = self._moved_at = now  # not at once: what damages it may last
+            self._best = None
         else:
             self.outcome = word
 
     @property
-    def heard_at(self) -> MonoNs:
-        """When there was news of it last, or the first part left since."""
-        return self._news_at
+    def moved_at(self) -> MonoNs:
+        """When the follower got further last; once it has all, when it said so last: it reads that back."""
+        return self._moved_at
 
     @property
     def done(self) -> bool:
@@ -193,12 +201,18 @@ class Sending:
         self._flight.clear()
         self._flight_bytes = 0
         self._news_at = now
+        self._moved(key, now)
+
+    def _moved(self, key: bytes, now: MonoNs) -> None:
+        """An answer alone is no progress: one that never takes the next part would be sent it for ever."""
+        if self._best is None or key > self._best or key == self._last:
+            self._best, self._moved_at = key, now
 
     def _part(self, now: MonoNs) -> Part:
-        pairs = tuple(self._read(self._sent, self._pace.part)[:MAX_PAIRS])
+        pairs = _bounded(self._read(self._sent, self._pace.part))
         part = Part(self.offer.term, self.offer.digest, self._sent, pairs)
         if not pairs:
-            self._all = True
+            self._all, self._last = True, self._sent
             return part
         size = sum([len(key) + len(value) for key, value in pairs])
         if not self._flight:
@@ -208,3 +222,13 @@ class Sending:
         self._flight_bytes += size
         self._next_at = MonoNs(max(now, self._next_at) + size * _SECOND // self._pace.rate)
         return part
+
+
+def _bounded(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    """The first of these pairs, as many as one part may hold: what is read ends with a pair of any size."""
+    size = 0
+    for place, (key, value) in enumerate(pairs[:MAX_PAIRS]):
+        size += len(key) + len(value)
+        if size > PART and place:
+            return tuple(pairs[:place])
+    return tuple(pairs[:MAX_PAIRS])

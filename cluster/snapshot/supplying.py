@@ -2,21 +2,25 @@
 
 Pure, over the disk's face.  One source at a time serves every follower that lacks what the log has dropped.  It is made
 when one does, lives while one is sent to, and ends with the lead: another term offers anew.  As long as it lives the
-log must begin no higher than its entry (`needed`), or who installs it could not go on behind it.
+log must begin no higher than its entry (`needed`), or who installs it could not go on behind it; and then stay for each
+such follower until it has what was the log's end when it first showed that it had the entry.
 """
 
 from __future__ import annotations
 
 from typing import Final, Protocol
 
+from attrs import define
+
 from cluster.adopted import Placed
 from cluster.snapshot.faces import Source, Staging
 from cluster.snapshot.sending import Measuring, Pace, Sending, Unshippable
-from cluster.snapshot.words import OLDER, Closed, Offer, PartAck, Word, members_of
+from cluster.snapshot.words import DONE, Closed, Offer, PartAck, Word, members_of
 from cluster.types import MonoNs, Peer
 from cluster.vouching import Lead as Vouched
 
 _SECOND: Final = 1_000_000_000
+_DOUBLED: Final = 6  # times: the longest pause is 64 times the first
 
 
 class Lead(Protocol):
@@ -43,6 +47,25 @@ class Lead(Protocol):
     def members_at(self, index: int) -> Placed | None:
         """Who took part behind that entry; None where the settings alone say so."""
         ...
+
+    def matched(self, peer: Peer) -> int:
+        """Up to where it has the log."""
+        ...
+
+    @property
+    def last(self) -> int:
+        """The log's end."""
+        ...
+
+
+@define
+class _Held:
+    """A follower that goes on behind a snapshot: the log that it lacks stays."""
+
+    entry: int  # the snapshot's
+    goal: int  # the log's end when it began to
+    matched: int  # up to here it has the log
+    at: MonoNs  # when it got there
 
 
 class States(Protocol):
@@ -74,17 +97,20 @@ class Supplying:
         self._offer: Offer | None = None
         self._sendings: dict[Peer, Sending] = {}
         self._again_at: dict[Peer, MonoNs] = {}  # whom nothing is begun for before that
+        self._failed: dict[Peer, int] = {}  # how often it ended without success, of whom still needs one
+        self._held: dict[Peer, _Held] = {}
         self._barred = False  # the state can't be sent, in this term
 
     @property
     def active(self) -> bool:
-        """Whether a source is open."""
-        return self._source is not None
+        """Whether a source is open, or the log held for somebody."""
+        return self._source is not None or bool(self._held)
 
     @property
     def needed(self) -> int | None:
         """The log must begin no higher than here; None: wherever."""
-        return None if self._source is None else self._source.entry.index
+        held = [max(one.entry, one.matched) for one in self._held.values()]
+        return min(held if self._source is None else [*held, self._source.entry.index], default=None)
 
     @property
     def says(self) -> str:
@@ -132,15 +158,19 @@ class Supplying:
             self._end()
             self._term, self._barred = lead.leads_in, False
             self._again_at.clear()
+            self._failed.clear()
+            self._held.clear()
+        self._hold_no_longer(lead, now)
         if self._term is None or self._barred:
             return None
         if self._states is not None and self._states.in_question:
             if self._source is not None:
                 self.told.append("the nodes' states differ: no snapshot is sent before it is known whose are right")
                 self._end()
+            self._again_at.clear()
             return None
         wanting = [peer for peer in lead.peers if lead.needs_snapshot(peer)]
-        self._drop_what_ended(wanting, now)
+        self._drop_what_ended(wanting, lead, now)
         ready = [p for p in wanting if p not in self._sendings and lead.linked(p) and now >= self._again_at.get(p, 0)]
         if self._source is None:
             if ready and (self._states is None or self._states.may_copy(lead)):
@@ -161,7 +191,8 @@ class Supplying:
         if self._measuring is not None:
             return self._measure_at
         times = [due for sending in self._sendings.values() if (due := sending.due()) is not None]
-        times += [MonoNs(sending.heard_at + self._pace.give_up) for sending in self._sendings.values()]
+        times += [MonoNs(sending.moved_at + self._pace.give_up) for sending in self._sendings.values()]
+        times += [MonoNs(held.at + self._pace.give_up) for held in self._held.values()]
         return min([*times, *self._again_at.values()], default=None)
 
     # Inside
@@ -180,22 +211,36 @@ class Supplying:
         except Unshippable as error:
             self.told.append(f"no snapshot can be sent: {error}")
             self._end()
+            self._again_at.clear()
             self._barred = True
             return
         self._measure_at = MonoNs(now + self._pace.part * _SECOND // self._pace.rate)
         if self._offer is not None:
             self._measuring = None
 
-    def _drop_what_ended(self, wanting: list[Peer], now: MonoNs) -> None:
-        """Who has it, who has something newer, and of whom nothing is heard any more."""
+    def _drop_what_ended(self, wanting: list[Peer], lead: Lead, now: MonoNs) -> None:
+        """Who has it, who has something newer or can't keep it whole, and who gets no further any more."""
         for peer, sending in list(self._sendings.items()):
-            older = sending.outcome is not None and sending.outcome.what == OLDER
+            failed = sending.outcome is not None and sending.outcome.what != DONE
             if peer not in wanting:
                 del self._sendings[peer]
-            elif older or now >= sending.heard_at + self._pace.give_up:
+                if self._source is not None and peer in lead.peers:
+                    self._held[peer] = _Held(self._source.entry.index, lead.last, lead.matched(peer), now)
+            elif failed or now >= sending.moved_at + self._pace.give_up:
                 del self._sendings[peer]
-                self._again_at[peer] = MonoNs(now + self._pace.patience)
+                times = self._failed[peer] = self._failed.get(peer, 0) + 1
+                self._again_at[peer] = MonoNs(now + (self._pace.patience << min(times - 1, _DOUBLED)))
+        self._failed = {peer: times for peer, times in self._failed.items() if peer in wanting}
         self._again_at = {peer: at for peer, at in self._again_at.items() if peer in wanting and at > now}
+
+    def _hold_no_longer(self, lead: Lead, now: MonoNs) -> None:
+        """For whom has caught up, is gone, gets no further, or needs another snapshot nevertheless."""
+        for peer, held in list(self._held.items()):
+            if peer in lead.peers and (matched := lead.matched(peer)) > held.matched:
+                held.matched, held.at = matched, now
+            done = peer not in lead.peers or held.matched >= held.goal or lead.needs_snapshot(peer)
+            if done or now >= held.at + self._pace.give_up:
+                del self._held[peer]
 
     def _say(self, now: MonoNs) -> tuple[Peer, Word] | None:
         for peer, sending in list(self._sendings.items()):

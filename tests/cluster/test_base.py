@@ -10,7 +10,7 @@ from cluster.journal import JournalFault
 from cluster.memory import MemoryDisk, MemoryStore
 from cluster.store import StoredEntry
 from cluster.types import LogIndex, NotLeader, Peer, Retention, Role, Term
-from cluster.wire import Ack, Append, AskPreVote, Known, PreVote, pack_commands
+from cluster.wire import NO_OP, Ack, Append, AskPreVote, Known, PreVote, pack_commands
 
 if TYPE_CHECKING:
     from conftest import Hand
@@ -337,3 +337,18 @@ def test_the_core_s_own_snapshot_stops_the_node(hand: type[Hand]) -> None:
     with pytest.raises(JournalFault, match="snapshot of its own"):
         node.propose(b"x", 4000)
     assert term == node.term
+
+
+def test_a_follower_whose_base_moves_says_of_nobody_that_it_needs_a_snapshot(hand: type[Hand]) -> None:
+    node = hand(retention=Retention(entries=10, size=10**9, age=10**18, most_entries=10, most_size=10**9))
+    at = 1
+    for _ in range(30):
+        entries = tuple((NO_OP, index, 5) for index in range(at + 1, at + 21))
+        node.hears("n2", Append(5, at + 20, at, 5 if at > 1 else 0, entries, node.now, 5))
+        at += 20
+        node.sync()
+        node.now += 11_000_000_000
+        node.step()
+    status = node.replica.status()
+    assert status.base_index > 1
+    assert not any(peer.needs_snapshot for peer in status.peers)

@@ -10,6 +10,7 @@ import pytest
 
 from chaos.sim.network import SECOND
 from chaos.sim.storm import Storm, played
+from cluster import leading
 from cluster.journal import JournalFault
 from cluster.members import (
     AddLearner,
@@ -100,6 +101,22 @@ class Leader:
 @pytest.fixture
 def leader(hand: type[Hand]) -> Leader:
     return Leader(hand)
+
+
+# At a start
+
+
+def test_a_folder_that_has_said_who_takes_part_is_not_opened_by_names_alone(hand: type[Hand]) -> None:
+    """By names that are none any more it was elected beside a leader of the same term."""
+    node = hand(members=SETTINGS)
+    log = entries(NO_OP, encode(LEARNS), encode(FOUR), encode(WITHOUT_3))
+    node.hears(N2, Append(3, 1, 1, 0, log, node.now))
+    node.sync()
+    disk = node.store.crash()
+    with pytest.raises(JournalFault, match=r"said who takes part.*start the node with"):
+        hand(disk=disk)
+    disk.opened = False
+    assert hand(disk=disk, members=SETTINGS).replica.status().configuration == 3
 
 
 # As a leader
@@ -612,3 +629,61 @@ def test_with_no_change_asked_for_a_storm_is_the_same_fact_for_fact(profile: str
         assert played(storm) == ""
         digests.append(storm.history.digest())
     assert digests[0] == digests[1]
+
+
+# Who is healthy
+
+
+def healthy(leader: Leader) -> set[Peer]:
+    return set(leader.node.replica._guard.ground().healthy)
+
+
+def test_one_that_we_can_t_speak_to_is_not_healthy(leader: Leader) -> None:
+    leader.ack(N3)
+    assert healthy(leader) == {N1, N2, N3}
+    leader.node.replica.disconnected(N3)
+    assert healthy(leader) == {N1, N2}
+
+
+def test_one_that_lost_what_it_acknowledged_is_not_healthy_before_it_has_it_again(leader: Leader) -> None:
+    leader.ack(N3)
+    leader.node.said.clear()
+    leader.node.wait(60)
+    (beat, *_) = [m for m in leader.node.take(Append, N3) if isinstance(m, Append)]
+    leader.node.hears(N3, Ack(leader.term, 1, False, beat.sent))
+    assert leader.node.replica.status().peers[1].lost
+    assert healthy(leader) == {N1, N2}
+    leader.node.now += MS
+    leader.ack(N3)
+    assert healthy(leader) == {N1, N2, N3}
+
+
+def test_one_that_lacks_more_than_an_append_takes_is_not_healthy(
+    leader: Leader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leading, "MAX_ENTRIES", 2)
+    leader.ack(N3)
+    for token in range(1, 4):
+        leader.node.propose(b"c", token)
+        assert healthy(leader) == ({N1, N2, N3} if token < 3 else {N1})
+    leader.ack(N2)
+    leader.ack(N3, 2)
+    assert healthy(leader) == {N1, N2}
+
+
+def test_one_that_lacks_what_the_log_does_not_hold_is_not_healthy_and_the_last_whole_copy_stays(
+    hand: type[Hand],
+) -> None:
+    keep = Retention(entries=5, size=10**9, age=10**18, most_entries=5, most_size=10**9)
+    node = hand(members=SETTINGS, retention=keep)
+    term = node.lead()
+    for token in range(1, 60):
+        node.propose(b"c", token)
+        node.sync()
+        node.now += 5 * MS
+        node.hears(N2, Ack(term, node.last, True, node.now))
+        node.hears(N3, Ack(term, 1, False, node.now))
+    assert [peer.needs_snapshot for peer in node.replica.status().peers] == [False, True]
+    assert node.replica._guard.ground().healthy == {N1, N2}
+    with pytest.raises(Refused, match="healthy"):
+        node.replica.change(Remove(N2), Token(CHANGED))

@@ -24,7 +24,7 @@ from cluster.snapshot.summing import Sum
 from cluster.snapshot.words import DONE, Closed, Offer, Part, PartAck, encode, members_of
 from cluster.store import Memory, StoredEntry
 from cluster.types import ApplyOutcome, Installed, LogIndex, OutcomeUnknown, Peer, Receipt, Retention, Role, Term, Token
-from cluster.wire import NO_OP, Ack, Append, pack_commands
+from cluster.wire import NO_OP, Ack, Append, AskPreVote, PreVote, pack_commands
 from tests.cluster import conftest
 from tests.cluster.conftest import MS, Hand, ListMachine
 from tests.cluster.test_applying import Answering
@@ -490,3 +490,46 @@ def test_without_addresses_none_that_says_who_takes_part_is_installed(hand: type
     node = staged(hand, offer(members=members_of(Placed(30, FOUR))), None)
     with pytest.raises(JournalFault, match="more than a name"):
         install(node)
+
+
+# What goes on over it
+
+
+def test_it_follows_its_leader_over_an_installation(behind: Hand) -> None:
+    """Until the next append it would else take part in deposing it."""
+    install(behind)
+    assert behind.replica.status().leader == N2
+    behind.said.clear()
+    behind.hears(N3, AskPreVote(9, 5, 41, 5))
+    assert behind.take(PreVote, N3) == [PreVote(9, 5, granted=False)]
+    assert not [role for role in behind.roles if role.leader is None and role.term == 5]
+    behind.now += 2000 * MS
+    behind.hears(N3, AskPreVote(10, 5, 41, 5))
+    assert behind.take(PreVote, N3) == [PreVote(10, 5, granted=True)]
+
+
+def test_an_answer_to_a_pre_vote_of_before_counts_for_none_of_its_own(hand: type[Hand]) -> None:
+    node = hand()
+    node.wait(1200)
+    asked = [message.round for message in node.take(AskPreVote, N3) if isinstance(message, AskPreVote)]
+    heartbeat(node)
+    node.sync()
+    word(node, offer())
+    node.sync()
+    word(node, Part(5, offer().digest, b"", PAIRS))
+    node.sync()
+    install(node)
+    node.sync()
+    node.said.clear()
+    node.wait(1200)
+    again = [message.round for message in node.take(AskPreVote, N3) if isinstance(message, AskPreVote)]
+    assert min(again) > max(asked)
+
+
+def test_on_a_slow_disk_it_answers_over_an_installation(behind: Hand) -> None:
+    """What is synced of its log is nothing; but that would be an answer to nothing that a leader sends."""
+    install(behind)
+    behind.said.clear()
+    behind.now += 60 * MS
+    heartbeat(behind)
+    assert [message.verified for message in behind.take(Ack) if isinstance(message, Ack)] == [1]

@@ -467,3 +467,18 @@ def test_a_book_that_the_log_does_not_bear_out_is_refused(
     told.store.sync()
     with pytest.raises(JournalFault, match="stored"):
         made(told.store.crash())
+
+
+def test_while_apply_is_stopped_no_more_times_are_kept_than_entries_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the one that apply stopped at; of the others it says a time that is late, never early."""
+    monkeypatch.setattr(module, "CACHE_ENTRIES", 8)
+    clock = iter(range(100, 10_000))
+    journal = Journal(MemoryStore("c", Peer("n1")), lambda: MonoNs(next(clock)))
+    added = {}
+    for index in range(1, 201):
+        journal.add(b"\x02\x90", index, 1)
+        added[index] = journal.appended[index]
+    assert len(journal.appended) <= 10
+    assert journal.appended_at(1) == added[1]
+    assert all(journal.appended_at(index) >= added[index] for index in range(2, 201))
+    assert journal.appended_at(2) < added[200]

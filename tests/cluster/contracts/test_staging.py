@@ -361,3 +361,19 @@ def test_an_installation_that_was_only_buffered_never_was(opener: Opener) -> Non
     assert is_old(store)
     assert all_of(store.read_staged) == PAIRS
     store.close()
+
+
+def test_what_was_begun_and_is_only_buffered_is_no_leftover(opener: Opener) -> None:
+    """An offer came, and then a sync ended, before the node's step committed: that batch may come, or not."""
+    store = lived(opener())
+    staged(store, PAIRS[:3], b"one")
+    store.stage_anew(b"two")
+    assert store.drop_leftovers() == 0
+    assert list(store.read_staged(b"", 999)) in (PAIRS[:3], []), "what is committed is there, or counts no more"
+    store.stage(PAIRS[:2])
+    store.commit()
+    assert store.drop_leftovers() == 0
+    store.sync()
+    assert store.drop_leftovers() == 1
+    assert store.staged() == Staged(b"two", PAIRS[1][0])
+    store.close()

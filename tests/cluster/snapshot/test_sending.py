@@ -23,6 +23,8 @@ from cluster.snapshot.words import (
     Offer,
     Part,
     PartAck,
+    decode,
+    encode,
 )
 from cluster.store import StoredEntry
 from cluster.types import LogIndex, MonoNs, Term
@@ -212,3 +214,34 @@ def test_many_small_pairs_are_cut_to_what_a_frame_takes() -> None:
     first, second = sending.tick(MonoNs(1)), sending.tick(MonoNs(10**9))
     assert (*first.pairs, *second.pairs) == tuple(pairs)
     assert len(first.pairs) == MAX_PAIRS
+
+
+def test_no_part_is_larger_than_its_receiver_takes() -> None:
+    """A large pair behind small ones, and a pace of the largest part that there is."""
+    large = [(b"a%02d" % place, b"v" * 1024) for place in range(60)] + [(b"b", b"v" * (200 * 1024)), (b"c", b"v")]
+    small = [(b"k%06d" % place, b"v" * 1000) for place in range(600)]
+    for pairs, pace in ((large, Pace()), (small, Pace(part=PART)), ([(b"k", b"v" * (MAX_PAIR - 1))], Pace())):
+        sending = Sending(OFFER, MemorySource(BASE, pairs).read, pace, MonoNs(0))
+        sending.connected()
+        sending.tick(MonoNs(0))
+        sending.acknowledged(PartAck(OFFER.term, OFFER.digest, b""), MonoNs(0))
+        got: list[Pair] = []
+        for second in range(1, 30):
+            said = sending.tick(MonoNs(second * 1000 * MS))
+            assert isinstance(said, Part)
+            assert decode(encode(said)) == said
+            if not said.pairs:
+                break
+            got += said.pairs
+            sending.acknowledged(PartAck(OFFER.term, OFFER.digest, got[-1][0]), MonoNs(second * 1000 * MS))
+        assert got == pairs
+
+
+def test_what_is_damaged_again_and_again_is_given_up(leader: Leader) -> None:
+    leader.sends()
+    for _ in range(2):
+        leader.closed(DAMAGED)
+        assert leader.sending.outcome is None
+    leader.closed(DAMAGED)
+    assert leader.sending.outcome is not None
+    assert not leader.sending.done

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from attrs import define, field
 
@@ -10,7 +12,7 @@ from cluster.members import AddLearner, Configuration, Member, follow
 from cluster.memory import MemoryStore
 from cluster.snapshot.sending import Pace
 from cluster.snapshot.supplying import Supplying
-from cluster.snapshot.words import DONE, MAX_PAIR, OLDER, Closed, Offer, Part, PartAck
+from cluster.snapshot.words import DAMAGED, DONE, MAX_PAIR, OLDER, Closed, Offer, Part, PartAck
 from cluster.store import StoredEntry
 from cluster.types import LogIndex, MonoNs, Peer, Term
 from cluster.wire import OURS
@@ -34,8 +36,14 @@ class Lead:
 
     members: Placed | None = None
 
+    have: dict[Peer, int] = field(factory=dict)
+    last: int = 0
+
     def linked(self, peer: Peer) -> bool:
         return peer not in self.apart
+
+    def matched(self, peer: Peer) -> int:
+        return self.have.get(peer, 0)
 
     def members_at(self, index: int) -> Placed | None:
         assert self.members is None or index == 5
@@ -234,3 +242,81 @@ def test_none_is_begun_before_the_state_is_vouched_for_and_one_that_is_goes_on(l
     leader.states.vouched = False
     leader.lead.needing = {N2, N3}
     assert leader.offers() == [(N3, told[1])]
+
+
+def going_on(leader: Leader) -> None:
+    """n2 has installed the snapshot of entry 5, and shows that it has that entry; the log ends at 9."""
+    (told,) = leader.offers()
+    leader.hears(N2, told[1], DONE)
+    leader.lead.needing, leader.lead.last, leader.lead.have = set(), 9, {N2: 5}
+    leader.run(50)
+
+
+def test_the_log_stays_until_it_has_what_was_its_end_when_it_went_on_behind_the_snapshot(leader: Leader) -> None:
+    going_on(leader)
+    assert (leader.supplying.says, leader.supplying.needed, leader.supplying.active) == ("", 5, True)
+    leader.lead.have, leader.lead.last = {N2: 7}, 40
+    leader.step()
+    assert leader.supplying.needed == 7
+    leader.run(900)
+    leader.lead.have = {N2: 8}
+    leader.run(900)
+    assert leader.supplying.needed == 8, "it gets further"
+    leader.lead.have = {N2: 9}
+    leader.step()
+    assert (leader.supplying.needed, leader.supplying.active) == (None, False)
+
+
+def test_the_log_stays_no_longer_for_one_that_gets_no_further(leader: Leader) -> None:
+    going_on(leader)
+    leader.run(800)
+    assert leader.supplying.needed == 5
+    leader.run(250)
+    assert (leader.supplying.needed, leader.supplying.active) == (None, False)
+
+
+def test_nor_for_one_that_needs_another_one_is_gone_or_is_led_no_more() -> None:
+    ends: tuple[dict[str, object], ...] = (
+        {"peers": (N3,)},
+        {"leads_in": None},
+        {"leads_in": 5},
+        {"needing": {N2}, "apart": {N2}},
+    )
+    for end in ends:
+        leader = Leader()
+        going_on(leader)
+        assert leader.supplying.needed == 5
+        for name, value in end.items():
+            setattr(leader.lead, name, value)
+        leader.step()
+        assert leader.supplying.needed is None, end
+
+
+def test_one_whose_staging_is_always_damaged_keeps_nothing_and_is_asked_ever_more_rarely(leader: Leader) -> None:
+    offers, needed = [], set()
+    for _ in range(600):
+        leader.applies(1)
+        for peer, word in leader.run(100):
+            if isinstance(word, Offer):
+                offers.append((leader.now, word))
+                leader.supplying.heard(peer, PartAck(4, word.digest, b""), MonoNs(leader.now))
+            elif word.pairs:
+                leader.supplying.heard(peer, PartAck(4, word.digest, word.pairs[-1][0]), MonoNs(leader.now))
+            else:
+                leader.hears(peer, offers[-1][1], DAMAGED)
+        needed.add(leader.supplying.needed)
+    assert None in needed
+    assert len({offer.index for _, offer in offers}) > 2, "not of one entry for ever"
+    assert max(later - at for (at, _), (later, _) in pairwise(offers)) > 2000 * MS
+
+
+def test_one_that_answers_and_never_takes_a_part_keeps_nothing(leader: Leader) -> None:
+    """Its build refuses it, say: each answer to an offer is news, and no progress."""
+    needed = set()
+    for _ in range(40):
+        leader.applies(1)
+        for peer, word in leader.run(100):
+            if isinstance(word, Offer):
+                leader.supplying.heard(peer, PartAck(4, word.digest, b""), MonoNs(leader.now))
+        needed.add(leader.supplying.needed)
+    assert len(needed - {None}) > 1
