@@ -75,7 +75,8 @@ def _found(checks: Iterable[Check]) -> Iterable[Finding]:
 
 def _cluster(scene: Scene, seed: int) -> tuple[Finding, ...]:
     """What the storm itself said first; what its checks say of a run that was broken off, as far as they can tell."""
-    kind = Turnover if scene.turnover else Storm if scene.direct is None else _Directed
+    storms = (Turnover, _DirectedTurnover) if scene.turnover else (Storm, _Directed)
+    kind = storms[scene.direct is not None]
     storm = kind(seed, scene.profile, duration=scene.seconds * SECOND, nodes=scene.nodes, retention=scene.retention)
     judge = None if scene.direct is None else scene.direct(storm)
     said: list[Finding] = []
@@ -132,4 +133,14 @@ class _Directed(Storm):
     """A storm without faults of its own choice."""
 
     def _strike(self) -> None:
+        """None."""
+
+
+class _DirectedTurnover(Turnover):
+    """The same, with operators who ask for nothing of their own choice."""
+
+    def _strike(self) -> None:
+        """None."""
+
+    def _work(self) -> None:
         """None."""

@@ -289,10 +289,19 @@ LARGE: Final = Scene("large commands", Arena.CLUSTER, setting=_large_commands)
 
 
 def _cut_at_installation(storm: Storm) -> None:
-    """A standby is away until it needs a snapshot; the power fails, once, when that is installed and not synced yet.
+    """A standby is away until it needs a snapshot; the power fails when that is installed and not synced yet."""
 
-    Its disk keeps all that it had written but the newest batch.
-    """
+    def strike() -> None:
+        name = standby_of(storm)
+        _end(storm, name)
+        storm.network.at(SECOND, partial(storm.network.start, name))
+        cut_when_installed(storm)
+
+    storm.network.at(STRUCK_AT, strike)
+
+
+def cut_when_installed(storm: Storm) -> None:
+    """The power fails, once, for whoever installs a snapshot next: its disk keeps all but the newest batch."""
     seen = len(storm.history.recorder.facts)
 
     def look() -> None:
@@ -308,13 +317,7 @@ def _cut_at_installation(storm: Storm) -> None:
         storm.network.kill(names[0], power=True, keep=store.unsynced - 1)
         storm.network.at(100 * MS, partial(storm.network.start, names[0]))
 
-    def strike() -> None:
-        name = standby_of(storm)
-        _end(storm, name)
-        storm.network.at(SECOND, partial(storm.network.start, name))
-        look()
-
-    storm.network.at(STRUCK_AT, strike)
+    look()
 
 
 TORN_INSTALLATION: Final = Scene(

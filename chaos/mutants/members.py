@@ -10,16 +10,20 @@ from typing import Any
 
 from attrs import evolve
 
-from chaos.mutants.members_scenes import TURNOVER
+from chaos.mutants.members_scenes import TORN_JOINING, TURNOVER
 from chaos.mutants.mutant import directed, mutant
 from chaos.mutants.patches import Patches
 from cluster import appending
 from cluster.acks import Acks
 from cluster.adopted import Adopted, Placed
+from cluster.appending import Appending
+from cluster.elections import Elections
 from cluster.guard import Guard
+from cluster.journal import Journal
 from cluster.leading import Leading
-from cluster.members import Ground, allow
+from cluster.members import Ground, allow, encode, follow
 from cluster.memory import MemoryStore
+from cluster.proposals import Proposals
 from cluster.raft import RaftCore
 from cluster.standing import Standing
 from cluster.types import Peer
@@ -28,6 +32,9 @@ CHANGES = "cluster/test_changes.py"
 GOES = "test_a_removed_voter_is_sent_nothing_and_counts_for_nothing_from_the_append_on"
 HAD = "test_what_a_learner_had_counts_as_soon_as_it_votes"
 UNHEARD = "test_a_removed_node_is_denied_while_its_removal_is_not_committed_and_unheard_from_then_on"
+ENDS = "test_a_change_that_waits_for_the_end_of_a_lead_is_not_done"
+ANY_MORE = "test_a_change_that_is_not_allowed_any_more_when_it_is_appended_is_not_done"
+STRANGER = "test_four_voters_elect_by_three_and_a_stranger_s_grant_is_none"
 
 
 @mutant("h15", TURNOVER, "durability", "members", seeds=12)
@@ -125,6 +132,15 @@ def a_learner_that_lags_votes(patches: Patches) -> None:
     patches.attribute(Leading, "ground", ground)
 
 
+@mutant("h15", TURNOVER, "JournalFault", "members", seeds=20)
+def a_leader_removes_itself(patches: Patches) -> None:
+    """A leader appends a configuration in which it does not vote."""
+    nobody = Peer("")
+    patches.attribute(
+        appending, "allow", lambda force, change, ground: allow(force, change, evolve(ground, leader=nobody))
+    )
+
+
 @mutant("8", TURNOVER, "members", "JournalFault", seeds=20)
 def what_was_in_force_at_the_base_is_forgotten(patches: Patches) -> None:
     """Once a change is followed by another, a truncation of that one falls back too far."""
@@ -141,3 +157,62 @@ def what_was_in_force_at_the_base_is_forgotten(patches: Patches) -> None:
 def a_snapshot_says_nothing_of_who_takes_part(patches: Patches) -> None:
     """Whoever installs one goes by what its settings say."""
     patches.attribute(Standing, "members_at", lambda _self, _index: None)
+
+
+@mutant("8", TURNOVER, "members", "JournalFault")
+def an_installation_keeps_who_took_part(patches: Patches) -> None:
+    """What a snapshot says of who takes part is not taken."""
+    patches.attribute(Journal, "install_book", lambda _self, _placed: None)
+
+
+@mutant("8", TORN_JOINING, "members")
+def an_installation_stores_who_takes_part_in_a_batch_of_its_own(patches: Patches) -> None:
+    """A power cut can come between a snapshot's state and what it says of who takes part."""
+    whole = Journal.install_book
+
+    def install_book(self: Any, placed: Placed | None) -> None:
+        self._store.commit()
+        whole(self, placed)
+
+    patches.attribute(Journal, "install_book", install_book)
+
+
+# A vote is asked of those who vote alone, and no candidate's log changes: only a stranger gives what was not asked.
+@mutant("h15", directed(CHANGES, STRANGER), STRANGER)
+def a_removed_node_s_vote_counts(patches: Patches) -> None:
+    """The core counts whoever's vote comes."""
+    patches.attribute(RaftCore, "_takes", lambda *_args: True)
+
+
+# An election that too few encourage is not won by that: it costs time, and a term.
+@mutant("h15", directed(CHANGES, STRANGER), STRANGER)
+def who_encourages_is_counted_by_the_settings(patches: Patches) -> None:
+    """How many must encourage a candidate stays what it was at the start."""
+    patches.attribute(Elections, "adopt", lambda _self, _members: None)
+
+
+# In the simulation a change is appended in the very step in which it was asked for: nothing comes between.
+@mutant("h8", directed(CHANGES, ENDS), ENDS)
+def a_change_that_was_dropped_bars_the_next(patches: Patches) -> None:
+    """One that waited when the lead ended counts as waiting for ever."""
+
+    def settle_queue(self: Any, leader: Peer | None) -> None:
+        if self.queue:
+            self.refuse(list(self.queue), leader)
+            self.queue.clear()
+
+    patches.attribute(Proposals, "settle_queue", settle_queue)
+
+
+# The same.
+@mutant("h15", directed(CHANGES, ANY_MORE), ANY_MORE)
+def a_change_is_judged_only_when_it_is_asked_for(patches: Patches) -> None:
+    """What has come between the question and the append is not looked at."""
+
+    def hand_over(self: Any) -> list[Any]:
+        wish = self._proposals.take_change()
+        entry = encode(follow(self._journal.book.in_force.configuration, wish.change))
+        self._guard.propose(entry)
+        return [(entry, [wish])]
+
+    patches.attribute(Appending, "_hand_change_over", hand_over)

@@ -78,7 +78,7 @@ class Desk:
     refused: Counter[str] = field(factory=Counter)  # by reason
 
     def ask(self, name: Peer, replacement: Replacement) -> None:
-        """Ask a node for the next step; if it leads and is to go, it is told to hand over first."""
+        """Ask a node for the next step; if it leads and is to go, it is mostly told to hand over first."""
         self.network.call(name, partial(self._next, name, replacement))
 
     def change(self, name: Peer, change: Change) -> None:
@@ -101,7 +101,7 @@ class Desk:
             step = AddLearner(new)  # whoever was to go is gone already
         if step is None:
             replacement.done |= leads and ground.commit >= ground.placed
-        elif isinstance(step, Remove) and leads and name == old:
+        elif isinstance(step, Remove) and leads and name == old and self.random.random() < 0.7:
             self._hand_over(name, configuration, ground, replica)
         elif not isinstance(step, Waits):
             self._change(name, step, replica)
