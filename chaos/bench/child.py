@@ -108,12 +108,12 @@ class Child:
 
 
 def cpu_us(pids: Iterable[int]) -> float:
-    """Processor time that these processes have had, all threads, user and system, microseconds."""
-    ticks = 0
-    for pid in pids:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(after_name[11]) + int(after_name[12])  # utime and stime, by proc(5)
-    return ticks * 1e6 / os.sysconf("SC_CLK_TCK")
+    """Processor time that these processes have had, all threads, user and system, microseconds.
+
+    By each one's own clock, as clock_getcpuclockid(3) makes it of a pid: /proc/PID/stat counts in ticks of 10 ms, in
+    which a few quick commands are nothing.
+    """
+    return sum([time.clock_gettime_ns(~pid << 3 | 2) for pid in pids]) / 1_000
 
 
 def start(name: str, command: Sequence[str], log: Path) -> Child:
