@@ -416,9 +416,10 @@ class TlsTransport:
 
     def _take_card(self, peer: Peer, card: bytes) -> None:
         """Where it listens, by its own word: that counts only where no entry of the log says it."""
-        if self._door.roster is None or peer in self._door.peers:
-            return
         try:
-            self._want(peer, Address.of(card.decode(errors="replace")))
+            address = Address.of(card.decode(errors="replace"))
         except ValueError as error:
             self._log("peer_garbage", {"peer": peer, "reason": f"it does not say where it listens: {error}"})
+            return
+        if self._door.roster is not None and peer not in self._door.peers:
+            self._want(peer, address)

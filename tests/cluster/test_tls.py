@@ -634,6 +634,17 @@ async def test_what_a_guest_says_of_its_address_moves_no_member_s_link(folder: P
         node.close()
 
 
+async def test_a_member_s_garbage_that_begins_as_a_card_is_told(folder: Path, nursery: trio.Nursery) -> None:
+    with trio.fail_after(10):
+        node = await Node(folder).start(nursery)
+        node.transport.adopt(Roster((member("n2", "127.0.0.1:1"),)))
+        stream = await node.dial(folder, "n2")
+        assert await stream.receive_some() == GREETING
+        await stream.send_all(encode([CARD * 12]))
+        assert "does not say where it listens" in str((await node.log.of("peer_garbage"))["reason"])
+        node.close()
+
+
 @pytest.mark.parametrize("card", [b"", b"nowhere", b"host:0", b"host:70000", b"\xff\xfe:1" * 90, b"[]:1"])
 async def test_a_card_that_says_no_address_is_told_and_nothing_else(
     folder: Path, nursery: trio.Nursery, card: bytes
