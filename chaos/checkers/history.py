@@ -288,25 +288,33 @@ class Named:
         return self.place >= ids.MANDATE_PLACE
 
 
-def replayed(records: Iterable[Mapping[str, Any]], stops: Iterable[int]) -> dict[int, str]:
-    """The digests, at the indexes `stops`, of the state that a whole audit trail replays to (rule 10).
+def replayed(records: Iterable[Mapping[str, Any]], common: int, end: tuple[int, int]) -> tuple[str, str]:
+    """The digests of the state that a whole audit trail replays to (rule 10): at index `common`, and at the end.
+
+    `end` is the index and the term at which the node ended.  An entry without commands, as each new leader's first is,
+    leaves no record: a node that ended behind one ended as its trail has it, at that index and term.  What is compared
+    with others' at `common` is as the last record before it left it, because their terms say nothing of that entry's.
 
     Nobody stores this state, so its changes are never taken: what changes often is written once, for a digest.
     """
     state = State()
-    digests: dict[int, str] = {}
-    left = sorted(set(stops), reverse=True)
+    shared: str | None = None
+    own: str | None = None
     for index, entry in groupby(records, key=lambda record: int(record["index"])):
-        while left and left[-1] < index:
-            digests[left.pop()] = state.digest()
+        if shared is None and common < index:
+            shared = state.digest()
+        if own is None and end[0] < index:  # what it borrowed of others goes on behind its end
+            own = state.digest()
         rows = list(entry)
         term, raws = Epoch(int(rows[0]["term"])), [_raw(row) for row in rows]
         if rows[0]["kind"] == ISOLATED:
             isolate_entry(state, Index(index), term, raws, digest=str(rows[0]["result"]["value"]))
         else:
             apply_entry(state, Index(index), term, raws)
-    digests.update(dict.fromkeys(left, state.digest()))
-    return digests
+    shared = shared or state.digest()
+    if state.index < end[0] and state.term <= end[1]:
+        apply_entry(state, Index(end[0]), Epoch(end[1]), ())
+    return shared, own or state.digest()
 
 
 def canonical(command: Mapping[str, Any]) -> bytes:

@@ -30,7 +30,7 @@ from meltica.core.orders import Order
 from meltica.core.records import FillRecord
 from meltica.core.state import State
 
-Replay = Callable[[list[dict[str, Any]], tuple[int, ...]], dict[int, str]]
+Replay = Callable[[list[dict[str, Any]], int, tuple[int, int]], tuple[str, str]]
 Audit = Callable[[list[dict[str, Any]]], tuple[AuditRecord, ...]]
 
 
@@ -96,13 +96,13 @@ def _place(row: Mapping[str, Any]) -> tuple[int, int]:
 def _node(stored: Stored, rows: list[dict[str, Any]], common: int, replay: Replay, audit: Audit) -> NodeHistory:
     """What a checker needs of one node; `common` is the newest index that all nodes have reached."""
     state = stored.state
-    digests = replay(rows, (common, int(state.index)))
+    common_digest, digest = replay(rows, common, (int(state.index), int(state.term)))
     return NodeHistory(
         name=stored.name,
         applied_index=int(state.index),
         state_digest=state.digest(),
-        replayed_digest=digests[int(state.index)],
-        common_digest=digests[common],
+        replayed_digest=digest,
+        common_digest=common_digest,
         audit=audit(rows),
         commits=stored.commits,
         fills=tuple(_fills_held(stored.pairs)),

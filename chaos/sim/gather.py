@@ -61,7 +61,7 @@ class _Reader:
     product: Product
     rows: dict[bytes, dict[str, Any]] = field(factory=dict)
     records: dict[int, AuditRecord] = field(factory=dict)  # by the id of its row, which `rows` keeps
-    replays: list[tuple[list[dict[str, Any]], tuple[int, ...], dict[int, str]]] = field(factory=list)
+    replays: list[tuple[list[dict[str, Any]], tuple[object, ...], tuple[str, str]]] = field(factory=list)
 
     def stored(self, name: Peer) -> Stored:
         store = self.product.network.processes[name].store
@@ -85,10 +85,11 @@ class _Reader:
         self.records.update(zip(map(id, news), audit_of(news), strict=True))
         return tuple([self.records[id(row)] for row in rows])
 
-    def replay(self, audit: list[dict[str, Any]], stops: tuple[int, ...]) -> dict[int, str]:
+    def replay(self, audit: list[dict[str, Any]], common: int, end: tuple[int, int]) -> tuple[str, str]:
+        asked = (common, end)
         for known, at, digests in self.replays:
-            if at == stops and len(known) == len(audit) and all(a is b for a, b in zip(known, audit, strict=True)):
+            if at == asked and len(known) == len(audit) and all(a is b for a, b in zip(known, audit, strict=True)):
                 return digests
-        digests = replayed(audit, stops)
-        self.replays.append((audit, stops, digests))
+        digests = replayed(audit, common, end)
+        self.replays.append((audit, asked, digests))
         return digests

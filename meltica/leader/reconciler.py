@@ -337,7 +337,7 @@ class Reconciler:
         order = desk.state.orders.get(name)
         if order is None or not verdict.absent or order.closed:
             return
-        if verdict.final or not _known_absent(order):
+        if verdict.final or order.state is not OrderState.ABSENT:
             desk.evidence(NotFound(desk.epoch, desk.at, name, verdict.final))
 
     def _stranger_read(self, question: Question, result: ReadDone) -> None:
@@ -464,10 +464,8 @@ class Reconciler:
 
     def policy(self, venue: Venue) -> VenuePolicy | None:
         """The venue's policy: the log's, or, before the first configuration, the one that will be proposed."""
-        known = self._desk.state.venues.get(venue)
-        if known is not None:
-            return known
-        return next((each for each in self._desk.settings.configuration.venues if each.venue == venue), None)
+        wanted = (each for each in self._desk.settings.configuration.venues if each.venue == venue)
+        return self._desk.state.venues.get(venue) or next(wanted, None)
 
     def _settle(self, venue: Venue) -> Nanos:
         policy = self.policy(venue)
@@ -496,7 +494,17 @@ class Reconciler:
         if isinstance(heard, BalanceReport):
             self._news[venue].heard(heard.balances, desk.mono())
         else:
-            self._commit(venue, reconcile.report(desk.state, self.stamp(venue), heard, frozenset(self._reported)))
+            learnt = reconcile.report(desk.state, self.stamp(venue), heard, frozenset(self._reported))
+            self._commit(venue, learnt)
+            if learnt.behind and heard.trade is not None:
+                self._met(venue, heard.trade)
+
+    def _met(self, venue: Venue, trade: TradeShown) -> None:
+        """A trade was heard of an order of ours that the log does not know; a read of the trades may lag behind it."""
+        if self._opened(venue):
+            now, name = self._desk.mono(), (venue, trade.symbol, trade.venue_order_id)
+            self._strangers.meet(name, (trade,), now, owed=self._owing(venue))
+            self._ask_strangers(now)
 
     # --- balances -----------------------------------------------------------------------------------------
 
@@ -576,8 +584,8 @@ class Reconciler:
         dues += [watch.due() for watch in self.watches.values() if watch.waiting]
         dues += [news.due for news in self._news.values() if news.due]
         dues.append(self._period_ends)
-        known = [due for due in dues if due is not None]
-        return Nanos(max(min(known), now)) if known else None
+        earliest = min((due for due in dues if due is not None), default=None)
+        return None if earliest is None else Nanos(max(earliest, now))
 
 
 def _named(shown: OrderShown, question: Question) -> bool:
@@ -586,7 +594,3 @@ def _named(shown: OrderShown, question: Question) -> bool:
         shown.symbol == question.symbol
         and (shown.placed_as in question.order_ids or shown.shown_as in question.order_ids)
     ) or (question.venue_order_id is not None and shown.venue_order_id == question.venue_order_id)
-
-
-def _known_absent(order: Order) -> bool:
-    return order.state is OrderState.ABSENT

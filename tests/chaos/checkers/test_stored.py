@@ -68,6 +68,21 @@ def test_a_gap_that_no_installation_explains() -> None:
     fails(audit_trail(read([evolve(nodes[0], gaps=(longer, nodes[0].gaps[1])), *nodes[1:]])), "never installed")
 
 
+def test_a_node_that_stopped_behind_a_new_leaders_first_entry_ends_as_its_trail_has_it() -> None:
+    """That entry has no command, so no record; seen with real processes, a node ended between it and the next."""
+    one, other = stored("n1"), stored("n2")
+    machine = Machine()
+    for index in range(1, LAST + 1):
+        machine.apply(LogIndex(index), Term(1), commands_of(index))
+    machine.apply(LogIndex(LAST + 1), Term(2), ())
+    behind = evolve(stored("n3"), state=machine.state)
+    assert state_equal(read([one, behind, other])).violations == ()
+    assert state_equal(read([behind, evolve(behind, name="n2")])).violations == ()
+    fails(state_equal(read([one, evolve(behind, audit=behind.audit[:-1])])), "its audit trail replays to")
+    machine.state.chain_bytes = b"7" * len(machine.state.chain_bytes)
+    fails(state_equal(read([one, behind, other])), "its audit trail replays to")
+
+
 @pytest.mark.parametrize("end", ["before", "behind"])
 def test_a_snapshot_of_another_history(end: str) -> None:
     nodes = three()

@@ -202,6 +202,7 @@ class Exchange:
         self.transit = Nanos(1 * MS)
         self.engine_delay = Nanos(0)  # behind the deadline check
         self.report = True
+        self.trades_until: TradeId | None = None  # the last trade that a lagging read shows
         self.serial = 1000
 
     def arrive(self, port: Port, effect: Effect, send_by: Nanos) -> None:
@@ -305,7 +306,8 @@ class Exchange:
             return {"orders": tuple(found)}
         if read.kind is ReadKind.TRADES:
             least = read.from_trade or 0
-            return {"trades": tuple(evolve(t, order=None) for t in self.trades if t.trade_id >= least)}
+            shown = [t for t in self.trades if self.trades_until is None or t.trade_id <= self.trades_until]
+            return {"trades": tuple(evolve(t, order=None) for t in shown if t.trade_id >= least)}
         if read.kind is ReadKind.BALANCES:
             zero = Money(Decimal(0))
             return {"balances": tuple(BalanceShown(a, Money(v), zero) for a, v in sorted(self.balances.items()))}
