@@ -51,7 +51,6 @@ class _Asked:
 @click.option("--leave-quotes", is_flag=True, help="Let the resting orders lie; else they are cancelled at the start.")
 @click.option("--no-replay", is_flag=True, help="Checksums and chain only, as in `meltica cluster verify`.")
 @click.option("--dry-run", is_flag=True, help="Say all of it; write nothing.")
-@click.option("--unfinished", is_flag=True, help="Do it although it is not finished: see below.")
 @click.option("--yes-i-know", "phrase", metavar="NAME", help="For scripts: the cluster's name, instead of typing it.")
 @output_option
 def recover(
@@ -63,7 +62,6 @@ def recover(
     leave_quotes: bool,
     no_replay: bool,
     dry_run: bool,
-    unfinished: bool,
     phrase: str | None,
     output: str,
 ) -> None:
@@ -76,14 +74,8 @@ def recover(
     nodes these are is read from [peers] of the settings in --config, which are that node's own, or a copy of them with
     other nodes named; its cluster stays as it was.  The new cluster starts halted and in manual mode.
 
-    NOT FINISHED: on real processes a recovered cluster lacked a fill once, and once had a state that its audit trail
-    does not replay to.  Nothing is founded without --unfinished; --dry-run says all that it would say.
-
     Exit code 0: done.  5: refused, with the next step; nothing was written.
     """
-    if not (unfinished or dry_run):
-        message = "recovery is not finished: a recovered cluster may lack a fill, and was once found inconsistent"
-        raise CliError(message, f"--dry-run shows what DIR has; {PAGE} says what to do by hand", Exit.REFUSED)
     _check_usage(out, phrase, dry_run=dry_run, output=output)
     asked = _Asked(data_in(folder), _settings(config), out, phrase, not no_replay, dry_run, output)
     try:

@@ -39,9 +39,7 @@ def node(image, tmp_path):
 
 def run(node, *words, typed="", reason="two machines burned"):
     config = ("--config", str(node / "meltica.toml"), "--reason", reason)
-    return CliRunner().invoke(
-        commands, ["cluster", "recover", str(node), *config, "--unfinished", *map(str, words)], input=typed
-    )
+    return CliRunner().invoke(commands, ["cluster", "recover", str(node), *config, *map(str, words)], input=typed)
 
 
 def to(node):
@@ -210,11 +208,3 @@ def test_a_place_that_is_taken_is_refused_before_anything_is_looked_at(node):
     done = run(node, "--to", to(node), "--yes-i-know", NAME)
     assert done.exit_code == 5
     assert "is there already" in done.output
-
-
-def test_nothing_is_founded_unasked_as_long_as_it_is_not_finished(tmp_path):
-    words = ["cluster", "recover", str(tmp_path), "--config", "c", "--to", str(tmp_path / "out"), "--reason", "burned"]
-    result = CliRunner().invoke(commands, [*words, "--yes-i-know", "main"])
-    assert result.exit_code == 5
-    assert "recovery is not finished" in result.stderr
-    assert not (tmp_path / "out").exists()
