@@ -29,6 +29,8 @@ from cluster.standing import Standing
 from cluster.types import Peer
 
 CHANGES = "cluster/test_changes.py"
+STANDING = "cluster/test_standing.py"
+AS_OF = "test_who_took_part_is_said_as_of_the_entry_that_is_asked_about"
 GOES = "test_a_removed_voter_is_sent_nothing_and_counts_for_nothing_from_the_append_on"
 HAD = "test_what_a_learner_had_counts_as_soon_as_it_votes"
 UNHEARD = "test_a_removed_node_is_denied_while_its_removal_is_not_committed_and_unheard_from_then_on"
@@ -157,6 +159,12 @@ def what_was_in_force_at_the_base_is_forgotten(patches: Patches) -> None:
 def a_snapshot_says_nothing_of_who_takes_part(patches: Patches) -> None:
     """Whoever installs one goes by what its settings say."""
     patches.attribute(Standing, "members_at", lambda _self, _index: None)
+
+
+@mutant("8", directed(STANDING, AS_OF), AS_OF)
+def a_snapshot_says_who_takes_part_by_now(patches: Patches) -> None:
+    """Whoever installs one goes by a configuration whose entry it has not got."""
+    patches.attribute(Standing, "members_at", lambda self, _index: self._journal.book and self._journal.book.in_force)
 
 
 @mutant("8", TURNOVER, "members", "JournalFault")
