@@ -1,4 +1,4 @@
-"""Measuring failovers: `python -m chaos.demo.measure kill|idle|promote|stop|heal|freeze --rounds 20 [-o json]`.
+"""Measuring failovers: `python -m chaos.demo.measure KIND --rounds 20 [-o json]`.
 
 Only striking, waiting and counting may live here; the rig and the watcher are the demo's.  A gap is from the strike to
 the venue's admission of the first order of a newer epoch.
@@ -9,11 +9,13 @@ the venue's admission of the first order of a newer epoch.
 - `promote`: a hand-over while the market maker quotes.
 - `stop`: SIGSTOP of the active node while the market maker quotes.
 
-Each cluster is judged by the shared checkers in the end, and so are two more, which have modules of their own; the exit
-code is 1 where one fails:
+Each cluster is judged by the shared checkers in the end, and so are four more, which have modules of their own; the
+exit code is 1 where one fails:
 
 - `heal`: a standby cut off for a while and healed (`chaos.demo.heal`).
 - `freeze`: SIGSTOP of the active node for a while, then SIGCONT (`chaos.demo.freeze`).
+- `rolling`: all three nodes restarted one by one (`chaos.demo.rolling`).
+- `install`: SIGKILL of a standby while it installs a snapshot (`chaos.demo.install`).
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ from chaos.checkers.history import requests_of
 from chaos.checkers.verdict import Check, verdict
 from chaos.demo.freeze import freeze
 from chaos.demo.heal import Healing
+from chaos.demo.install import install
+from chaos.demo.rolling import rolling
 from chaos.demo.timeline import Strike, failovers, marks_of
 from chaos.rig.gather import json_lines
 from chaos.rig.processes import NODES, Rig, open_rig
@@ -52,6 +56,7 @@ QUIET_BEFORE: Final = 0.5  # `idle`: longer than the window
 RESUMED_WITHIN: Final = 20.0
 ORDER: Final = {"venue": "paper", "symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.0002"}
 JUDGED: Final = {"heal": 10.0, "freeze": 2.0}  # how long each lasts, seconds
+DRILLS: Final = {"rolling": rolling, "install": install}
 BUDGETS_MS: Final = {"kill": (350, 500), "idle": (100, None), "promote": (50, None), "stop": (750, None)}
 
 
@@ -236,18 +241,22 @@ def _found(kind: str, rounds: int, market: str, seconds: float | None, slower: i
         return trio.run(heal, rounds, market, lasts, slower)
     if kind == "freeze":
         return trio.run(freeze, rounds, market, lasts)
+    if kind in DRILLS:
+        return {"timers": slower, **trio.run(DRILLS[kind], rounds, market, slower)}
     return trio.run(measured, kind, rounds, market)
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(sorted((*BUDGETS_MS, *JUDGED))))
+@click.argument("kind", type=click.Choice(sorted((*BUDGETS_MS, *JUDGED, *DRILLS))))
 @click.option("--rounds", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--market", default="synthetic", show_default=True)
 @click.option("--seconds", type=click.FloatRange(0.5, 600), help="How long a cut (10) or a freeze (2) lasts.")
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--slower", type=click.IntRange(1, 20), default=1, help="heal: election timers so many times longer.")
+@click.option(
+    "--slower", type=click.IntRange(1, 20), default=1, help="heal, rolling, install: timers so many times longer."
+)
 def main(*, kind: str, rounds: int, market: str, seconds: float | None, output: str, slower: int) -> None:
-    """Measure the gap in trading over some failovers of one kind, or over cuts and freezes that must cause none."""
+    """Measure the gap in trading over failovers of one kind, or what must cause none; or drill what is survived."""
     found = _found(kind, rounds, market, seconds, slower)
     if output == "json":
         click.echo(json.dumps(found, indent=1))

@@ -140,10 +140,11 @@ class Rig:
         words = ("paper", "run", "--config", str(self.folder / "paper.toml"), "--market", self.market)
         await self._start("venue", meltica(*words, "--seed", str(self.seed), "--ledger", str(self.ledger_path)))
 
-    async def start_node(self, name: str) -> None:
-        """Start, or start again, one node."""
+    async def start_node(self, name: str, by: Sequence[str] = ()) -> None:
+        """Start, or start again, one node; `by`: this once, as `Rig.by` is."""
         words = ("node", "run", "--config", str(self.folder / "nodes" / name / "meltica.toml"))
-        await self._start(name, [sys.executable, "-m", *self.by, *words] if self.by else meltica(*words))
+        by = by or self.by
+        await self._start(name, [sys.executable, "-m", *by, *words] if by else meltica(*words))
 
     async def start_all(self) -> None:
         """The venue first, then the nodes side by side."""

@@ -18,6 +18,7 @@ from chaos.rig.processes import NODES
 PEER: Final = re.compile(r'\[peers\.(\w+)\]\npeer = "127\.0\.0\.1:(\d+)"\napi = "127\.0\.0\.1:(\d+)"')
 VENUE: Final = re.compile(r'^(rest|ws_api|stream)( = "(?:http|ws)://127\.0\.0\.1):(\d+)', re.MULTILINE)
 WINDOW: Final = re.compile(r"^window_ms = \d+", re.MULTILINE)
+WINDOW_MS: Final = 300  # as shipped
 MAKER: Final = 'kind = "market_maker"'
 QUOTING: Final = "parameters = { requote_ms = 160, tolerance_ticks = 0 }"
 
@@ -83,6 +84,21 @@ def set_timers(folder: Path, timers: Timers) -> None:
     for name in NODES:
         path = settings_of(folder, name)
         path.write_text(f"{path.read_text()}\n[timers]\n{timers.toml()}")
+
+
+def set_retention(folder: Path, entries: int) -> None:
+    """Keep so many entries of the log, whatever the others have: who is away for longer is sent a snapshot."""
+    for name in NODES:
+        path = settings_of(folder, name)
+        kept = f"enabled = true\nentries = {entries}\nmost_entries = {entries}\n"
+        path.write_text(f"{path.read_text()}\n[retention]\n{kept}")
+
+
+def set_slower(folder: Path, times: int) -> None:
+    """Election timers and authority window so many times the shipped ones: for a machine that does other things too."""
+    if times > 1:
+        set_timers(folder, Timers().slower(times))
+        set_window(folder, WINDOW_MS * times)
 
 
 def set_window(folder: Path, ms: int) -> None:

@@ -1,0 +1,290 @@
+"""Install: a standby that is sent a snapshot is killed while it installs it, again and again.
+
+Only the rounds and what is counted of them may live here.  The logs are short, so that a standby that was stopped for
+some seconds lacks what nobody's log has any more; it is started again by `chaos.demo.struck`, which kills it at a named
+moment of the installation, or at a drawn time after its begin.  Its folder must then hold the old state or the new one,
+byte for byte; started as it is shipped it must catch up; and all the shared checks must hold of the cluster in the end,
+and what `meltica cluster verify` says of its folders.  A round whose strike missed does not count.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import click
+import trio
+from attrs import define, field, frozen
+
+from chaos.checkers.verdict import Check, verdict
+from chaos.demo.rolling import spread
+from chaos.demo.struck import POINTS
+from chaos.rig.beat import Beat
+from chaos.rig.processes import NODES, Rig, RigFault, meltica, open_rig
+from chaos.rig.settings import set_retention, set_slower, steadily
+from chaos.rig.steps import WITHIN, caught_up, ended, evidence, in_order, judged, summed
+from chaos.rig.watch import Watcher, open_watcher
+from cluster.rocks import open_readonly
+from cluster.snapshot.summing import Sum
+
+A_CLUSTER: Final = 5  # rounds
+TRIES: Final = 2  # times as many rounds as are to count are played at most
+KEPT: Final = 100  # entries of a log
+STRUCK: Final = "chaos.demo.struck"
+OLD: Final = "old"
+NEW: Final = "new"
+NEITHER: Final = "neither"
+
+
+@frozen
+class Content:
+    """What a stopped node's folder holds."""
+
+    applied: int
+    last: int  # of its log
+    digest: str  # of its state, as a snapshot of it would be named
+
+
+@frozen
+class Killed:
+    """Where it was, by its own word."""
+
+    stage: str  # the last point that it had passed
+    index: int  # of the snapshot
+    digest: str
+    size: int
+
+
+@frozen
+class Kill:
+    """One round; without `mark` the strike has missed."""
+
+    node: str
+    point: str
+    mark: Killed | None
+    before: Content
+    after: Content | None = None  # as the strike left it
+    up_ms: float | None = None  # from its next start until it could take over
+    base: int = 0  # where its log begins then
+
+    @property
+    def state(self) -> str:
+        """Which state the strike left: the old one, or that which it was sent."""
+        if self.mark is None or self.after is None:
+            return ""
+        if (self.after.applied, self.after.digest) == (self.mark.index, self.mark.digest):
+            return NEW
+        if self.after.applied == self.before.applied:
+            return OLD if self.after.digest == self.before.digest else NEITHER
+        # what was in its own log, and of which it had not heard that it was committed
+        return OLD if self.before.applied < self.after.applied <= self.before.last else NEITHER
+
+
+def content_of(path: Path) -> Content:
+    """Of a stopped node's data folder."""
+    reader = open_readonly(path)
+    try:
+        meta = reader.meta()
+        (entry,) = reader.entries(meta.applied_index, 1)
+        found = Sum(entry)
+        for pair in reader.state():
+            found.add([pair])
+        return Content(int(meta.applied_index), int(reader.bounds()[1]), found.digest().hex())
+    finally:
+        reader.close()
+
+
+@define
+class Installing:
+    """One cluster, struck some times."""
+
+    market: str
+    points: Sequence[str]
+    seed: int
+    slower: int = 1  # times that the election timers and the authority window are longer
+    kills: list[Kill] = field(factory=list)
+
+    async def run(self, folder: Path) -> tuple[Check, ...]:
+        """Its rounds are in `kills`; what the shared checkers say, and `verify`."""
+        async with open_rig(folder, self.market, self.seed, slower=self.slower) as rig:
+            await rig.create()
+            steadily(folder)
+            set_retention(folder, KEPT)
+            set_slower(folder, self.slower)
+            await rig.start_all()
+            apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
+            async with open_watcher(folder, apis, rig.ledger_path) as watcher:
+                await self._play(rig, watcher)
+                rest = await ended(rig, watcher)
+        return (*judged(folder)[1], rest, await verified(folder))
+
+    async def _play(self, rig: Rig, watcher: Watcher) -> None:
+        trader, _ = await in_order(watcher)
+        beat = Beat(watcher, trader)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(beat.run)
+            for number, point in enumerate(self.points):
+                beat.node, _ = await in_order(watcher)
+                away = [name for name in NODES if name != beat.node][number % 2]
+                self.kills.append(await self._round(rig, watcher, away, point, self.seed + number))
+            nursery.cancel_scope.cancel()
+
+    async def _round(self, rig: Rig, watcher: Watcher, away: str, point: str, seed: int) -> Kill:
+        """It is away until it needs a snapshot, struck while it installs it, and started again."""
+        data = rig.folder / "nodes" / away / "data"
+        await caught_up(watcher, away)
+        await rig.stop((away,))
+        before = content_of(data)
+        await _passed_by(rig, watcher, away, before.last)
+        mark = rig.folder / f"struck-{away}-{seed}.json"
+        await _start_to_be_struck(rig, watcher, away, before.last, (STRUCK, point, str(seed), str(mark)))
+        child = rig.children[away]
+        if child.running:
+            await rig.stop((away,))
+            return await self._up(rig, watcher, Kill(away, point, None, before))
+        found = mark_of(mark) if child.process.returncode == -signal.SIGKILL else None
+        return await self._up(rig, watcher, Kill(away, point, found, before, content_of(data)))
+
+    async def _up(self, rig: Rig, watcher: Watcher, kill: Kill) -> Kill:
+        began = time.monotonic_ns()
+        await rig.start_node(kill.node)
+        base = await _brought_up(rig, watcher, kill.node, kill.before.last)
+        took = round((time.monotonic_ns() - began) / 1e6, 1)
+        return Kill(kill.node, kill.point, kill.mark, kill.before, kill.after, took, base)
+
+
+async def _passed_by(rig: Rig, watcher: Watcher, away: str, last: int) -> None:
+    """Wait until no log of the others reaches back to where it stopped.  Raises trio.TooSlowError."""
+    with trio.fail_after(WITHIN * rig.slower):
+        while True:
+            found = await watcher.statuses()
+            bases = [base_of(status, name) for name, status in found.items() if name != away]
+            if len(bases) == len(NODES) - 1 and min(bases) > last + 1:
+                return
+            await trio.sleep(0.1)
+
+
+def base_of(status: dict[str, Any] | None, name: str) -> int:
+    """Where a node's log begins, by its own word; 0 if it does not say."""
+    rows = [one for one in (status or {}).get("nodes", ()) if one["name"] == name]
+    return int((rows[0].get("log") or {}).get("base_index", 0)) if rows else 0
+
+
+async def _brought_up(rig: Rig, watcher: Watcher, name: str, last: int) -> int:
+    """It has installed a snapshot, as its log begins behind `last`, and could take over; where its log begins.
+
+    Raises trio.TooSlowError.
+    """
+    with trio.fail_after(WITHIN * rig.slower):
+        while (base := base_of(await watcher.status(name), name)) <= last:  # noqa: ASYNC110 - another process is asked
+            await trio.sleep(0.1)
+        await caught_up(watcher, name)  # by its own word, which is old until then
+        return base
+
+
+async def _start_to_be_struck(rig: Rig, watcher: Watcher, name: str, last: int, by: Sequence[str]) -> None:
+    """Return once it has died of it, or is up without."""
+    try:
+        await rig.start_node(name, by)
+    except RigFault:
+        if rig.children[name].running:
+            raise
+    async with trio.open_nursery() as nursery:
+
+        async def is_up() -> None:
+            await _brought_up(rig, watcher, name, last)
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(is_up)
+        await rig.children[name].process.wait()
+        nursery.cancel_scope.cancel()
+
+
+def mark_of(path: Path) -> Killed | None:
+    """What it wrote before it died; None if it never came so far."""
+    try:
+        said = json.loads(path.read_text())
+        return Killed(said["stage"], int(said["index"]), said["digest"], int(said["size"]))
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+async def verified(folder: Path) -> Check:
+    """What `meltica cluster verify` says of all folders together."""
+    words = [str(folder / "nodes" / name / "data") for name in NODES]
+    command = meltica("cluster", "verify", *words, "-o", "json")
+    done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+    said = (done.stdout + done.stderr).decode(errors="replace")
+    return Check("verified", len(words), () if done.returncode == 0 else (said[-2000:],))
+
+
+def order_of(rounds: int, seed: int = 0) -> list[str]:
+    """At which point each round strikes: all of them before one comes again, in an order that the seed draws."""
+    random, found = Random(seed), list[str]()
+    while len(found) < rounds:
+        found += random.sample(POINTS, len(POINTS))
+    return found[:rounds]
+
+
+def document(kills: Sequence[Kill], checks: Sequence[Check], wanted: int) -> dict[str, Any]:
+    """What came of it: `pass` if as many rounds as were wanted hit, each left one state or the other, and all held."""
+    hits = [one for one in kills if one.mark is not None]
+    torn = [one for one in hits if one.state not in (OLD, NEW)]
+    behind = [one for one in kills if one.base <= one.before.last]
+    own = (
+        Check("struck", len(hits), () if len(hits) >= wanted else (f"{len(hits)} of {wanted} rounds hit",)),
+        Check("old_or_new", len(hits), tuple(f"{one}" for one in torn)),
+        Check("installed_in_the_end", len(kills), tuple(f"{one}" for one in behind)),
+    )
+    everything = (*checks, *own)
+    return {
+        "kind": "install",
+        "verdict": verdict(everything),
+        "n": len(hits),
+        "missed": len(kills) - len(hits),
+        "left": dict(Counter(one.state for one in hits)),
+        "points": dict(Counter(one.point for one in hits)),
+        "up_ms": spread([one.up_ms for one in kills if one.up_ms is not None]),
+        "rounds": [_row(one) for one in kills],
+        "checks": [check.document() for check in everything],
+    }
+
+
+def _row(one: Kill) -> dict[str, Any]:
+    mark, after = one.mark, one.after
+    return {
+        "node": one.node,
+        "point": one.point,
+        "hit": mark is not None,
+        "stage": mark.stage if mark else None,
+        "left": one.state or None,
+        "snapshot": {"index": mark.index, "size": mark.size} if mark else None,
+        "applied_before": one.before.applied,
+        "applied_after": after.applied if after else None,
+        "up_ms": one.up_ms,
+    }
+
+
+async def install(rounds: int, market: str, slower: int = 1) -> dict[str, Any]:
+    """Strike until so many rounds have hit, on as many fresh clusters as it takes."""
+    kills: list[Kill] = []
+    judgements: list[tuple[Check, ...]] = []
+    points = order_of(TRIES * rounds)
+    while (left := rounds - sum(one.mark is not None for one in kills)) > 0 and len(kills) < len(points):
+        each = points[len(kills) :][: min(A_CLUSTER, left)]
+        one = Installing(market, each, len(kills), slower)
+        with evidence() as cluster:
+            checks = await one.run(cluster.folder)
+            cluster.keep = document(one.kills, checks, 0)["verdict"] == "fail"
+        kills += one.kills
+        judgements.append(checks)
+        told = [(kill.point, kill.state or "missed") for kill in one.kills]
+        wrong = [check.name for check in checks if not check.held]
+        click.echo(f"{len(kills)} played: {told} {wrong or 'all held'}", err=True)
+    return document(kills, summed(judgements), rounds)
