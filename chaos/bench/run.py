@@ -16,6 +16,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from chaos.bench import apply, counted, etcd
+from chaos.bench.catalogue import BENCHES
 from chaos.bench.child import BenchFault
 from chaos.bench.commit import Commit
 from chaos.bench.disk import Syncs, check_on_disk
@@ -28,31 +29,9 @@ from chaos.bench.stock import Stock
 from chaos.bench.systems import Ours, System
 from chaos.rig.processes import RigFault
 
-PEERS: Final = ("etcd", "pysyncobj")
 VARIANTS: Final = ("defaults", "tuned")
 Say = Callable[[str], None]
 FAULTS: Final = (BenchFault, RigFault, OSError)  # ways in which a bench can fail by no fault of the program
-
-
-@frozen
-class Bench:
-    """What there is to measure, and how much of it a run of some minutes makes."""
-
-    text: str
-    rounds: int  # turns of each system; of failover and promote: strikes
-    samples: int
-    against: tuple[str, ...] = ()  # peers that it may be measured against
-    fewest: int = 1  # samples
-
-
-BENCHES: Final = {
-    "commit": Bench("one durable command, 1 and 32 callers", 5, 1000, PEERS),
-    "apply": Bench("commands a second of the core on one processor core", 5, 20_000, fewest=300),
-    "failover": Bench("SIGKILL of the active node, to the venue's first admitted order", 100, 1, PEERS),
-    "promote": Bench("a hand-over, to the venue's first order after it", 100, 1),
-    "counts": Bench("instructions, calls and encodings a command: the same on any machine, however busy", 1, 1),
-    "restart": Bench("a node with a long log, from its start to caught up", 5, 1_000_000, fewest=1000),
-}
 
 
 @frozen
@@ -70,7 +49,13 @@ class BadWish(Exception):
     """It can't be measured like that; the text says what can."""
 
 
-def wish_of(what: str, against: str, rounds: int | None, samples: int | None, folder: str | None) -> Wish:
+def wish_of(
+    what: str,
+    against: str = "",
+    rounds: int | None = None,
+    samples: int | None = None,
+    folder: str | None = None,
+) -> Wish:
     """The defaults filled in.  Raises BadWish for what can't be measured, Missing where a peer is not installed."""
     bench = BENCHES[what]
     peers = tuple(one.strip() for one in against.split(",") if one.strip())
@@ -155,4 +140,4 @@ def _folder(wanted: Path | None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-__all__ = ["BENCHES", "FAULTS", "PEERS", "BadWish", "Missing", "Wish", "run_bench", "wish_of"]
+__all__ = ["FAULTS", "BadWish", "Missing", "Wish", "run_bench", "wish_of"]

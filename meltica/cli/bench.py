@@ -7,42 +7,74 @@ live in `chaos.bench` (with the demo the one written exception to "nobody import
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from meltica.api.outcomes import Exit
 from meltica.cli.errors import CliError
 
-WHATS = ("commit", "apply", "failover", "promote", "restart", "counts")
+if TYPE_CHECKING:
+    from chaos.bench.catalogue import Bench
 
 
-@click.command()
-@click.argument("what", type=click.Choice(WHATS))
-@click.option("--against", default="", metavar="PEERS", help="commit, failover: etcd, pysyncobj or etcd,pysyncobj.")
-@click.option("--rounds", type=click.IntRange(1), help="Turns of each system; failover and promote: strikes of each.")
-@click.option("--samples", type=click.IntRange(1), help="commit: a turn, of one caller; apply, restart: commands.")
-@click.option("--folder", metavar="DIR", help="Where its files go meanwhile: on the disk to measure.  [default: here]")
-@click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def bench(  # noqa: PLR0917 - click passes them by name
-    what: str, against: str, rounds: int | None, samples: int | None, folder: str | None, output: str
-) -> None:
-    r"""Measure, side by side with a peer in the same run, on a machine that does nothing else.
+class Benches(click.Group):
+    """A command a bench, each with the options that it has a use for, made of the catalogue."""
 
-    \b
-    commit    one durable command: three processes a system, 1 and 32 callers
-    apply     commands a second of the core on one processor core
-    failover  SIGKILL of the active node, to the venue's first admitted order
-    promote   a hand-over, to the venue's first order after it
-    restart   a node with a million applied commands, from its start to caught up
-    counts    instructions, calls and encodings a command: the same on any machine, however busy
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """In the catalogue's order."""
+        from chaos.bench.catalogue import BENCHES  # noqa: PLC0415 - `meltica --help` need not load it
+
+        return list(BENCHES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """The one named; None where there is none."""
+        from chaos.bench.catalogue import BENCHES  # noqa: PLC0415 - as above
+
+        found = BENCHES.get(cmd_name)
+        return None if found is None else _command(cmd_name, found)
+
+
+@click.command(cls=Benches)
+def bench() -> None:
+    """Measure, side by side with a peer in the same run, on a machine that does nothing else.
 
     What is done is told on stderr, the table or the document on stdout.  Budgets are held or missed in it; the exit
     code says only whether it was measured.
     """
+
+
+def _command(name: str, what: Bench) -> click.Command:
+    def play(*, output: str, **asked: Any) -> None:
+        _measure(name, output, asked)
+
+    text = f"Measure {what.text}."
+    return click.Command(name, params=_options(what), help=text, short_help=what.text, callback=play)
+
+
+def _options(what: Bench) -> list[click.Parameter]:
+    found: list[click.Parameter] = []
+    if what.against:
+        peers = ", ".join(what.against)
+        found.append(click.Option(["--against"], default="", metavar="PEERS", help=f"Any of {peers}, with commas."))
+    for option, text, usual in (
+        ("--rounds", what.rounds_are, what.rounds),
+        ("--samples", what.samples_are, what.samples),
+    ):
+        if text:
+            found.append(click.Option([option], type=click.IntRange(1), help=f"{text}  [default: {usual}]"))
+    where = "Where its files go meanwhile: on the disk to measure.  [default: here]"
+    found.append(click.Option(["--folder"], metavar="DIR", help=where))
+    forms = click.Choice(["table", "json"])
+    found.append(click.Option(["-o", "output"], type=forms, default="table", show_default=True))
+    return found
+
+
+def _measure(name: str, output: str, asked: dict[str, Any]) -> None:
     from chaos.bench import document, run  # noqa: PLC0415 - `--help` need not load it
 
     try:
-        wish = run.wish_of(what, against, rounds, samples, folder)
+        wish = run.wish_of(name, **asked)
     except run.BadWish as error:
         raise click.UsageError(str(error)) from error
     except run.Missing as error:

@@ -42,8 +42,10 @@ def test_a_count_is_the_same_again(found):
 
 
 def slower(work, name, found):
-    """What is said once `work` alone has become slower."""
-    return counted.judged({**found, name: work(1)}, {counted.VERSION: {n: one.document() for n, one in found.items()}})
+    """What is said once `work` alone has become slower: by the counts of just now, and by those that CI judges by."""
+    now = {**found, name: work(1)}
+    made = counted.judged(now, {counted.VERSION: {n: one.document() for n, one in found.items()}})
+    return made, counted.judged(now, json.loads(GOLDEN.read_text()))
 
 
 def test_an_extra_encode_of_each_applied_command_is_seen(found, monkeypatch):
@@ -54,8 +56,9 @@ def test_an_extra_encode_of_each_applied_command_is_seen(found, monkeypatch):
         return record(result, term, raw, at)
 
     monkeypatch.setattr(meltica.machine, "audit_record", twice)
-    wrong = slower(counted.apply_counts, APPLY, found)
+    wrong, in_ci = slower(counted.apply_counts, APPLY, found)
     assert [text.split(":")[1].split()[0] for text in wrong] == ["instructions", "calls", "encodings"]
+    assert any(text.startswith(f"{APPLY}: encodings") for text in in_ci)
 
 
 def test_an_extra_encode_of_each_committed_entry_is_seen(found, monkeypatch):
@@ -66,8 +69,9 @@ def test_an_extra_encode_of_each_committed_entry_is_seen(found, monkeypatch):
         return pack(commands)
 
     monkeypatch.setattr(cluster.appending, "pack_commands", twice)
-    (wrong,) = slower(counted.commit_counts, COMMIT, found)
+    (wrong,), in_ci = slower(counted.commit_counts, COMMIT, found)
     assert "encodings" in wrong
+    assert any(text.startswith(f"{COMMIT}: encodings") for text in in_ci)
 
 
 def test_a_loop_that_calls_nothing_is_seen(found, monkeypatch):
@@ -79,7 +83,7 @@ def test_a_loop_that_calls_nothing_is_seen(found, monkeypatch):
         return record(result, term, raw, at)
 
     monkeypatch.setattr(meltica.machine, "audit_record", searched)
-    (wrong,) = slower(counted.apply_counts, APPLY, found)
+    (wrong,), _ = slower(counted.apply_counts, APPLY, found)
     assert "instructions" in wrong
 
 

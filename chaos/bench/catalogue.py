@@ -1,0 +1,67 @@
+"""Catalogue: what there is to measure, and how much of it a run of some minutes makes.
+
+Pure, and quick to import: the command's help is made of it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import frozen
+
+PEERS: Final = ("etcd", "pysyncobj")
+STRIKES: Final = "Strikes of each."
+
+
+@frozen
+class Bench:
+    """One of them."""
+
+    text: str
+    rounds: int
+    samples: int
+    rounds_are: str = "Turns of each system."  # what people are told of the two numbers
+    samples_are: str = ""  # empty: there are none to choose
+    against: tuple[str, ...] = ()  # peers that it may be measured against
+    fewest: int = 1  # samples
+
+
+BENCHES: Final = {
+    "commit": Bench(
+        "one durable command: three processes a system, 1 and 32 callers",
+        5,
+        1000,
+        samples_are="Commands of one caller, a turn; 32 callers have 20 times as many.",
+        against=PEERS,
+    ),
+    "apply": Bench(
+        "commands a second of the core on one processor core",
+        5,
+        20_000,
+        rounds_are="Turns.",
+        samples_are="Commands, a turn.",
+        fewest=300,
+    ),
+    "failover": Bench(
+        "SIGKILL of the active node, to the venue's first admitted order",
+        100,
+        1,
+        rounds_are=STRIKES,
+        against=PEERS,
+    ),
+    "promote": Bench("a hand-over, to the venue's first order after it", 100, 1, rounds_are=STRIKES),
+    "restart": Bench(
+        "a node with a million commands, from its start to caught up",
+        5,
+        1_000_000,
+        rounds_are="Restarts.",
+        samples_are="Commands in its log.",
+        fewest=1000,
+    ),
+    "counts": Bench(
+        "instructions, calls, encodings a command: the same on any machine",
+        1,
+        1,
+        rounds_are="",
+    ),
+}
