@@ -11,8 +11,11 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from chaos.bench.figures import Row
+from cluster.types import Timers
 
+ELECTION_MS: Final = Timers().election_max / 1e6  # the longest timer that is drawn
 WINDOW_MS: Final = 300.0  # W: the authority window of the settings that `cluster create` writes
+LOST_MS: Final = max(ELECTION_MS, WINDOW_MS) + 150
 OURS: Final = "meltica"
 
 
@@ -51,6 +54,12 @@ OWN: Final = (
     Absolute("failover p50, quoting: W + 50 ms", "failover", "p50_ms", "quoting", WINDOW_MS + 50, at_most=True),
     Absolute("failover p99, quoting: W + 200 ms", "failover", "p99_ms", "quoting", WINDOW_MS + 200, at_most=True),
     Absolute("failover p50, no send in the last W", "failover", "p50_ms", "idle", 100.0, at_most=True),
+    Absolute("frozen leader p50: election timeout + 150 ms", "freeze", "p50_ms", "frozen", LOST_MS, at_most=True),
+    Absolute("frozen leader p99: election timeout + 150 ms", "freeze", "p99_ms", "frozen", LOST_MS, at_most=True),
+    Absolute("leader cut off p50: election timeout + 150 ms", "freeze", "p50_ms", "cut off", LOST_MS, at_most=True),
+    Absolute("leader cut off p99: election timeout + 150 ms", "freeze", "p99_ms", "cut off", LOST_MS, at_most=True),
+    Absolute("standby cut off and healed: gaps in trading", "heal", "gaps", "cut and healed", 0, at_most=True),
+    Absolute("standby cut off and healed: new leaders", "heal", "leader_changes", "cut and healed", 0, at_most=True),
     Absolute("promote p50", "promote", "p50_ms", "quoting", 50.0, at_most=True),
     Absolute("apply, one core, commands a second", "apply", "rate_per_s", "1 an entry", 20_000.0, at_most=False),
     Absolute("restart to caught up, the slowest", "restart", "max_ms", "core", 5_000.0, at_most=True),
@@ -80,7 +89,7 @@ def _others(rows: Iterable[Row], each: Against) -> list[Row]:
 
 
 def _ratio(each: Against, ours: Row, theirs: Row) -> dict[str, Any]:
-    mine, other = getattr(ours, each.column), getattr(theirs, each.column)
+    mine, other = ours.value(each.column), theirs.value(each.column)
     ratio = None if mine is None or not other else round(mine / other, 3)
     return {
         "what": each.text,
@@ -100,7 +109,7 @@ def budgets(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return [
         {
             "what": each.text,
-            "ours": (value := getattr(row, each.column)),
+            "ours": (value := row.value(each.column)),
             "at_most": each.at_most,
             "budget": each.budget,
             "held": _held(value, each.budget, at_most=each.at_most),

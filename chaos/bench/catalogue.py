@@ -5,12 +5,21 @@ Pure, and quick to import: the command's help is made of it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 PEERS: Final = ("etcd", "pysyncobj")
 STRIKES: Final = "Strikes of each."
+
+
+@frozen
+class Extra:
+    """An option that one bench alone has."""
+
+    text: str
+    usual: int | str
 
 
 @frozen
@@ -24,6 +33,7 @@ class Bench:
     samples_are: str = ""  # empty: there are none to choose
     against: tuple[str, ...] = ()  # peers that it may be measured against
     fewest: int = 1  # samples
+    extras: Mapping[str, Extra] = field(factory=dict)
 
 
 BENCHES: Final = {
@@ -50,6 +60,14 @@ BENCHES: Final = {
         against=PEERS,
     ),
     "promote": Bench("a hand-over, to the venue's first order after it", 100, 1, rounds_are=STRIKES),
+    "freeze": Bench("the active node frozen or cut off, to another's first order", 100, 1, rounds_are=STRIKES),
+    "heal": Bench(
+        "a standby cut off and healed: no gap in trading, no new leader",
+        20,
+        1,
+        rounds_are="Cuts.",
+        extras={"seconds": Extra("How long each cut lasts; an equal time without one follows it.", 10)},
+    ),
     "restart": Bench(
         "a node with a million commands, from its start to caught up",
         5,

@@ -26,6 +26,8 @@ COLUMNS: Final = {  # what people see of a row, where there is any of it
     "max_ms": "max ms",
     "rate_per_s": "a second",
     "cpu_us": "cpu us",
+    "gaps": "gaps",
+    "leader_changes": "new leaders",
     "instructions": "instructions",
     "calls": "calls",
     "encodings": "encodings",

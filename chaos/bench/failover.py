@@ -30,9 +30,16 @@ OURS: Final = {  # by the measure's own word: what of the bench, our variant, st
         KILLS_A_CLUSTER,
         "SIGKILL of the active node, no send in the window before; operators ask",
     ),
+    "stop": (
+        "freeze",
+        "frozen",
+        KILLS_A_CLUSTER,
+        "SIGSTOP of the active node, to the venue's first order of another's",
+    ),
+    "cut": ("freeze", "cut off", KILLS_A_CLUSTER, "all links of the active node cut, but those to venue and operators"),
     "promote": ("promote", "quoting", PROMOTES_A_CLUSTER, "a hand-over, to the venue's first order of the next epoch"),
 }
-KINDS: Final = {"failover": ("kill", "idle"), "promote": ("promote",)}
+KINDS: Final = {"failover": ("kill", "idle"), "freeze": ("stop", "cut"), "promote": ("promote",)}
 
 
 class Mortal(Protocol):
@@ -76,7 +83,7 @@ class OursStruck:
         try:
             found = [one["gap_ms"] for one in trio.run(measure, self.kind, strikes, MARKET, seed, within)]
         except (trio.TooSlowError, ExceptionGroup) as error:
-            raise BenchFault(f"{self.kind}: {_first(error)!r}") from error
+            raise BenchFault(f"{self.kind}: {first_of(error)!r}") from error
         if None in found:
             raise BenchFault(f"after a {self.kind} nobody traded on: that is for the checkers, not for a bench")
         return found
@@ -104,7 +111,7 @@ class PeerStruck:
             return [cluster.fail_over() for _ in range(strikes)]
 
 
-def _first(error: BaseException) -> BaseException:
+def first_of(error: BaseException) -> BaseException:
     """The first error in a group, at any depth; the error itself if it is no group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

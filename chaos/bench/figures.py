@@ -48,6 +48,10 @@ class Row:
     rate_per_s: float | None = None
     more: tuple[tuple[str, Any], ...] = field(default=())  # what only this kind of row has
 
+    def value(self, column: str) -> Any:
+        """What stands there, whichever kind of column it is; None if nothing does."""
+        return self.document().get(column)
+
     def document(self) -> dict[str, Any]:
         """As in contracts.md section 9."""
         return {

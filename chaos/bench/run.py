@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
-from chaos.bench import apply, counted, etcd
+from chaos.bench import apply, counted, etcd, heal
 from chaos.bench.catalogue import BENCHES
 from chaos.bench.child import BenchFault
 from chaos.bench.commit import Commit
@@ -43,6 +43,7 @@ class Wish:
     rounds: int
     samples: int
     folder: Path | None  # where its files go; None: a new one in the current directory
+    extras: Mapping[str, Any] = field(factory=dict)  # the bench's own options
 
 
 class BadWish(Exception):
@@ -55,6 +56,7 @@ def wish_of(
     rounds: int | None = None,
     samples: int | None = None,
     folder: str | None = None,
+    **extras: Any,
 ) -> Wish:
     """The defaults filled in.  Raises BadWish for what can't be measured, Missing where a peer is not installed."""
     bench = BENCHES[what]
@@ -68,7 +70,8 @@ def wish_of(
     wanted = bench.samples if samples is None else samples
     if wanted < bench.fewest:
         raise BadWish(f"{what} needs at least {bench.fewest} samples")
-    return Wish(what, peers, rounds or bench.rounds, wanted, None if folder is None else Path(folder))
+    own = {name: each.usual if extras.get(name) is None else extras[name] for name, each in bench.extras.items()}
+    return Wish(what, peers, rounds or bench.rounds, wanted, None if folder is None else Path(folder), own)
 
 
 def run_bench(wish: Wish, say: Say) -> dict[str, Any]:
@@ -102,6 +105,11 @@ def _failover(wish: Wish, syncs: Syncs, say: Say) -> Found:
     return Failover(syncs.folder, syncs, struck, say).run(wish.rounds), 0
 
 
+def _heal(wish: Wish, syncs: Syncs, say: Say) -> Found:
+    within = syncs.folder.parent  # the same disk, and not what is removed with the bench: evidence is kept
+    return heal.measure(wish.rounds, wish.extras["seconds"], within, say), 0
+
+
 def _restart(wish: Wish, syncs: Syncs, say: Say) -> Found:
     return Restart(syncs.folder, syncs, say).run(wish.samples, wish.rounds), 0
 
@@ -111,6 +119,8 @@ RUNS: Final[dict[str, Callable[[Wish, Syncs, Say], Found]]] = {
     "apply": _apply,
     "failover": _failover,
     "promote": _failover,
+    "freeze": _failover,
+    "heal": _heal,
     "restart": _restart,
     "counts": lambda _wish, _syncs, _say: (list(counted.rows(counted.count_all())), 0),
 }

@@ -8,6 +8,7 @@ the venue's admission of the first order of a newer epoch.
   standbys, and the first that the venue admits ends the gap.
 - `promote`: a hand-over while the market maker quotes.
 - `stop`: SIGSTOP of the active node while the market maker quotes.
+- `cut`: the active node's links to the others are cut (`chaos.demo.relay`), those to venue and operators are not.
 
 Each cluster is judged by the shared checkers in the end, and so are four more, which have modules of their own; the
 exit code is 1 where one fails:
@@ -41,6 +42,7 @@ from chaos.checkers.verdict import Check, verdict
 from chaos.demo.freeze import freeze
 from chaos.demo.heal import Healing
 from chaos.demo.install import install
+from chaos.demo.relay import Relay
 from chaos.demo.rolling import rolling
 from chaos.demo.timeline import Strike, failovers, marks_of
 from chaos.rig.gather import json_lines
@@ -57,7 +59,13 @@ RESUMED_WITHIN: Final = 20.0
 ORDER: Final = {"venue": "paper", "symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.0002"}
 JUDGED: Final = {"heal": 10.0, "freeze": 2.0}  # how long each lasts, seconds
 DRILLS: Final = {"rolling": rolling, "install": install}
-BUDGETS_MS: Final = {"kill": (350, 500), "idle": (100, None), "promote": (50, None), "stop": (750, None)}
+BUDGETS_MS: Final = {
+    "kill": (350, 500),
+    "idle": (100, None),
+    "promote": (50, None),
+    "stop": (750, None),
+    "cut": (750, None),
+}
 
 
 @define
@@ -69,6 +77,7 @@ class Round:
     strikes: int
     seed: int
     judge: bool
+    relay: Relay = field(factory=Relay)  # of `cut` alone
     found: list[dict[str, Any]] = field(factory=list)
     checks: tuple[Check, ...] = ()  # none unless it is to be judged
 
@@ -83,6 +92,8 @@ class Round:
             await rig.create()
             if self.kind == "idle":
                 without_strategies(folder)
+            if self.kind == "cut":
+                await self.relay.start(folder, NODES, rig.nursery)
             await rig.start_all()
             apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
             async with open_watcher(folder, apis, rig.ledger_path) as watcher:
@@ -106,6 +117,8 @@ class Round:
             await rig.start_node(name)
         elif self.kind == "stop":
             rig.children[name].process.send_signal(signal.SIGCONT)
+        elif self.kind == "cut":
+            self.relay.heal()
         await trio.sleep(1)
         return struck
 
@@ -116,6 +129,9 @@ class Round:
         struck = time.monotonic_ns()
         if self.kind == "stop":
             rig.children[name].process.send_signal(signal.SIGSTOP)
+            return struck
+        if self.kind == "cut":
+            self.relay.cut(name)
             return struck
         rig.kill(name)
         if self.kind == "idle":
@@ -227,9 +243,12 @@ async def _struck(
     return found, summed(judgements)
 
 
-async def heal(rounds: int, market: str, seconds: float, slower: int = 1) -> dict[str, Any]:
-    """Cut and heal so often, on one cluster, whose election timers are so many times the shipped ones."""
-    with evidence() as cluster:
+async def heal(rounds: int, market: str, seconds: float, slower: int = 1, within: Path | None = None) -> dict[str, Any]:
+    """Cut and heal so often, on one cluster, whose election timers are so many times the shipped ones.
+
+    `within`: as in `measure`.
+    """
+    with evidence(within) as cluster:
         found = await Healing(market, rounds, seconds, slower).run(cluster.folder)
         cluster.keep = found["verdict"] == "fail"
     return {"timers": slower, **found}

@@ -63,6 +63,9 @@ def _options(what: Bench) -> list[click.Parameter]:
     ):
         if text:
             found.append(click.Option([option], type=click.IntRange(1), help=f"{text}  [default: {usual}]"))
+    for name, each in what.extras.items():
+        kind = click.IntRange(1) if isinstance(each.usual, int) else click.STRING
+        found.append(click.Option([f"--{name}"], type=kind, default=each.usual, show_default=True, help=each.text))
     where = "Where its files go meanwhile: on the disk to measure.  [default: here]"
     found.append(click.Option(["--folder"], metavar="DIR", help=where))
     forms = click.Choice(["table", "json"])

@@ -7,6 +7,9 @@ import json
 import pytest
 from attrs import evolve
 
+from chaos.bench import heal as bench_heal
+from chaos.bench.budgets import budgets
+from chaos.bench.child import BenchFault
 from chaos.checkers.history import History, Request
 from chaos.checkers.verdict import Check
 from chaos.demo import freeze, heal
@@ -88,6 +91,21 @@ def test_a_gap_that_is_longer_than_one_without_a_cut_by_more_than_a_beat_fails()
 def test_a_time_without_a_cut_that_lost_a_leader_is_no_measure_of_what_is_usual():
     found = cut_document(without((300, 650), (1400, 1900)), elected=(1500,))
     assert (found["verdict"], found["leader_changes"], found["gap_bound_ms"]) == ("fail", 0, 100)
+
+
+def test_a_bench_tells_the_same_and_judges_it():
+    def told(*words, **more):
+        rows = bench_heal.rows(cut_document(*words, **more))
+        return rows, {one["what"].rpartition(": ")[2]: one["held"] for one in budgets(rows)}
+
+    rows, held = told(EVEN)
+    assert [(row.who.variant, row.n, row.max_ms) for row in rows] == [("cut and healed", 1, 100), ("no cut", 1, 100)]
+    assert held == {"gaps in trading": True, "new leaders": True}
+    assert told(without((300, 650)))[1] == {"gaps in trading": False, "new leaders": True}
+    assert told(EVEN, elected=(500,))[1] == {"gaps in trading": True, "new leaders": False}
+    lost = cut_document(EVEN) | {"checks": [Check("every_fill_once", 9, ("one is missing",)).document()]}
+    with pytest.raises(BenchFault, match="every_fill_once"):
+        bench_heal.rows(lost)
 
 
 def waiting(*samples):

@@ -1,0 +1,53 @@
+"""Heal: a standby cut off and healed, again and again, beside equal times without a cut.
+
+Only the rows may live here; `chaos.demo.heal` plays it and decides what a gap is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from chaos.bench.child import BenchFault
+from chaos.bench.failover import MARKET, first_of
+from chaos.bench.figures import Row, Turn, Who, row_of
+from chaos.demo.measure import heal
+
+NOTES: Final = {
+    "cut and healed": "longest time without an admitted order, of one every 100 ms, in a cut and the 3 s after it",
+    "no cut": "the same in an equal time without a cut",
+}
+MEASURED: Final = ("leader_kept", "no_gap")  # these are budgets; every other check is no bench's business
+
+
+def measure(cuts: int, seconds: int, folder: Path, say: Callable[[str], None]) -> list[Row]:
+    """So many cuts of so many seconds.  Raises BenchFault where it can't be played, or something was lost in it."""
+    say(
+        f"{cuts} cuts of {seconds} s, with the healing and an equal time each: {cuts * 2 * (seconds + 3) // 60 + 1} min"
+    )
+    try:
+        found = trio.run(heal, cuts, MARKET, float(seconds), 1, folder)
+    except (trio.TooSlowError, ExceptionGroup) as error:
+        raise BenchFault(f"heal: {first_of(error)!r}") from error
+    return rows(found)
+
+
+def rows(found: Mapping[str, Any]) -> list[Row]:
+    """What came of it, by the measure's own document.  Raises BenchFault where a shared check did not hold."""
+    wrong = [one["name"] for one in found["checks"] if not one["held"] and one["name"] not in MEASURED]
+    if wrong:
+        raise BenchFault(f"after cuts these do not hold: {', '.join(wrong)}: that is for the checkers, not for a bench")
+    rounds, bound = found["rounds"], found["gap_bound_ms"]
+    gaps = sum(one["gap_ms"] > bound for one in rounds)
+    more = {"gaps": gaps, "leader_changes": found["leader_changes"], "bound_ms": bound, "faults": found["faults"]}
+    return [
+        row_of("heal", _who("cut and healed"), [Turn(tuple(one["gap_ms"] for one in rounds))], None, **more),
+        row_of("heal", _who("no cut"), [Turn(tuple(one["gap_without_ms"] for one in rounds))]),
+    ]
+
+
+def _who(variant: str) -> Who:
+    return Who("meltica", variant, NOTES[variant])
