@@ -63,6 +63,27 @@ def way(configuration: Configuration, old: Peer, new: Member, *, healthy: frozen
     return tuple(made)
 
 
+def give_up(configuration: Configuration, old: Peer, new: Peer) -> Remove | None:
+    """The change that ends a replacement which is not wanted any more; None: `new` takes no part any more.
+
+    Its name is spent all the same: what it got of the log may be on its disk.
+
+    Raises:
+        Refused: nothing was begun, or it has gone too far: a voter would be missing for good.
+    """
+    if new in configuration.removed:
+        return None
+    if new in configuration.voting:
+        raise Refused(f"{new} votes already: go on, or put another node in its place")
+    if new not in configuration.learning:
+        raise Refused(f"{new} is no member: nothing was begun")
+    if old not in configuration.voting:
+        raise Refused(
+            f"{old} votes no more, so {new} is needed in its place: go on, or put another node in {new}'s place"
+        )
+    return Remove(new)
+
+
 def _check_place(configuration: Configuration, new: Member) -> None:
     """A member is dialled where the log says: another address now would be nobody's."""
     known = {one.name: one.address for one in (*configuration.voters, *configuration.learners)}

@@ -14,7 +14,7 @@ import trio
 from attrs import evolve, frozen
 
 from cluster.members import AddLearner, Change, Configuration, Ground, Member, NotYet, Promote, Refused, Remove
-from cluster.replacing import Waits, next_step, way
+from cluster.replacing import Waits, give_up, next_step, way
 from cluster.types import Applied, NotLeader, Outcome, Peer, Role, Status
 from meltica.api.ports import ActionOutcome, OutcomeKind, ReplaceNode
 from meltica.core.commands import By, MembersAsked
@@ -29,6 +29,8 @@ AGAIN: Final = "give the same command again: it goes on where it stands"
 PREPARE: Final = (
     "start it (`meltica cluster prepare` makes its folder), or correct --address; runbooks/replace-a-node.md"
 )
+GIVEN_UP: Final = "given_up"
+STOP_IT: Final = "stop it, and give its folder up: another new node needs another name"
 LOOK: Final = "look at `meltica cluster status`; " + AGAIN
 REQUEST: Final = 48  # characters of a request id, so that a step's name fits behind it
 
@@ -80,6 +82,8 @@ class Replacement:
         if members is None:
             return ActionOutcome(OutcomeKind.REFUSED, "this cluster's nodes know each other by name alone")
         try:
+            if wish.give_up:
+                return await self._give_up(wish, by, members, dry_run=dry_run)
             new = Member(Peer(wish.new), wish.address)
             self._check_new(wish, members)
             if dry_run:
@@ -127,10 +131,26 @@ class Replacement:
 
     def _came(self, wish: ReplaceNode, step: str, outcome: Outcome) -> ActionOutcome:
         if isinstance(outcome, Applied):
-            return self._told(wish, OutcomeKind.DONE, step, says_of(step, wish), index=int(outcome.index))
+            over = step == GIVEN_UP
+            following, index = STOP_IT if over else "", int(outcome.index)
+            return self._told(wish, OutcomeKind.DONE, step, says_of(step, wish), following, index=index, done=over)
         if isinstance(outcome, NotLeader):
             return ActionOutcome(OutcomeKind.NO_LEADER, "the lead was lost before this step", AGAIN)
         return ActionOutcome(OutcomeKind.UNKNOWN, f"this step may still be done: {outcome}", AGAIN)
+
+    async def _give_up(self, wish: ReplaceNode, by: By, members: Configuration, *, dry_run: bool) -> ActionOutcome:
+        """The learner goes; `old` votes on.  Raises Refused."""
+        change = give_up(members, Peer(wish.old), Peer(wish.new))
+        if change is None:
+            return self._told(wish, OutcomeKind.DONE, GIVEN_UP, f"{wish.new} takes part no more", STOP_IT, done=True)
+        if dry_run:
+            says = f"{wish.new}, which does not vote yet, would be removed, for ever; {wish.old} would stay"
+            return self._told(wish, OutcomeKind.DONE, "planned", says, plan=[f"{wish.new} is removed, for ever"])
+        at = next(one.address for one in members.learners if one.name == wish.new)
+        noted = await self._asked(leader_ports.Order(_note(evolve(wish, address=at), by, GIVEN_UP)))
+        if not isinstance(noted, leader_ports.Done):
+            return self._unnoted(wish, noted)
+        return self._came(wish, GIVEN_UP, await self.cluster.change(change))
 
     async def _hand_over(self, wish: ReplaceNode, by: By) -> ActionOutcome:
         """The leader is not removed: it hands over first, as by a promote, with all that this means for trading."""
@@ -227,6 +247,7 @@ def says_of(step: str, wish: ReplaceNode) -> str:
         "learns": f"{wish.new} gets the log from now on, and counts for nothing yet",
         "votes": f"{wish.new} votes",
         "removed": f"{wish.old} was removed, for ever",
+        GIVEN_UP: f"{wish.new} was removed, for ever, before it voted; {wish.old} stays",
     }[step]
 
 

@@ -244,15 +244,18 @@ class _Approve(_Body):
 class _Replace(_Body):
     old: Annotated[str, Node]
     new: Annotated[str, Node]
-    address: Annotated[str, HostPort]
+    address: Annotated[str, HostPort] | None = None
+    give_up: bool = False
 
     def __attrs_post_init__(self) -> None:
         if self.old == self.new:
             raise Wrong(f"{self.new!r}", "another name: a removed node never comes back", "new")
+        if self.address is None and not self.give_up:
+            raise Wrong("nothing", HostPort.allowed, "address")
 
     @property
     def wish(self) -> ReplaceNode:
-        return ReplaceNode(old=self.old, new=self.new, address=self.address)
+        return ReplaceNode(old=self.old, new=self.new, address=self.address or "", give_up=self.give_up)
 
 
 WISHES: Final[Mapping[str, type[_Body]]] = {

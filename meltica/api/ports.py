@@ -135,11 +135,15 @@ class ApproveBuild:
 
 @frozen
 class ReplaceNode:
-    """The next step by which `new`, which its peers dial at `address`, takes the place of `old`, for good."""
+    """The next step by which `new`, which its peers dial at `address`, takes the place of `old`, for good.
+
+    `give_up`: `old` stays, and `new`, which does not vote yet, goes; `address` says nothing then.
+    """
 
     old: str
     new: str
-    address: str
+    address: str = ""
+    give_up: bool = False
 
 
 Wish = (

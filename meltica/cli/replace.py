@@ -38,17 +38,24 @@ UNANSWERED: Final = (int(Exit.UNREACHABLE), int(Exit.UNKNOWN))
 @click.option(
     "--wait", type=click.IntRange(1), default=600, show_default=True, help="Seconds to wait without progress."
 )
+@click.option("--give-up", is_flag=True, help="Take NEW out again, which does not vote yet: OLD stays.")
 @acting_options
 @click.pass_context
-def replace(context: click.Context, /, old: str, new: str, address: str | None, wait: int, **options: Any) -> None:
+def replace(
+    context: click.Context, /, old: str, new: str, address: str | None, wait: int, *, give_up: bool, **options: Any
+) -> None:
     """Put the node NEW, which runs already, in the place of OLD, dead or alive; OLD never comes back.
 
     NEW gets the log, and counts for nothing until it has caught up; then it votes, and OLD is removed, in the order in
     which more losses are survived meanwhile.  Nothing is done that would leave no majority of healthy nodes, trading
     goes on, and if OLD leads it hands over first.  Interrupted, or if the leader changes, the same command goes on
-    where it stands.  `meltica cluster prepare` makes the folder of NEW.
+    where it stands.  `meltica cluster prepare` makes the folder of NEW.  What was begun and is not wanted any more is
+    ended with --give-up, as long as NEW does not vote and OLD was not removed.
     """
     place = place_of(context)
+    if give_up:
+        act(context, "replace", {"old": old, "new": new, "give_up": True}, _given_up(old, new), options)
+        return
     wish = {"old": old, "new": new, "address": address or _address(place, new)}
     what = f"{new} at {wish['address']} takes the place of {old}, which is removed FOR EVER"
     if options["dry_run"]:
@@ -63,6 +70,10 @@ def replace(context: click.Context, /, old: str, new: str, address: str | None, 
     except KeyboardInterrupt:
         raise CliError("interrupted", AGAIN, Exit.UNKNOWN) from None
     _end(context, place, wish, watch, last)
+
+
+def _given_up(old: str, new: str) -> str:
+    return f"{new}, which was to take the place of {old}, is removed FOR EVER, and {old} stays"
 
 
 def _address(place: ClusterPlace, new: str) -> str:

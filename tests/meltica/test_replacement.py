@@ -155,6 +155,65 @@ async def test_a_dead_node_goes_before_the_new_one_votes():
     assert steps == ["learns", "removed", "votes"]
 
 
+GIVE_UP = ReplaceNode("n3", "n4", give_up=True)
+
+
+async def test_what_was_begun_is_given_up_on_record_and_once():
+    world = World()
+    await world.step()
+    planned = await world.step(GIVE_UP, dry_run=True)
+    assert (planned.kind, planned.detail["plan"]) == (OutcomeKind.DONE, ["n4 is removed, for ever"])
+    assert len(world.cluster.changes) == len(world.hand.acted) == 1
+    told = await world.step(GIVE_UP)
+    assert (told.kind, told.message, told.index) == (
+        OutcomeKind.DONE,
+        "n4 was removed, for ever, before it voted; n3 stays",
+        10,
+    )
+    assert (told.detail["step"], told.detail["done"], told.next[:7]) == ("given_up", True, "stop it")
+    noted = world.hand.acted[-1].command
+    assert (noted.step, noted.old, noted.new, noted.address, noted.by.reason) == (
+        "given_up",
+        "n3",
+        "n4",
+        "n4:7400",
+        "its disk died",
+    )
+    assert noted.by.request.endswith(".given_up")
+    assert (world.cluster.members.learners, world.cluster.members.removed) == ((), (N4,))
+    again = await world.step(GIVE_UP)
+    assert (again.kind, again.detail["done"], len(world.cluster.changes)) == (OutcomeKind.DONE, True, 2)
+    assert "removed" in (await world.step()).message  # the name is spent
+
+
+@pytest.mark.parametrize(
+    ("steps", "healthy", "why"),
+    [
+        (0, {N1, N2, N3, N4}, "n4 is no member: nothing was begun"),
+        (2, {N1, N2, N3, N4}, "n4 votes already: go on"),
+        (2, {N1, N2, N4}, "n3 votes no more, so n4 is needed in its place"),
+    ],
+)
+async def test_what_has_gone_too_far_or_never_began_is_not_given_up(steps, healthy, why):
+    for dry_run in (False, True):
+        world = World()
+        world.cluster.healthy = frozenset(healthy)
+        world.cluster.caught_up = frozenset({N4})
+        for _ in range(steps):
+            await world.step()
+        told = await world.step(GIVE_UP, dry_run=dry_run)
+        assert (told.kind, told.message.startswith(why), told.detail["passing"]) == (OutcomeKind.REFUSED, True, False)
+        assert len(world.cluster.changes) == steps
+
+
+async def test_what_is_not_on_record_is_not_given_up():
+    world = World()
+    await world.step()
+    world.hand.result = leader_ports.Refused("halted", "apply stands")
+    assert (await world.step(GIVE_UP)).kind is OutcomeKind.REFUSED
+    assert len(world.cluster.changes) == 1
+
+
 async def test_nothing_of_the_log_changes_for_a_node_that_can_t_be_spoken_with():
     world = World()
     world.cluster.trouble = "n4 can't be dialled at n4:7400: connection refused"

@@ -47,6 +47,7 @@ def action(kind, body, **more):
         ("cancel", {"order": "f" * 32}, CancelOrders(order="f" * 32)),
         ("cancel", {"all": True}, CancelOrders()),
         ("replace", REPLACE, ReplaceNode("n3", "n4", "10.0.0.4:7404")),
+        ("replace", {"old": "n3", "new": "n4", "give_up": True}, ReplaceNode("n3", "n4", give_up=True)),
         ("submit", LIMIT, SubmitOrder("paper", "BTCUSDT", Side.BUY, OrderType.LIMIT, Decimal("0.5"), Decimal(100))),
         (
             "submit",
@@ -81,6 +82,7 @@ def test_what_fits_is_a_wish(kind, body, wish):
         ("cancel", {"order": "f" * 32, "all": True}, "allowed: one order, or `strategy`, `symbol` or `all`, not both"),
         ("replace", {**REPLACE, "new": "n3"}, "new: found 'n3'; allowed: another name"),
         ("replace", {**REPLACE, "address": "n4"}, "address: found 'n4' (str); allowed: host:port"),
+        ("replace", {**REPLACE, "address": None}, "address: found nothing; allowed: host:port, as its peers dial it"),
         ("replace", {**REPLACE, "old": "N3"}, "old: found 'N3' (str); allowed: a node's name"),
         ("submit", {**LIMIT, "quantity": 1}, "quantity: found 1 (int); allowed: a decimal above 0, as text"),
         ("submit", {**LIMIT, "quantity": "0"}, "quantity: found '0' (str); allowed: a decimal above 0, as text"),

@@ -191,6 +191,22 @@ def test_a_dry_run_asks_once_and_says_what_would_come(cluster):
     assert action.dry_run
 
 
+def test_what_was_begun_is_given_up_without_an_address_and_asks_first(cluster):
+    words = ("cluster", "replace", "n3", "--with", "n4", "--give-up")
+    asks = cluster.run(*words)
+    assert (asks.returncode, cluster.nodes["n1"].acted) == (2, [])
+    assert "n4, which was to take the place of n3, is removed FOR EVER, and n3 stays" in asks.stderr
+    says = "n4 was removed, for ever, before it voted; n3 stays"
+    cluster.nodes["n1"].outcome = outcome("given_up", says, following="stop it", done=True)
+    done = cluster.run(*words, "--yes", "--reason", "a typo")
+    assert (done.returncode, says in done.stdout, "next: stop it" in done.stdout) == (0, True, True), done.stderr
+    (action,) = cluster.nodes["n1"].acted
+    assert (action.wish, action.by.reason) == (ReplaceNode("n3", "n4", give_up=True), "a typo")
+    cluster.nodes["n1"].outcome = outcome("refused", "n4 votes already", OutcomeKind.REFUSED, "look")
+    refused = cluster.run(*words, "--yes", "-o", "json")
+    assert (refused.returncode, json.loads(refused.stdout)["message"]) == (5, "n4 votes already")
+
+
 def test_it_asks_before_it_removes_a_node_for_ever(cluster):
     done = cluster.run(*WORDS)
     assert done.returncode == 2
