@@ -63,9 +63,14 @@ class FoundingStore(RocksStore):
         self._writing().delete(HOME, self._handles["meta"])
 
     def settle(self) -> None:
-        """Move all that is committed out of the write-ahead log, into files of sorted data."""
-        for family in self._families.values():
-            family.flush()
+        """Move all that is committed out of the write-ahead log, into files of sorted data; raises StoreFault."""
+        try:
+            for family in self._families.values():
+                family.flush()
+        except Exception as error:
+            raise StoreFault(
+                f"{self.path}: can't be written ({error}): free space on its disk, or choose another place with --to"
+            ) from error
 
 
 def found(

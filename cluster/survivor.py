@@ -1,8 +1,9 @@
 """Survivor: what the one folder that is left of a cluster says that it has, and what it knows that it lacks.
 
 Reading only; `founding` makes a new cluster of it.  A folder knows of what it lacks by three memories (`remembered`):
-what it heard was committed, what it acknowledged itself and has no more, and what its peers acknowledged to it.  What
-the others acknowledged without it, and without a word to it, no folder can know.
+what it heard was committed, what it acknowledged itself and has no more, and what its peers acknowledged to it; and by
+a snapshot that was being sent to it, which is of what was committed.  What the others acknowledged without it, and
+without a word to it, no folder can know.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from typing import Final
 from attrs import frozen
 
 from cluster.rocks import RocksReader
+from cluster.snapshot.words import Offer, decode
 from cluster.store import Memory, Places, Rank, WrongFolder
 from cluster.types import LogIndex, Peer, Term
+from cluster.wire import WireError
 
 LEAP: Final = 1_000_000  # terms: see `founding_term`
 
@@ -42,6 +45,7 @@ class Survivor:
     memory: Memory
     places: Places
     suspect: bool  # the folder is a copy of the one that it says it is
+    staged: Rank = (0, 0)  # of the entry whose state was being sent to it, and was not installed
 
     @property
     def rank(self) -> Rank:
@@ -60,6 +64,7 @@ class Survivor:
             (self.memory.known, "it heard that this entry was committed"),
             (self.memory.owed, "it acknowledged this entry itself, and its disk went back since"),
             *[(rank, f"{peer} acknowledged this entry to it") for peer, rank in self.memory.peers],
+            (self.staged, "it was being sent a snapshot with all up to this entry, and had not installed it"),
         ]
         found = [Lack(rank, max(1, rank[1] - self.last), why) for rank, why in said if rank > self.rank]
         return tuple(sorted(found, key=lambda lack: lack.rank, reverse=True))
@@ -95,7 +100,17 @@ def survey(reader: RocksReader) -> Survivor:
         memory=reader.memory(),
         places=reader.places(),
         suspect=reader.suspect(),
+        staged=_staged(reader),
     )
+
+
+def _staged(reader: RocksReader) -> Rank:
+    staging = reader.sides().staging
+    try:
+        offer = None if staging is None else decode(staging[1])
+    except WireError:
+        return 0, 0  # a start would throw it away as well
+    return (offer.entry_term, offer.index) if isinstance(offer, Offer) else (0, 0)
 
 
 def founding_term(survivor: Survivor) -> Term:
@@ -105,7 +120,8 @@ def founding_term(survivor: Survivor) -> Term:
     (ids begin with the new cluster's name); but who reads a ledger sees at a glance which life an epoch is of.
     """
     memory = survivor.memory
-    known = [survivor.term, survivor.last_term, memory.known[0], memory.owed[0], *(rank[0] for _, rank in memory.peers)]
+    ranks = [memory.known, memory.owed, survivor.staged, *(rank for _, rank in memory.peers)]
+    known = [survivor.term, survivor.last_term, *(rank[0] for rank in ranks)]
     return Term((max(known) // LEAP + 1) * LEAP)
 
 

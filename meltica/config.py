@@ -207,6 +207,11 @@ class NodeSettings:
         return {name: peer for name, peer in self.peers.items() if name != self.node.name}
 
     @property
+    def accounts(self) -> dict[str, str]:
+        """The account that is traded at each venue."""
+        return {name: str(venue.account) for name, venue in self.venues.items()}
+
+    @property
     def replication_timers(self) -> Timers:
         """The timers as replication takes them."""
         timers = self.timers

@@ -132,7 +132,7 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
             settings.retention.rule,
             members=founders(settings),
         )
-        orphans.refuse(settings.node.data, machine.state.orders.values(), settings.venues)
+        orphans.refuse(settings.node.data, machine.state.orders.values(), settings.accounts)
         transport = _transport(settings, name, log)
         numbers = NumbersFile(settings.node.data)
     except BaseException:
@@ -427,7 +427,7 @@ def make_view(node: Node) -> View:
             node.cluster, node.leader, node.group, lambda: node.machine.state.mode, len(settings.peers)
         ),
         removed=partial(_removed, node),
-        accounts={str(v.name): str(v.account) for v in settings.venues.values()},
+        accounts=settings.accounts,
         config=settings.agreed_digest,
         standing=lambda: node.machine.standing,
         disk=lambda: node.reserve.why,

@@ -21,13 +21,13 @@ from attrs import evolve, frozen
 from cluster.applying import ApplyFault, Applying
 from cluster.founding import Founding, Told, configuration, found
 from cluster.lock import lock
-from cluster.members import Member, Refused
+from cluster.members import Member, Refused, decode
 from cluster.replaying import StoredLog, replay
 from cluster.rocks import RocksReader, open_readonly
-from cluster.store import Meta, StoreFault
+from cluster.store import Meta, StoreFault, WrongFolder
 from cluster.survivor import Survivor, founding_term, survey
 from cluster.types import LogIndex, Peer, Term
-from cluster.wire import pack_commands, unpack_commands
+from cluster.wire import WireError, pack_commands, unpack_commands
 from meltica import __version__, numbers, orphans
 from meltica.config import NodeSettings
 from meltica.core import commands as words
@@ -39,7 +39,6 @@ from meltica.core.rules import TooOld
 from meltica.core.state import State
 from meltica.core.values import Epoch, Mode, NodeName, RequestId, text_of
 from meltica.machine import Machine
-from meltica.tables import Address
 from meltica.verify import Verified, verify
 
 CAUSE: Final = "cluster_recovered"  # of the halt
@@ -91,6 +90,7 @@ class Plan:
     founding: Founding
     digest: str  # of the state behind the founding
     wish: Wish
+    approved: bool  # by the old cluster, what is to trade: this build with these settings
     lost: tuple[str, ...]  # the old cluster's other nodes
     at: str  # this machine's wall clock, UTC
 
@@ -113,14 +113,35 @@ def held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def answering(settings: NodeSettings) -> list[str]:
-    """Which other nodes' peer ports take a connection: those are not lost.  This one's folder is locked."""
-    return [f"{name} ({peer.peer})" for name, peer in sorted(settings.others.items()) if _answers(peer.peer)]
+def answering(folder: Path, settings: NodeSettings) -> list[str]:
+    """Which nodes' peer ports take a connection: those are not lost.
+
+    All that the settings name, the folder's own node too: this folder is locked, but that node may run on another copy
+    of it, or be the one that was founded out of it before.  And all that take part by the folder's log, as the settings
+    may be a copy made for the new cluster.
+    """
+    named = {(name, str(peer.peer)) for name, peer in settings.peers.items()} | _members(folder)
+    return [f"{name} ({address})" for name, address in sorted(named) if _answers(address)]
 
 
-def _answers(address: Address) -> bool:
+def _members(folder: Path) -> set[tuple[str, str]]:
+    """Who takes part by the folder's log, and where; nobody where it does not say, or can't be read."""
     try:
-        socket.create_connection((address.host, address.port), timeout=ANSWERS_WITHIN).close()
+        reader = open_readonly(folder)
+        try:
+            places = reader.places()
+        finally:
+            reader.close()
+        found = [decode(entry) for _, entry in places[-1:]]
+    except (StoreFault, WireError):
+        return set()  # what is wrong with it is told when it is looked at
+    return {(str(one.name), one.address) for each in found for one in (*each.voters, *each.learners)}
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS_WITHIN).close()
     except OSError:
         return False
     return True
@@ -141,7 +162,8 @@ def plan(folder: Path, verified: Verified, settings: NodeSettings, wish: Wish) -
             raise CantRecover(why, "give the settings of the node whose folder it is, with its cluster unchanged")
         machine = Machine()
         stored = _rehearse(reader, survivor, machine)
-        orphans.refuse(folder, machine.state.orders.values(), settings.venues)
+        _check_sight(folder, machine.state, settings)
+        approved = machine.state.approved.covers(__version__, settings.agreed_digest)
         taken = seen(machine.state)
         founding = _founding(folder, survivor, machine.state, settings, wish)
     finally:
@@ -149,7 +171,15 @@ def plan(folder: Path, verified: Verified, settings: NodeSettings, wish: Wish) -
     digest = _check(machine, founding)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     lost = _others(machine.state, survivor.node, settings)
-    return Plan(settings, verified, survivor, stored, taken, founding, digest, wish, lost, now)
+    return Plan(settings, verified, survivor, stored, taken, founding, digest, wish, approved, lost, now)
+
+
+def _check_sight(folder: Path, state: State, settings: NodeSettings) -> None:
+    try:
+        orphans.refuse(folder, state.orders.values(), settings.accounts)
+    except WrongFolder as lost:
+        following = "put that venue, with that account, back into the settings that --config names"
+        raise CantRecover(str(lost), following) from lost
 
 
 def _others(state: State, node: Peer, settings: NodeSettings) -> tuple[str, ...]:
@@ -217,6 +247,11 @@ def _rehearse(reader: RocksReader, survivor: Survivor, machine: Machine) -> Seen
 def _founding(folder: Path, survivor: Survivor, state: State, settings: NodeSettings, wish: Wish) -> Founding:
     cluster, term = _minted(state), founding_term(survivor)
     nodes = tuple(Peer(name) for name in sorted(settings.peers))
+    if len(nodes) == 1:
+        raise CantRecover(
+            f"[peers] of {settings.file} name one node alone, and no node can be a cluster of its own",
+            "name three in a copy of the settings, and give that with --config; they may be on one machine at first",
+        )
     members = [Member(name, str(settings.peers[name].peer)) for name in nodes]
     try:
         said = configuration(survivor, members)

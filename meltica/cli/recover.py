@@ -112,9 +112,9 @@ def _recover(asked: _Asked, reason: str, *, leave_quotes: bool) -> None:
 
     if asked.out is not None:
         check_place(asked.folder, asked.out, len(asked.settings.peers))
-    _check_lost(work.answering(asked.settings))
     try:
         with work.held(asked.folder):
+            _check_lost(work.answering(asked.folder, asked.settings))
             verified = _verified(asked)
             wish = work.Wish(actor() or "unknown", reason, leave_quotes)
             plan = work.plan(asked.folder, verified, asked.settings, wish)
@@ -122,6 +122,7 @@ def _recover(asked: _Asked, reason: str, *, leave_quotes: bool) -> None:
                 _show(statement.statement(plan, rehearsed=asked.dry_run))
             if not asked.dry_run and asked.out is not None:
                 _confirm(asked)
+                _check_lost(work.answering(asked.folder, asked.settings))  # to look and to read may have taken long
                 papers = {statement.PAPER: statement.paper(plan, asked.out)}
                 work.carry_out(plan, asked.out, papers, lambda what: click.echo(f"{what} ...", err=True))
     except work.CantRecover as fault:

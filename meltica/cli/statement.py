@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final
 
+from meltica import __version__
 from meltica.cli.output import moment
 from meltica.recover import CAUSE, PAGE, Plan, Seen
 
@@ -88,8 +90,15 @@ def to_be(plan: Plan, name: str) -> list[Line]:
         ("nodes", f"{', '.join(founding.nodes)}: a folder for each"),
         ("log", f"goes on at entry {plan.survivor.last + 1:,}, in term {founding.term:,}"),
         ("trading", f"HALTED (cause {CAUSE}) and in MANUAL mode until you say otherwise; {quotes}"),
-        ("may trade", "this build, with these settings under the new cluster's name"),
+        ("may trade", _may_trade(plan)),
     ]
+
+
+def _may_trade(plan: Plan) -> str:
+    what = f"this build ({__version__}), with the settings of {plan.settings.file} under the new cluster's name"
+    if plan.approved:
+        return f"{what}, as the old cluster had approved it"
+    return f"{what}: the old cluster had NOT approved these together; read the settings before you promote"
 
 
 def _positions(seen: Seen) -> str:
@@ -112,7 +121,8 @@ def steps(plan: Plan, out: Path) -> list[str]:
     lost = ", ".join(plan.lost) or "the lost nodes"
     return [
         f"make sure that {lost} of cluster {old} never run again: switch them off, or change the API key at the venue",
-        f'in every node\'s settings: sed -i \'s/^cluster = "{old}"/cluster = "{new}"/\' {settings.file}',
+        f'in every node\'s settings: sed -i \'s/^cluster = "{old}"/cluster = "{new}"/\' {quote(str(settings.file))}',
+        *_naming(plan),
         f'where operators sit: sed -i \'s/^id = "{old}"/id = "{new}"/\' cluster.toml',
         *[_placing(plan, out, name) for name in plan.founding.nodes],
         *[f"start {name}: meltica node run --config its settings" for name in plan.founding.nodes],
@@ -122,13 +132,22 @@ def steps(plan: Plan, out: Path) -> list[str]:
     ]
 
 
+def _naming(plan: Plan) -> list[str]:
+    """Where the log does not say who takes part, the settings do: two that differ would count other majorities."""
+    if plan.survivor.places:
+        return []
+    return [f"in every node's settings: [peers] names {', '.join(plan.founding.nodes)}, as {plan.settings.file} does"]
+
+
 def _placing(plan: Plan, out: Path, name: str) -> str:
+    """Copied and not moved, as a start from it may fail; synced, as a node syncs what it writes itself, not this."""
     settings = plan.settings
-    if name == settings.node.name:
-        data = settings.node.data
-        return f"here, {name}: mv {data} {data}.of-{plan.survivor.cluster} && cp -a {out / name} {data}"
+    if name == settings.node.name == plan.survivor.node:
+        data, made = quote(str(settings.node.data)), quote(str(out / name))
+        aside = quote(f"{settings.node.data}.of-{plan.survivor.cluster}")
+        return f"here, {name}: mv {data} {aside} && cp -a {made} {data} && sync"
     host = settings.peers[name].peer.host
-    return f"on {host}, {name}: its data folder away if there is one, then {out / name} copied there in its place"
+    return f"on {host}, {name}: its data folder away if there is one, then {out / name} copied there in its place; sync"
 
 
 # --- for programs ------------------------------------------------------------------------------------------------
@@ -173,6 +192,7 @@ def document(plan: Plan, out: Path | None, *, done: bool) -> dict[str, Any]:
             "trading": "halted",
             "mode": "manual",
             "leave_quotes": plan.wish.leave_quotes,
+            "approved_before": plan.approved,
         },
         "checks": [
             {"name": one.name, "held": one.held, "looked_at": one.looked_at, "text": one.text}

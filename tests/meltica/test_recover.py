@@ -52,7 +52,7 @@ def settings_in(folder: Path, cluster: str = OLD, base: int = 23900) -> NodeSett
     layout = Layout("demo", cluster, 3, base, base + 80, "k" * 64)
     for path, text in texts(layout).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text)
+        (folder / path).write_text(text.replace('account = "trader"', 'account = "main"'))  # the history's
     return load(folder / "nodes" / "n1" / "meltica.toml", check_files=False)
 
 
@@ -413,7 +413,7 @@ def test_a_folder_that_a_node_runs_on_is_refused_and_none_can_start_on_it_meanwh
 
 def test_settings_that_lose_sight_of_an_order_are_refused(folder: Path, settings: NodeSettings) -> None:
     blind = evolve(settings, venues={"elsewhere": settings.venues["paper"]})
-    with pytest.raises(WrongFolder, match="4 at paper"):
+    with pytest.raises(CantRecover, match="4 at paper"):
         planned(folder, blind)
 
 
@@ -460,13 +460,13 @@ def test_a_disk_without_room_is_told_before(folder: Path, tmp_path: Path, monkey
         check_place(folder, tmp_path / "out", 3)
 
 
-def test_a_node_that_takes_connections_is_not_lost(settings: NodeSettings) -> None:
-    assert answering(settings) == []
+def test_a_node_that_takes_connections_is_not_lost(folder: Path, settings: NodeSettings) -> None:
+    assert answering(folder, settings) == []
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", settings.peers["n3"].peer.port))
         listening.listen()
-        assert answering(settings) == [f"n3 ({settings.peers['n3'].peer})"]
+        assert answering(folder, settings) == [f"n3 ({settings.peers['n3'].peer})"]
 
 
 def test_what_was_written_wrongly_does_not_appear(
@@ -528,7 +528,7 @@ def test_a_kill_at_every_write_leaves_nothing_or_the_whole(
     def look(what: str) -> None:
         seen.append((what, sorted(path.name for path in place.iterdir())))
         if what in {"commit", "settle", "close"}:
-            subprocess.run(["cp", "-r", unfinished(place / "out"), killed / str(len(seen))], check=True)  # noqa: S603, S607 - a test's own
+            image_of(unfinished(place / "out"), killed / str(len(seen)))
 
     killed = tmp_path / "killed"
     killed.mkdir()
@@ -550,6 +550,15 @@ def test_a_kill_at_every_write_leaves_nothing_or_the_whole(
     for left in killed.iterdir():
         assert_harmless(left)
     assert files_of_all(folder) == before
+
+
+def image_of(live: Path, target: Path) -> None:
+    """As a kill leaves it; again where the database merged files meanwhile and removed some that were to be copied."""
+    for _ in range(20):
+        if subprocess.run(["cp", "-r", live, target], stderr=subprocess.DEVNULL, check=False).returncode == 0:  # noqa: S603, S607 - a test's own
+            return
+        shutil.rmtree(target)
+    raise AssertionError(f"{live} did not stand still")
 
 
 def assert_harmless(left: Path) -> None:
@@ -579,21 +588,5 @@ def test_a_disk_that_refuses_leaves_nothing_and_is_told(
         assert verify(tmp_path / "out" / "n3", quiet).digest == made.digest
         return
     with pytest.raises(StoreFault, match=r"can't be written .*No space left"):
-        carry_out(made, tmp_path / "out", PAPERS, quiet)
-    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
-
-
-def test_a_name_that_may_not_be_durable_is_taken_back(
-    folder: Path, settings: NodeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made, sync = planned(folder, settings), founding.sync_folder
-
-    def refusing(path: Path) -> None:
-        if path == tmp_path:
-            raise OSError(5, "Input/output error")
-        sync(path)
-
-    monkeypatch.setattr(founding, "sync_folder", refusing)
-    with pytest.raises(StoreFault, match=r"can't be written .*Input/output"):
         carry_out(made, tmp_path / "out", PAPERS, quiet)
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []

@@ -12,10 +12,17 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.rocks import RocksStore
-from cluster.store import Memory
-from cluster.types import LogIndex
+from cluster.store import Memory, StoredEntry
+from cluster.types import LogIndex, Term
+from cluster.wire import pack_commands
+from meltica import __version__
 from meltica.cli import recover
 from meltica.cli.main import commands
+from meltica.config import load
+from meltica.core.codec import encode_command
+from meltica.core.commands import ApproveBuild
+from meltica.core.state import State
+from meltica.core.values import Nanos
 from meltica.verify import verify
 from tests.meltica.test_recover import N1, NODES, OLD, change, quiet, settings_in, survived
 
@@ -181,6 +188,56 @@ def test_nodes_that_answer_are_not_lost(node):
     assert done.exit_code == 5
     assert "not lost: n2 (127.0.0.1:23902)" in done.output
     assert "start this node and let them elect a leader" in done.output
+
+
+def test_a_node_that_comes_back_while_it_is_thought_over_is_seen(node, monkeypatch):
+    """To look at a large folder, and to read what is said of it, takes many minutes."""
+    with socket.socket() as door:
+
+        def comes_back(*_words, **_more):
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            door.bind(("127.0.0.1", 23903))
+            door.listen()
+            return NAME
+
+        monkeypatch.setattr(recover, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+        monkeypatch.setattr(recover.click, "prompt", comes_back)
+        done = run(node, "--to", to(node))
+    assert done.exit_code == 5
+    assert "not lost: n3 (127.0.0.1:23903)" in done.output
+    assert not to(node).exists()
+
+
+def test_who_takes_part_is_the_settings_to_say_where_the_log_does_not(node):
+    done = run(node, "--to", to(node), "--yes-i-know", NAME)
+    assert f"in every node's settings: [peers] names n1, n2, n3, as {node / 'meltica.toml'} does" in done.stdout
+
+
+def test_settings_of_another_node_do_not_say_where_this_one_s_folder_is(node):
+    """With n2's, n2's own data folder would have been moved away for it, here."""
+    theirs = node.parent / "n2" / "meltica.toml"
+    words = ("--config", str(theirs), "--to", str(to(node)), "--yes-i-know", NAME)
+    done = run(node, *words)
+    assert done.exit_code == 0, done.output
+    assert "here, " not in done.stdout
+    assert "on 127.0.0.1, n1: its data folder away" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("approves", "told"), [(True, "as the old cluster had approved it"), (False, "had NOT approved these together")]
+)
+def test_whether_the_old_cluster_had_approved_what_may_trade_is_said(node, approves, told):
+    """Founding approves it: a copy of the settings may name other limits, and nobody would have looked."""
+
+    def approve(store):
+        epoch = State.load(store.state()).epoch
+        digest = load(node / "meltica.toml", check_files=False).agreed_digest if approves else "another"
+        said = encode_command(ApproveBuild(epoch.epoch, Nanos(0), __version__, digest))
+        store.append(StoredEntry(LogIndex(store.bounds()[1] + 1), Term(1), pack_commands((said,))))
+
+    change(node / "data", approve)
+    assert told in said(run(node, "--dry-run"))
+    assert json.loads(run(node, "--dry-run", "-o", "json").stdout)["cluster"]["approved_before"] is approves
 
 
 def test_a_running_node_s_folder_is_refused(node):
