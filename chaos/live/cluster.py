@@ -13,15 +13,27 @@ from typing import Final
 
 from attrs import frozen
 
+from chaos.live.doors import FOLDER as DOORS
 from chaos.live.links import OPERATOR, Link, links_of, ways_of
 from chaos.live.network import Network
 from chaos.rig.blame import Timers
 from chaos.rig.processes import NODES, Rig, open_rig
-from chaos.rig.settings import api_ports, led, peer_ports, set_timers, set_window, settings_of, steadily, venue_ports
+from chaos.rig.settings import (
+    api_ports,
+    led,
+    peer_ports,
+    set_retention,
+    set_timers,
+    set_window,
+    settings_of,
+    steadily,
+    venue_ports,
+)
 from chaos.toxiproxy.server import open_toxiproxy
 
 MARKET: Final = "synthetic"
 MUTATED: Final = "chaos.live.mutated"
+FAULTY: Final = "chaos.live.faulty"
 PROXIES_AT: Final = 20  # of a rig's stride of ports, from here on
 SERVER_AT: Final = 70
 WINDOW_MS: Final = 300  # as it is shipped
@@ -92,17 +104,21 @@ class Cluster:
 
 
 @asynccontextmanager
-async def open_cluster(folder: Path, seed: int, slower: int, mutant: str = "") -> AsyncIterator[Cluster]:
+async def open_cluster(
+    folder: Path, seed: int, slower: int, mutant: str = "", *, inside: bool = False, keeps: int | None = None
+) -> AsyncIterator[Cluster]:
     """Three nodes and a venue that run, every link through a proxy; all ends with the block.
 
     `slower`: so many times longer are election timers, and the window up to a second.  `mutant`: what is broken in the
-    product that the nodes run, by its name in the catalogue.  Raises RigFault, ToxiproxyFault
-    or build.Missing.
+    product that the nodes run, by its name in the catalogue.  `inside`: the nodes have doors (`doors`).  `keeps`: so
+    many entries of its log each keeps; by default all.  Raises RigFault, ToxiproxyFault or build.Missing.
     """
     async with open_rig(folder, MARKET, seed, slower=slower) as rig:
         await rig.create()
-        rig.by = (MUTATED, mutant) if mutant else ()
+        rig.by = _launcher(folder, mutant, inside=inside)
         steadily(folder)
+        if keeps is not None:
+            set_retention(folder, keeps)
         if slower > 1:
             set_timers(folder, Timers().slower(slower))
             set_window(folder, min(LONGEST_WINDOW_MS, WINDOW_MS * slower))
@@ -113,6 +129,14 @@ async def open_cluster(folder: Path, seed: int, slower: int, mutant: str = "") -
             await network.build()
             await rig.start_all()
             yield Cluster(rig, network)
+
+
+def _launcher(folder: Path, mutant: str, *, inside: bool) -> tuple[str, ...]:
+    """By what nodes are run in place of the product's own command line."""
+    if inside:
+        (folder / DOORS).mkdir()
+        return FAULTY, str(folder / DOORS), mutant
+    return (MUTATED, mutant) if mutant else ()
 
 
 def _led(folder: Path, first: int) -> tuple[Link, ...]:

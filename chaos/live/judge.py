@@ -11,14 +11,14 @@ from typing import Any, Final
 
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
-from chaos.live.nemeses import KILL, TERM
+from chaos.live.nemeses import DISK, FOLDER, INSTANT, KILL, NEMESES, TERM
 from chaos.live.nodes import End
 from chaos.live.pauses import HEALING_NS
 from chaos.live.plan import Plan
 from chaos.live.strike import Struck
 from chaos.live.workload import Denied, Told
 
-ENDS: Final = (KILL, TERM)
+ENDS: Final = (INSTANT, DISK, FOLDER)  # rooms whose faults end processes
 
 
 def all_done(plan: Plan, done: Sequence[Struck]) -> Check:
@@ -44,7 +44,8 @@ def _beside(other: Struck, one: Struck) -> bool:
 
 
 def _ended(other: Struck, one: Struck) -> bool:
-    return other.fault.kind in ENDS and bool(set(other.aim.nodes) & set(one.aim.nodes))
+    ends = other.fault.kind in {KILL, TERM} or NEMESES[other.fault.kind].room in ENDS
+    return ends and bool(set(other.aim.nodes) & set(one.aim.nodes))
 
 
 def acknowledged(history: History, told: Sequence[Told]) -> Check:

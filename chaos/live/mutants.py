@@ -1,7 +1,7 @@
 """Mutants that a live run must see: each with the scenario in which it matters, and the checks that may see it.
 
-Only the list may live here; what each breaks is `chaos/mutants`.  The scenarios are those that are shipped: what no
-scenario shows is no mutant of this list.
+Only the list, and what breaks one by its name, may live here; what each breaks is `chaos/mutants`.  The scenarios are
+those that are shipped: what no scenario shows is no mutant of this list.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from attrs import frozen
+
+from chaos.mutants.catalogue import named
+from chaos.mutants.mutant import Patch
 
 SEEDS: Final = 3  # that are played until one is caught
 
@@ -40,3 +43,8 @@ SHOWN: Final[tuple[Shown, ...]] = (
     Shown("the chain begins anew with every entry", "follower-killed", ("audit_trail",)),
     Shown("a halt leaves the quotes", "follower-killed", ("came_to_rest",)),
 )
+
+
+def broken(name: str) -> Patch:
+    """What breaks it.  Raises LookupError if there is no such mutant."""
+    return named(name).patch

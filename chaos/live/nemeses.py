@@ -1,7 +1,7 @@
 """Nemeses: what can be broken, and what each takes to say how.
 
 Pure: tables, and the toxics of a nemesis.  Where, when and how long are a plan's; who does it is `network`, `nodes`,
-`venue` and `hands`.
+`venue`, `hands`, `instants`, `disks`, `folders` and `straits`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from attrs import frozen
 from chaos.toxiproxy.toxics import Toxic, toxic
 
 NETWORK, PROCESS, VENUE, OPERATOR = "network", "process", "venue", "operator"
+INSTANT, DISK, FOLDER, STRAIT = "instant", "disk", "folder", "strait"
+INSIDE: Final = (INSTANT, DISK, FOLDER, STRAIT)  # what only a node that is run by `faulty` can be struck with
 REFUSE: Final = "refuse"
 KILL, TERM, PAUSE = "kill", "term", "pause"
 HALT, PROMOTE, CANCEL = "halt", "promote", "cancel"
@@ -24,7 +26,7 @@ class Nemesis:
     """One kind of fault."""
 
     kind: str
-    room: str  # NETWORK, PROCESS, VENUE or OPERATOR
+    room: str  # who does it
     does: str
     takes: Mapping[str, tuple[int, int]]  # parameters, all needed, with what they may be
     toxic: str = ""  # the server's word, or the venue's
@@ -92,6 +94,56 @@ _AT_THE_VENUE: Final[tuple[tuple[str, str, Mapping[str, tuple[int, int]]], ...]]
     ("engine_stall", "what it has admitted waits, 15 s at most", {}),
 )
 _ALL += tuple(Nemesis(f"venue_{kind}", VENUE, does, takes, kind) for kind, does, takes in _AT_THE_VENUE)
+_INSTANTS: Final[tuple[tuple[str, str], ...]] = (
+    ("appended", "an entry is in its write-ahead log, and not synced"),
+    ("synced", "an entry is synced, and nobody was told"),
+    ("committed", "an order's intent is committed, and not sent"),
+    ("sent", "an order is written to the venue, and its answer not read"),
+    ("answered", "the venue's answer to an order is read, and not committed"),
+    ("elected", "it is elected, and has proposed nothing"),
+    ("epoch_started", "its epoch is committed, and nothing read yet"),
+    ("reconciled", "venues are read and the wait is over, and authority is not asked for"),
+    ("taking", "authority is proposed, and not committed"),
+    ("authority", "authority is committed, and nothing sent in it"),
+    ("first_order", "the first order of its epoch is accepted, which is not committed"),
+    ("staging", "a part of a snapshot is staged, and not synced"),
+    ("staged", "a whole snapshot is staged, and not read back"),
+    ("verified", "a whole snapshot is read back, and not installed"),
+    ("installed", "a snapshot is installed, which is not synced"),
+)
+_ALL += (
+    Nemesis("disk_full", DISK, "writes are refused (ENOSPC): the node ends; started again when it heals", {}),
+    Nemesis("disk_write_error", DISK, "writes are refused (EIO): the node ends; started again when it heals", {}),
+    Nemesis("disk_sync_error", DISK, "syncs are refused (EIO): the node ends; started again when it heals", {}),
+    Nemesis(
+        "disk_slow",
+        DISK,
+        "each sync takes so much longer, and each write, for which the whole node waits",
+        {"sync_ms": (0, 60_000), "write_ms": (0, 60_000)},
+    ),
+    Nemesis(
+        "power_cut",
+        FOLDER,
+        "SIGKILL, and what was not synced is lost but for so many hundredths of it; started again when it heals",
+        {"kept": (0, 100)},
+    ),
+    Nemesis(
+        "bit_flip", FOLDER, "SIGKILL, and a bit of an old file is flipped: it may not start; mended when it heals", {}
+    ),
+    Nemesis("folder_deleted", FOLDER, "SIGKILL, and its data are gone: it may not start; put back then", {}),
+    Nemesis(
+        "folder_read_only",
+        FOLDER,
+        "SIGKILL, and its data can't be written: it may not start; writable when it heals",
+        {},
+    ),
+)
+_ALL += tuple(
+    Nemesis(
+        f"kill_{instant}", INSTANT, f"SIGKILL when {does}; started again when it heals", {"after": (0, 10_000)}, instant
+    )
+    for instant, does in _INSTANTS
+)
 NEMESES: Final[Mapping[str, Nemesis]] = {one.kind: one for one in _ALL}
 
 

@@ -11,7 +11,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, Protocol
 
 import trio
@@ -72,16 +72,18 @@ class Nodes:
     say: Callable[[str], None] = lambda _: None
     undo_within: float = UNDO_WITHIN
     ends: list[End] = field(factory=list)
+    gave_way: set[str] = field(factory=set)  # those that ended by what was done to them, and were not started since
     _up: set[str] = field(factory=lambda: set(NODES))  # that nobody has ended, or that were started again since
     _down: Counter[str] = field(factory=Counter)
     _still: Counter[str] = field(factory=Counter)
     _kills: Counter[str] = field(factory=Counter)
+    _given: dict[str, list[str]] = field(factory=lambda: {name: [] for name in NODES})  # by what each may end now
     _locks: dict[str, trio.Lock] = field(factory=dict)
 
     @property
     def down(self) -> frozenset[str]:
-        """Those that are to be down now."""
-        return frozenset(+self._down)
+        """Those that are to be down now, or are."""
+        return frozenset(+self._down) | self.gave_way
 
     async def run(self) -> None:
         """Look whether any has ended by itself, for ever."""
@@ -95,7 +97,10 @@ class Nodes:
             code = self.processes.code(name)
             if code is not None:
                 self._up.discard(name)
-                self._note(End(name, "", code, time.monotonic_ns()))
+                if self._given[name]:
+                    self._gave_way(name)
+                else:
+                    self._note(End(name, "", code, time.monotonic_ns()))
 
     def _note(self, end: End) -> None:
         self.ends.append(end)
@@ -120,6 +125,37 @@ class Nodes:
                     strike = self._stop if fault.kind == PAUSE else self._end
                     nursery.start_soon(strike, name, fault.kind, not_done)
             yield not_done
+
+    @asynccontextmanager
+    async def giving_way(self, names: Sequence[str], kind: str) -> AsyncIterator[None]:
+        """These may end by what is done to them inside; whoever has is started again at the end.
+
+        One whose block is cancelled starts none.  Raises RigFault.
+        """
+
+        async def undo(*, whole: bool) -> None:
+            self.look()
+            async with trio.open_nursery() as nursery:
+                for name in names:
+                    self._given[name].remove(kind)
+                    if whole and name in self.gave_way:
+                        nursery.start_soon(self._start, name)
+
+        for name in names:
+            self._given[name].append(kind)
+        async with undone(undo, self.undo_within, RigFault(f"{kind} {','.join(names)} could not be healed")):
+            yield
+
+    async def tried(self, name: str) -> int | None:
+        """Start one that is down; with which code it refused to.  None: it did not, and is ended again."""
+        async with self._lock(name):
+            with suppress(RigFault):
+                await self.processes.start_node(name)
+            code = self.processes.code(name)
+            if code is None:
+                self.processes.signal(name, signal.SIGKILL)
+                await self.processes.ended(name)
+            return code
 
     async def _stop(self, name: str, _kind: str, not_done: list[str]) -> None:
         self._still[name] += 1
@@ -183,11 +219,20 @@ class Nodes:
                 except RigFault:
                     if self._down[name]:  # it was killed meanwhile, and is started by whoever did
                         return
+                    if self._given[name]:  # it gave way once more, and is started by whoever wants that
+                        self._gave_way(name)
+                        return
                     raise
                 if not self._down[name]:
                     self._up.add(name)
+                    self.gave_way.discard(name)
                 if self._still[name]:
                     await self._stopped(name)
+
+    def _gave_way(self, name: str) -> None:
+        self.gave_way.add(name)
+        code = self.processes.code(name) or 0
+        self._note(End(name, self._given[name][-1], code, time.monotonic_ns(), disturbed=True))
 
     def _lock(self, name: str) -> trio.Lock:
         return self._locks.setdefault(name, trio.Lock())

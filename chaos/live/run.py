@@ -15,11 +15,17 @@ from attrs import define, field, frozen
 
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
+from chaos.live.closed import SAYS, Closed, failed_closed
 from chaos.live.cluster import Cluster, RigProcesses, open_cluster
+from chaos.live.disks import ENDS_WITHIN, Disks
 from chaos.live.document import Played
+from chaos.live.doors import FOLDER as DOORS
+from chaos.live.doors import TAKEN_WITHIN, Doors
+from chaos.live.folders import Folders
 from chaos.live.hands import DONE_WITHIN, HandFault, Hands
+from chaos.live.instants import COMES_WITHIN, Instants
 from chaos.live.judge import acknowledged, all_done, denied, ended_well, leader_kept, tightened
-from chaos.live.nemeses import NETWORK, OPERATOR, PROCESS, VENUE
+from chaos.live.nemeses import DISK, FOLDER, INSIDE, INSTANT, NEMESES, NETWORK, OPERATOR, PROCESS, VENUE
 from chaos.live.nodes import UNDO_WITHIN, Nodes
 from chaos.live.pauses import Back, Gap, gaps, in_bound, recovered
 from chaos.live.plan import Plan
@@ -95,6 +101,7 @@ class Runner:
     pulse: Pulse = field(init=False)
     proxied: Check = field(init=False)
     rest: Check = field(init=False)
+    closed: list[Closed] = field(factory=list)  # nodes that were to end, or to refuse to start
     came_back: bool = False  # trading was seen to be steady behind the last healing
     until_ns: int = 0  # when trading is halted at the end; 0: it was not
 
@@ -102,7 +109,11 @@ class Runner:
         """To its end; every process has ended when it returns or raises.  Raises one of FAULTS."""
         wish = self.wish
         self.say("starting a venue, three nodes, and a proxy in each link")
-        async with open_cluster(wish.folder, wish.plan.seed, wish.slower, wish.mutant) as cluster:
+        plan = wish.plan
+        doors = any(NEMESES[fault.kind].room in INSIDE for fault in plan.faults)
+        async with open_cluster(
+            wish.folder, plan.seed, wish.slower, wish.mutant, inside=doors, keeps=plan.scenario.keeps
+        ) as cluster:
             self.pulse = Pulse(cluster.rig.pids)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.pulse.run)
@@ -140,6 +151,7 @@ class Runner:
             nodes = self.nodes = Nodes(RigProcesses(cluster.rig), self.say, UNDO_WITHIN * self.wish.slower)
             hands = self.hands = Hands(self.operators, sight, DONE_WITHIN * self.wish.slower)
             rooms: dict[str, Breaks] = {NETWORK: cluster.network, PROCESS: nodes, VENUE: venue, OPERATOR: hands}
+            rooms |= self._inside(nodes)
             striker = Striker(rooms, sight, self.say, self.done)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(sight.run)
@@ -158,6 +170,16 @@ class Runner:
             if ready:
                 self.rest = await rested(cluster.rig, watcher)
                 self.last = {name: int(cluster.rig.children[name].process.returncode or 0) for name in NODES}
+
+    def _inside(self, nodes: Nodes) -> dict[str, Breaks]:
+        """Who strikes nodes from inside."""
+        folder, slower = self.wish.folder, self.wish.slower
+        doors = Doors(folder / DOORS, lambda name: nodes.processes.code(name) is None, TAKEN_WITHIN * slower)
+        return {
+            INSTANT: Instants(doors, nodes, self.say, COMES_WITHIN * slower),
+            DISK: Disks(folder, doors, nodes, ENDS_WITHIN * slower, self.closed),
+            FOLDER: Folders(folder, doors, nodes, self.say, self.closed),
+        }
 
     async def _halted(self, watcher: Watcher) -> bool:
         """Halt, with operators at work for a while still; whether anybody could be halted."""
@@ -208,6 +230,8 @@ class Runner:
             self.proxied,
             self.rest,
         ]
+        if any(fault.kind in SAYS for fault in wish.plan.faults):
+            own.append(failed_closed(self.closed))
         if wish.plan.scenario.leader_kept:
             own.append(leader_kept(done, elections(wish.folder)))
         if wish.plan.scenario.gap_ms is not None:

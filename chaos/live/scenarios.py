@@ -18,7 +18,7 @@ from chaos.live.links import VENUE as WAYS
 from chaos.live.nemeses import NEMESES, NETWORK, VENUE, Nemesis
 
 NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-SUITES: Final = ("smoke", "trust", "endless")
+SUITES: Final = ("smoke", "trust", "inside", "endless")
 NODES: Final = ("n1", "n2", "n3")
 ONE: Final = ("leader", "follower", "any", *NODES)  # follower and any: the seed chooses
 PAIRS: Final = ("leader-follower", "followers")  # the links between the two
@@ -27,10 +27,18 @@ TARGETS: Final = (*ONE, *PAIRS, EVERY)
 LONGEST_S: Final = 600.0
 SHORTEST_S: Final = 0.5  # of a network's nemesis: all its proxies take a third of a second to be told
 MOST_TIMES: Final = 50
-FIELDS: Final = ("name", "shows", "threatens", "gap_ms", "leader_kept", "alert", "runbook", "suites", "steps")
+FIELDS: Final = ("name", "shows", "threatens", "gap_ms", "leader_kept", "keeps", "alert", "runbook", "suites", "steps")
 STEP: Final = ("kind", "target", "at_s", "lasts_s", "links", "direction", "times", "between_s")
 
-_OF: Final = {"process": "a process", "venue": "the venue", "operator": "an operator's"}
+_OF: Final = {
+    "process": "a process",
+    "venue": "the venue",
+    "operator": "an operator's",
+    "instant": "a process",
+    "disk": "a disk",
+    "folder": "a data folder",
+    "strait": "a process",
+}
 
 Range = tuple[float, float]
 
@@ -67,6 +75,7 @@ class Scenario:
     suites: tuple[str, ...]
     steps: tuple[Step, ...]
     leader_kept: bool = False  # no leader may change meanwhile
+    keeps: int | None = None  # how many entries of its log each node keeps; None: all
 
 
 def read(text: str, stem: str) -> Scenario:
@@ -95,19 +104,20 @@ def _scenario(reader: _Reader, document: Mapping[str, Any], stem: str) -> Scenar
         name=name,
         shows=reader.text(document, "shows", ""),
         threatens=reader.text(document, "threatens", ""),
-        gap_ms=_gap(reader, document),
+        gap_ms=_whole(reader, document, "gap_ms", (1, 600_000)),
         alert=reader.text(document, "alert", "", empty=True),
         runbook=reader.text(document, "runbook", "", empty=True),
         suites=reader.words(document, "suites", "", SUITES),
         steps=tuple(_step(reader, one, f"steps[{place}].") for place, one in enumerate(steps)),
         leader_kept=reader.flag(document, "leader_kept", ""),
+        keeps=_whole(reader, document, "keeps", (100, 1_000_000)),
     )
 
 
-def _gap(reader: _Reader, document: Mapping[str, Any]) -> int | None:
-    if "gap_ms" not in document:
+def _whole(reader: _Reader, document: Mapping[str, Any], word: str, bounds: tuple[float, float]) -> int | None:
+    if word not in document:
         return None
-    return int(reader.range(document, "gap_ms", "", (1, 600_000), whole=True)[1])
+    return int(reader.range(document, word, "", bounds, whole=True)[1])
 
 
 def _step(reader: _Reader, found: Any, where: str) -> Step:

@@ -87,7 +87,7 @@ class Cluster:
         self.ended = False
 
     @asynccontextmanager
-    async def open(self, *_):
+    async def open(self, *_, **__):
         await self.network.build()
         try:
             yield self

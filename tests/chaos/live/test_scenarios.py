@@ -8,7 +8,7 @@ import pytest
 
 from chaos.live import library
 from chaos.live.compose import composed
-from chaos.live.nemeses import NEMESES, NETWORK, toxic_of
+from chaos.live.nemeses import INSIDE, NEMESES, NETWORK, toxic_of
 from chaos.live.plan import aim, plan
 from chaos.live.scenarios import SHORTEST_S, SUITES, BadScenario, read
 
@@ -126,6 +126,19 @@ def test_the_shipped_ones_can_be_played_and_every_nemesis_is_in_one():
     assert {suite for one in scenarios for suite in one.suites} >= {"smoke", "trust"}
 
 
+def test_what_needs_other_than_the_shipped_program_is_a_suite_of_its_own():
+    for one in library.shipped():
+        inside = any(NEMESES[step.kind].room in INSIDE for step in one.steps)
+        assert (one.suites == ("inside",)) is inside, one.name
+
+
+def test_how_much_of_its_log_a_node_keeps_is_read():
+    assert read(GOOD, "one").keeps is None
+    assert read(GOOD.replace("gap_ms = 700", "keeps = 100"), "one").keeps == 100
+    with pytest.raises(BadScenario, match="keeps: found 99, allowed: a whole number from 100"):
+        read(GOOD.replace("gap_ms = 700", "keeps = 99"), "one")
+
+
 def test_a_process_may_be_struck_for_less_than_a_link():
     text = step("pause", 'target = "any"').replace("lasts_s = 1", "lasts_s = 0.1")
     assert read(text, "one").steps[0].lasts_s == (0.1, 0.1)
@@ -171,7 +184,7 @@ def test_suites_give_each_round_a_seed_of_its_own(tmp_path):
     assert not list(library.plans_of("smoke", 5, 2, tmp_path))
     endless = library.plans_of("endless", 5, None, tmp_path)
     assert [next(endless).scenario.name for _ in range(2)] == ["endless-5", "endless-6"]
-    assert set(SUITES) == {"smoke", "trust", "endless"}
+    assert set(SUITES) == {"smoke", "trust", "inside", "endless"}
 
 
 def test_one_that_is_not_there_is_said_with_those_that_are(tmp_path):

@@ -1,0 +1,53 @@
+"""Disks: what the system answers a node's store, refused or delayed at the fault point between it and RocksDB.
+
+Only ordering it may live here, and how each node ended of it; the fault point is `between`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import trio
+from attrs import define, field
+
+from chaos.live.closed import SAYS, Closed, log_of
+from chaos.live.doors import Doors
+from chaos.live.nodes import Nodes
+from chaos.live.plan import Aim, Fault
+
+ENDS_WITHIN: Final = 10.0  # seconds, of a node whose disk refuses: a follower writes with every entry
+LOOK_EVERY: Final = 0.02
+
+
+@define
+class Disks:
+    """Whoever breaks disks; `folder` is the cluster's."""
+
+    folder: Path
+    doors: Doors
+    nodes: Nodes
+    within: float = ENDS_WITHIN
+    closed: list[Closed] = field(factory=list)
+
+    @asynccontextmanager
+    async def struck(self, fault: Fault, aim: Aim) -> AsyncIterator[list[str]]:
+        """Refused, or delayed, until the block ends; what ended of it is started again then.  Raises RigFault."""
+        ends = fault.kind in SAYS
+        logs = {name: log_of(self.folder, name) for name in aim.nodes}
+        async with self.nodes.giving_way(aim.nodes if ends else (), fault.kind):
+            async with self.doors.ordered(fault.number, aim.nodes, {"kind": fault.kind, **dict(fault.parameters)}):
+                if ends:
+                    await self._ended(aim)
+                yield []
+            for name in aim.nodes if ends else ():
+                code = self.nodes.processes.code(name)
+                self.closed.append(Closed(name, fault.kind, code, logs[name].since()))
+
+    async def _ended(self, aim: Aim) -> None:
+        """Each; or until it is plain that one goes on, which the judge says."""
+        with trio.move_on_after(self.within):
+            while any(self.nodes.processes.code(name) is None for name in aim.nodes):  # noqa: ASYNC110 - another process
+                await trio.sleep(LOOK_EVERY)

@@ -1,0 +1,47 @@
+"""Faulty: one node of a live cluster with places in it at which it can be struck.
+
+`python -m chaos.live.faulty DOORS MUTANT node run ...`
+
+Only the patching before the product's own command line runs may live here.  What is shipped knows nothing of it: a rig
+starts its nodes by this instead of `meltica`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from chaos.live import between, seams
+from chaos.live.inside import Inside
+from chaos.live.mutants import broken
+from chaos.live.mutated import Product, product
+from chaos.live.private import read_only
+from chaos.mutants.patches import Patches
+
+READ_ONLY: Final = "folder_read_only"
+
+
+def launch(words: Sequence[str], run: Product = product) -> None:
+    """The doors' folder, a mutant's name or "", and the product's words.  Raises LookupError for another mutant."""
+    doors, mutant, *rest = words
+    settings = Path(rest[rest.index("--config") + 1])
+    inside = Inside(Path(doors), settings.parent.name)
+    inside.look()
+    if any(inside.of(READ_ONLY)) and os.geteuid() == 0:
+        read_only(settings.parent / "data")
+    inside.start()
+    import_module("meltica.node")  # all that a node runs: what is replaced everywhere must be there
+    with Patches() as patches:
+        if mutant:
+            broken(mutant)(patches)
+        for patch in (seams.patch, between.patch):
+            patch(patches, inside)
+        run(rest)
+
+
+if __name__ == "__main__":
+    launch(sys.argv[1:])

@@ -1,0 +1,115 @@
+"""Folders: what becomes of a data folder while its node is down, and what the node says of it when it is started.
+
+Only breaking and mending may live here.  A node is killed, its folder broken, and, where it must not run on that, it
+is started: it has to refuse.  At the end the folder is as it was before, and the node is started again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+import trio
+from attrs import define, evolve, field
+
+from chaos.live.closed import Closed, log_of
+from chaos.live.doors import Doors
+from chaos.live.nemeses import KILL
+from chaos.live.nodes import Nodes
+from chaos.live.plan import Aim, Fault
+from chaos.live.powercut import cut
+
+CUT, FLIP, DELETED, READ_ONLY = "power_cut", "bit_flip", "folder_deleted", "folder_read_only"
+ASIDE: Final = "data.deleted"
+NOBODY_WRITES: Final = 0o500
+
+
+@define
+class Folders:
+    """Whoever breaks data folders; `folder` is the cluster's."""
+
+    folder: Path
+    doors: Doors
+    nodes: Nodes
+    say: Callable[[str], None]
+    closed: list[Closed] = field(factory=list)
+
+    @asynccontextmanager
+    async def struck(self, fault: Fault, aim: Aim) -> AsyncIterator[list[str]]:
+        """Its nodes down, their folders broken, until the block ends.  Raises RigFault."""
+        async with self._down(fault, aim) as not_done:
+            if fault.kind == CUT:
+                for name in aim.nodes:
+                    lost = cut(self.data(name), self.doors.folder, name, dict(fault.parameters)["kept"])
+                    self.say(f"{name} has lost {lost} bytes that were not synced")
+                yield not_done
+                return
+            order = {"kind": fault.kind}
+            async with self.doors.ordered(fault.number, aim.nodes if fault.kind == READ_ONLY else (), order):
+                with self._broken(fault, aim):
+                    async with trio.open_nursery() as nursery:
+                        for name in aim.nodes:
+                            nursery.start_soon(self._refuses, name, fault.kind)
+                    yield not_done
+
+    def data(self, name: str) -> Path:
+        """A node's data folder."""
+        return self.folder / "nodes" / name / "data"
+
+    def _down(self, fault: Fault, aim: Aim) -> AbstractAsyncContextManager[list[str]]:
+        return self.nodes.struck(evolve(fault, kind=KILL), aim)
+
+    @contextmanager
+    def _broken(self, fault: Fault, aim: Aim) -> Iterator[None]:
+        mends = [self._break(fault, self.data(name)) for name in aim.nodes]
+        try:
+            yield
+        finally:
+            for mend in mends:
+                mend()
+
+    def _break(self, fault: Fault, data: Path) -> Callable[[], None]:
+        """Break it; what mends it."""
+        if fault.kind == FLIP:
+            path, at, bit = cold(data, fault.pick)
+            self.say(f"a bit of {path} is flipped, in byte {at} of {path.stat().st_size}")
+            flip(path, at, bit)
+            return lambda: flip(path, at, bit)
+        if fault.kind == READ_ONLY:
+            mode = data.stat().st_mode
+            data.chmod(NOBODY_WRITES)  # the superuser may all the same: for him `faulty` mounts it so
+            return lambda: data.chmod(mode)
+        aside = data.with_name(ASIDE)
+        data.rename(aside)
+        return lambda: _back(aside, data)
+
+    async def _refuses(self, name: str, kind: str) -> None:
+        log = log_of(self.folder, name)
+        code = await self.nodes.tried(name)
+        self.closed.append(Closed(name, kind, code, log.since()))
+
+
+def cold(data: Path, pick: int) -> tuple[Path, int, int]:
+    """A bit of what was written long ago: of a table, or of the first half of the write-ahead log."""
+    files = sorted(path for path in data.iterdir() if path.suffix in {".sst", ".log"} and path.stat().st_size)
+    path = files[pick % len(files)]
+    return path, pick % max(1, path.stat().st_size // 2), pick % 8
+
+
+def flip(path: Path, at: int, bit: int) -> None:
+    """One bit; the same once more mends it."""
+    with path.open("r+b") as file:
+        file.seek(at)
+        (byte,) = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte ^ 1 << bit]))
+
+
+def _back(aside: Path, data: Path) -> None:
+    """What the refused start has left in its place is nothing."""
+    if data.exists():
+        shutil.rmtree(data)
+    aside.rename(data)

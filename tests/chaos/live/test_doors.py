@@ -1,0 +1,110 @@
+"""Doors, from both sides: what is wanted is taken in by the node, outlives its process, and strikes one node alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import trio
+
+from chaos.live.doors import Doors, taken_at, wanted_at
+from chaos.live.inside import Inside
+from chaos.rig.processes import RigFault
+
+SENT = {"kind": "kill_sent", "after": 0}
+
+
+class Node:
+    """A node's process: it looks at its door again and again."""
+
+    def __init__(self, folder, name="n1"):
+        self.died = []
+        self.inside = Inside(folder, name, lambda: self.died.append(name))
+
+    async def run(self):
+        while True:
+            self.inside.look()
+            await trio.sleep(0.05)
+
+
+@pytest.fixture
+def doors(tmp_path):
+    return Doors(tmp_path, lambda _: True)
+
+
+async def test_what_is_ordered_is_there_when_the_block_begins_and_gone_behind_it(doors, tmp_path, autojump_clock):
+    node = Node(tmp_path)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(node.run)
+        async with doors.ordered(7, ["n1"], {"kind": "disk_slow", "sync_ms": 20}):
+            (order,) = node.inside.of("disk_slow")
+            assert (order.number, order.value("sync_ms")) == (7, 20)
+            assert not list(node.inside.of("disk_full"))
+        await trio.sleep(0.1)
+        assert not node.inside.orders
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_node_that_does_not_take_it_in_is_a_fault_and_one_that_does_not_run_is_none(doors, autojump_clock):
+    with pytest.RaisesGroup(pytest.RaisesExc(RigFault, match="n1 has not taken in what is wanted of it within 10 s")):
+        async with doors.ordered(1, ["n1"], SENT):
+            pytest.fail("it was entered")
+    doors.runs = lambda _: False
+    async with doors.ordered(1, ["n1"], SENT):
+        pass
+
+
+async def test_a_process_that_is_started_later_finds_it_and_an_older_life_s_word_does_not_count(
+    doors, tmp_path, autojump_clock
+):
+    taken_at(tmp_path, "n1").write_text(json.dumps({"version": 1}))
+    doors.runs = lambda _: False
+    async with doors.ordered(1, ["n1"], SENT), doors.ordered(2, ["n1"], SENT):
+        node = Node(tmp_path)
+        node.inside.look()
+        assert sorted(node.inside.orders) == [1, 2]
+
+
+def test_an_order_that_stays_keeps_how_often_its_instant_has_passed(tmp_path):
+    node = Node(tmp_path)
+    for version, more in ((1, []), (2, [{"number": 2, "kind": "disk_full"}])):
+        orders = [{"number": 1, "kind": "kill_sent", "after": 2}, *more]
+        wanted_at(tmp_path, "n1").write_text(json.dumps({"version": version, "orders": orders}))
+        node.inside.look()
+        node.inside.come("sent")
+    assert not node.died
+    node.inside.come("answered")
+    node.inside.come("sent")
+    assert node.died == ["n1"]
+
+
+def test_of_several_nodes_the_first_alone_dies(doors, tmp_path):
+    wanted = {"version": 1, "orders": [{"number": 4, **SENT}]}
+    nodes = [Node(tmp_path, name) for name in ("n1", "n2")]
+    for node in nodes:
+        wanted_at(tmp_path, node.inside.node).write_text(json.dumps(wanted))
+        node.inside.look()
+    for node in reversed(nodes):
+        node.inside.come("sent")
+        node.inside.come("sent")
+    assert [node.died for node in nodes] == [[], ["n2"]]
+    assert doors.claim(4)["node"] == "n2"
+    assert doors.claim(5) == {}
+
+
+def test_a_watcher_hears_of_each_change_and_a_word_that_can_t_be_left_is_left_later(tmp_path, monkeypatch):
+    node, heard = Node(tmp_path), []
+    node.inside.watchers.append(lambda: heard.append(sorted(node.inside.orders)))
+    wanted_at(tmp_path, "n1").write_text(json.dumps({"version": 3, "orders": [{"number": 1, **SENT}]}))
+    with monkeypatch.context() as patch:
+        patch.setattr("chaos.live.inside.put", _full)
+        node.inside.look()
+    assert not taken_at(tmp_path, "n1").exists()
+    node.inside.look()
+    node.inside.look()
+    assert json.loads(taken_at(tmp_path, "n1").read_text())["version"] == 3
+    assert heard == [[1], [1]]
+
+
+def _full(*_):
+    raise OSError(24, "Too many open files")

@@ -1,0 +1,90 @@
+"""Seams: each named instant comes where it says, in the product's own parts, patched as a live node's are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chaos.live import seams
+from chaos.live.inside import Inside
+from chaos.live.nemeses import INSTANT, NEMESES
+from chaos.mutants.patches import Patches
+from cluster.rocks import RocksStore
+from cluster.store import StoredEntry
+from cluster.types import LogIndex, Peer, Term
+from tests.cluster.snapshot import test_receiving as snapshot
+from tests.meltica.leader.world import World
+from tests.meltica.venues.binance_spot import test_orders as orders
+
+
+@pytest.fixture
+def came(monkeypatch, tmp_path):
+    """Every instant in turn, each told once in a row."""
+    seen = []
+    monkeypatch.setattr(Inside, "come", lambda _self, instant: seen.append(instant))
+    with Patches() as patches:
+        seams.patch(patches, Inside(tmp_path / "doors", "n1"))
+        yield seen
+
+
+def test_an_append_and_its_sync(came, tmp_path):
+    store = RocksStore(tmp_path / "data", "c", Peer("n1"), first_start=True)
+    came.clear()
+    store.append(StoredEntry(LogIndex(1), Term(1), b"x"))
+    assert came == []
+    store.commit()
+    assert came == ["appended"]
+    store.sync()
+    assert came == ["appended", "synced"]
+    store.set_vote(Term(2), None)
+    store.commit()
+    store.sync()
+    store.close()
+    assert came == ["appended", "synced"]  # no entry was in it
+
+
+def test_a_snapshot_from_its_first_part_to_its_installation(came, tmp_path):
+    follower = snapshot.Follower()
+    follower.hear(snapshot.OFFER)
+    assert came == []
+    follower.hear(snapshot.FIRST)
+    assert came == ["staging"]
+    follower.hear(snapshot.SECOND, snapshot.END)
+    assert came == ["staging", "staging", "staged"]
+    follower.sync()
+    assert follower.read_back() is not None
+    assert came[-1] == "verified"
+    store = RocksStore(tmp_path / "data", "c", Peer("n1"), first_start=True)
+    store.stage_anew(b"offer")
+    store.commit()
+    store.install(StoredEntry(LogIndex(9), Term(1), b"x"))
+    assert came[-1] != "installed"
+    store.commit()
+    assert came[-1] == "installed"
+    store.close()
+
+
+def test_a_takeover_and_its_first_order(came):
+    World().start()
+    steps = ["elected", "epoch_started", "reconciled", "taking", "authority", "committed", "answered", "first_order"]
+    firsts = sorted({*came} & {*steps}, key=came.index)
+    assert firsts == steps
+    assert came.count("first_order") == came.count("authority") == 1
+
+
+def test_the_write_of_an_order_and_not_of_a_cancel(came):
+    bench = orders.Bench()
+    bench.send(orders.cancel(1))
+    bench.send(orders.place(2), gate=False)
+    assert came == []
+    bench.send(orders.place(3))
+    assert came == ["sent"]
+
+
+def test_each_kind_has_a_seam(came, tmp_path):
+    """By the words in the file: who adds a kind adds its instant."""
+    text = Path(seams.__file__).read_text()
+    for nemesis in NEMESES.values():
+        if nemesis.room == INSTANT:
+            assert f'"{nemesis.toxic}"' in text, nemesis.kind
