@@ -15,10 +15,10 @@ import click
 
 from chaos.live.document import listed
 from chaos.live.library import ENDLESS, chosen, plans_of, shipped
+from chaos.live.mutants import found
 from chaos.live.plan import Plan, plan
 from chaos.live.scenarios import SUITES, BadScenario
 from chaos.live.suite import Suite
-from chaos.mutants.catalogue import named
 from chaos.toxiproxy.build import Missing, checked
 from meltica.api.outcomes import Exit
 
@@ -78,7 +78,7 @@ def run(  # noqa: PLR0917 - click passes them by name
     try:
         plans = _plans(name, suite, first, rounds)
         if mutant:
-            named(mutant)
+            found(mutant)
         checked()
         keep = _folder(report)
     except (BadScenario, LookupError, Missing) as error:

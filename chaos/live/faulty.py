@@ -15,9 +15,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from chaos.live import between, seams
+from chaos.live import between, seams, skew
 from chaos.live.inside import Inside
-from chaos.live.mutants import broken
+from chaos.live.mutants import found
 from chaos.live.mutated import Product, product
 from chaos.live.private import read_only
 from chaos.mutants.patches import Patches
@@ -37,8 +37,8 @@ def launch(words: Sequence[str], run: Product = product) -> None:
     import_module("meltica.node")  # all that a node runs: what is replaced everywhere must be there
     with Patches() as patches:
         if mutant:
-            broken(mutant)(patches)
-        for patch in (seams.patch, between.patch):
+            found(mutant).patch(patches)
+        for patch in (seams.patch, between.patch, skew.patch):
             patch(patches, inside)
         run(rest)
 

@@ -12,8 +12,7 @@ from attrs import define, field, frozen
 
 from chaos.checkers.verdict import Check, verdict
 from chaos.live.document import Played
-from chaos.live.mutants import SEEDS, Shown
-from chaos.mutants.catalogue import named
+from chaos.live.mutants import SEEDS, Shown, found
 
 Play = Callable[[str, int, str], Played]  # a scenario, a seed, and a mutant or ""
 
@@ -78,7 +77,7 @@ def document(catches: Sequence[Catch]) -> dict[str, Any]:
 
 
 def _entry(catch: Catch) -> dict[str, Any]:
-    mutant = named(catch.shown.mutant)
+    mutant = found(catch.shown.mutant)
     return {
         "name": mutant.name,
         "rule": mutant.rule,

@@ -11,14 +11,14 @@ from typing import Any, Final
 
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
-from chaos.live.nemeses import DISK, FOLDER, INSTANT, KILL, NEMESES, TERM
+from chaos.live.nemeses import DISK, FOLDER, INSTANT, KILL, NEMESES, STRAIT, TERM
 from chaos.live.nodes import End
 from chaos.live.pauses import HEALING_NS
 from chaos.live.plan import Plan
 from chaos.live.strike import Struck
 from chaos.live.workload import Denied, Told
 
-ENDS: Final = (INSTANT, DISK, FOLDER)  # rooms whose faults end processes
+ENDS: Final = (INSTANT, DISK, FOLDER, STRAIT)  # rooms whose faults may end processes
 
 
 def all_done(plan: Plan, done: Sequence[Struck]) -> Check:

@@ -1,7 +1,7 @@
 """Mutants that a live run must see: each with the scenario in which it matters, and the checks that may see it.
 
-Only the list, and what breaks one by its name, may live here; what each breaks is `chaos/mutants`.  The scenarios are
-those that are shipped: what no scenario shows is no mutant of this list.
+Only the list, and how one is found by its name, may live here; what each breaks is `chaos/mutants`, or `leaks`.  The
+scenarios are those that are shipped: what no scenario shows is no mutant of this list.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from typing import Final
 
 from attrs import frozen
 
+from chaos.live.leaks import LEAKS, Leak
 from chaos.mutants.catalogue import named
-from chaos.mutants.mutant import Patch
+from chaos.mutants.mutant import Mutant
 
 SEEDS: Final = 3  # that are played until one is caught
 
 
 @frozen
 class Shown:
-    """One mutant, by its name in the catalogue."""
+    """One mutant, by its name."""
 
     mutant: str
     scenario: str
@@ -42,9 +43,12 @@ SHOWN: Final[tuple[Shown, ...]] = (
     Shown("refusals are not recorded", "halt-and-kill", ("audit_trail", "state_equal")),
     Shown("the chain begins anew with every entry", "follower-killed", ("audit_trail",)),
     Shown("a halt leaves the quotes", "follower-killed", ("came_to_rest",)),
+    Shown("a descriptor is lost with each link", "rounds-of-resets", ("not_grown",)),
+    Shown("a thread is lost with each link", "rounds-of-resets", ("not_grown",)),
+    Shown("memory is lost with each link", "rounds-of-resets", ("not_grown",)),
 )
 
 
-def broken(name: str) -> Patch:
-    """What breaks it.  Raises LookupError if there is no such mutant."""
-    return named(name).patch
+def found(name: str) -> Mutant | Leak:
+    """The one of this name, of the catalogue or of those that only a live run can show.  Raises LookupError."""
+    return next((leak for leak in LEAKS if leak.name == name), None) or named(name)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from chaos.mutants.catalogue import named
+from chaos.live.mutants import found
 from chaos.mutants.patches import Patches
 from meltica.cli.main import commands
 
@@ -25,7 +25,7 @@ def product(words: Sequence[str]) -> object:
 def launch(words: Sequence[str], run: Product = product) -> None:
     """A mutant's name, and the product's words.  Raises LookupError if no mutant is called so."""
     name, *rest = words
-    broken = named(name)
+    broken = found(name)
     import_module("meltica.node")  # all that a node runs: what is replaced everywhere must be there
     with Patches() as patches:
         broken.patch(patches)

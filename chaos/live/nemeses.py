@@ -1,7 +1,7 @@
 """Nemeses: what can be broken, and what each takes to say how.
 
 Pure: tables, and the toxics of a nemesis.  Where, when and how long are a plan's; who does it is `network`, `nodes`,
-`venue`, `hands`, `instants`, `disks`, `folders` and `straits`.
+`venue`, `hands`, `instants`, `disks`, `folders`, `times` and `straits`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from attrs import frozen
 from chaos.toxiproxy.toxics import Toxic, toxic
 
 NETWORK, PROCESS, VENUE, OPERATOR = "network", "process", "venue", "operator"
-INSTANT, DISK, FOLDER, STRAIT = "instant", "disk", "folder", "strait"
-INSIDE: Final = (INSTANT, DISK, FOLDER, STRAIT)  # what only a node that is run by `faulty` can be struck with
+INSTANT, DISK, FOLDER, TIME, STRAIT = "instant", "disk", "folder", "time", "strait"
+INSIDE: Final = (INSTANT, DISK, FOLDER, TIME)  # what only a node that is run by `faulty` can be struck with
 REFUSE: Final = "refuse"
 KILL, TERM, PAUSE = "kill", "term", "pause"
 HALT, PROMOTE, CANCEL = "halt", "promote", "cancel"
@@ -135,6 +135,35 @@ _ALL += (
         "folder_read_only",
         FOLDER,
         "SIGKILL, and its data can't be written: it may not start; writable when it heals",
+        {},
+    ),
+)
+_DAY_MS: Final = 86_400_000
+_ALL += (
+    Nemesis("clock_jump", TIME, "its wall clock is off by so much", {"by_ms": (-_DAY_MS, _DAY_MS)}),
+    Nemesis(
+        "clock_strobe",
+        TIME,
+        "its wall clock is off by so much every other so many milliseconds",
+        {"by_ms": (-_DAY_MS, _DAY_MS), "every_ms": (10, 60_000)},
+    ),
+    Nemesis(
+        "loop_stall",
+        TIME,
+        "its event loop stands still for so long, again and again, with so much between",
+        {"stall_ms": (1, 60_000), "every_ms": (1, 60_000)},
+    ),
+    Nemesis("cpu_taken", STRAIT, "one processor for it and for so many that never let go of it", {"hogs": (1, 32)}),
+    Nemesis(
+        "memory_limit",
+        STRAIT,
+        "so much more address space and no more; one that ends of it is started again when it heals",
+        {"more_mib": (0, 4096)},
+    ),
+    Nemesis(
+        "descriptors_gone",
+        STRAIT,
+        "no new descriptor; one that ends of it is started again when it heals",
         {},
     ),
 )

@@ -22,15 +22,18 @@ from chaos.live.document import Played
 from chaos.live.doors import FOLDER as DOORS
 from chaos.live.doors import TAKEN_WITHIN, Doors
 from chaos.live.folders import Folders
+from chaos.live.growth import Growth, not_grown
 from chaos.live.hands import DONE_WITHIN, HandFault, Hands
 from chaos.live.instants import COMES_WITHIN, Instants
 from chaos.live.judge import acknowledged, all_done, denied, ended_well, leader_kept, tightened
-from chaos.live.nemeses import DISK, FOLDER, INSIDE, INSTANT, NEMESES, NETWORK, OPERATOR, PROCESS, VENUE
+from chaos.live.nemeses import DISK, FOLDER, INSIDE, INSTANT, NEMESES, NETWORK, OPERATOR, PROCESS, STRAIT, TIME, VENUE
 from chaos.live.nodes import UNDO_WITHIN, Nodes
 from chaos.live.pauses import Back, Gap, gaps, in_bound, recovered
 from chaos.live.plan import Plan
 from chaos.live.sight import Sight
+from chaos.live.straits import Straits
 from chaos.live.strike import Breaks, Striker, Struck
+from chaos.live.times import Times
 from chaos.live.traffic import looked
 from chaos.live.venue import VenueFault, open_venue
 from chaos.live.workload import STORM, Operators
@@ -99,6 +102,7 @@ class Runner:
     hands: Hands = field(init=False)
     last: dict[str, int] = field(factory=dict)  # with which code each node ended when all were asked to
     pulse: Pulse = field(init=False)
+    growth: Growth = field(init=False)
     proxied: Check = field(init=False)
     rest: Check = field(init=False)
     closed: list[Closed] = field(factory=list)  # nodes that were to end, or to refuse to start
@@ -114,9 +118,12 @@ class Runner:
         async with open_cluster(
             wish.folder, plan.seed, wish.slower, wish.mutant, inside=doors, keeps=plan.scenario.keeps
         ) as cluster:
-            self.pulse = Pulse(cluster.rig.pids)
+            pids = cluster.rig.pids
+            self.pulse = Pulse(pids)
+            self.growth = Growth(lambda: {name: pid for name, pid in pids().items() if name in NODES})
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.pulse.run)
+                nursery.start_soon(self.growth.run)
                 await self._play(cluster)
                 nursery.cancel_scope.cancel()
         # In a thread, as it takes a while: signals are heeded meanwhile.
@@ -152,6 +159,7 @@ class Runner:
             hands = self.hands = Hands(self.operators, sight, DONE_WITHIN * self.wish.slower)
             rooms: dict[str, Breaks] = {NETWORK: cluster.network, PROCESS: nodes, VENUE: venue, OPERATOR: hands}
             rooms |= self._inside(nodes)
+            rooms[STRAIT] = Straits(nodes, cluster.rig.pids, cluster.rig.warden.watch)
             striker = Striker(rooms, sight, self.say, self.done)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(sight.run)
@@ -179,6 +187,7 @@ class Runner:
             INSTANT: Instants(doors, nodes, self.say, COMES_WITHIN * slower),
             DISK: Disks(folder, doors, nodes, ENDS_WITHIN * slower, self.closed),
             FOLDER: Folders(folder, doors, nodes, self.say, self.closed),
+            TIME: Times(doors, nodes),
         }
 
     async def _halted(self, watcher: Watcher) -> bool:
@@ -232,6 +241,8 @@ class Runner:
         ]
         if any(fault.kind in SAYS for fault in wish.plan.faults):
             own.append(failed_closed(self.closed))
+        if wish.plan.scenario.grows_mib is not None:
+            own.append(not_grown(self.growth.found, done, self.until_ns, wish.plan.scenario.grows_mib))
         if wish.plan.scenario.leader_kept:
             own.append(leader_kept(done, elections(wish.folder)))
         if wish.plan.scenario.gap_ms is not None:

@@ -27,7 +27,19 @@ TARGETS: Final = (*ONE, *PAIRS, EVERY)
 LONGEST_S: Final = 600.0
 SHORTEST_S: Final = 0.5  # of a network's nemesis: all its proxies take a third of a second to be told
 MOST_TIMES: Final = 50
-FIELDS: Final = ("name", "shows", "threatens", "gap_ms", "leader_kept", "keeps", "alert", "runbook", "suites", "steps")
+FIELDS: Final = (
+    "name",
+    "shows",
+    "threatens",
+    "gap_ms",
+    "leader_kept",
+    "keeps",
+    "grows_mib",
+    "alert",
+    "runbook",
+    "suites",
+    "steps",
+)
 STEP: Final = ("kind", "target", "at_s", "lasts_s", "links", "direction", "times", "between_s")
 
 _OF: Final = {
@@ -37,6 +49,7 @@ _OF: Final = {
     "instant": "a process",
     "disk": "a disk",
     "folder": "a data folder",
+    "time": "a process",
     "strait": "a process",
 }
 
@@ -75,6 +88,7 @@ class Scenario:
     suites: tuple[str, ...]
     steps: tuple[Step, ...]
     leader_kept: bool = False  # no leader may change meanwhile
+    grows_mib: int | None = None  # how much memory a node may gain over the rounds; None: nobody looks
     keeps: int | None = None  # how many entries of its log each node keeps; None: all
 
 
@@ -111,6 +125,7 @@ def _scenario(reader: _Reader, document: Mapping[str, Any], stem: str) -> Scenar
         steps=tuple(_step(reader, one, f"steps[{place}].") for place, one in enumerate(steps)),
         leader_kept=reader.flag(document, "leader_kept", ""),
         keeps=_whole(reader, document, "keeps", (100, 1_000_000)),
+        grows_mib=_whole(reader, document, "grows_mib", (1, 10_000)),
     )
 
 

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 import trio
@@ -73,6 +74,7 @@ class Rig:
 
     def __init__(self, folder):
         self.ledger_path, self.children = folder / "ledger.jsonl", {}
+        self.warden = SimpleNamespace(watch=None)
 
     def pids(self):
         return {}

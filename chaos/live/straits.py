@@ -1,0 +1,109 @@
+"""Straits: a node that is short of something: a processor, memory, descriptors.
+
+Only asking the system may live here; the node is the product as it is shipped.  Linux: limits of another process
+(prlimit), threads and descriptors by /proc, one processor for a node and for what takes it.  A limit strikes what is
+asked for from then on, and nothing that is there.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from attrs import define
+
+from chaos.live.nodes import Nodes
+from chaos.live.plan import Aim, Fault
+
+CPU, MEMORY, DESCRIPTORS = "cpu_taken", "memory_limit", "descriptors_gone"
+BUSY: Final = (sys.executable, "-c", "while True: pass")
+PROC: Final = Path("/proc")
+PAGE: Final = resource.getpagesize()
+MIB: Final = 1024 * 1024
+
+
+@define
+class Straits:
+    """Whoever takes it; `pids`: a node's process by its name; `watch`: has a process ended with us."""
+
+    nodes: Nodes
+    pids: Callable[[], Mapping[str, int]]
+    watch: Callable[[int], None]
+
+    @asynccontextmanager
+    async def struck(self, fault: Fault, aim: Aim) -> AsyncIterator[list[str]]:
+        """Short of it until the block ends; one that ended of it is started again then.  Raises RigFault."""
+        kind, parameters, not_done = fault.kind, dict(fault.parameters), list[str]()
+        async with self.nodes.giving_way(aim.nodes if kind != CPU else (), kind):
+            with ExitStack() as stack:
+                for name in aim.nodes:
+                    pid = self.pids()[name]
+                    if self.nodes.processes.code(name) is not None:
+                        not_done.append(f"{name} does not run")
+                    elif kind == CPU:
+                        stack.enter_context(self._crowded(pid, fault.pick, parameters["hogs"]))
+                    elif kind == MEMORY:
+                        room = taken(pid) + parameters["more_mib"] * MIB
+                        stack.enter_context(limited(pid, resource.RLIMIT_AS, room))
+                    else:
+                        stack.enter_context(limited(pid, resource.RLIMIT_NOFILE, first_free(pid)))
+                yield not_done
+
+    @contextmanager
+    def _crowded(self, pid: int, pick: int, hogs: int) -> Iterator[None]:
+        """All its threads on one processor, with so many that never let go of it."""
+        processors = sorted(os.sched_getaffinity(pid))
+        only = {processors[pick % len(processors)]}
+        busy = [_busy() for _ in range(hogs)]
+        try:
+            for each in busy:
+                self.watch(each.pid)
+                os.sched_setaffinity(each.pid, only)
+            pin(pid, only)
+            yield
+        finally:
+            pin(pid, set(processors))
+            for each in busy:
+                each.kill()
+                each.wait()
+
+
+@contextmanager
+def limited(pid: int, which: int, most: int) -> Iterator[None]:
+    """A process that may have no more; at the end as much as before, if it is still there."""
+    before = resource.prlimit(pid, which)
+    resource.prlimit(pid, which, (most, before[1]))
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            resource.prlimit(pid, which, before)
+
+
+def pin(pid: int, processors: set[int]) -> None:
+    """Every thread that it has, and those that these begin."""
+    with suppress(OSError):
+        for thread in (PROC / str(pid) / "task").iterdir():
+            with suppress(OSError):  # it has ended meanwhile
+                os.sched_setaffinity(int(thread.name), processors)
+
+
+def taken(pid: int) -> int:
+    """Bytes of address space that it has."""
+    return int((PROC / str(pid) / "statm").read_text().split()[0]) * PAGE
+
+
+def first_free(pid: int) -> int:
+    """The lowest number that no descriptor of it has: none below it can be opened."""
+    held = {int(each.name) for each in (PROC / str(pid) / "fd").iterdir()}
+    return next(number for number in range(len(held) + 1) if number not in held)
+
+
+def _busy() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(BUSY, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - our own
