@@ -11,6 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from chaos.checkers.verdict import Check, verdict
+from chaos.live.nodes import End
 from chaos.live.pauses import Gap, Pause, by_kind, pauses, spread
 from chaos.live.plan import Plan
 from chaos.live.scenarios import Scenario
@@ -30,6 +31,7 @@ class Played:
     report: str  # the folder that was kept, or ""
     lifted: tuple[Mapping[str, Any], ...] = ()  # halts that whoever is on duty lifted: cause, index, by which request
     mutant: str = ""  # what was broken in the product on purpose
+    ends: tuple[End, ...] = ()  # of nodes' processes, but for those that were killed
 
     @property
     def pauses(self) -> tuple[Pause, ...]:
@@ -52,6 +54,7 @@ def one(played: Played) -> dict[str, Any]:
         "gaps_ms_by_kind": by_kind(played.pauses),
         "bound_ms": bound,
         "slower": played.slower,
+        "ends": [end.document() for end in played.ends],
         "lifted": [dict(each) for each in played.lifted],
         "checks": [check.document() for check in played.checks],
         "report": played.report,

@@ -36,11 +36,15 @@ class Folders:
     nodes: Nodes
     say: Callable[[str], None]
     closed: list[Closed] = field(factory=list)
+    _turn: trio.Lock = field(factory=trio.Lock)
 
     @asynccontextmanager
     async def struck(self, fault: Fault, aim: Aim) -> AsyncIterator[list[str]]:
-        """Its nodes down, their folders broken, until the block ends.  Raises RigFault."""
-        async with self._down(fault, aim) as not_done:
+        """Its nodes down, their folders broken, until the block ends.  Raises RigFault.
+
+        One at a time: what one mends another would break again, and a node that starts late is struck when it is up.
+        """
+        async with self._turn, self._down(fault, aim) as not_done:
             if fault.kind == CUT:
                 for name in aim.nodes:
                     lost = cut(self.data(name), self.doors.folder, name, dict(fault.parameters)["kept"])

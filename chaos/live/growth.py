@@ -97,7 +97,7 @@ def _calms(done: Sequence[Struck], until_ns: int) -> list[tuple[int, int]]:
 
 
 def _last(own: Iterable[Held], begin: int, end: int) -> Held | None:
-    return max((one for one in own if begin <= one.at_ns <= end), key=lambda one: one.at_ns, default=None)
+    return max((one for one in own if begin <= one.at_ns < end), key=lambda one: one.at_ns, default=None)
 
 
 def _more(calm: Sequence[Held], most_mib: int) -> list[str]:

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import trio
 from attrs import define, field, frozen
@@ -59,6 +59,10 @@ class End:
     code: int
     at_ns: int  # when it was seen, monotonic
     disturbed: bool = False  # it was stopped or killed as well: its code says nothing
+
+    def document(self) -> dict[str, Any]:
+        """As in contracts.md section 8."""
+        return {"node": self.node, "why": self.why, "code": self.code, "at_mono_ns": self.at_ns}
 
     def __str__(self) -> str:
         return f"{self.node} ended with code {self.code}{f' by {self.why}' if self.why else ' by itself'}"

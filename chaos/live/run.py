@@ -250,7 +250,8 @@ class Runner:
             own.append(in_bound(found, wish.plan.scenario.gap_ms * wish.slower, waited))
         lifted = tuple(each.document() for each in self.operators.lifted)
         kept = str(wish.folder) if wish.kept else ""
-        return Played(wish.plan, found, (*checks, *own), wish.slower, kept, lifted, wish.mutant)
+        ends = tuple(self.nodes.ends)
+        return Played(wish.plan, found, (*checks, *own), wish.slower, kept, lifted, wish.mutant, ends)
 
     def _gaps(self, history: History) -> tuple[Gap, ...]:
         """Of all that was done; in a run that broke off, up to the last that is known of."""

@@ -35,7 +35,8 @@ from chaos.report.incident import (
 )
 
 KILL, TERM, PAUSE = "kill", "term", "pause"
-ENDS: Final = frozenset({KILL, TERM})  # faults behind which a process is not there any more
+KILLS: Final = frozenset({KILL, "power_cut", "bit_flip", "folder_deleted", "folder_read_only"})  # they begin with it
+ENDS: Final = KILLS | {TERM}  # faults behind which a process is not there any more
 LAST_WORDS: Final = frozenset({"stopped", "stopped by an error"})  # of a process that could say them
 SECOND: Final = 1_000_000_000
 
@@ -57,6 +58,7 @@ def retell(left: Left, document: Mapping[str, Any], command: str) -> Incident:
     begin, end = _bounds(left.ledger)
     asked = faults_of(document)
     named = {fault.kind for fault in asked}  # a scenario's faults of the venue are told as it tells them, once
+    killed = [Struck(KILL, str(one["node"]), int(one["at_mono_ns"])) for one in document.get("ends", ())]
     faults = (*asked, *(one for one in venue_faults(left.ledger) if f"venue_{one.kind}" not in named))
     checks = tuple(_check(found) for found in document["checks"])
     nodes, offset = tuple(sorted(left.logs)), _offset(left)
@@ -70,7 +72,7 @@ def retell(left: Left, document: Mapping[str, Any], command: str) -> Incident:
         end_ns=end,
         about=tuple(_about(document, left)),
         faults=tuple(sorted(faults, key=lambda fault: fault.begin_ns)),
-        spans=tuple(spans_of(left.logs, faults, offset, end)),
+        spans=tuple(spans_of(left.logs, (*faults, *killed), offset, end)),
         marks=tuple(_marks(left)),
         pauses=tuple(pauses_of(document, left.history.requests)),
         states=states,
@@ -197,7 +199,7 @@ def _ended(node: str, faults: Iterable[Struck], said: Sequence[int], ready: Sequ
         if node not in fault.target.split(",") or fault.kind not in ENDS:
             continue
         again = min((at for at in ready if at > fault.begin_ns), default=fault.begin_ns)
-        if fault.kind == KILL or not any(fault.begin_ns <= at <= again for at in said):
+        if fault.kind in KILLS or not any(fault.begin_ns <= at <= again for at in said):
             yield fault.begin_ns
 
 

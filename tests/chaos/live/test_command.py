@@ -29,7 +29,7 @@ def test_the_list_is_told_both_ways():
     [
         ((), "give a SCENARIO or --suite"),
         (("leader-killed", "--suite", "smoke"), "give a SCENARIO or --suite"),
-        (("no-such",), "there is no scenario 'no-such'; there are all-killed"),
+        (("no-such",), "there is no scenario 'no-such'; there are all-clocks-wrong"),
         (("leader-killed", "--rounds", "0"), "--rounds"),
         (("--suite", "most"), "--suite"),
     ],

@@ -120,6 +120,19 @@ async def test_one_that_is_cancelled_mends_and_starts_nothing(rig, folders, auto
     assert "n1" not in rig.running
 
 
+async def test_a_second_one_begins_when_the_first_is_mended(rig, folders, autojump_clock):
+    async def strike(number):
+        async with folders.struck(evolve(fault("bit_flip"), number=number), N1):
+            assert rig.content("n1") != rig.whole  # the same bit twice would be none
+            await trio.sleep(3)
+
+    async with trio.open_nursery() as nursery:
+        for number in (3, 4):
+            nursery.start_soon(strike, number)
+    assert rig.content("n1") == rig.whole
+    assert [one.code for one in folders.closed] == [1, 1]
+
+
 @pytest.mark.parametrize("pick", range(40))
 def test_a_flipped_bit_is_one_of_the_first_half_of_a_file_with_data(folder, pick):
     data = folder / "nodes" / "n1" / "data"
