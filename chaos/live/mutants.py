@@ -1,6 +1,6 @@
 """Mutants that a live run must see: each with the scenario in which it matters, and the checks that may see it.
 
-Only the list, and how one is found by its name, may live here; what each breaks is `chaos/mutants`, or `leaks`.  The
+Only the list, and how one is found by its name, may live here; what each breaks is `chaos/mutants`, or `unseen`.  The
 scenarios are those that are shipped: what no scenario shows is no mutant of this list.
 """
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import frozen
 
-from chaos.live.leaks import LEAKS, Leak
+from chaos.live.unseen import UNSEEN, Unseen
 from chaos.mutants.catalogue import named
 from chaos.mutants.mutant import Mutant
 
@@ -43,12 +43,13 @@ SHOWN: Final[tuple[Shown, ...]] = (
     Shown("refusals are not recorded", "halt-and-kill", ("audit_trail", "state_equal")),
     Shown("the chain begins anew with every entry", "follower-killed", ("audit_trail",)),
     Shown("a halt leaves the quotes", "follower-killed", ("came_to_rest",)),
+    Shown("a sync syncs nothing", "power-cut-of-all", ("acknowledged", "intent_first")),
     Shown("a descriptor is lost with each link", "rounds-of-resets", ("not_grown",)),
     Shown("a thread is lost with each link", "rounds-of-resets", ("not_grown",)),
     Shown("memory is lost with each link", "rounds-of-resets", ("not_grown",)),
 )
 
 
-def found(name: str) -> Mutant | Leak:
+def found(name: str) -> Mutant | Unseen:
     """The one of this name, of the catalogue or of those that only a live run can show.  Raises LookupError."""
-    return next((leak for leak in LEAKS if leak.name == name), None) or named(name)
+    return next((one for one in UNSEEN if one.name == name), None) or named(name)

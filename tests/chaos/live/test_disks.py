@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import trio
 from attrs import evolve
@@ -12,10 +14,12 @@ from chaos.live.disks import Disks
 from chaos.live.doors import Doors, found, wanted_at
 from chaos.live.folders import Folders, cold, flip
 from chaos.live.inside import Inside, Order
+from chaos.live.mutants import found as found_mutant
 from chaos.live.nemeses import DISK, FOLDER, NEMESES
 from chaos.live.nodes import Nodes
 from chaos.live.plan import Aim, Fault
 from chaos.live.powercut import Durable, cut, lengths
+from chaos.mutants.patches import Patches
 from chaos.rig.processes import RigFault
 from cluster.rocks import RocksStore
 from cluster.store import StoredEntry
@@ -324,3 +328,22 @@ def test_a_log_is_read_from_where_it_was(tmp_path):
     with log.path.open("a") as file:
         file.write("two\n")
     assert log.since() == "two\n"
+
+
+def test_a_sync_that_syncs_nothing_loses_all_of_it(tmp_path):
+    """The mutant that a live power cut is to show."""
+    with Patches() as patches:
+        found_mutant("a sync syncs nothing").patch(patches)
+        store = RocksStore(tmp_path / "data", "c", Peer("n1"), first_start=True)
+        store._db = Between(store._db, Inside(tmp_path, "n1"), tmp_path / "data")
+        store.sync()
+        before = found(tmp_path / "n1.durable.json")
+        store.append(StoredEntry(LogIndex(1), Term(1), b"x" * 100))
+        ticket = store.commit()
+        said = []
+        thread = threading.Thread(target=lambda: said.append(store.sync()))
+        thread.start()
+        thread.join()
+        store.close()
+    assert said == [ticket]
+    assert found(tmp_path / "n1.durable.json") == before
