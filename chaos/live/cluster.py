@@ -14,14 +14,17 @@ from typing import Final
 from attrs import frozen
 
 from chaos.live.doors import FOLDER as DOORS
+from chaos.live.doors import put, volume_at
 from chaos.live.links import OPERATOR, Link, links_of, ways_of
 from chaos.live.network import Network
+from chaos.live.volume import Volumes
 from chaos.rig.blame import Timers
 from chaos.rig.processes import NODES, Rig, open_rig
 from chaos.rig.settings import (
     api_ports,
     led,
     peer_ports,
+    set_reserve,
     set_retention,
     set_timers,
     set_window,
@@ -38,6 +41,7 @@ PROXIES_AT: Final = 20  # of a rig's stride of ports, from here on
 SERVER_AT: Final = 70
 WINDOW_MS: Final = 300  # as it is shipped
 LONGEST_WINDOW_MS: Final = 1000
+VOLUME_MIB: Final = 256  # a write-ahead log takes 20 of them before it is written
 PROC: Final = Path("/proc")
 
 
@@ -105,13 +109,22 @@ class Cluster:
 
 @asynccontextmanager
 async def open_cluster(
-    folder: Path, seed: int, slower: int, mutant: str = "", *, inside: bool = False, keeps: int | None = None
+    folder: Path,
+    seed: int,
+    slower: int,
+    mutant: str = "",
+    *,
+    inside: bool = False,
+    keeps: int | None = None,
+    volumes: Volumes | None = None,
 ) -> AsyncIterator[Cluster]:
     """Three nodes and a venue that run, every link through a proxy; all ends with the block.
 
     `slower`: so many times longer are election timers, and the window up to a second.  `mutant`: what is broken in the
     product that the nodes run, by its name in the catalogue.  `inside`: the nodes have doors (`doors`).  `keeps`: so
-    many entries of its log each keeps; by default all.  Raises RigFault, ToxiproxyFault or build.Missing.
+    many entries of its log each keeps; by default all.  `volumes`: their data are on small file systems.
+
+    Raises RigFault, ToxiproxyFault, NoVolume or build.Missing.
     """
     async with open_rig(folder, MARKET, seed, slower=slower) as rig:
         await rig.create()
@@ -119,6 +132,8 @@ async def open_cluster(
         steadily(folder)
         if keeps is not None:
             set_retention(folder, keeps)
+        if volumes is not None:
+            _small(folder, volumes)
         if slower > 1:
             set_timers(folder, Timers().slower(slower))
             set_window(folder, min(LONGEST_WINDOW_MS, WINDOW_MS * slower))
@@ -137,6 +152,14 @@ def _launcher(folder: Path, mutant: str, *, inside: bool) -> tuple[str, ...]:
         (folder / DOORS).mkdir()
         return FAULTY, str(folder / DOORS), mutant
     return (MUTATED, mutant) if mutant else ()
+
+
+def _small(folder: Path, volumes: Volumes) -> None:
+    """Each node's data on a small file system of its own, of which a quarter is its reserve.  Raises NoVolume."""
+    set_reserve(folder, VOLUME_MIB // 4)
+    for name in NODES:
+        volumes.make(name, folder / "nodes" / name / "data", VOLUME_MIB)
+        put(volume_at(folder / DOORS, name), {"pid": volumes.held[name][0].pid})
 
 
 def _led(folder: Path, first: int) -> tuple[Link, ...]:

@@ -42,6 +42,11 @@ def claim_at(folder: Path, order: int) -> Path:
     return folder / f"{order}.claim"
 
 
+def volume_at(folder: Path, node: str) -> Path:
+    """Where it is said which process holds the small file system that its data are on, if they are on one."""
+    return folder / f"{node}.volume.json"
+
+
 def put(path: Path, document: Mapping[str, Any]) -> None:
     """Whole or not at all, for whoever reads it."""
     draft = path.with_suffix(f".{os.getpid()}")

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from chaos.live import between, seams, skew
+from chaos.live.doors import found as found_at
+from chaos.live.doors import volume_at
 from chaos.live.inside import Inside
 from chaos.live.mutants import found
 from chaos.live.mutated import Product, product
-from chaos.live.private import read_only
+from chaos.live.private import join, read_only
 from chaos.mutants.patches import Patches
 
 READ_ONLY: Final = "folder_read_only"
@@ -31,6 +33,9 @@ def launch(words: Sequence[str], run: Product = product) -> None:
     settings = Path(rest[rest.index("--config") + 1])
     inside = Inside(Path(doors), settings.parent.name)
     inside.look()
+    volume = found_at(volume_at(Path(doors), inside.node))
+    if volume:
+        join(int(volume["pid"]))
     if any(inside.of(READ_ONLY)) and os.geteuid() == 0:
         read_only(settings.parent / "data")
     inside.start()

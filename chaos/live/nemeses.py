@@ -1,7 +1,8 @@
 """Nemeses: what can be broken, and what each takes to say how.
 
 Pure: tables, and the toxics of a nemesis.  Where, when and how long are a plan's; who does it is `network`, `nodes`,
-`venue`, `hands`, `instants`, `disks`, `folders`, `times` and `straits`.
+`venue`, `hands`, `instants`, `disks`, `folders`,
+`fills`, `times` and `straits`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from attrs import frozen
 from chaos.toxiproxy.toxics import Toxic, toxic
 
 NETWORK, PROCESS, VENUE, OPERATOR = "network", "process", "venue", "operator"
-INSTANT, DISK, FOLDER, TIME, STRAIT = "instant", "disk", "folder", "time", "strait"
-INSIDE: Final = (INSTANT, DISK, FOLDER, TIME)  # what only a node that is run by `faulty` can be struck with
+INSTANT, DISK, FOLDER, TIME, STRAIT, VOLUME = "instant", "disk", "folder", "time", "strait", "volume"
+INSIDE: Final = (INSTANT, DISK, FOLDER, TIME, VOLUME)  # what only a node that is run by `faulty` can be struck with
 REFUSE: Final = "refuse"
 KILL, TERM, PAUSE = "kill", "term", "pause"
+FILLED: Final = "volume_filled"  # it takes a small file system under every node's data
 HALT, PROMOTE, CANCEL = "halt", "promote", "cancel"
 
 
@@ -113,6 +115,12 @@ _INSTANTS: Final[tuple[tuple[str, str], ...]] = (
 )
 _ALL += (
     Nemesis("disk_full", DISK, "writes are refused (ENOSPC): the node ends; started again when it heals", {}),
+    Nemesis(
+        FILLED,
+        VOLUME,
+        "the small file system under its data is filled but for so much; what filled it is gone when it heals",
+        {"left_mib": (0, 1024)},
+    ),
     Nemesis("disk_write_error", DISK, "writes are refused (EIO): the node ends; started again when it heals", {}),
     Nemesis("disk_sync_error", DISK, "syncs are refused (EIO): the node ends; started again when it heals", {}),
     Nemesis(

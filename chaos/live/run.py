@@ -21,12 +21,27 @@ from chaos.live.disks import ENDS_WITHIN, Disks
 from chaos.live.document import Played
 from chaos.live.doors import FOLDER as DOORS
 from chaos.live.doors import TAKEN_WITHIN, Doors
+from chaos.live.fills import Fills
 from chaos.live.folders import Folders
 from chaos.live.growth import Growth, not_grown
 from chaos.live.hands import DONE_WITHIN, HandFault, Hands
 from chaos.live.instants import COMES_WITHIN, Instants
 from chaos.live.judge import acknowledged, all_done, denied, ended_well, leader_kept, tightened
-from chaos.live.nemeses import DISK, FOLDER, INSIDE, INSTANT, NEMESES, NETWORK, OPERATOR, PROCESS, STRAIT, TIME, VENUE
+from chaos.live.nemeses import (
+    DISK,
+    FILLED,
+    FOLDER,
+    INSIDE,
+    INSTANT,
+    NEMESES,
+    NETWORK,
+    OPERATOR,
+    PROCESS,
+    STRAIT,
+    TIME,
+    VENUE,
+    VOLUME,
+)
 from chaos.live.nodes import UNDO_WITHIN, Nodes
 from chaos.live.pauses import Back, Gap, gaps, in_bound, recovered
 from chaos.live.plan import Plan
@@ -36,6 +51,7 @@ from chaos.live.strike import Breaks, Striker, Struck
 from chaos.live.times import Times
 from chaos.live.traffic import looked
 from chaos.live.venue import VenueFault, open_venue
+from chaos.live.volume import NoVolume, Volumes, open_volumes
 from chaos.live.workload import STORM, Operators
 from chaos.rig.gather import gather, json_lines
 from chaos.rig.processes import NODES, RigFault
@@ -65,6 +81,7 @@ FAULTS: Final = (
     ToxiproxyFault,
     VenueFault,
     HandFault,
+    NoVolume,
     Missing,
     ActRefused,
     trio.TooSlowError,
@@ -113,21 +130,30 @@ class Runner:
         """To its end; every process has ended when it returns or raises.  Raises one of FAULTS."""
         wish = self.wish
         self.say("starting a venue, three nodes, and a proxy in each link")
-        plan = wish.plan
-        doors = any(NEMESES[fault.kind].room in INSIDE for fault in plan.faults)
-        async with open_cluster(
-            wish.folder, plan.seed, wish.slower, wish.mutant, inside=doors, keeps=plan.scenario.keeps
-        ) as cluster:
-            pids = cluster.rig.pids
-            self.pulse = Pulse(pids)
-            self.growth = Growth(lambda: {name: pid for name, pid in pids().items() if name in NODES})
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self.pulse.run)
-                nursery.start_soon(self.growth.run)
-                await self._play(cluster)
-                nursery.cancel_scope.cancel()
+        kinds = {fault.kind for fault in wish.plan.faults}
+        with open_volumes() as volumes:  # outermost: what is in them is taken out when no node runs any more
+            async with open_cluster(
+                wish.folder,
+                wish.plan.seed,
+                wish.slower,
+                wish.mutant,
+                inside=any(NEMESES[kind].room in INSIDE for kind in kinds),
+                keeps=wish.plan.scenario.keeps,
+                volumes=volumes if FILLED in kinds else None,
+            ) as cluster:
+                await self._sampled(cluster, volumes)
         # In a thread, as it takes a while: signals are heeded meanwhile.
         return await trio.to_thread.run_sync(self.judged, abandon_on_cancel=True)
+
+    async def _sampled(self, cluster: Cluster, volumes: Volumes) -> None:
+        pids = cluster.rig.pids
+        self.pulse = Pulse(pids)
+        self.growth = Growth(lambda: {name: pid for name, pid in pids().items() if name in NODES})
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.pulse.run)
+            nursery.start_soon(self.growth.run)
+            await self._play(cluster, volumes)
+            nursery.cancel_scope.cancel()
 
     def judged(self) -> Played:
         """What came of a run that was played to its end; one that can't be judged has failed."""
@@ -146,7 +172,7 @@ class Runner:
         wish = self.wish
         return Played(wish.plan, found, (why,), wish.slower, str(wish.folder), mutant=wish.mutant)
 
-    async def _play(self, cluster: Cluster) -> None:
+    async def _play(self, cluster: Cluster, volumes: Volumes) -> None:
         folder, ledger = self.wish.folder, cluster.rig.ledger_path
         async with (
             open_watcher(folder, cluster.apis, ledger) as watcher,
@@ -159,6 +185,7 @@ class Runner:
             hands = self.hands = Hands(self.operators, sight, DONE_WITHIN * self.wish.slower)
             rooms: dict[str, Breaks] = {NETWORK: cluster.network, PROCESS: nodes, VENUE: venue, OPERATOR: hands}
             rooms |= self._inside(nodes)
+            rooms[VOLUME] = Fills(volumes, nodes, self.say)
             rooms[STRAIT] = Straits(nodes, cluster.rig.pids, cluster.rig.warden.watch)
             striker = Striker(rooms, sight, self.say, self.done)
             async with trio.open_nursery() as nursery:

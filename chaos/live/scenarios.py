@@ -49,6 +49,7 @@ _OF: Final = {
     "instant": "a process",
     "disk": "a disk",
     "folder": "a data folder",
+    "volume": "a data folder",
     "time": "a process",
     "strait": "a process",
 }

@@ -119,6 +119,16 @@ def set_retention(folder: Path, entries: int) -> None:
         path.write_text(f"{path.read_text()}\n[retention]\n{kept}\n")
 
 
+def set_reserve(folder: Path, mib: int) -> None:
+    """How much each node keeps free on its disk: with less it does not trade."""
+    for name in NODES:
+        path = settings_of(folder, name)
+        text = path.read_text()
+        if "disk_reserve_mib" in text or text.count("[node]\n") != 1:
+            raise ValueError(f"{path}: there is a reserve, or not one [node]")
+        path.write_text(text.replace("[node]\n", f"[node]\ndisk_reserve_mib = {mib}\n"))
+
+
 def without_strategies(folder: Path) -> None:
     """Nobody sends but operators."""
     for name in NODES:

@@ -10,7 +10,7 @@ import pytest
 
 from chaos.live import faulty
 from chaos.live.cluster import FAULTY, MUTATED, _launcher
-from chaos.live.doors import found, taken_at, wanted_at
+from chaos.live.doors import found, taken_at, volume_at, wanted_at
 from chaos.live.faulty import launch
 from chaos.rig import processes
 from cluster import rocks
@@ -49,6 +49,14 @@ def test_a_folder_that_may_not_be_written_is_so_before_anything_runs(tmp_path, m
     wanted_at(tmp_path, "n2").write_text(json.dumps(wanted))
     launch((str(tmp_path), "", *WORDS), lambda _: done.append("runs"))
     assert done == [Path("x/n2/data"), "runs"]
+
+
+def test_data_on_a_small_file_system_are_found_before_anything_runs(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(faulty, "join", done.append)
+    volume_at(tmp_path, "n2").write_text('{"pid": 77}')
+    launch((str(tmp_path), "", *WORDS), lambda _: done.append("runs"))
+    assert done == [77, "runs"]
 
 
 def test_by_which_launcher_a_cluster_runs_its_nodes(tmp_path):

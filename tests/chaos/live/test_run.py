@@ -148,7 +148,7 @@ def test_a_signal_while_it_is_judged_is_not_waited_for(cluster, tmp_path, monkey
     """By a judge that never ends; it is left behind in its thread."""
     over, waited = threading.Event(), []
 
-    async def play(self, _cluster):
+    async def play(self, _cluster, _volumes):
         await trio.lowlevel.checkpoint()
 
     def judge(self):
