@@ -27,6 +27,7 @@ ENTRIES: Final = (  # besides every __main__
     "chaos.bench.node",  # processes that a bench starts
     "chaos.bench.stock_node",
     "chaos.live.mutated",  # a node with a rule taken out of it, that a rig starts
+    "chaos.live.faulty",  # the same, of a node that can be struck from inside
     "chaos.demo.struck",  # a node that kills itself, that a rig starts
 )
 # Built and tested before what will use them: each goes from here when it is used.
