@@ -77,8 +77,11 @@ class Replacement:
         be over by itself.
         """
         members = self.cluster.members
-        if self.cluster.status().role is not Role.LEADER:
-            return ActionOutcome(OutcomeKind.NO_LEADER, f"{self.group.node} does not lead", "ask again in a moment")
+        status = self.cluster.status()
+        if status.role is not Role.LEADER:
+            instead = f": {status.leader} does" if status.leader not in {None, self.group.node} else ""
+            says = f"{self.group.node} does not lead{instead}"
+            return ActionOutcome(OutcomeKind.NO_LEADER, says, "ask again in a moment")
         if members is None:
             return ActionOutcome(OutcomeKind.REFUSED, "this cluster's nodes know each other by name alone")
         try:
@@ -101,11 +104,20 @@ class Replacement:
             )
 
     def _check_new(self, wish: ReplaceNode, members: Configuration) -> None:
-        """One that votes already, and not since a step of this replacement, takes nobody's place: one would be lost."""
+        """One that votes already, and not since a step of this replacement, takes nobody's place: one would be lost.
+
+        Nor does one take the place of a learner while nobody's vote is missing: there would be one vote too many.
+        """
         both = {wish.old, wish.new} <= {*members.voting}
         if both and len(members.voters) <= self.size:
             raise Refused(
                 f"{wish.new} votes already, and not in {wish.old}'s place: a new node needs a name that none ever had"
+            )
+        idle = wish.old in members.learning and wish.new not in members.voting
+        if idle and len(members.voters) >= self.size:
+            raise Refused(
+                f"{wish.old} does not vote, so there is no place of its to take: end what was begun for it "
+                f"(`meltica cluster replace OLD --with {wish.old} --give-up`), and put {wish.new} in OLD's place"
             )
 
     async def _do(
@@ -191,7 +203,7 @@ class Replacement:
         changes = way(members, Peer(wish.old), new, healthy=self.cluster.ground().healthy)
         if changes and isinstance(changes[0], AddLearner) and (trouble := await self.cluster.reach(new)):
             return self._told(wish, OutcomeKind.REFUSED, "refused", trouble, PREPARE)
-        plan = plan_of(changes, wish, self.group.node)
+        plan = plan_of(changes, wish, self.group.node, manual=self.mode() is Mode.MANUAL)
         says = "; then ".join(plan) or f"nothing is left to do: {wish.new} has taken {wish.old}'s place"
         return self._told(wish, OutcomeKind.DONE, "planned", says, plan=plan)
 
@@ -251,16 +263,19 @@ def says_of(step: str, wish: ReplaceNode) -> str:
     }[step]
 
 
-def plan_of(changes: Sequence[Change], wish: ReplaceNode, leader: str) -> list[str]:
-    """What is to come, for people."""
+def plan_of(changes: Sequence[Change], wish: ReplaceNode, leader: str, *, manual: bool) -> list[str]:
+    """What is to come, for people; `manual`: who takes over is theirs to say."""
     plan = []
+    leaves = f"{leader} hands over to another node"
+    if manual:
+        leaves = f"{leader} leads, in manual mode: you promote another node, and give the command again"
     for change in changes:
         if isinstance(change, AddLearner):
             plan += [f"{wish.new} at {wish.address} gets the log", f"{wish.new} catches up"]
         elif isinstance(change, Promote):
             plan.append(f"{wish.new} votes")
         else:
-            plan += [f"{leader} hands over to another node"] if change.name == leader else []
+            plan += [leaves] if change.name == leader else []
             plan.append(f"{wish.old} is removed, for ever")
     return plan
 

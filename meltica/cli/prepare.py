@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -43,11 +45,14 @@ def prepare(*, folder: Path, name: str, address: str, api: str, like: str | None
     """
     place = find_place(folder)
     _check_words(name, address, api)
-    if name in place.apis or (folder / "nodes" / name).exists():
+    begun = name not in place.apis and _is_made(folder, name, address, api)
+    if name in place.apis or ((folder / "nodes" / name).exists() and not begun):
         raise CliError(f"there is a node {name} already", "a new node needs a name that no node ever had", Exit.REFUSED)
     pattern = like or next(iter(place.apis))
     try:
-        _make(folder, pattern, name, address, api)
+        if not begun:
+            _make(folder, pattern, name, address, api)
+        _enrol(folder / FILE, name, api)
     except ConfigErrors as error:
         raise CliError(str(error), BY_HAND, Exit.REFUSED) from None
     except (OSError, ValueError) as error:
@@ -69,8 +74,18 @@ def _settings(folder: Path, name: str) -> Path:
     return folder / "nodes" / name / SETTINGS
 
 
+def _is_made(folder: Path, name: str, address: str, api: str) -> bool:
+    """Whether an earlier command has made just this node, which never ran: all but its place in the operators' file."""
+    try:
+        made = load(_settings(folder, name), check_files=False)
+        never_ran = [file.name for file in made.node.data.iterdir()] == [firststart.MARK]
+    except (ConfigErrors, OSError):
+        return False
+    return never_ran and (made.node.name, str(made.own.peer), str(made.own.api)) == (name, address, api)
+
+
 def _make(folder: Path, pattern: str, name: str, address: str, api: str) -> None:
-    """All of it beside its place first, so that a failure leaves nothing half done."""
+    """All of it beside its place first, so that a failure leaves nothing half done; a kill, its certificate at most."""
     theirs = load(_settings(folder, pattern), check_files=False)
     text = _like(_settings(folder, pattern).read_text(), pattern, name, address, api)
     nodes = folder / "nodes"
@@ -81,12 +96,32 @@ def _make(folder: Path, pattern: str, name: str, address: str, api: str) -> None
         _check_like(load(beside / SETTINGS, check_files=False), theirs, beside, name)
         firststart.mark(beside / "data")
         beside.chmod(0o755)
-        pki.issue(folder / "pki", Peer(name), datetime.now(UTC))
-        beside.rename(nodes / name)
+        with _issued(folder / "pki", name):
+            beside.rename(nodes / name)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
-    _enrol(folder / FILE, name, api)
+
+
+@contextmanager
+def _issued(folder: Path, name: str) -> Iterator[None]:
+    """A certificate and its key, which go again if what needs them fails; none that was there is touched."""
+    pair = [folder / f"{name}.pem", folder / f"{name}.key"]
+    there = " and ".join(str(file) for file in pair if file.exists())
+    if there:
+        following = (
+            f"if no node {name} ever ran, remove {there} and give the same command again; else take another name"
+        )
+        raise CliError(f"{there}: of a node that there was, or of a command that was killed", following, Exit.REFUSED)
+    try:
+        pki.issue(folder, Peer(name), datetime.now(UTC))
+        yield
+    except FileExistsError:  # another command was quicker: what is there now is that one's
+        raise
+    except BaseException:
+        for file in pair:
+            file.unlink(missing_ok=True)
+        raise
 
 
 def _like(text: str, pattern: str, name: str, address: str, api: str) -> str:

@@ -155,6 +155,52 @@ async def test_a_dead_node_goes_before_the_new_one_votes():
     assert steps == ["learns", "removed", "votes"]
 
 
+async def test_in_the_place_of_a_learner_nobody_comes_to_vote_beside_the_voters():
+    """n4 was to take n3's place and was lost itself: with n5 in n4's place there were four voters, n3 one of them."""
+    n5 = Member(Peer("n5"), "n5:7400")
+    wish = ReplaceNode("n4", "n5", "n5:7400")
+    for dry_run in (False, True):
+        world = World()
+        world.cluster.members = follow(world.cluster.members, AddLearner(PLACES[N4]))
+        told = await world.step(wish, dry_run=dry_run)
+        assert (told.kind, told.detail.get("passing"), world.cluster.changes) == (OutcomeKind.REFUSED, False, [])
+        assert "n4 does not vote" in told.message
+        assert "--give-up" in told.message
+    # where n3 has gone, somebody is needed in its place
+    world.cluster.members = Configuration(2, (PLACES[N1], PLACES[N2]), (PLACES[N4],), (N3,))
+    world.cluster.caught_up = frozenset({n5.name})
+    world.cluster.healthy = frozenset({N1, N2, n5.name})
+    steps = [(await world.step(wish)).detail["step"] for _ in range(3)]
+    assert (steps, world.cluster.members.parts) == (["learns", "votes", "removed"], ((N1, N2, n5.name), ()))
+
+
+async def test_a_learner_that_is_left_over_can_go_once_another_votes():
+    world = World()
+    n5 = Member(Peer("n5"), "n5:7400")
+    world.cluster.members = Configuration(4, (PLACES[N1], PLACES[N2], n5), (PLACES[N4],), (N3,))
+    told = await world.step(ReplaceNode("n4", "n5", "n5:7400"))
+    assert (told.kind, world.cluster.changes) == (OutcomeKind.DONE, [Remove(N4)])
+
+
+async def test_a_dry_run_in_manual_mode_says_whose_hand_over_it_is():
+    """The act stops there and asks for a promote; the dry run said that it hands over by itself."""
+    world = World()
+    world.mode = Mode.MANUAL
+    told = await world.step(ReplaceNode("n1", "n4", "n4:7400"), dry_run=True)
+    assert told.detail["plan"][3:] == [
+        "n1 leads, in manual mode: you promote another node, and give the command again",
+        "n1 is removed, for ever",
+    ]
+
+
+async def test_who_leads_instead_is_said():
+    world = World()
+    world.cluster.role = Role.FOLLOWER
+    status = world.cluster.status()
+    world.cluster.status = lambda: evolve(status, leader=N2)
+    assert (await world.step()).message == "n1 does not lead: n2 does"
+
+
 GIVE_UP = ReplaceNode("n3", "n4", give_up=True)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from cluster import firststart, pki
 from meltica.api.ports import ActionOutcome, OutcomeKind, ReplaceNode
+from meltica.cli import prepare as preparing
 from meltica.cli import replace as room
 from meltica.cli.place import find_place
 from meltica.config import load
@@ -102,6 +103,61 @@ def test_settings_that_share_a_data_folder_are_not_taken_over(folder):
     done = meltica("cluster", "prepare", folder, "n4", *PLACES)
     assert done.returncode == 5
     assert "write the new node's settings by hand" in done.stderr
+
+
+@pytest.mark.parametrize("at", ["key", "rename", "enrol"])
+def test_what_failed_on_the_way_is_made_by_the_same_command_again(folder, monkeypatch, at):
+    """It said that there is such a node already, and to choose another name: the folder's own half was in its way."""
+    failing(monkeypatch, at)
+    done = meltica("cluster", "prepare", folder, "n4", *PLACES)
+    assert (done.returncode, "No space left" in done.stderr) == (5, True), done.stderr
+    monkeypatch.undo()
+    again = meltica("cluster", "prepare", folder, "n4", *PLACES)
+    assert again.returncode == 0, again.stderr
+    assert find_place(folder).apis["n4"] == "https://127.0.0.1:7414"
+    made = load(folder / "nodes" / "n4" / "meltica.toml")
+    assert pki.read_certificate(made.tls.cert.read_bytes()).names == ("n4", "localhost")
+    assert sorted(file.name for file in (folder / "nodes").iterdir()) == ["n1", "n2", "n3", "n4"]
+    assert meltica("cluster", "prepare", folder, "n4", *PLACES).returncode == 5, "it is there now"
+
+
+def failing(monkeypatch, at):
+    def full(*_words):
+        raise OSError(28, "No space left on device")
+
+    def full_for_keys(path, *rest, write=pki._write):
+        return full() if path.suffix == ".key" else write(path, *rest)
+
+    if at == "key":
+        monkeypatch.setattr(pki, "_write", full_for_keys)
+    else:
+        owner, name = {"rename": (preparing.Path, "rename"), "enrol": (preparing, "_enrol")}[at]
+        monkeypatch.setattr(owner, name, full)
+
+
+@pytest.mark.parametrize("other", ["ran", "elsewhere"])
+def test_a_node_that_ran_or_is_elsewhere_is_not_gone_on_with(folder, other):
+    """Its table was taken out of cluster.toml, as after a removal."""
+    assert meltica("cluster", "prepare", folder, "n4", *PLACES).returncode == 0
+    file = folder / "cluster.toml"
+    file.write_text(file.read_text().partition("[nodes.n4]")[0])
+    if other == "ran":
+        (folder / "nodes" / "n4" / "data" / firststart.MARK).unlink()
+    words = PLACES if other == "ran" else ("--address", "127.0.0.1:7405", "--api", "127.0.0.1:7414")
+    done = meltica("cluster", "prepare", folder, "n4", *words)
+    assert (done.returncode, "there is a node n4 already" in done.stderr) == (5, True)
+
+
+def test_a_certificate_that_a_kill_left_is_told_with_what_to_do(folder):
+    """Or that of a node which there was: nobody but a person can know."""
+    for name in ("n4.pem", "n4.key"):
+        (folder / "pki" / name).write_text("left")
+    done = meltica("cluster", "prepare", folder, "n4", *PLACES)
+    assert done.returncode == 5
+    assert "if no node n4 ever ran, remove" in done.stderr
+    assert "n4.pem" in done.stderr
+    assert (folder / "pki" / "n4.pem").read_text() == "left"
+    assert not (folder / "nodes" / "n4").exists()
 
 
 # Its way
