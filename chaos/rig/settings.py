@@ -111,14 +111,6 @@ def set_window(folder: Path, ms: int) -> None:
         path.write_text(WINDOW.sub(f"window_ms = {ms}", text))
 
 
-def set_retention(folder: Path, entries: int) -> None:
-    """How many entries of its log each node keeps, whatever the others have: who is away for longer gets a snapshot."""
-    for name in NODES:
-        path = settings_of(folder, name)
-        kept = f"enabled = true\nentries = {entries}\nmost_entries = {entries}"
-        path.write_text(f"{path.read_text()}\n[retention]\n{kept}\n")
-
-
 def set_reserve(folder: Path, mib: int) -> None:
     """How much each node keeps free on its disk: with less it does not trade."""
     for name in NODES:
