@@ -50,7 +50,7 @@ def a_learner_votes(patches: Patches) -> None:
     patches.attribute(RaftCore, "adopt", adopt)
 
 
-@mutant("h15", TURNOVER, "members")
+@mutant("h15", TURNOVER, "members", "election_safety", seeds=20)
 def a_learner_stands(patches: Patches) -> None:
     """A node asks for votes though it has none itself."""
     patches.attribute(Guard, "_may_stand", lambda self: self.unfit is None and not self._remembered.lacks())
@@ -123,7 +123,7 @@ def who_takes_part_is_not_stored(patches: Patches) -> None:
     patches.attribute(MemoryStore, "set_places", lambda _self, _places: None)
 
 
-@mutant("h15", TURNOVER, "members")
+@mutant("h15", TURNOVER, "members", seeds=20)
 def a_learner_that_lags_votes(patches: Patches) -> None:
     """Whoever learns may vote, whatever it lacks of the log."""
     whole = Leading.ground

@@ -25,6 +25,8 @@ from cluster.types import LogIndex, Term
 from meltica.leader.authority import Sends
 
 INSTALLING = "cluster/test_installing.py"
+STAGING = "cluster/contracts/test_staging.py"
+AS_IT_WAS = "test_a_source_is_the_state_as_it_was_however_far_the_node_goes_on"
 UNSAID = "test_nothing_is_said_of_it_before_it_is_synced"
 CAUGHT_UP = "test_one_that_has_caught_up_meanwhile_installs_nothing"
 KEPT = "test_the_log_is_kept_for_one_that_is_sent_a_snapshot_and_dropped_once_it_has_it"
@@ -69,9 +71,12 @@ def a_source_of_a_wrong_index(patches: Patches) -> None:
     patches.attribute(MemoryStore, "source", source)
 
 
-@mutant("7", SNAPSHOTS, "state_machine_safety", "liveness")
+@mutant("7", directed(STAGING, AS_IT_WAS), AS_IT_WAS)
 def a_source_shows_what_came_since(patches: Patches) -> None:
-    """A snapshot is read from the state as it is by then, not as it was."""
+    """A snapshot is read from the state as it is by then, not as it was: what was measured is not what is sent.
+
+    No storm shows it: its receiver finds another digest, and asks anew until the state stands still.
+    """
     whole = MemoryStore.source
 
     def source(self: MemoryStore) -> Any:
