@@ -33,6 +33,18 @@ class Against:
 
 
 @frozen
+class Within:
+    """A budget that is a share of our own figure without what is judged."""
+
+    text: str
+    what: str
+    column: str
+    variant: str
+    without: str
+    budget: float
+
+
+@frozen
 class Absolute:
     """A budget that is a figure."""
 
@@ -49,6 +61,10 @@ PEERS: Final = (
     Against("commit p50, 1 caller, the core", "commit", "p50_ms", 1, "core", 0.8, at_most=True),
     Against("commit rate, 32 callers, nothing applied", "commit", "rate_per_s", 32, "nothing", 4.0, at_most=False),
     Against("commit rate, 32 callers, the core", "commit", "rate_per_s", 32, "core", 2.0, at_most=False),
+)
+OURSELVES: Final = (
+    Within("commit p99 while a snapshot is taken", "snapshot", "p99_ms", "taking", "one away", 1.5),
+    Within("commit p99 while a snapshot is sent", "snapshot", "p99_ms", "sending", "one away", 1.5),
 )
 OWN: Final = (
     Absolute("failover p50, quoting: W + 50 ms", "failover", "p50_ms", "quoting", WINDOW_MS + 50, at_most=True),
@@ -67,7 +83,7 @@ OWN: Final = (
 
 
 def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Ours beside each peer's, wherever both were measured.
+    """Ours beside each peer's, or beside ours without what is judged, wherever both were measured.
 
     A peer that promises less (it syncs nothing) is compared, and never judged by: its budget is None.
     """
@@ -77,6 +93,17 @@ def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
             for theirs in [one for one in _others(rows, each) if one.who.system != OURS]:
                 judged = each if theirs.who.system == "etcd" else evolve(each, budget=None)
                 found.append(_ratio(judged, ours, theirs))
+    return found + _within(rows)
+
+
+def _within(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    ours = {(row.what, row.who.variant): row for row in rows if row.who.system == OURS}
+    found = []
+    for each in OURSELVES:
+        with_it, without = ours.get((each.what, each.variant)), ours.get((each.what, each.without))
+        if with_it is not None and without is not None:
+            judged = Against(each.text, each.what, each.column, 1, each.variant, each.budget, at_most=True)
+            found.append(_ratio(judged, with_it, without))
     return found
 
 

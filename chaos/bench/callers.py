@@ -15,6 +15,7 @@ from attrs import define, field
 from chaos.bench import trading
 from cluster.driver import ClusterNode
 from cluster.types import Applied, Outcome
+from meltica.core.commands import Command
 from meltica.core.events import CommandResult
 from meltica.core.state import State
 
@@ -56,17 +57,19 @@ class Orders:
 
     epoch: int
     state: State
+    step: int = trading.MILLISECOND  # by which each command moves the log's clock on
     number: int = 0
     open: str | None = None
 
     def next(self) -> tuple[bytes, bool]:
         """Encoded here: it is part of what a durable command costs."""
         if self.open is not None:
-            return trading.encoded(
-                trading.refused(trading.named(self.open)), self.epoch, trading.now(self.state)
-            ), False
+            return self._encoded(trading.refused(trading.named(self.open))), False
         self.number += 1
-        return trading.encoded(trading.submit(self.number), self.epoch, trading.now(self.state)), True
+        return self._encoded(trading.submit(self.number)), True
+
+    def _encoded(self, command: Command) -> bytes:
+        return trading.encoded(command, self.epoch, trading.now(self.state, self.step))
 
     def done(self, result: object) -> None:
         """A submit's result names the order."""
@@ -97,6 +100,14 @@ class Run:
             self._propose(load)
         await self.ended.wait()
 
+    def took(self, began: int, now: int) -> None:
+        """One that counts has its outcome."""
+        self.took_us.append((now - began) / 1e3)
+
+    def enough(self) -> None:
+        """No more of them."""
+        self.count = self.proposed
+
     def _propose(self, load: Load) -> None:
         began = time.perf_counter_ns()
         if self.disturbed or self.proposed >= self.count or began >= self.deadline_ns:
@@ -114,7 +125,7 @@ class Run:
                 load.done(outcome.result)
                 self.commands += 1
                 if timed:
-                    self.took_us.append((time.perf_counter_ns() - began) / 1e3)
+                    self.took(began, time.perf_counter_ns())
             self._propose(load)
 
         self.node.propose_nowait(command, heard)

@@ -68,6 +68,15 @@ BENCHES: Final = {
         rounds_are="Cuts.",
         extras={"seconds": Extra("How long each cut lasts; an equal time without one follows it.", 10)},
     ),
+    "snapshot": Bench(
+        "a client's commits beside a snapshot that is taken and sent",
+        5,
+        5_000,
+        rounds_are="Snapshots.",
+        samples_are="Commands of one caller without a snapshot, a round.",
+        fewest=100,
+        extras={"orders": Extra("Open orders in the state.", 50_000)},
+    ),
     "restart": Bench(
         "a node with a million commands, from its start to caught up",
         5,

@@ -20,6 +20,7 @@ from attrs import define
 
 import meltica.node  # noqa: F401 - so that a start imports what a node's start imports
 from chaos.bench import trading
+from chaos.bench.beside import Beside, Looked, told
 from chaos.bench.callers import Load, Opaque, Orders, Run, open_trading
 from chaos.bench.nothing import Nothing
 from cluster.driver import ClusterNode, open_node
@@ -27,7 +28,7 @@ from cluster.pki import credentials
 from cluster.rocks import RocksStore
 from cluster.sockets import Address
 from cluster.tls import TlsTransport
-from cluster.types import AppliedEntry, Installed, Peer, Role, RoleChanged
+from cluster.types import AppliedEntry, Installed, Peer, Retention, Role, RoleChanged
 from meltica.core.state import State
 from meltica.machine import Machine
 
@@ -64,6 +65,8 @@ class Answering:
             return self._status()
         if asked["do"] == "commit":
             return await self._commit(asked)
+        if asked["do"] == "beside":
+            return await self._beside(asked)
         return {"fault": f"unknown order: {asked['do']}"}
 
     def _status(self) -> dict[str, Any]:
@@ -75,17 +78,14 @@ class Answering:
             "committed": int(status.committed_index),
             "applied": int(status.applied_index),
             "at_ns": time.monotonic_ns(),
+            "lacking": [peer.name for peer in status.peers if peer.needs_snapshot],
         }
 
     async def _commit(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         term = int(self.node.status().term)
-        if self.state is not None and term != self.opened_in:
-            try:
-                await open_trading(self.node, term, self.state)
-            except ValueError as error:
-                return {"disturbed": str(error)}
-            self.opened_in = term
-        loads = [self._load(term, int(asked["size"])) for _ in range(asked["callers"])]
+        if why := await self._open(term):
+            return {"disturbed": why}
+        loads = [self._load(term, asked) for _ in range(asked["callers"])]
         began = time.perf_counter_ns()
         run = Run(self.node, int(asked["count"]), began + int(asked["seconds"] * 1e9))
         await run.play(loads)
@@ -94,13 +94,46 @@ class Answering:
             return {"disturbed": run.disturbed}
         return {"us": run.took_us, "commands": run.commands, "seconds": seconds}
 
-    def _load(self, term: int, size: int) -> Load:
-        return Opaque(size) if self.state is None else Orders(term, self.state)
+    async def _beside(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """One caller: so many commands, or, if no number is given, until a snapshot was sent."""
+        term = int(self.node.status().term)
+        if why := await self._open(term):
+            return {"disturbed": why}
+        count = asked.get("count")
+        deadline = time.perf_counter_ns() + int(asked["seconds"] * 1e9)
+        run = Beside(self.node, sys.maxsize if count is None else int(count), deadline)
+        looked = Looked(lambda: self.node.status().snapshot)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(looked.run, run.enough)
+            await run.play([self._load(term, asked)])
+            nursery.cancel_scope.cancel()
+        if run.disturbed:
+            return {"disturbed": run.disturbed}
+        return dict(told(run, looked, time.perf_counter_ns()))
+
+    async def _open(self, term: int) -> str:
+        """Have the core's state trade in this term; why it can't, if so."""
+        if self.state is not None and term != self.opened_in:
+            try:
+                await open_trading(self.node, term, self.state)
+            except ValueError as error:
+                return str(error)
+            self.opened_in = term
+        return ""
+
+    def _load(self, term: int, asked: Mapping[str, Any]) -> Load:
+        if self.state is None:
+            return Opaque(int(asked["size"]))
+        return Orders(term, self.state, int(asked.get("step", trading.MILLISECOND)))
 
 
 async def serve(settings: Mapping[str, Any]) -> None:
     """Run the node, say that it is ready, then answer until stdin ends."""
     name, folder = Peer(settings["name"]), Path(settings["folder"])
+    stdin = trio.lowlevel.FdStream(0)
+    if settings.get("hold"):
+        say({"held": name})
+        await stdin.receive_some(4096)  # one line: to go on
     ports: dict[str, int] = settings["ports"]
     peers = {Peer(one): Address(HOST, port) for one, port in ports.items() if one != name}
     store = RocksStore(folder / name, trading.CLUSTER, name, first_start=True)
@@ -109,9 +142,17 @@ async def serve(settings: Mapping[str, Any]) -> None:
     pki = credentials(folder / "pki", name)
     transport = TlsTransport(name, listen, peers, pki, random=rng, cluster=trading.CLUSTER)
     machine = Machine() if settings["machine"] == "core" else Nothing()
-    stdin = trio.lowlevel.FdStream(0)
+    kept = settings.get("retention")
+    retention = None if kept is None else Retention(entries=kept, most_entries=kept)
     async with open_node(
-        name, sorted(peers), store=store, machine=machine, transport=transport, listener=Listener(), random=rng
+        name,
+        sorted(peers),
+        store=store,
+        machine=machine,
+        transport=transport,
+        listener=Listener(),
+        random=rng,
+        retention=retention,
     ) as node:
         answering = Answering(node, machine.state if isinstance(machine, Machine) else None)
         say({"ready": name})

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,7 @@ from cluster.wire import pack_commands
 from meltica.core.events import CommandResult
 from meltica.machine import Machine
 
+WEALTH: Final = 1_000  # times the usual: a hundred thousand open orders reserve it
 BATCH: Final = 256  # entries in one batch of the store
 TERM: Final = 1
 STARTS: Final = 300.0  # seconds that the first start of a long log may take
@@ -47,11 +49,7 @@ class Writer:
 
     def write(self, commands: int, say: Callable[[str], None]) -> None:
         """So many commands or a few more, one an entry; every node has applied them all."""
-        try:
-            for name in NODES:
-                self.stores.append(RocksStore(self.folder / name, trading.CLUSTER, Peer(name), first_start=True))
-            for place, command in enumerate(trading.opening(NODES[0])):
-                trading.taken(self._entry((trading.encoded(command, TERM, trading.START + place),)))
+        with self._open(1):
             mix = trading.entries(self.machine.state, self._entry, TERM, 1)
             while self.commands < commands:
                 for _ in islice(mix, BATCH):
@@ -59,6 +57,27 @@ class Writer:
                 self._commit()
                 if self.commands % (BATCH * 400) < BATCH:
                     say(f"{self.commands:,} of {commands:,} commands written")
+
+    def fill(self, orders: int, say: Callable[[str], None]) -> int:
+        """So many orders that are open; every node has applied them all.  The state's bytes."""
+        with self._open(WEALTH):
+            resting = trading.resting(self.machine.state, self._entry, TERM, orders, BATCH)
+            for place, _ in enumerate(resting):
+                self._commit()
+                if place % 120 == 119:
+                    say(f"{len(self.machine.state.orders):,} of {orders:,} orders made")
+            self._commit()
+            return sum(len(key) + len(value) for key, value in self.stores[0].state())
+
+    @contextmanager
+    def _open(self, wealth: int) -> Iterator[None]:
+        """The stores, with a state that trades; what was written is synced behind the block."""
+        try:
+            for name in NODES:
+                self.stores.append(RocksStore(self.folder / name, trading.CLUSTER, Peer(name), first_start=True))
+            for place, command in enumerate(trading.opening(NODES[0], wealth)):
+                trading.taken(self._entry((trading.encoded(command, TERM, trading.START + place),)))
+            yield
             self._commit()
             for store in self.stores:
                 store.sync()
@@ -127,12 +146,12 @@ class Restart:
         cluster.start(name)
         cluster.children[name].heard(STARTS)
         ready = (time.monotonic_ns() - began) / 1e6
-        caught_up = (_caught_up(cluster, name) - began) / 1e6
-        self.say(f"restart {number + 1}: {name} ready after {ready:,.0f} ms, caught up after {caught_up:,.0f} ms")
-        return caught_up, ready
+        whole = (caught_up(cluster, name) - began) / 1e6
+        self.say(f"restart {number + 1}: {name} ready after {ready:,.0f} ms, caught up after {whole:,.0f} ms")
+        return whole, ready
 
 
-def _caught_up(cluster: OurCluster, name: str) -> int:
+def caught_up(cluster: OurCluster, name: str) -> int:
     """When `name` was first seen to have applied what its leader had committed before."""
     deadline = time.monotonic() + READY_WITHIN
     while time.monotonic() < deadline:

@@ -25,6 +25,7 @@ from chaos.bench.etcd import Etcd, Missing
 from chaos.bench.failover import KINDS, Failover, OursStruck, PeerStruck
 from chaos.bench.figures import Row
 from chaos.bench.restart import Restart
+from chaos.bench.snapshot import Snapshot
 from chaos.bench.stock import Stock
 from chaos.bench.systems import Ours, System
 from chaos.rig.processes import RigFault
@@ -110,6 +111,11 @@ def _heal(wish: Wish, syncs: Syncs, say: Say) -> Found:
     return heal.measure(wish.rounds, wish.extras["seconds"], within, say), 0
 
 
+def _snapshot(wish: Wish, syncs: Syncs, say: Say) -> Found:
+    run = Snapshot(syncs.folder, syncs, wish.samples, say)
+    return run.run(wish.extras["orders"], wish.rounds), run.disturbed
+
+
 def _restart(wish: Wish, syncs: Syncs, say: Say) -> Found:
     return Restart(syncs.folder, syncs, say).run(wish.samples, wish.rounds), 0
 
@@ -121,6 +127,7 @@ RUNS: Final[dict[str, Callable[[Wish, Syncs, Say], Found]]] = {
     "promote": _failover,
     "freeze": _failover,
     "heal": _heal,
+    "snapshot": _snapshot,
     "restart": _restart,
     "counts": lambda _wish, _syncs, _say: (list(counted.rows(counted.count_all())), 0),
 }

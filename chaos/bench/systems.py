@@ -60,11 +60,19 @@ class OurCluster:
     folder: Path
     machine: str
     ports: dict[str, int]
+    retention: int | None = None
     children: dict[str, Child] = field(factory=dict)
 
-    def start(self, name: str) -> None:
-        """Start one, without waiting for it."""
-        settings = {"name": name, "folder": str(self.folder), "machine": self.machine, "ports": self.ports}
+    def start(self, name: str, *, hold: bool = False) -> None:
+        """Start one, without waiting for it; `hold`: it opens its folder only when it is asked to go on."""
+        settings = {
+            "name": name,
+            "folder": str(self.folder),
+            "machine": self.machine,
+            "ports": self.ports,
+            "retention": self.retention,
+            "hold": hold,
+        }
         command = python("chaos.bench.node", settings)
         self.children[name] = start(name, command, self.folder / f"{name}.log")
 
@@ -101,6 +109,7 @@ class Ours:
     """The product's replication, with the core or with a state machine that does nothing."""
 
     machine: str  # nothing, core
+    retention: int | None = None  # entries of its log; None: all of them
     who: Who = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -115,7 +124,9 @@ class Ours:
         """Three nodes over mutual TLS, each on a RocksDB of its own."""
         if not (folder / "pki").exists():
             pki.create(folder / "pki", "bench", [Peer(one) for one in NODES], dt.datetime.now(dt.UTC))
-        cluster = OurCluster(folder, self.machine, dict(zip(NODES, free_ports(len(NODES)), strict=True)))
+        cluster = OurCluster(
+            folder, self.machine, dict(zip(NODES, free_ports(len(NODES)), strict=True)), self.retention
+        )
         try:
             for name in NODES:
                 cluster.start(name)

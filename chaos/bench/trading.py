@@ -42,6 +42,7 @@ from meltica.core.values import (
 CLUSTER: Final = "be4c40"
 SECOND: Final = 1_000_000_000
 START: Final = Nanos(1_700_000_000 * SECOND)
+MILLISECOND: Final = 1_000_000
 STEP: Final = 100_000_000  # nanoseconds between two entries of the mix
 MAKER, VENUE, ACCOUNT, SYMBOL = StrategyId("mm"), Venue("paper"), Account("main"), Symbol("BTCUSDT")
 BASE, QUOTE = Asset("BTC"), Asset("USDT")
@@ -63,8 +64,8 @@ POLICY: Final = c.VenuePolicy(VENUE, ACCOUNT, Nanos(300_000_000), Nanos(10 * SEC
 Apply = Callable[[tuple[bytes, ...]], Sequence[CommandResult]]
 
 
-def opening(node: str) -> tuple[c.Command, ...]:
-    """From an empty state to one that trades."""
+def opening(node: str, wealth: int = 1) -> tuple[c.Command, ...]:
+    """From an empty state to one that trades, with so many times a million: open orders reserve what they may take."""
     step = Quantity(Decimal("0.00001"))
     instrument = c.InstrumentSeen(
         *NOBODY, VENUE, SYMBOL, BASE, QUOTE, Price(Decimal("0.01")), step, step, Quantity(Decimal(9000)),
@@ -75,7 +76,9 @@ def opening(node: str) -> tuple[c.Command, ...]:
         c.EpochStarted(*NOBODY, NodeName(node), "election", "bench"),
         c.Configured(*NOBODY, CLUSTER, "bench", LIMITS, (POLICY,), strategies, Mode.AUTOMATIC, storm_takeovers=0),
         instrument,
-        c.OpeningApproved(*NOBODY, VENUE, ACCOUNT, ((BASE, Money(Decimal(1))), (QUOTE, Money(Decimal(10**6))))),
+        c.OpeningApproved(
+            *NOBODY, VENUE, ACCOUNT, ((BASE, Money(Decimal(wealth))), (QUOTE, Money(Decimal(wealth * 10**6))))
+        ),
         c.AuthorityTaken(*NOBODY, cancels_only=False),
     )
 
@@ -88,9 +91,9 @@ def resuming(node: str) -> tuple[c.Command, ...]:
     )
 
 
-def now(state: State) -> int:
-    """A time that the log's clock takes: a millisecond on, whatever the wall clock says."""
-    return int(state.clock or START) + 1_000_000
+def now(state: State, step: int = MILLISECOND) -> int:
+    """A time that the log's clock takes: so much on, whatever the wall clock says."""
+    return int(state.clock or START) + step
 
 
 def encoded(command: c.Command, epoch: int, at: int) -> bytes:
@@ -113,9 +116,16 @@ def refused(intent: ClientOrderId) -> c.Answered:
     return c.Answered(*NOBODY, intent, accepted=False, status="rejected")
 
 
-def entries(state: State, apply: Apply, epoch: int, batch: int) -> Iterator[tuple[bytes, ...]]:
+def entries(state: State, apply: Apply, epoch: int, batch: int, step: int = STEP) -> Iterator[tuple[bytes, ...]]:
     """The mix without end, `batch` orders side by side; an entry that is given was applied to `state` by `apply`."""
-    return _Mix(state, apply, epoch, batch).entries()
+    return _Mix(state, apply, epoch, batch, step, now=max(START + SECOND, int(state.clock))).entries()
+
+
+def resting(state: State, apply: Apply, epoch: int, orders: int, batch: int) -> Iterator[tuple[bytes, ...]]:
+    """So many orders that come to be open and stay so, `batch` of them an entry; each is applied as in `entries`."""
+    for first in range(0, orders, batch):
+        mix = _Mix(state, apply, epoch, min(batch, orders - first), number=first, now=int(state.clock))
+        yield from mix.begun()
 
 
 @define
@@ -124,20 +134,27 @@ class _Mix:
     apply: Apply
     epoch: int
     batch: int
+    step: int = STEP
     number: int = 0
     now: int = START + SECOND
     done: Sequence[CommandResult] = ()
+    open: Sequence[Order] = ()
 
     def entries(self) -> Iterator[tuple[bytes, ...]]:
         while True:
-            numbers = range(self.number, self.number + self.batch)
-            self.number += self.batch
-            yield self._entry([submit(one) for one in numbers])
-            orders = self._orders([one.order for one in self.done])
-            yield self._entry([_accepted(one) for one in orders])
-            orders = self._orders([one.id for one in orders])
-            yield self._entry([_updated(one, "open", Decimal(0)) for one in orders])
-            yield from self._ends(orders)
+            yield from self.begun()
+            yield from self._ends(self.open)
+
+    def begun(self) -> Iterator[tuple[bytes, ...]]:
+        """A batch of orders, until they are open."""
+        numbers = range(self.number, self.number + self.batch)
+        self.number += self.batch
+        yield self._entry([submit(one) for one in numbers])
+        orders = self._orders([one.order for one in self.done])
+        yield self._entry([_accepted(one) for one in orders])
+        orders = self._orders([one.id for one in orders])
+        yield self._entry([_updated(one, "open", Decimal(0)) for one in orders])
+        self.open = orders
 
     def _ends(self, orders: Sequence[Order]) -> Iterator[tuple[bytes, ...]]:
         """A third is filled, the rest is cancelled."""
@@ -155,7 +172,7 @@ class _Mix:
         return [self.state.orders[one] for one in ids if one is not None]
 
     def _entry(self, commands: Sequence[c.Command]) -> tuple[bytes, ...]:
-        self.now += STEP if isinstance(commands[0], c.Submit) else 1_000_000
+        self.now += self.step if isinstance(commands[0], c.Submit) else 1_000_000
         entry = tuple([encoded(one, self.epoch, self.now) for one in commands])
         self.done = taken(self.apply(entry))
         return entry

@@ -1,0 +1,87 @@
+"""Which commands were measured while a snapshot was taken or sent: by what a leader's status says of it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from chaos.bench.beside import NOTHING, SENDING, TAKING, Beside, Looked, Span, by_phase, phase_of, told
+from chaos.bench.budgets import ratios
+from chaos.bench.figures import Row, Who
+from cluster.snapshot.sending import Pace
+from cluster.snapshot.supplying import Supplying
+
+MS = 1_000_000
+
+
+def test_a_leaders_own_words_are_understood():
+    """As `Supplying` says them: nothing, a source and nobody to send it to, and somebody."""
+    supplying = Supplying(SimpleNamespace(), Pace())
+    assert phase_of(supplying.says) == NOTHING
+    supplying._source = SimpleNamespace(entry=SimpleNamespace(index=7))
+    assert phase_of(supplying.says) == TAKING
+    supplying._sendings["n2"] = SimpleNamespace()
+    assert phase_of(supplying.says) == SENDING
+    assert phase_of("no snapshot can be sent: the state's key is too large") == NOTHING
+
+
+def looked(*phases):
+    """At 0, 10, 20, ... ms."""
+    words = {
+        NOTHING: "",
+        TAKING: "sends the state of entry 7 to nobody yet",
+        SENDING: "sends the state of entry 7 to n2",
+    }
+    found = Looked(lambda: words[phases[len(seen) - 1]])
+    seen = []
+    for place, _ in enumerate(phases):
+        seen.append(place)
+        found.look(place * 10 * MS)
+    return found
+
+
+def test_phases_follow_each_other_and_it_is_over_once_one_was_sent():
+    found = looked(NOTHING, NOTHING, TAKING, TAKING, SENDING, NOTHING)
+    assert found.spans(60 * MS) == [
+        Span(NOTHING, 0, 20 * MS),
+        Span(TAKING, 20 * MS, 40 * MS),
+        Span(SENDING, 40 * MS, 50 * MS),
+        Span(NOTHING, 50 * MS, 60 * MS),
+    ]
+    assert found.over
+    assert not looked(NOTHING, TAKING, NOTHING).over
+    assert not looked(NOTHING, TAKING, SENDING).over
+
+
+def test_a_command_belongs_to_each_phase_that_it_saw_and_to_none_else():
+    spans = [Span(NOTHING, 0, 20 * MS), Span(TAKING, 20 * MS, 40 * MS), Span(SENDING, 40 * MS, 60 * MS)]
+    began, took = [0, 19 * MS, 25 * MS, 39 * MS, 45 * MS], [1_000.0, 2_000.0, 3_000.0, 4_000.0, 5_000.0]
+    assert by_phase(began, took, spans) == {
+        NOTHING: [1_000.0],
+        TAKING: [2_000.0, 3_000.0, 4_000.0],
+        SENDING: [4_000.0, 5_000.0],
+    }
+
+
+def test_what_a_node_tells_says_how_long_each_phase_lasted():
+    run = Beside(SimpleNamespace(), 9, 0)
+    run.took(25 * MS, 26 * MS)
+    run.took(43 * MS, 45 * MS)
+    said = told(run, looked(NOTHING, NOTHING, TAKING, TAKING, SENDING, NOTHING), 60 * MS)
+    assert said == {
+        "us": {NOTHING: [], TAKING: [1_000.0], SENDING: [2_000.0]},
+        "lasted_ms": {TAKING: 20.0, SENDING: 10.0},
+        "over": True,
+    }
+
+
+@pytest.mark.parametrize(("p99", "held"), [(3.0, True), (3.1, False), (None, None)])
+def test_neither_may_move_the_p99_by_more_than_half(p99, held):
+    rows = [
+        Row("snapshot", Who("meltica", variant), 1000, 1, p99_ms=value)
+        for variant, value in (("three nodes", 1.0), ("one away", 2.0), (TAKING, p99), (SENDING, 2.0))
+    ]
+    taking, sending = ratios(rows)
+    assert (taking["what"], taking["budget"], taking["held"]) == ("commit p99 while a snapshot is taken", 1.5, held)
+    assert (sending["theirs"], sending["variant"], sending["held"]) == (2.0, "one away", True)
