@@ -41,6 +41,7 @@ from cluster.types import (
     Peer,
     Retention,
     RoleChanged,
+    Shortening,
     StateMachine,
     Status,
     Timers,
@@ -214,6 +215,12 @@ class ClusterNode:
         """As leader, hand over to `to` once it has every entry."""
         self._replica.transfer(to)
         self._kick.set()
+
+    def shorten(self, keep: int, *, dry_run: bool = False) -> Shortening:
+        """Drop this node's log now, but for the newest `keep` entries; see `Replica.shorten`."""
+        found = self._replica.shorten(keep, dry_run=dry_run)
+        self._pump()
+        return found
 
     def stop_leading(self, reason: str) -> None:
         """As leader, step down now."""

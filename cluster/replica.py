@@ -24,7 +24,7 @@ from cluster.members import Change, Configuration, Ground, NotYet
 from cluster.proposals import Busy as Busy  # noqa: PLC0414 # the same
 from cluster.proposals import Proposals
 from cluster.ready import Ready as Ready  # noqa: PLC0414 # the same
-from cluster.retention import Keeper
+from cluster.retention import WHOLE, Keeper
 from cluster.roster import Roster, roster_of
 from cluster.snapshot.faces import Disk
 from cluster.snapshot.sending import Pace
@@ -45,6 +45,7 @@ from cluster.types import (
     Retention,
     Role,
     RoleChanged,
+    Shortening,
     StateMachine,
     Status,
     Term,
@@ -308,6 +309,18 @@ class Replica:
         self._settled = False
         if self._fault is None:
             self._guard.transfer(to)
+
+    def shorten(self, keep: int, *, dry_run: bool = False) -> Shortening:
+        """Drop the log now, but for the newest `keep` entries: the state stands for it; `dry_run` only tells.
+
+        What goes, goes in the next steps: see `status().base_index`.
+        """
+        keeper = self._keeper or Keeper(WHOLE, self._journal, self._guard, self._clock())
+        found = keeper.shortening(keep, self._applying.applied, leads=self._guard.core.role is Role.LEADER)
+        if found.base > found.first and not dry_run and self._fault is None:
+            self._settled, self._keeper = False, keeper
+            keeper.shorten(found.base)
+        return found
 
     def stop_leading(self, reason: str) -> None:
         """As leader, step down now, in a new term, and tell the others."""

@@ -13,9 +13,11 @@ from typing import Final, NamedTuple, Protocol
 from attrs import frozen
 
 from cluster.journal import Journal
-from cluster.types import MonoNs, Peer, Retention
+from cluster.types import MonoNs, Peer, Retention, Shortening
 
 STEP: Final = 8192  # entries that one step drops at most
+WHOLE: Final = Retention(*[2**62] * 5)  # nothing goes by itself
+LEAST: Final = 100  # entries that stay, whatever an operator wants: a follower lacks the newest at any time
 _LOOKS: Final = 64  # looks while as many entries come as are kept: each may leave one record of a dropped range
 _PAUSE: Final = 10_000_000_000  # ns: looked at least so often while steps are made, for what only grows old
 _MARKS: Final = 512  # beyond them every other one is forgotten
@@ -40,6 +42,7 @@ class Held:
     volume: int  # of the whole log, as in `Mark`
     now: int  # ns
     needed: int | None = None  # from here on it stays: a snapshot of this entry is on its way
+    asked: int = 0  # where an operator wants it to begin, or higher
 
 
 def base_for(rule: Retention, held: Held) -> int | None:
@@ -53,7 +56,7 @@ def base_for(rule: Retention, held: Held) -> int | None:
         held.sure - rule.most_entries,
         _newest([mark.entry for mark in held.marks if mark.volume <= held.volume - rule.most_size]),
     )
-    base = min(soft, max(hard, min(held.matched)), held.sure)
+    base = min(max(min(soft, max(hard, min(held.matched))), held.asked), held.sure)
     if held.needed is not None:
         base = min(base, held.needed)
     return min(base, held.first + STEP) if base > held.first else None
@@ -96,6 +99,23 @@ class Keeper:
         self._marks = _found(journal, now)
         self._look_at = now  # look when it is so late,
         self._look_from = 0  # or when so much is applied
+        self._asked = 0  # where an operator wants the log to begin
+
+    def shortening(self, keep: int, applied: int, *, leads: bool) -> Shortening:
+        """What would go if all but the newest `keep` entries are not wanted any more.
+
+        A leader keeps what any follower is not known to have.  Another node knows nothing of the others, as ever: if it
+        leads next, whoever lacks what went is sent a snapshot.
+        """
+        followers, first = self._followers, self._journal.first
+        goal = self._sure(applied) - max(keep, LEAST)
+        lack = tuple([peer for peer in followers.peers if followers.matched(peer) < goal]) if leads else ()
+        goal = min([goal, *(followers.matched(peer) for peer in lack)])
+        return Shortening(first, max(first, goal), applied, lack)
+
+    def shorten(self, base: int) -> None:
+        """Have the log begin there, as soon as steps have dropped what is before it."""
+        self._asked, self._look_from = base, 0
 
     def step(self, applied: int, now: MonoNs, needed: int | None = None) -> None:
         """Drop what may go, a bounded part of it, in this step's batch; not during a hand-over, nor from `needed` on.
@@ -107,15 +127,19 @@ class Keeper:
             return
         journal, followers = self._journal, self._followers
         self._note(now)
-        sure = min(applied, journal.commit, journal.synced, followers.walked)
+        sure, marks = self._sure(applied), self._marks
         matched = [followers.matched(peer) for peer in followers.peers]
-        base = base_for(self._rule, Held(journal.first, sure, matched, self._marks, journal.volume, now, needed))
+        held = Held(journal.first, sure, matched, marks, journal.volume, now, needed, self._asked)
+        base = base_for(self._rule, held)
         more = base is not None and base - journal.first == STEP
         self._look_from = applied if more else applied + max(1, self._rule.entries // _LOOKS)
         self._look_at = MonoNs(now + _PAUSE)
         if base is not None:
             followers.drop_before(base)
             self._marks = [mark for mark in self._marks if mark.entry >= base]
+
+    def _sure(self, applied: int) -> int:
+        return min(applied, self._journal.commit, self._journal.synced, self._followers.walked)
 
     def _note(self, now: MonoNs) -> None:
         """The log is so far now; what was truncated since is no more."""

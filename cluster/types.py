@@ -66,6 +66,16 @@ class Retention:
 
 
 @frozen
+class Shortening:
+    """What becomes of a log that an operator wants shorter."""
+
+    first: int  # where it begins
+    base: int  # and where then; the same if nothing goes
+    applied: int
+    lack: tuple[Peer, ...] = ()  # of a leader's: who is not known to have what would go, so that it stays
+
+
+@frozen
 class ApplyOutcome:
     """What a state machine did with one entry."""
 

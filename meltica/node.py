@@ -57,6 +57,7 @@ from meltica.renewal import Renewal, keep_renewing
 from meltica.replacement import Replacement
 from meltica.reporter import Reporter
 from meltica.reserve import MIB, Reserve, keep_measuring
+from meltica.shortening import Shortener
 from meltica.strategies.catalogue import make_strategy
 from meltica.telemetry.logs import make_logger
 from meltica.telemetry.metrics import Metrics
@@ -426,6 +427,7 @@ def make_view(node: Node) -> View:
         replacement=Replacement(
             node.cluster, node.leader, node.group, lambda: node.machine.state.mode, len(settings.peers)
         ),
+        shortener=Shortener(node.name, node.cluster),
         removed=partial(_removed, node),
         accounts=settings.accounts,
         config=settings.agreed_digest,

@@ -37,6 +37,7 @@ from meltica.api.ports import (
     SkipEntry,
     Stamp,
     SubmitOrder,
+    TakeSnapshot,
     Wish,
 )
 from meltica.archive.trail import Trail
@@ -53,6 +54,7 @@ from meltica.pages import Pages
 from meltica.peers import PeerBoard
 from meltica.promoting import planned
 from meltica.replacement import AGAIN, Replacement
+from meltica.shortening import Shortener
 from meltica.venues.base import MarketEvent, Ticker, VenuePort
 
 SCHEMA: Final = "meltica.status/1"
@@ -103,6 +105,7 @@ class View:
     certificate: Callable[[], Row | None] = field(default=lambda: None)  # in use
     members: Callable[[], Row | None] = field(default=lambda: None)  # who takes part, by what is in force
     replacement: Replacement | None = None  # None where who takes part never changes
+    shortener: Shortener | None = None
     removed: Callable[[], str] = field(default=lambda: "")  # what a peer says that refuses this node for good
 
     @property
@@ -349,6 +352,10 @@ class View:
         """Do it here, or say why not."""
         if isinstance(action.wish, ReplaceNode):
             return await self._replace(action, action.wish)
+        if isinstance(action.wish, TakeSnapshot):
+            if self.shortener is None:
+                return ActionOutcome(OutcomeKind.REFUSED, "this node's log can't be shortened")
+            return self.shortener.take(action.wish, dry_run=action.dry_run)
         wish = _translated(action, self)
         if isinstance(wish, str):
             return ActionOutcome(OutcomeKind.REFUSED, wish)

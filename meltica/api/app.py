@@ -22,7 +22,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, RequestTim
 from meltica.api.bodies import MAX_BODY, SECONDED, WISHES, BadBody, action_of
 from meltica.api.forward import FORWARDED_BY, Answer, Forwarder, no_leader
 from meltica.api.outcomes import HTTP, action_document, error_document
-from meltica.api.ports import Action, ActionOutcome, KillTrading, NodeView, Page, ReadFault, Role, Row, Stamp
+from meltica.api.ports import Action, ActionOutcome, NodeView, Page, ReadFault, Role, Row, Stamp, at_any_node
 from meltica.api.tokens import Tokens
 from meltica.telemetry.metrics import CONTENT_TYPE
 
@@ -265,7 +265,7 @@ async def _body() -> bytes:
 async def _carry_out(api: Api, kind: str, action: Action, raw: bytes) -> Response:
     """Here if this node leads (or the action is any node's), else on the leader, one hop and no more."""
     view = api.view
-    here = view.leads() or (isinstance(action.wish, KillTrading) and action.wish.without_quorum)
+    here = view.leads() or at_any_node(action.wish)
     leader = None if here or FORWARDED_BY in request.headers else view.leader_api()
     if here:
         result: Answer | ActionOutcome = await view.act(action)

@@ -30,6 +30,7 @@ from meltica.api.ports import (
     SetMode,
     SkipEntry,
     SubmitOrder,
+    TakeSnapshot,
     Wish,
 )
 from meltica.core.commands import By
@@ -61,6 +62,7 @@ Reason = Rule(
 )
 Actor = matching(r"[\w.@-]{1,64}", "1 to 64 letters, digits, or _ . @ -")
 Whole = Rule("a whole number, 0 or more", lambda number: 0 <= number <= BIGGEST)
+Keep = Rule("how many of the log's newest entries stay, 100 or more", lambda number: 100 <= number <= BIGGEST)
 RiskIndex = Rule("the risk index that `status` showed with these causes", lambda number: 0 <= number <= BIGGEST)
 Cause = Rule("a cause to lift, as `status` shows it", lambda text: 0 < len(text) <= TEXT)
 Causes = Rule("a list of the causes to lift, as `status` shows them", bool)
@@ -258,6 +260,15 @@ class _Replace(_Body):
         return ReplaceNode(old=self.old, new=self.new, address=self.address or "", give_up=self.give_up)
 
 
+@frozen(kw_only=True)
+class _Snapshot(_Body):
+    keep: Annotated[int, Keep] = 1000
+
+    @property
+    def wish(self) -> TakeSnapshot:
+        return TakeSnapshot(keep=self.keep)
+
+
 WISHES: Final[Mapping[str, type[_Body]]] = {
     "promote": _Promote,
     "halt": _Halt,
@@ -271,6 +282,7 @@ WISHES: Final[Mapping[str, type[_Body]]] = {
     "version": _Version,
     "approve": _Approve,
     "replace": _Replace,
+    "snapshot": _Snapshot,
 }
 SECONDED: Final = frozenset({"skip"})  # what an approver may ask for as well: it needs both roles
 CONVERTER: Final = strict_converter()

@@ -146,6 +146,13 @@ class ReplaceNode:
     give_up: bool = False
 
 
+@frozen
+class TakeSnapshot:
+    """This very node's state, as of now, stands for its log: of that the newest `keep` entries alone stay."""
+
+    keep: int
+
+
 Wish = (
     Promote
     | HaltTrading
@@ -159,7 +166,13 @@ Wish = (
     | ActivateVersion
     | ApproveBuild
     | ReplaceNode
+    | TakeSnapshot
 )
+
+
+def at_any_node(wish: Wish) -> bool:
+    """Whether the node that is asked does it itself, leader or not."""
+    return isinstance(wish, TakeSnapshot) or (isinstance(wish, KillTrading) and wish.without_quorum)
 
 
 @frozen
@@ -313,7 +326,7 @@ class NodeView(Protocol):
         ...
 
     async def act(self, action: Action) -> ActionOutcome:
-        """Do it, on this node, which leads (`KillTrading.without_quorum` alone is done by any node).
+        """Do it, on this node, which leads (what `at_any_node` names is done by any).
 
         Returns UNKNOWN when the answer does not come in time; the caller sets no other limit.
         """

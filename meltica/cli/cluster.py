@@ -31,6 +31,7 @@ from meltica.cli.promote import promote
 from meltica.cli.recover import recover
 from meltica.cli.replace import replace
 from meltica.cli.rotate import rotate
+from meltica.cli.snapshot import snapshot
 from meltica.cli.verify import verify
 from meltica.config import NODES, SYMBOL
 
@@ -51,6 +52,7 @@ cluster.add_command(prepare)
 cluster.add_command(replace)
 cluster.add_command(rotate)
 cluster.add_command(promote, "transfer")
+cluster.add_command(snapshot)
 cluster.add_command(verify)
 cluster.add_command(attest)
 cluster.add_command(recover)

@@ -273,3 +273,78 @@ def test_a_restart_of_everyone_at_once_on_short_logs(scene: type[Scene]) -> None
     assert not one.faults
     assert one.run(500) < 60
     assert max(process.disk.first for process in one.network.alive()) > 100
+
+
+# Shorter now, by an operator's hand
+
+
+def asked(node: Hand, keep: int = 100, *, dry_run: bool = False) -> tuple[int, int, tuple[str, ...]]:
+    found = node.replica.shorten(keep, dry_run=dry_run)
+    node.step()
+    return found.first, found.base, found.lack
+
+
+@pytest.mark.parametrize("rule", [None, Retention()])
+def test_a_leader_drops_at_once_what_every_follower_has_and_nothing_later(
+    hand: type[Hand], rule: Retention | None
+) -> None:
+    node, term = leading(hand, rule, 150)
+    assert asked(node, dry_run=True) == (1, 52, ())
+    assert node.replica.status().base_index == 1
+    assert asked(node) == (1, 52, ())
+    assert (node.replica.status().base_index, node.store.bounds()) == (52, (52, 152))
+    for number in range(500, 520):
+        node.propose(b"%d" % number, number)
+        node.sync()
+        everyone(node, term)
+    node.wait(20_000)
+    assert node.replica.status().base_index == 52
+    assert asked(node, 120) == (52, 52, ())  # less than it keeps: it never grows
+
+
+def test_a_leader_keeps_what_a_follower_is_not_known_to_have(hand: type[Hand]) -> None:
+    node = hand()
+    term = node.lead()
+    node.sync()
+    for number in range(150):
+        node.propose(b"%d" % number, number)
+        node.sync()
+        everyone(node, term, "n2")
+    assert asked(node) == (1, 1, ("n3",))
+    everyone(node, term, "n3", verified=20)
+    assert asked(node) == (1, 20, ("n3",))
+    assert node.replica.status().base_index == 20
+
+
+def test_a_follower_goes_by_what_it_has_and_at_least_so_much_stays(
+    hand: type[Hand], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "_WALK", 1)
+    node = hand()
+    for index in range(2, 152):
+        entry = (NO_OP, index, 3)
+        node.hears("n2", Append(3, index, index - 1, 3 if index > 2 else 0, (entry,), 50 + index, 3))
+        node.sync()
+    applied = node.replica.status().applied_index
+    assert asked(node, keep=1) == (1, applied - 100, ())
+    assert node.replica.status().base_index == applied - 100
+
+
+def test_more_than_a_step_drops_goes_in_several(hand: type[Hand], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "STEP", 20)
+    node, _ = leading(hand, None, 150)
+    assert asked(node) == (1, 52, ())
+    bases = [node.replica.status().base_index]
+    for _ in range(3):
+        node.now += 1
+        node.step()
+        bases.append(node.replica.status().base_index)
+    assert bases == [21, 41, 52, 52]
+
+
+def test_what_is_asked_stays_below_what_is_sure_and_a_snapshot_on_its_way() -> None:
+    wanted = Held(1, 100, (100, 100), (), 1000, 0, asked=60)
+    assert base_for(retention.WHOLE, wanted) == 60
+    assert base_for(retention.WHOLE, Held(1, 100, (100, 100), (), 1000, 0, needed=40, asked=60)) == 40
+    assert base_for(retention.WHOLE, Held(1, 30, (100, 100), (), 1000, 0, asked=60)) == 30
+    assert base_for(retention.WHOLE, Held(60, 100, (100, 100), (), 1000, 0, asked=60)) is None

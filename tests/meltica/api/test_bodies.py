@@ -21,6 +21,7 @@ from meltica.api.ports import (
     ResumeTrading,
     SetMode,
     SubmitOrder,
+    TakeSnapshot,
 )
 from meltica.core.values import Mode, OrderType, Side, TimeInForce
 
@@ -47,6 +48,8 @@ def action(kind, body, **more):
         ("cancel", {"order": "f" * 32}, CancelOrders(order="f" * 32)),
         ("cancel", {"all": True}, CancelOrders()),
         ("replace", REPLACE, ReplaceNode("n3", "n4", "10.0.0.4:7404")),
+        ("snapshot", {}, TakeSnapshot(1000)),
+        ("snapshot", {"keep": 100}, TakeSnapshot(100)),
         ("replace", {"old": "n3", "new": "n4", "give_up": True}, ReplaceNode("n3", "n4", give_up=True)),
         ("submit", LIMIT, SubmitOrder("paper", "BTCUSDT", Side.BUY, OrderType.LIMIT, Decimal("0.5"), Decimal(100))),
         (
@@ -80,6 +83,7 @@ def test_what_fits_is_a_wish(kind, body, wish):
         ("mode", {"mode": "auto"}, 'mode: found \'auto\' (str); allowed: "automatic", "manual"'),
         ("cancel", {}, "order: found nothing; allowed: an order, a strategy, a symbol, or `all`"),
         ("cancel", {"order": "f" * 32, "all": True}, "allowed: one order, or `strategy`, `symbol` or `all`, not both"),
+        ("snapshot", {"keep": 99}, "keep: found 99 (int); allowed: how many of the log's newest entries stay"),
         ("replace", {**REPLACE, "new": "n3"}, "new: found 'n3'; allowed: another name"),
         ("replace", {**REPLACE, "address": "n4"}, "address: found 'n4' (str); allowed: host:port"),
         ("replace", {**REPLACE, "address": None}, "address: found nothing; allowed: host:port, as its peers dial it"),
