@@ -11,7 +11,10 @@ from tests.test_runbooks import parse
 
 TOP = Path(__file__).resolve().parents[1]
 TEXT = (TOP / "README.md").read_text()
-COMMANDS = re.findall(r"^    (meltica .*)$", TEXT, re.MULTILINE)
+COMMANDS = [
+    *re.findall(r"^    (meltica .*)$", TEXT, re.MULTILINE),
+    *re.findall(r"^(meltica bench .*?)(?: > \S+)?(?:  #.*)?$", TEXT, re.MULTILINE),
+]
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -45,7 +45,7 @@ def log_of(commands: int, batch: int) -> Log:
 
     def apply(entry: tuple[bytes, ...]) -> Sequence[CommandResult]:
         made.append(entry)
-        return _applied(machine, entry)
+        return applied(machine, entry)
 
     for place, command in enumerate(trading.opening("n1")):
         trading.taken(apply((trading.encoded(command, TERM, trading.START + place),)))
@@ -56,7 +56,8 @@ def log_of(commands: int, batch: int) -> Log:
     return Log(tuple(made), machine.state.digest())
 
 
-def _applied(machine: Machine, entry: tuple[bytes, ...]) -> Sequence[CommandResult]:
+def applied(machine: Machine, entry: tuple[bytes, ...]) -> Sequence[CommandResult]:
+    """One entry more; its results."""
     outcome = machine.apply(LogIndex(machine.state.index + 1), Term(TERM), entry)
     return [one for one in outcome.results if isinstance(one, CommandResult)]
 

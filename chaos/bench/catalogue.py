@@ -10,6 +10,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+GROWTH: Final = ("commit", "apply", "failover", "memory")
 PEERS: Final = ("etcd", "pysyncobj")
 STRIKES: Final = "Strikes of each."
 
@@ -84,6 +85,18 @@ BENCHES: Final = {
         rounds_are="Restarts.",
         samples_are="Commands in its log.",
         fewest=1000,
+    ),
+    "growth": Bench(
+        "how it grows with the orders that there are, and with the commands that were",
+        5,
+        1_000,
+        rounds_are="Turns of each size; of failover: strikes.",
+        samples_are="commit: commands of one caller, a turn; apply: commands, a turn.",
+        extras={
+            "of": Extra(f"Any of {', '.join(GROWTH)}, with commas.", ",".join(GROWTH)),
+            "commands": Extra("memory: how many.", 1_000_000),
+            "most": Extra("Leave out sizes beyond it.", 100_000),
+        },
     ),
     "counts": Bench(
         "instructions, calls, encodings a command: the same on any machine",

@@ -28,10 +28,20 @@ COLUMNS: Final = {  # what people see of a row, where there is any of it
     "cpu_us": "cpu us",
     "gaps": "gaps",
     "leader_changes": "new leaders",
+    "rss_mb": "MB",
     "instructions": "instructions",
     "calls": "calls",
     "encodings": "encodings",
 }
+
+
+@frozen
+class Build:
+    """What was measured, and when."""
+
+    bench: str
+    at: str  # UTC
+    commit: str | None  # of the checkout; None: it is none
 
 
 @frozen
@@ -49,10 +59,13 @@ class Measured:
         return self.load <= QUIET * self.cores
 
 
-def document(machine: Measured, rows: Sequence[Row], disturbed: int) -> dict[str, Any]:
+def document(build: Build, machine: Measured, rows: Sequence[Row], disturbed: int) -> dict[str, Any]:
     """Everything of one run.  `disturbed`: turns that an election ended, and that were made again."""
     return {
         "schema": SCHEMA,
+        "bench": build.bench,
+        "at": build.at,
+        "commit": build.commit,
         "machine": {
             "cores": machine.cores,
             "fsync_us_p50": machine.fsync_us_p50,
@@ -70,28 +83,29 @@ def document(machine: Measured, rows: Sequence[Row], disturbed: int) -> dict[str
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
     """The same for people: aligned columns, notes, and each budget with what came of it."""
     machine = found["machine"]
-    fsync, in_place = _cell(machine["fsync_us_p50"]), _cell(machine["fdatasync_in_place_us_p50"])
+    fsync, in_place = cell(machine["fsync_us_p50"]), cell(machine["fdatasync_in_place_us_p50"])
     yield f"{machine['cores']} cores; one fsync {fsync} us, where no file grows {in_place} us, at the median"
     if not machine["quiet"] and any(row["what"] != "counts" for row in found["rows"]):
         yield f"NOT QUIET: load {machine['load_before']} before the run: quote none of these figures"
     columns = [name for name in COLUMNS if any(row.get(name) is not None for row in found["rows"])]
     head = [COLUMNS[name] for name in columns]
-    yield from _aligned([head, *([_cell(row.get(name)) for name in columns] for row in found["rows"])])
+    yield from aligned([head, *([cell(row.get(name)) for name in columns] for row in found["rows"])])
     yield from sorted({f"{row['system']} {row['variant']}: {row['note']}" for row in found["rows"] if row["note"]})
     judged = [*found["ratios"], *found["budgets"]]
     if judged:
         yield ""
-        yield from _aligned([("what", "ours", "theirs", "ratio", "budget", ""), *(_judged(one) for one in judged)])
+        yield from aligned([("what", "ours", "theirs", "ratio", "budget", ""), *(_judged(one) for one in judged)])
 
 
 def _judged(one: Mapping[str, Any]) -> tuple[str, ...]:
     beside = f" / {one['system']} {one['variant']}" if "system" in one else ""
-    budget = "" if one["budget"] is None else f"{'<=' if one['at_most'] else '>='} {_cell(one['budget'])}"
+    budget = "" if one["budget"] is None else f"{'<=' if one['at_most'] else '>='} {cell(one['budget'])}"
     word = {True: "held", False: "MISSED", None: "not judged" if not budget else "too few samples"}[one["held"]]
-    return (one["what"] + beside, _cell(one["ours"]), _cell(one.get("theirs")), _cell(one.get("ratio")), budget, word)
+    return (one["what"] + beside, cell(one["ours"]), cell(one.get("theirs")), cell(one.get("ratio")), budget, word)
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A figure as people read it."""
     if value is None:
         return ""
     if not isinstance(value, float):
@@ -99,7 +113,8 @@ def _cell(value: object) -> str:
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,g}"
 
 
-def _aligned(table: Sequence[Sequence[str]]) -> Iterator[str]:
+def aligned(table: Sequence[Sequence[str]], between: str = "  ") -> Iterator[str]:
+    """Columns, each as wide as its widest cell."""
     widths = [max(len(row[place]) for row in table) for place in range(len(table[0]))]
     for row in table:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield between.join(one.ljust(width) for one, width in zip(row, widths, strict=True)).rstrip()

@@ -5,25 +5,28 @@ Only choosing the systems, the folder, and what of the machine is noted may live
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from attrs import field, frozen
 
-from chaos.bench import apply, counted, etcd, heal
-from chaos.bench.catalogue import BENCHES
+from chaos.bench import apply, counted, etcd, heal, laden, memory
+from chaos.bench.catalogue import BENCHES, GROWTH
 from chaos.bench.child import BenchFault
 from chaos.bench.commit import Commit
 from chaos.bench.disk import Syncs, check_on_disk
-from chaos.bench.document import Measured, document
-from chaos.bench.etcd import Etcd, Missing
+from chaos.bench.document import Build, Measured, document
+from chaos.bench.etcd import ROOT, Etcd, Missing
 from chaos.bench.failover import KINDS, Failover, OursStruck, PeerStruck
 from chaos.bench.figures import Row
+from chaos.bench.growth import ORDERS, Commits, applies
 from chaos.bench.restart import Restart
 from chaos.bench.snapshot import Snapshot
 from chaos.bench.stock import Stock
@@ -61,7 +64,7 @@ def wish_of(
 ) -> Wish:
     """The defaults filled in.  Raises BadWish for what can't be measured, Missing where a peer is not installed."""
     bench = BENCHES[what]
-    peers = tuple(one.strip() for one in against.split(",") if one.strip())
+    peers = _several(against)
     for peer in peers:
         if peer not in bench.against:
             can = ", ".join(bench.against) or "nothing"
@@ -71,20 +74,38 @@ def wish_of(
     wanted = bench.samples if samples is None else samples
     if wanted < bench.fewest:
         raise BadWish(f"{what} needs at least {bench.fewest} samples")
+    wrong = sorted({*_several(str(extras.get("of") or ""))} - {*GROWTH})
+    if wrong:
+        raise BadWish(f"{what} is of {', '.join(GROWTH)}, not of {', '.join(wrong)}")
     own = {name: each.usual if extras.get(name) is None else extras[name] for name, each in bench.extras.items()}
     return Wish(what, peers, rounds or bench.rounds, wanted, None if folder is None else Path(folder), own)
 
 
+def _several(text: str) -> tuple[str, ...]:
+    return tuple(one.strip() for one in text.split(",") if one.strip())
+
+
 def run_bench(wish: Wish, say: Say) -> dict[str, Any]:
     """Measure.  Raises one of FAULTS where it can't."""
-    load = os.getloadavg()[0]
+    load, began = os.getloadavg()[0], dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     with _folder(wish.folder) as folder:
         syncs = Syncs(folder)
         syncs.look()
         rows, disturbed = RUNS[wish.what](wish, syncs, say)
         syncs.look()
     appended, in_place = syncs.p50(syncs.appended), syncs.p50(syncs.in_place)
-    return document(Measured(os.cpu_count() or 1, appended, in_place, round(load, 2)), rows, disturbed)
+    machine = Measured(os.cpu_count() or 1, appended, in_place, round(load, 2))
+    return document(Build(wish.what, began, commit()), machine, rows, disturbed)
+
+
+def commit() -> str | None:
+    """Which commit this is, and whether anything of it was changed; None where nobody knows."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    words = [git, "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    said = subprocess.run(words, check=False, capture_output=True, text=True)  # noqa: S603 - our own command line
+    return said.stdout.strip() or None
 
 
 Found = tuple[list[Row], int]
@@ -116,6 +137,21 @@ def _snapshot(wish: Wish, syncs: Syncs, say: Say) -> Found:
     return run.run(wish.extras["orders"], wish.rounds), run.disturbed
 
 
+def _growth(wish: Wish, syncs: Syncs, say: Say) -> Found:
+    most = wish.extras["most"]
+    orders, opens, doubts = ([one for one in each if one <= most] for each in (ORDERS, laden.OPEN, laden.IN_DOUBT))
+    commits = Commits(syncs.folder, wish.samples, wish.rounds, say)
+    nodes = memory.Nodes(syncs.folder, say)
+    kinds: dict[str, Callable[[], Iterable[Row]]] = {
+        "commit": lambda: commits.rows(orders),
+        "apply": lambda: applies(orders, wish.samples, wish.rounds, say),
+        "failover": lambda: laden.rows(opens, doubts, wish.rounds, syncs.folder.parent, say),
+        "memory": lambda: [*memory.core_rows(wish.extras["commands"], say), *nodes.rows(wish.extras["commands"])],
+    }
+    rows = [row for each in _several(wish.extras["of"]) for row in kinds[each]()]
+    return rows, commits.disturbed + nodes.disturbed
+
+
 def _restart(wish: Wish, syncs: Syncs, say: Say) -> Found:
     return Restart(syncs.folder, syncs, say).run(wish.samples, wish.rounds), 0
 
@@ -128,6 +164,7 @@ RUNS: Final[dict[str, Callable[[Wish, Syncs, Say], Found]]] = {
     "freeze": _failover,
     "heal": _heal,
     "snapshot": _snapshot,
+    "growth": _growth,
     "restart": _restart,
     "counts": lambda _wish, _syncs, _say: (list(counted.rows(counted.count_all())), 0),
 }

@@ -99,7 +99,7 @@ class Round:
             async with open_watcher(folder, apis, rig.ledger_path) as watcher:
                 struck = [await self._strike(rig, watcher, wait) for wait in waits(self.kind, self.seed, self.strikes)]
                 rest = await ended(rig, watcher) if self.judge else None
-        self.found = _documents(folder, struck)
+        self.found = documents(folder, struck)
         return rest
 
     async def _strike(self, rig: Rig, watcher: Watcher, wait: float) -> Strike:
@@ -135,7 +135,7 @@ class Round:
             return struck
         rig.kill(name)
         if self.kind == "idle":
-            await _order_somewhere(watcher, [one for one in NODES if one != name])
+            await order_somewhere(watcher, [one for one in NODES if one != name])
         return struck
 
 
@@ -164,7 +164,7 @@ async def _order(watcher: Watcher, node: str) -> bool:
     return False
 
 
-async def _order_somewhere(watcher: Watcher, nodes: Sequence[str]) -> None:
+async def order_somewhere(watcher: Watcher, nodes: Sequence[str]) -> None:
     """Ask at every node at once, until one takes it."""
     async with trio.open_nursery() as nursery:
 
@@ -177,7 +177,8 @@ async def _order_somewhere(watcher: Watcher, nodes: Sequence[str]) -> None:
             nursery.start_soon(ask, node)
 
 
-def _documents(folder: Path, struck: Sequence[Strike]) -> list[dict[str, Any]]:
+def documents(folder: Path, struck: Sequence[Strike]) -> list[dict[str, Any]]:
+    """One of each strike, by the venue's ledger and the nodes' logs."""
     account = tomllib.loads((folder / "paper.toml").read_text())["accounts"][0]["name"]
     requests = requests_of(json_lines(folder / "ledger.jsonl"), account)
     marks = [m for name in NODES for m in marks_of(name, json_lines(folder / "logs" / f"{name}.jsonl"))]

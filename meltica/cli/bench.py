@@ -7,7 +7,8 @@ live in `chaos.bench` (with the demo the one written exception to "nobody import
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from chaos.bench.catalogue import Bench
 
 
+TABLE: Final = "table"
+INTO: Final = "Put it into this file, between its two marks, instead of printing it."
+PLOT: Final = "Draw how it grows into this file, as SVG."
+
+
 class Benches(click.Group):
     """A command a bench, each with the options that it has a use for, made of the catalogue."""
 
@@ -25,12 +31,14 @@ class Benches(click.Group):
         """In the catalogue's order."""
         from chaos.bench.catalogue import BENCHES  # noqa: PLC0415 - `meltica --help` need not load it
 
-        return list(BENCHES)
+        return [*BENCHES, TABLE]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         """The one named; None where there is none."""
         from chaos.bench.catalogue import BENCHES  # noqa: PLC0415 - as above
 
+        if cmd_name == TABLE:
+            return table
         found = BENCHES.get(cmd_name)
         return None if found is None else _command(cmd_name, found)
 
@@ -42,6 +50,46 @@ def bench() -> None:
     What is done is told on stderr, the table or the document on stdout.  Budgets are held or missed in it; the exit
     code says only whether it was measured.
     """
+
+
+@click.command(short_help="the table of all budgets, from the benches' documents")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--into", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help=INTO)
+@click.option("--plot", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help=PLOT)
+@click.option("-o", "output", type=click.Choice(["markdown", "json"]), default="markdown", show_default=True)
+def table(folder: Path, into: Path | None, plot: Path | None, output: str) -> None:
+    """Make the table of all budgets from what `meltica bench WHAT -o json` wrote into FOLDER, one file a bench.
+
+    Of two of one bench the newer counts; what was not measured says so.
+    """
+    from chaos.bench import gathered  # noqa: PLC0415 - `--help` need not load it
+    from chaos.bench.plot import svg  # noqa: PLC0415 - as above
+
+    if not folder.is_dir():
+        raise CliError(f"{folder} is no folder", "meltica bench WHAT -o json > FOLDER/WHAT.json", Exit.USAGE)
+    documents = {path: _read(path) for path in sorted(folder.glob("*.json"))}
+    for path, one in documents.items():
+        if not gathered.is_of_a_bench(one):
+            click.echo(f"passed over: {path} is no document of a bench", err=True)
+    found = gathered.gathered(gathered.newest(documents.values()))
+    if plot is not None:
+        plot.write_text(svg(found["growth"]))
+    if into is not None:
+        try:
+            into.write_text(gathered.put_into(into.read_text(), gathered.markdown(found)))
+        except (OSError, ValueError) as error:
+            raise CliError(f"{into}: {error}", "put these two lines where the table is to stand", Exit.USAGE) from error
+        return
+    click.echo(json.dumps(found, indent=1) if output == "json" else "\n".join(gathered.markdown(found)))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        following = "remove it: a bench that ended early leaves an empty file"
+        raise CliError(f"{path} is no document: {error}", following, Exit.USAGE) from error
+    return found if isinstance(found, dict) else {}
 
 
 def _command(name: str, what: Bench) -> click.Command:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from chaos.bench.budgets import OWN, PEERS, budgets, ratios
-from chaos.bench.document import Measured, document, lines
+from chaos.bench.document import Build, Measured, document, lines
 from chaos.bench.figures import Row, Turn, Who, ranked, row_of
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "bench-keys.json"
+BUILD = Build("commit", "2026-01-02T03:04:05+00:00", "0123456789ab")
 QUIET = Measured(2, 190.0, 60.0, 0.1)
 
 
@@ -125,7 +126,7 @@ def whole():
         row("etcd", "tuned", p50_ms=1.2, p99_ms=2.0, max_ms=3.0, rate_per_s=800.0),
         row("meltica", "1 an entry", "apply", None, rate_per_s=21_000.0),
     ]
-    return document(QUIET, rows, 1)
+    return document(BUILD, QUIET, rows, 1)
 
 
 def test_the_document_has_the_shape_that_was_promised():
@@ -143,7 +144,7 @@ def test_the_table_says_each_figure_and_what_came_of_each_budget():
 
 def test_a_busy_machines_figures_say_that_they_are_not_to_be_quoted():
     def said(what):
-        return "\n".join(lines(document(Measured(2, 190.0, 60.0, 0.6), [row("meltica", "core", what)], 0)))
+        return "\n".join(lines(document(BUILD, Measured(2, 190.0, 60.0, 0.6), [row("meltica", "core", what)], 0)))
 
     assert "NOT QUIET: load 0.6" in said("commit")
     assert "NOT QUIET" not in said("counts")  # which are the same on any machine

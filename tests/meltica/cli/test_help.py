@@ -62,6 +62,7 @@ def test_a_raw_docstring_is_seen():
 
 def test_each_bench_has_the_options_that_it_has_a_use_for():
     shown = CliRunner().invoke(commands, ["bench", "--help"], terminal_width=100).output
+    assert re.search("^  table +the table of all budgets", shown, re.MULTILINE)
     for name, each in BENCHES.items():
         assert re.search(rf"^  {name} +{re.escape(each.text)}$", shown, re.MULTILINE), name
         own = CliRunner().invoke(commands, ["bench", name, "--help"], terminal_width=100).output

@@ -1,0 +1,178 @@
+"""Gathered: the table of all budgets, made of the benches' documents.
+
+Pure: documents in, plain data or Markdown out.  Every budget of design.md section 10 has its line; what was not
+measured says so.  Of two documents of one bench the newer counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from chaos.bench.budgets import OURS, OURSELVES, OWN, PEERS, Absolute, Against, Within
+from chaos.bench.document import SCHEMA as BENCH
+from chaos.bench.document import aligned, cell
+
+SCHEMA: Final = "meltica.bench-table/1"
+BEGIN: Final = "<!-- the table of `meltica bench table`: begin -->"
+END: Final = "<!-- the table of `meltica bench table`: end -->"
+OTHERS: Final = {
+    ("etcd", "defaults"): "etcd",
+    ("etcd", "tuned"): "etcd, tuned",
+    ("pysyncobj", "defaults"): "PySyncObj, which syncs nothing",
+    ("pysyncobj", "tuned"): "PySyncObj, tuned",
+}
+UNITS: Final = {"p50_ms": " ms", "p99_ms": " ms", "max_ms": " ms", "rate_per_s": "/s"}
+WORDS: Final = {True: "held", False: "**missed**", None: "not judged"}
+GROWTH: Final = {"p50_ms": "p50 ms", "p99_ms": "p99 ms", "max_ms": "max ms", "rate_per_s": "a second", "rss_mb": "MB"}
+Document = Mapping[str, Any]
+
+
+def is_of_a_bench(document: Document) -> bool:
+    """Whether it is a bench's, of a build that says which and when."""
+    return document.get("schema") == BENCH and "bench" in document
+
+
+def newest(documents: Iterable[Document]) -> dict[str, Document]:
+    """Of each bench the newest document; kinds of growth that were measured apart are benches apart."""
+    found: dict[str, Document] = {}
+    for one in filter(is_of_a_bench, documents):
+        kinds = sorted({row["what"] for row in one["rows"]})
+        name = ", ".join(kinds) if one["bench"] == "growth" else one["bench"]
+        if name not in found or one["at"] >= found[name]["at"]:
+            found[name] = one
+    return found
+
+
+def gathered(found: Mapping[str, Document]) -> dict[str, Any]:
+    """The table as a document."""
+    rows = [row for one in found.values() for row in one["rows"]]
+    judged = [each for one in found.values() for each in (*one["ratios"], *one["budgets"])]
+    timed = {name: one for name, one in found.items() if name != "counts"}  # counts are the same on any machine
+    return {
+        "schema": SCHEMA,
+        "lines": [_line(each, rows, judged) for each in (*PEERS, *OURSELVES, *OWN)],
+        "growth": [row for row in rows if row["what"].startswith("growth ")],
+        "benches": {name: _about(one) for name, one in timed.items()},
+    }
+
+
+def _about(one: Document) -> dict[str, Any]:
+    machine = one["machine"]
+    return {
+        "at": one["at"],
+        "commit": one["commit"],
+        "cores": machine["cores"],
+        "fsync_us_p50": machine["fsync_us_p50"],
+        "fdatasync_in_place_us_p50": machine["fdatasync_in_place_us_p50"],
+        "quiet": machine["quiet"],
+        "disturbed": one["disturbed"],
+    }
+
+
+def _line(each: Against | Within | Absolute, rows: Sequence[Document], judged: Sequence[Document]) -> dict[str, Any]:
+    mine = [one for one in judged if one["what"] == each.text and one["budget"] is not None]
+    held = [one["held"] for one in mine]
+    callers = each.callers if isinstance(each, Against) else None
+    others = dict.fromkeys(OTHERS.values()) | {
+        OTHERS[row["system"], row["variant"]]: row[each.column]
+        for row in rows
+        if row["what"] == each.what and (row["system"], row["variant"]) in OTHERS and row["callers"] == callers
+    }
+    ours = [
+        row.get(each.column)
+        for row in rows
+        if (row["what"], row["system"], row["variant"]) == (each.what, OURS, each.variant)
+        and callers in (None, row["callers"])
+    ]
+    return {
+        "what": each.text,
+        "bench": each.what,
+        "column": each.column,
+        "measured": bool(ours),
+        "ours": ours[0] if ours else None,
+        "without": mine[0]["theirs"] if isinstance(each, Within) and mine else None,
+        "at_most": getattr(each, "at_most", True),
+        "budget": each.budget,
+        "of": "" if isinstance(each, Absolute) else "etcd" if isinstance(each, Against) else "without",
+        "held": None if not held or None in held else all(held),
+        "others": others,
+    }
+
+
+def markdown(table: Mapping[str, Any]) -> Iterator[str]:
+    """For a README: the budgets, what they were measured on, and how it grows."""
+    head = ["what", "budget", "Meltica", "", *OTHERS.values()]
+    yield from _marked([head, *([*_cells(line)] for line in table["lines"])])
+    yield ""
+    yield from _told(table["benches"])
+    if table["growth"]:
+        columns = [name for name in GROWTH if any(row.get(name) is not None for row in table["growth"])]
+        rows = [[row["what"], row["variant"], *(cell(row.get(one)) for one in columns)] for row in table["growth"]]
+        yield ""
+        yield from _marked([["what grows", "with", *(GROWTH[one] for one in columns)], *rows])
+
+
+def _cells(line: Document) -> Iterator[str]:
+    unit = UNITS.get(line["column"], "")
+    of = {"": unit, "etcd": " times etcd's", "without": " times without"}[line["of"]]
+    yield line["what"]
+    yield f"{'≤' if line['at_most'] else '≥'} {cell(line['budget'])}{of}"
+    if not line["measured"]:
+        yield from ("not measured", "", *("" for _ in OTHERS))
+        return
+    without = "" if line["without"] is None else f", {cell(line['without'])}{unit} without"
+    yield f"{_figure(line['ours'], unit)}{without}"
+    yield WORDS[line["held"]]
+    for value in line["others"].values():
+        yield "" if value is None else f"{cell(value)}{unit}{_ratio(line, value)}"
+
+
+def _figure(value: float | None, unit: str) -> str:
+    return "too few samples" if value is None else f"{cell(value)}{unit}"
+
+
+def _ratio(line: Document, value: float) -> str:
+    return f" ({line['ours'] / value:.2f})" if line["of"] == "etcd" and line["ours"] is not None and value else ""
+
+
+def _told(benches: Mapping[str, Document]) -> Iterator[str]:
+    """Where it was measured; each commit and machine once."""
+    if not benches:
+        yield "Nothing was measured."
+        return
+    for about in {(one["commit"], one["cores"]): one for one in benches.values()}.values():
+        same = {n: o for n, o in benches.items() if (o["commit"], o["cores"]) == (about["commit"], about["cores"])}
+        days = sorted({one["at"][:10] for one in same.values()})
+        syncs = sorted(one["fsync_us_p50"] for one in same.values())
+        in_place = sorted(one["fdatasync_in_place_us_p50"] for one in same.values())
+        yield (
+            f"Commit {about['commit'] or 'unknown'}, {' to '.join({days[0]: 0, days[-1]: 0})}, {about['cores']} cores; "
+            f"one fsync {_span(syncs)} us, where no file grows {_span(in_place)} us, at the median: {', '.join(same)}."
+        )
+    loud = [name for name, one in benches.items() if not one["quiet"]]
+    if loud:
+        yield f"**Not to be quoted**: the machine was not quiet before {', '.join(loud)}."
+    disturbed = {name: one["disturbed"] for name, one in benches.items() if one["disturbed"]}
+    if disturbed:
+        turns = ", ".join(f"{name} {count}" for name, count in disturbed.items())
+        yield f"Turns that an election ended, and that were made again: {turns}."
+
+
+def _span(values: Sequence[float]) -> str:
+    least, most = cell(values[0]), cell(values[-1])
+    return least if least == most else f"{least} to {most}"
+
+
+def _marked(table: Sequence[Sequence[str]]) -> Iterator[str]:
+    head, *rest = table
+    lines = aligned([head, ["-" * 3] * len(head), *rest], " | ")
+    yield from (f"| {line} |" for line in lines)
+
+
+def put_into(text: str, lines: Iterable[str]) -> str:
+    """The same text with these lines between the two marks.  Raises ValueError where they are not there, once each."""
+    if (text.count(BEGIN), text.count(END)) != (1, 1) or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"there is not one place for it, between {BEGIN!r} and {END!r}")
+    before, _, rest = text.partition(BEGIN)
+    return "\n".join([f"{before}{BEGIN}", *lines, END]) + rest.partition(END)[2]

@@ -1,0 +1,193 @@
+"""Laden: SIGKILL of an active node that has so many orders open at the venue, and so many in doubt.
+
+Only loading it, the strike, and what is told of it may live here; the rig and the watcher are the measures'.  Nobody
+trades but operators: they place orders far from the market, then the venue is told to keep back the answers and the
+reports of the next few, those are placed, and the node is killed once the venue has them all.  Operators then ask at
+both standbys for an order, as in the measure `idle`; the last send was a moment before, so the window counts.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import trio
+from attrs import define
+
+from chaos.bench.child import BenchFault
+from chaos.bench.failover import MARKET, first_of
+from chaos.bench.figures import Row, Turn, Who, row_of
+from chaos.demo.measure import documents, order_somewhere
+from chaos.demo.timeline import Strike
+from chaos.rig.processes import NODES, Rig, open_rig
+from chaos.rig.settings import settings_of, without_strategies
+from chaos.rig.steps import WITHIN, active, cluster_of, evidence, resumed
+from chaos.rig.watch import ActRefused, Watcher, open_watcher
+
+OPEN: Final = (1, 100, 1_000)
+IN_DOUBT: Final = (0, 10, 100)
+SIDE_BY_SIDE: Final = 8  # orders that are asked for at once
+LOADED_WITHIN: Final = 180.0  # seconds
+ROOM: Final = {"open_orders_symbol": 1_000, "open_orders": 10_000, "orders_second": 1_000}  # the most of each
+VENUE_ROOM: Final = "\n[limits]\nweight_per_minute = 1000000\norders_per_10_s = 100000\n"
+BELOW: Final = Decimal("0.97")  # of the price: inside the collar, and never reached
+VALUE: Final = Decimal(20)  # of one order
+SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")  # of one alone there may be no more than a thousand
+GRID: Final = Decimal("0.0001")
+
+
+Wish = dict[str, str]
+
+
+@define
+class Laden:
+    """One cluster, one strike."""
+
+    open: int
+    in_doubt: int
+    seed: int
+
+    async def run(self, folder: Path) -> dict[str, Any]:
+        """The strike's document, with how many orders were open, by the node's own count: those in doubt too."""
+        async with open_rig(folder, MARKET, self.seed) as rig:
+            await rig.create()
+            without_strategies(folder)
+            make_room(folder)
+            await rig.start_all()
+            apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
+            async with open_watcher(folder, apis, rig.ledger_path) as watcher:
+                struck, had = await self._play(rig, watcher)
+        return {**documents(folder, [struck])[0], **had}
+
+    async def _play(self, rig: Rig, watcher: Watcher) -> tuple[Strike, dict[str, Any]]:
+        name, epoch = await active(watcher)
+        listen = tomllib.loads((rig.folder / "paper.toml").read_text())["listen"]
+        async with httpx.AsyncClient(base_url=f"http://{listen}", trust_env=False) as venue:
+            orders = [await _order(venue, symbol) for symbol in SYMBOLS]
+            with trio.fail_after(LOADED_WITHIN):
+                await _place(watcher, name, orders, self.open)
+                await _counted(watcher, name, "open", self.open)
+            if self.in_doubt:
+                await self._doubt(venue, watcher, name, orders)
+        had = (await watcher.status(name) or {"orders": {"open": None}})["orders"]["open"]
+        with trio.fail_after(WITHIN):
+            struck = Strike("kill", name, epoch, time.monotonic_ns())
+            rig.kill(name)
+            await order_somewhere(watcher, [one for one in NODES if one != name])
+            await resumed(watcher, cluster_of(rig.folder), epoch)
+        return struck, {"had": had}
+
+    async def _doubt(self, venue: httpx.AsyncClient, watcher: Watcher, name: str, orders: Sequence[Wish]) -> None:
+        for kind, target in (("drop_answer", "method:order.place"), ("lose_event", "method:executionReport")):
+            wish = {"kind": kind, "target": target, "count": self.in_doubt}
+            (await venue.post("/paper/v1/faults", json=wish)).raise_for_status()
+        watcher.new_records()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_place, watcher, name, orders, self.in_doubt)
+            with trio.fail_after(LOADED_WITHIN):
+                await _seen(watcher, self.in_doubt)
+                await _kept_back(venue)
+            nursery.cancel_scope.cancel()
+
+
+def make_room(folder: Path) -> None:
+    """For thousands of orders, in the limits of nodes and venue."""
+    for name in NODES:
+        path = settings_of(folder, name)
+        text = path.read_text()
+        for key, value in ROOM.items():
+            text, found = re.subn(rf"^{key} = \d+", f"{key} = {value}", text, flags=re.MULTILINE)
+            if found != 1:
+                raise ValueError(f"{path}: there is not one {key}")
+        path.write_text(text)
+    paper = folder / "paper.toml"
+    paper.write_text(paper.read_text() + VENUE_ROOM)
+
+
+async def _order(venue: httpx.AsyncClient, symbol: str) -> Wish:
+    """One that rests below the market."""
+    answer = await venue.get("/api/v3/ticker/bookTicker", params={"symbol": symbol})
+    answer.raise_for_status()
+    price = (Decimal(answer.json()["bidPrice"]) * BELOW).quantize(Decimal("0.01"))
+    return {
+        "venue": "paper",
+        "symbol": symbol,
+        "side": "BUY",
+        "type": "LIMIT",
+        "quantity": str((VALUE / price).quantize(GRID)),
+        "price": str(price),
+        "time_in_force": "GTC",
+    }
+
+
+async def _place(watcher: Watcher, name: str, orders: Sequence[Wish], number: int) -> None:
+    """So many, of each symbol in turn, some at once; one that is refused is asked for again."""
+    left = iter(range(number))
+
+    async def ask() -> None:
+        for place in left:
+            while True:
+                with suppress(ActRefused):
+                    await watcher.act(name, "submit", orders[place % len(orders)], "measuring")
+                    break
+                await trio.sleep(0.05)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(min(SIDE_BY_SIDE, number)):
+            nursery.start_soon(ask)
+
+
+async def _counted(watcher: Watcher, name: str, what: str, number: int) -> None:
+    while ((await watcher.status(name)) or {"orders": {what: 0}})["orders"][what] < number:  # noqa: ASYNC110 - another process is asked, by polling
+        await trio.sleep(0.05)
+
+
+async def _kept_back(venue: httpx.AsyncClient) -> None:
+    """The venue has kept back all that it was to: so many orders are unanswered, and in doubt for who takes over."""
+    while any(one["left"] for one in (await venue.get("/paper/v1/faults")).json()["faults"]):  # noqa: ASYNC110 - as above
+        await trio.sleep(0.005)
+
+
+async def _seen(watcher: Watcher, number: int) -> None:
+    """The venue has taken so many orders since its ledger was read last."""
+    seen = 0
+    while seen < number:
+        seen += sum(
+            1 for one in watcher.new_records() if one.get("method") == "order.place" and one["admitted_mono_ns"]
+        )
+        await trio.sleep(0.002)
+
+
+def rows(
+    opens: Sequence[int], doubts: Sequence[int], rounds: int, within: Path, say: Callable[[str], None]
+) -> Iterator[Row]:
+    """A row a point: so many strikes, each on a cluster of its own.  Raises BenchFault where nobody traded on."""
+    for opened in opens:
+        for doubt in doubts:
+            found = [_struck(opened, doubt, seed, within) for seed in range(rounds)]
+            had = [one["had"] for one in found]
+            say(f"{opened:,} open, {doubt} in doubt: {[one['gap_ms'] for one in found]} ms; with {had} orders")
+            who = Who("meltica", f"{opened:,} open, {doubt} in doubt", NOTE)
+            turn = Turn(tuple(one["gap_ms"] for one in found))
+            yield row_of("growth failover", who, [turn], None, open=opened, in_doubt=doubt, had=had)
+
+
+NOTE: Final = "SIGKILL of the active node, to the venue's next order; operators ask"
+
+
+def _struck(opened: int, doubt: int, seed: int, within: Path) -> dict[str, Any]:
+    with evidence(within) as cluster:
+        try:
+            found = trio.run(Laden(opened, doubt, seed).run, cluster.folder)
+        except (trio.TooSlowError, ExceptionGroup) as error:
+            raise BenchFault(f"{opened} open, {doubt} in doubt: {first_of(error)!r}") from error
+    if found["gap_ms"] is None:
+        raise BenchFault(f"with {opened} open and {doubt} in doubt nobody traded on: that is for the checkers")
+    return found

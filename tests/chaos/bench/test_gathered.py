@@ -1,0 +1,190 @@
+"""The table of all budgets and the picture of growth, from documents that are made up."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree as ET
+
+import pytest
+from click.testing import CliRunner
+
+from chaos.bench.budgets import OURSELVES, OWN, PEERS
+from chaos.bench.document import Build, Measured, document
+from chaos.bench.figures import Row, Who
+from chaos.bench.gathered import BEGIN, END, gathered, markdown, newest, put_into
+from chaos.bench.plot import apart, axis_of, svg
+from meltica.api.outcomes import Exit
+from meltica.cli.main import commands
+
+QUIET, LOUD = Measured(2, 190.0, 60.0, 0.1), Measured(2, 210.0, 60.0, 9.0)
+
+
+def row(system, variant, what="commit", callers=1, **figures):
+    return Row(what, Who(system, variant), 1000, callers, **figures)
+
+
+def made(bench, *rows, at="2026-01-02T03:04:05+00:00", machine=QUIET, disturbed=0):
+    return json.loads(json.dumps(document(Build(bench, at, "0123456789ab"), machine, rows, disturbed)))
+
+
+COMMIT = (
+    row("meltica", "nothing", p50_ms=1.0, rate_per_s=900.0),
+    row("etcd", "defaults", p50_ms=1.5, rate_per_s=600.0),
+    row("etcd", "tuned", p50_ms=1.2, rate_per_s=650.0),
+    row("pysyncobj", "tuned", p50_ms=0.25, rate_per_s=3000.0),
+)
+
+
+def lines_of(*documents):
+    return {one["what"]: one for one in gathered(newest(documents))["lines"]}
+
+
+def test_every_budget_has_its_line_whether_it_was_measured_or_not():
+    lines = lines_of()
+    assert [*lines] == [each.text for each in (*PEERS, *OURSELVES, *OWN)]
+    assert not any(one["measured"] for one in lines.values())
+    text = "\n".join(markdown(gathered({})))
+    assert text.count("not measured") == len(lines)
+    assert "Nothing was measured." in text
+
+
+def test_it_is_held_only_beside_each_of_etcds_rows():
+    line = lines_of(made("commit", *COMMIT))["commit p50, 1 caller, nothing applied"]
+    assert (line["ours"], line["held"]) == (1.0, False)  # 0.67 of the one, 0.83 of the other
+    assert line["others"] == {
+        "etcd": 1.5,
+        "etcd, tuned": 1.2,
+        "PySyncObj, which syncs nothing": None,
+        "PySyncObj, tuned": 0.25,
+    }
+    text = "\n".join(markdown(gathered(newest([made("commit", *COMMIT)]))))
+    (shown,) = [one for one in text.splitlines() if "1 caller, nothing applied" in one]
+    cells = [one.strip() for one in shown.strip("|").split("|")]
+    assert cells[1:] == [
+        "≤ 0.8 times etcd's",
+        "1 ms",
+        "**missed**",
+        "1.5 ms (0.67)",
+        "1.2 ms (0.83)",
+        "",
+        "0.25 ms (4.00)",
+    ]
+    assert "Commit 0123456789ab, 2026-01-02, 2 cores; one fsync 190 us" in text
+    assert "quoted" not in text
+
+
+def test_without_a_peer_it_is_told_and_not_judged():
+    line = lines_of(made("commit", COMMIT[0], COMMIT[3]))["commit p50, 1 caller, nothing applied"]
+    assert (line["measured"], line["ours"], line["held"]) == (True, 1.0, None)
+
+
+def test_a_figure_alone_is_judged_and_a_peers_stands_beside_it():
+    ours, theirs = (("meltica", "quoting"), 340.0), (("etcd", "tuned"), 307.0)
+    found = made("failover", *(row(*who, "failover", None, p50_ms=ms) for who, ms in (ours, theirs)))
+    line = lines_of(found)["failover p50, quoting: W + 50 ms"]
+    assert (line["ours"], line["held"], line["others"]["etcd, tuned"]) == (340.0, True, 307.0)
+    assert lines_of(found)["failover p99, quoting: W + 200 ms"]["held"] is None
+    text = "\n".join(markdown(gathered(newest([found]))))
+    assert "too few samples" in text
+
+
+def test_a_snapshot_is_judged_by_the_same_nodes_without():
+    rows = [row("meltica", name, "snapshot", p99_ms=ms) for name, ms in (("one away", 2.0), ("taking", 3.1))]
+    line = lines_of(made("snapshot", *rows))["commit p99 while a snapshot is taken"]
+    assert (line["ours"], line["without"], line["held"]) == (3.1, 2.0, False)
+    assert "3.1 ms, 2 ms without" in "\n".join(markdown(gathered(newest([made("snapshot", *rows)]))))
+
+
+def test_the_newer_of_two_counts_and_a_busy_machine_is_told():
+    old = made("apply", row("meltica", "1 an entry", "apply", None, rate_per_s=9.0))
+    new = made(
+        "apply",
+        row("meltica", "1 an entry", "apply", None, rate_per_s=25_000.0),
+        at="2026-02-02T00:00:00+00:00",
+        machine=LOUD,
+        disturbed=2,
+    )
+    for both in ([old, new], [new, old]):
+        (line,) = [one for one in gathered(newest(both))["lines"] if one["bench"] == "apply"]
+        assert (line["ours"], line["held"]) == (25_000.0, True)
+    text = "\n".join(markdown(gathered(newest([old, new]))))
+    assert "**Not to be quoted**: the machine was not quiet before apply." in text
+    assert "made again: apply 2." in text
+
+
+def test_what_is_no_benchs_document_is_passed_over(tmp_path):
+    others = [{}, {"schema": "meltica.sim/1"}, {"schema": "meltica.bench/1"}]
+    assert newest(others) == {}
+    for place, one in enumerate(others):
+        (tmp_path / f"{place}.json").write_text(json.dumps(one))
+    done = CliRunner().invoke(commands, ["bench", "table", str(tmp_path), "-o", "json"])
+    assert done.exit_code == 0
+    assert done.stderr.count("passed over") == 3
+    assert json.loads(done.stdout)["schema"] == "meltica.bench-table/1"
+
+
+def test_kinds_of_growth_that_were_measured_apart_stand_side_by_side():
+    one, other = (made("growth", each) for each in (*growing(),)[:4:3])
+    assert [*newest([one, other])] == ["growth commit", "growth failover"]
+    assert len(gathered(newest([one, other]))["growth"]) == 2
+
+
+def growing():
+    sizes = (10, 1_000, 100_000)
+    yield from (
+        row("meltica", f"{n} orders", "growth commit", p50_ms=1.0 + n / 1e5, more=(("orders", n),)) for n in sizes
+    )
+    for opened in (1, 100, 1_000):
+        for doubt in (0, 100):
+            more = (("open", opened), ("in_doubt", doubt))
+            yield row("meltica", f"{opened} open, {doubt}", "growth failover", None, p50_ms=350.0 + doubt, more=more)
+    for of in ("core", "leader"):
+        for done in (0, 10**6):
+            more = (("commands", done), ("rss_mb", 60.0 + done / 1e5), ("of", of))
+            yield row("meltica", f"{of}, {done}", "growth memory", None, more=more)
+
+
+def test_growth_is_a_table_and_a_picture(tmp_path):
+    (tmp_path / "growth.json").write_text(json.dumps(made("growth", *growing())))
+    readme, plot = tmp_path / "README.md", tmp_path / "growth.svg"
+    readme.write_text(f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n")
+    words = ["bench", "table", str(tmp_path), "--into", str(readme), "--plot", str(plot)]
+    done = CliRunner().invoke(commands, words)
+    assert (done.exit_code, done.output) == (0, "")
+    text = readme.read_text()
+    assert text.startswith("before\n\n")
+    assert text.endswith(f"{END}\n\nafter\n")
+    assert "old" not in text
+    assert "| growth commit" in text
+    drawn = ET.fromstring(plot.read_text())  # noqa: S314 - our own
+    texts = [one.text for one in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"Memory of a process", "core", "100 in doubt", "100,000", "1 M"} <= {*texts}
+    assert len(list(drawn.iter("{http://www.w3.org/2000/svg}polyline"))) == 1 + 2 + 2
+    assert "nothing of growth was measured" in svg([])
+
+
+def test_a_file_without_the_marks_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="not one place"):
+        put_into("no mark", [])
+    with pytest.raises(ValueError, match="not one place"):
+        put_into(f"{END}{BEGIN}", [])
+    readme = tmp_path / "README.md"
+    readme.write_text("no mark")
+    done = CliRunner().invoke(commands, ["bench", "table", str(tmp_path), "--into", str(readme)])
+    assert done.exit_code == Exit.USAGE
+    (tmp_path / "empty.json").touch()
+    done = CliRunner().invoke(commands, ["bench", "table", str(tmp_path)])
+    assert done.exit_code == Exit.USAGE
+    assert "empty.json is no document" in done.stderr
+    done = CliRunner().invoke(commands, ["bench", "table", str(tmp_path / "nowhere")])
+    assert (done.exit_code, "nowhere is no folder" in done.stderr) == (Exit.USAGE, True)
+
+
+def test_an_axis_holds_all_values_and_nought_stands_at_its_edge():
+    axis = axis_of([0, 30, 1_000], 0.0, 200.0)
+    assert (axis.at(10), axis.at(100), axis.at(1_000), axis.at(0)) == (0.0, 100.0, 200.0, 0.0)
+    assert axis_of([], 0.0, 1.0).ticks == [1.0, 10.0]
+
+
+def test_names_do_not_lie_upon_each_other():
+    assert apart([50.0, 10.0, 52.0, 51.0]) == [50.0, 10.0, 76.0, 63.0]
