@@ -108,9 +108,20 @@ def markdown(table: Mapping[str, Any]) -> Iterator[str]:
     yield from _told(table["benches"])
     if table["growth"]:
         columns = [name for name in GROWTH if any(row.get(name) is not None for row in table["growth"])]
-        rows = [[row["what"], row["variant"], *(cell(row.get(one)) for one in columns)] for row in table["growth"]]
+        shown = _ends(table["growth"])
+        rows = [[row["what"], row["variant"], *(cell(row.get(one)) for one in columns)] for row in shown]
         yield ""
         yield from _marked([["what grows", "with", *(GROWTH[one] for one in columns)], *rows])
+
+
+def _ends(rows: Sequence[Document]) -> list[Document]:
+    """Of looks at the memory the first and the last of each process: the picture has the others."""
+    looks: dict[str, list[Document]] = {}
+    for row in rows:
+        if row.get("of"):
+            looks.setdefault(row["of"], []).append(row)
+    ends = [one for each in looks.values() for one in (each[0], each[-1])]
+    return [row for row in rows if not row.get("of") or row in ends]
 
 
 def _cells(line: Document) -> Iterator[str]:
@@ -150,6 +161,7 @@ def _told(benches: Mapping[str, Document]) -> Iterator[str]:
             f"Commit {about['commit'] or 'unknown'}, {' to '.join({days[0]: 0, days[-1]: 0})}, {about['cores']} cores; "
             f"one fsync {_span(syncs)} us, where no file grows {_span(in_place)} us, at the median: {', '.join(same)}."
         )
+    yield "In brackets, beside a peer's figure: ours as a share of it."
     loud = [name for name, one in benches.items() if not one["quiet"]]
     if loud:
         yield f"**Not to be quoted**: the machine was not quiet before {', '.join(loud)}."

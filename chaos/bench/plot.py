@@ -1,14 +1,14 @@
 """Plot: how it grows, as one SVG file: a panel a kind of growth, made of the same rows as the table.
 
-Pure: rows of a document in, text out.  No library and no server: lines, dots and words.  Both axes are logarithmic, as
-sizes go from ten to a hundred thousand; nought, which has no logarithm, stands at the left edge.
+Pure: rows of a document in, text out.  No library and no server: lines, dots and words.  Heights begin at nought, so
+that what grows little looks so; numbers of orders stand by powers of ten, as they go from ten to a hundred thousand.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from xml.sax.saxutils import escape
 
 from attrs import frozen
@@ -18,6 +18,7 @@ LEFT, RIGHT, TOP, BOTTOM = 70, 120, 46, 48  # its margins; the right one holds t
 COLUMNS: Final = 2
 INK: Final = ("#1b5e9b", "#c2571a", "#2f7d4f", "#8a3a8f", "#6b6b6b", "#a01c3a")
 FONT: Final = 'font-family="sans-serif" font-size="11"'
+STEPS: Final = 5  # at most
 NEAR: Final = 13  # pixels between two names, so that neither lies upon the other
 
 
@@ -37,6 +38,7 @@ class Panel:
     across: str
     up: str
     lines: tuple[Line, ...]
+    even: bool  # across; else by powers of ten
 
 
 @frozen
@@ -50,6 +52,7 @@ class Kind:
     up: str
     columns: tuple[tuple[str, str], ...]  # fields, and what a line of each is called
     lines_by: tuple[str, ...] = ()  # fields that make a line of their own
+    even: bool = False
 
 
 KINDS: Final = (
@@ -78,7 +81,7 @@ KINDS: Final = (
         (("p50_ms", ""),),
         ("in_doubt",),
     ),
-    Kind("growth memory", "Memory of a process", "commands", "commands", "MB", (("rss_mb", ""),), ("of",)),
+    Kind("growth memory", "Memory of a process", "commands", "commands", "MB", (("rss_mb", ""),), ("of",), even=True),
 )
 
 
@@ -107,12 +110,25 @@ def _panel(kind: Kind, rows: Iterable[Mapping[str, Any]]) -> Panel:
             if row.get(column) is not None:
                 lines.setdefault(" ".join([*of, called]).strip(), []).append((row[kind.field], row[column]))
     made = tuple(Line(name, tuple(sorted(points))) for name, points in lines.items())
-    return Panel(kind.title, kind.across, kind.up, made)
+    return Panel(kind.title, kind.across, kind.up, made, kind.even)
+
+
+class Axis(Protocol):
+    """Where values stand along one side of a panel."""
+
+    def at(self, value: float) -> float:
+        """Where one stands, in pixels."""
+        ...
+
+    @property
+    def ticks(self) -> list[float]:
+        """Where a number is written."""
+        ...
 
 
 @frozen
-class Axis:
-    """A logarithmic one, from a power of ten to another, over so many pixels."""
+class Powers:
+    """From a power of ten to another."""
 
     least: int
     most: int
@@ -120,7 +136,7 @@ class Axis:
     end: float
 
     def at(self, value: float) -> float:
-        """Where a value stands."""
+        """By its logarithm."""
         exponent = math.log10(value) if value > 0 else self.least
         share = (exponent - self.least) / (self.most - self.least)
         return round(self.begin + share * (self.end - self.begin), 1)
@@ -131,16 +147,44 @@ class Axis:
         return [10.0**power for power in range(self.least, self.most + 1)]
 
 
-def axis_of(values: Iterable[float], begin: float, end: float) -> Axis:
+@frozen
+class Even:
+    """From nought on, in equal steps."""
+
+    step: float
+    steps: int
+    begin: float
+    end: float
+
+    def at(self, value: float) -> float:
+        """By its size."""
+        return round(self.begin + value / (self.step * self.steps) * (self.end - self.begin), 1)
+
+    @property
+    def ticks(self) -> list[float]:
+        """Each step."""
+        return [self.step * place for place in range(self.steps + 1)]
+
+
+def powers_of(values: Iterable[float], begin: float, end: float) -> Powers:
     """One that holds them all."""
     logs = [math.log10(one) for one in values if one > 0] or [0.0]
     least, most = math.floor(min(logs)), math.ceil(max(logs))
-    return Axis(least, max(most, least + 1), begin, end)
+    return Powers(least, max(most, least + 1), begin, end)
+
+
+def even_of(values: Iterable[float], begin: float, end: float) -> Even:
+    """One that holds them all, in a few steps of 1, 2 or 5 and noughts."""
+    most = max(values, default=0.0) or 1.0
+    power = 10.0 ** math.floor(math.log10(most / STEPS))
+    step = next(power * digit for digit in (1, 2, 5, 10) if power * digit * STEPS >= most)
+    return Even(step, math.ceil(most / step), begin, end)
 
 
 def _drawn(panel: Panel) -> Iterator[str]:
-    across = axis_of((x for line in panel.lines for x, _ in line.points), LEFT, WIDTH - RIGHT)
-    up = axis_of((y for line in panel.lines for _, y in line.points), HEIGHT - BOTTOM, TOP)
+    sizes = [x for line in panel.lines for x, _ in line.points]
+    across: Axis = (even_of if panel.even else powers_of)(sizes, LEFT, WIDTH - RIGHT)
+    up = even_of((y for line in panel.lines for _, y in line.points), HEIGHT - BOTTOM, TOP)
     yield _text(LEFT, 20, panel.title, weight="bold")
     yield _text(LEFT, TOP - 10, panel.up)
     yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, panel.across, anchor="middle")

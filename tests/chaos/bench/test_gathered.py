@@ -12,7 +12,7 @@ from chaos.bench.budgets import OURSELVES, OWN, PEERS
 from chaos.bench.document import Build, Measured, document
 from chaos.bench.figures import Row, Who
 from chaos.bench.gathered import BEGIN, END, gathered, markdown, newest, put_into
-from chaos.bench.plot import apart, axis_of, svg
+from chaos.bench.plot import apart, even_of, powers_of, svg
 from meltica.api.outcomes import Exit
 from meltica.cli.main import commands
 
@@ -181,9 +181,13 @@ def test_a_file_without_the_marks_is_refused(tmp_path):
 
 
 def test_an_axis_holds_all_values_and_nought_stands_at_its_edge():
-    axis = axis_of([0, 30, 1_000], 0.0, 200.0)
+    axis = powers_of([0, 30, 1_000], 0.0, 200.0)
     assert (axis.at(10), axis.at(100), axis.at(1_000), axis.at(0)) == (0.0, 100.0, 200.0, 0.0)
-    assert axis_of([], 0.0, 1.0).ticks == [1.0, 10.0]
+    assert powers_of([], 0.0, 1.0).ticks == [1.0, 10.0]
+    assert even_of([3.0, 68.0], 300.0, 0.0).ticks == [0, 20, 40, 60, 80]
+    assert even_of([3.0, 68.0], 300.0, 0.0).at(40) == 150.0
+    assert even_of([12.0], 0.0, 1.0).ticks == [0, 5, 10, 15]
+    assert even_of([0.0], 0.0, 1.0).ticks[-1] == 1.0
 
 
 def test_names_do_not_lie_upon_each_other():
