@@ -30,7 +30,7 @@ MAX_BYTES: Final = 256 * 1024  # of a settings file
 NAME: Final = r"[a-z][a-z0-9_-]{0,30}"
 NAME_WORDS: Final = "a lower-case letter, then at most 30 lower-case letters, digits, _ or -"
 SYMBOL: Final = r"[A-Z0-9]{2,20}"
-NODES: Final = (1, 3, 5, 7)  # an even number tolerates no more losses than the odd one below it
+NODES: Final = (3, 5, 7)  # an even number tolerates no more losses than the odd one below it; one alone elects nobody
 
 # The shortest deadline that a kind of venue takes.  W must hold it, and what happens inside W besides: the
 # commit, the way to the venue, and twice the uncertainty of its clock (design.md section 5).
@@ -500,7 +500,7 @@ def _check_whole(settings: NodeSettings, errors: list[Misfit]) -> None:
     if place is not None and own in settings.peers:
         errors.append(Misfit("[node] peer", f"'{place.peer}'", f"nothing, as [peers.{own}] says it"))
     if len(names) not in NODES:
-        errors.append(Misfit("[peers]", f"{len(names)} nodes", "1, 3, 5 or 7 nodes"))
+        errors.append(Misfit("[peers]", f"{len(names)} nodes", "3, 5 or 7 nodes"))
     errors += [
         Misfit(f"[peers.{name}]", f"'{name}'", f"another name: {NO_NODE_S[name]}")
         for name in names

@@ -247,11 +247,6 @@ def _rehearse(reader: RocksReader, survivor: Survivor, machine: Machine) -> Seen
 def _founding(folder: Path, survivor: Survivor, state: State, settings: NodeSettings, wish: Wish) -> Founding:
     cluster, term = _minted(state), founding_term(survivor)
     nodes = tuple(Peer(name) for name in sorted(settings.peers))
-    if len(nodes) == 1:
-        raise CantRecover(
-            f"[peers] of {settings.file} name one node alone, and no node can be a cluster of its own",
-            "name three in a copy of the settings, and give that with --config; they may be on one machine at first",
-        )
     members = [Member(name, str(settings.peers[name].peer)) for name in nodes]
     try:
         said = configuration(survivor, members)

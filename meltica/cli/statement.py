@@ -76,7 +76,16 @@ def missing(plan: Plan) -> list[Line]:
         "fills, and reports them (unknown_order); it does not cancel them: you do, on the venue's own page"
     )
     known = lines or [("known", "no entry is known to be missing")]
-    return [*known, ("not known", gone), ("at the venue", open_there)]
+    return [*known, ("not known", gone), ("at the venue", open_there), *_unrecorded(plan)]
+
+
+def _unrecorded(plan: Plan) -> list[Line]:
+    """What it has no record of, as a snapshot was installed: only the others had."""
+    spans = ", ".join(f"from {gap.first:,} to {gap.last:,}" for gap in plan.verified.gaps)
+    if not spans:
+        return []
+    lost = "a snapshot took their place here, the lost nodes had them, and perhaps an archive of theirs has"
+    return [("audit trail", f"the records of the entries {spans}: {lost}. What they led to is in the state")]
 
 
 def to_be(plan: Plan, name: str) -> list[Line]:
