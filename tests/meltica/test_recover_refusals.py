@@ -148,6 +148,14 @@ def test_settings_of_another_account_lose_sight_of_orders_as_those_of_another_ve
     assert "with that account" in told.value.following
 
 
+def test_a_log_that_was_never_configured_is_refused(settings: NodeSettings, tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "data")
+    writer.entry(1)
+    writer.store.close()
+    with pytest.raises(CantRecover, match="was never configured"):
+        planned(tmp_path / "data", settings)
+
+
 # --- the disk ---------------------------------------------------------------------------------------------------
 
 

@@ -154,6 +154,26 @@ def test_rotate_mends_it(folder):
     }
 
 
+def test_rotate_makes_those_of_a_node_that_has_none_here_only_if_it_is_said(folder):
+    """As the runbook of two lost nodes asks for: they were on the machine that burned, or the node has a new name."""
+    (folder / "pki" / "n2.pem").unlink()
+    (folder / "pki" / "n2.key").unlink()
+    for name in ("n2", "n7"):
+        refused = meltica("cluster", "rotate", folder, name, "--yes")
+        assert (refused.returncode, "--make" in refused.stderr) == (5, True), refused.stderr
+        dry = meltica("cluster", "rotate", folder, name, "--make", "--dry-run")
+        assert (dry.returncode, (folder / "pki" / f"{name}.pem").exists()) == (0, False)
+        done = meltica("cluster", "rotate", folder, name, "--make", "--yes")
+        assert done.returncode == 0, done.stderr
+        made = pki.read_certificate((folder / "pki" / f"{name}.pem").read_bytes())
+        assert made.names == (name, "localhost")
+        assert (folder / "pki" / f"{name}.key").stat().st_mode & 0o077 == 0
+    for wrong, code in (("../n2", 2), ("operator", 5), ("N2", 2)):
+        (folder / "pki" / "operator.pem").unlink(missing_ok=True)
+        assert meltica("cluster", "rotate", folder, wrong, "--make", "--yes").returncode == code, wrong
+    assert meltica("cluster", "rotate", folder, "--make", "--yes").returncode == 2, "of whom?"
+
+
 def test_rotate_replaces_all_if_none_is_named_and_never_the_authority(folder):
     before = {file.name: file.read_bytes() for file in (folder / "pki").iterdir()}
     assert meltica("cluster", "rotate", folder, "--yes").returncode == 0

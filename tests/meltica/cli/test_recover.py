@@ -24,7 +24,7 @@ from meltica.core.commands import ApproveBuild
 from meltica.core.state import State
 from meltica.core.values import Nanos
 from meltica.verify import verify
-from tests.meltica.test_recover import N1, NODES, OLD, change, quiet, settings_in, survived
+from tests.meltica.test_recover import N1, NODES, OLD, base, change, quiet, settings_in, survived
 
 NAME = "demo"
 
@@ -182,11 +182,11 @@ def test_a_damaged_folder_is_refused_with_what_to_do(node):
 def test_nodes_that_answer_are_not_lost(node):
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(("127.0.0.1", 23902))
+        listening.bind(("127.0.0.1", base() + 2))
         listening.listen()
         done = run(node, "--dry-run")
     assert done.exit_code == 5
-    assert "not lost: n2 (127.0.0.1:23902)" in done.output
+    assert f"not lost: n2 (127.0.0.1:{base() + 2})" in done.output
     assert "start this node and let them elect a leader" in done.output
 
 
@@ -196,7 +196,7 @@ def test_a_node_that_comes_back_while_it_is_thought_over_is_seen(node, monkeypat
 
         def comes_back(*_words, **_more):
             door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            door.bind(("127.0.0.1", 23903))
+            door.bind(("127.0.0.1", base() + 3))
             door.listen()
             return NAME
 
@@ -204,7 +204,7 @@ def test_a_node_that_comes_back_while_it_is_thought_over_is_seen(node, monkeypat
         monkeypatch.setattr(recover.click, "prompt", comes_back)
         done = run(node, "--to", to(node))
     assert done.exit_code == 5
-    assert "not lost: n3 (127.0.0.1:23903)" in done.output
+    assert f"not lost: n3 (127.0.0.1:{base() + 3})" in done.output
     assert not to(node).exists()
 
 
