@@ -312,7 +312,7 @@ class ClusterNode:
             self.fault = fault
             self._guarded(self._transport.sever)
             self._ended.set()
-            self._guarded(self._listener.on_stopped, str(fault))
+            self._guarded(self._listener.on_stopped, str(fault) or type(fault).__name__)
             self._settle()
 
     def _guarded(self, tell: Callable[..., object], *told: object) -> None:

@@ -14,7 +14,7 @@ import os
 import random
 import signal
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -32,7 +32,7 @@ from cluster.rocks import RocksStore
 from cluster.sockets import Address as PeerAddress
 from cluster.tls import TlsTransport
 from cluster.types import MonoNs, Peer
-from meltica import __version__, diverged, orphans
+from meltica import __version__, diverged, lastly, orphans
 from meltica.api.server import context_of, place_of, serve_api
 from meltica.archive.files import Folder
 from meltica.archive.keeper import Archived, Keeper
@@ -143,8 +143,8 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
     pump = Pump(
         mono_now,
         wall_now,
-        lambda reason: log.error("replication stopped: nothing more is sent", reason=reason),
-        lambda where: log.critical("the leader failed: nothing more is sent", where=where),
+        partial(_ends, log.error, "replication stopped: nothing more is sent", "reason"),
+        partial(_ends, log.critical, "the leader failed: nothing more is sent", "where"),
     )
     cluster = ClusterNode(replica, store, transport, pump, clock=_mono, observer=reporter)
     group = Group(settings.node.name, board, cluster.status, mono_now, wall_now)
@@ -469,6 +469,12 @@ def _say_archive(node: Node, archived: Archived) -> None:
         node.reporter.alert("ArchiveStands", archived.trouble)
     elif archived.last:
         node.log.info("the audit trail is archived", last=archived.last, bytes=archived.bytes)
+
+
+def _ends(say: Callable[..., object], event: str, word: str, why: str) -> None:
+    """This node has only to end by now; whatever keeps it from that, it does."""
+    lastly.end_within(lastly.WITHIN)
+    say(event, **{word: why})
 
 
 async def _keep_gauges(node: Node) -> None:

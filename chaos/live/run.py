@@ -186,7 +186,7 @@ class Runner:
             rooms: dict[str, Breaks] = {NETWORK: cluster.network, PROCESS: nodes, VENUE: venue, OPERATOR: hands}
             rooms |= self._inside(nodes)
             rooms[VOLUME] = Fills(volumes, nodes, self.say)
-            rooms[STRAIT] = Straits(nodes, cluster.rig.pids, cluster.rig.warden.watch)
+            rooms[STRAIT] = Straits(folder, nodes, cluster.rig.pids, cluster.rig.warden.watch)
             striker = Striker(rooms, sight, self.say, self.done)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(sight.run)

@@ -16,22 +16,29 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import trio
 from attrs import define
 
+from chaos.live.closed import Log, log_of
 from chaos.live.nodes import Nodes
 from chaos.live.plan import Aim, Fault
+from meltica import lastly
 
 CPU, MEMORY, DESCRIPTORS = "cpu_taken", "memory_limit", "descriptors_gone"
 BUSY: Final = (sys.executable, "-c", "while True: pass")
 PROC: Final = Path("/proc")
 PAGE: Final = resource.getpagesize()
 MIB: Final = 1024 * 1024
+STOPPED: Final = "nothing more is sent"  # in the log of a node that is about to end
+MORE: Final = 5.0  # seconds, on a busy machine
+LOOK_EVERY: Final = 0.1
 
 
 @define
 class Straits:
-    """Whoever takes it; `pids`: a node's process by its name; `watch`: has a process ended with us."""
+    """Whoever takes it; `folder` is the cluster's; `pids`: a node's process by its name; `watch`: has a process ended with us."""
 
+    folder: Path
     nodes: Nodes
     pids: Callable[[], Mapping[str, int]]
     watch: Callable[[int], None]
@@ -40,6 +47,7 @@ class Straits:
     async def struck(self, fault: Fault, aim: Aim) -> AsyncIterator[list[str]]:
         """Short of it until the block ends; one that ended of it is started again then.  Raises RigFault."""
         kind, parameters, not_done = fault.kind, dict(fault.parameters), list[str]()
+        logs = {name: log_of(self.folder, name) for name in aim.nodes}
         async with self.nodes.giving_way(aim.nodes if kind != CPU else (), kind):
             with ExitStack() as stack:
                 for name in aim.nodes:
@@ -54,6 +62,15 @@ class Straits:
                     else:
                         stack.enter_context(limited(pid, resource.RLIMIT_NOFILE, first_free(pid)))
                 yield not_done
+            if kind != CPU:
+                await self._ended(logs)
+
+    async def _ended(self, logs: Mapping[str, Log]) -> None:
+        """Whoever has said that it can't go on ends, but for a fault; it may take its time."""
+        with trio.move_on_after(lastly.WITHIN + MORE):
+            for name, log in logs.items():
+                while STOPPED in log.since() and self.nodes.processes.code(name) is None:
+                    await trio.sleep(LOOK_EVERY)
 
     @contextmanager
     def _crowded(self, pid: int, pick: int, hogs: int) -> Iterator[None]:

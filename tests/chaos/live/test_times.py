@@ -117,8 +117,10 @@ def watched():
 
 
 @pytest.fixture
-def straits(rig, child, watched):
-    return Straits(Nodes(rig), lambda: {"n1": child.pid}, watched.append)
+def straits(rig, child, watched, tmp_path):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "n1.jsonl").touch()
+    return Straits(tmp_path, Nodes(rig), lambda: {"n1": child.pid}, watched.append)
 
 
 @pytest.mark.parametrize(
@@ -160,3 +162,17 @@ async def test_one_that_ended_of_it_is_started_again_and_one_that_does_not_run_i
     rig.die("n1", -9)
     async with straits.struck(fault("cpu_taken", hogs=1), N1) as not_done:
         assert not_done == ["n1 does not run"]
+
+
+async def test_one_that_says_that_it_can_t_go_on_is_waited_for(straits, rig, tmp_path, autojump_clock):
+    """It may be the system that ends it at last."""
+
+    async def dies():
+        await trio.sleep(8)
+        rig.die("n1", -14)
+
+    async with trio.open_nursery() as nursery, straits.struck(fault("memory_limit", more_mib=0), N1):
+        (tmp_path / "logs" / "n1.jsonl").write_text("replication stopped: nothing more is sent")
+        nursery.start_soon(dies)
+    assert rig.done == [("n1", "start")]
+    assert [(end.why, end.code) for end in straits.nodes.ends] == [("memory_limit", -14)]
