@@ -36,7 +36,10 @@ LOOK_EVERY: Final = 0.1
 
 @define
 class Straits:
-    """Whoever takes it; `folder` is the cluster's; `pids`: a node's process by its name; `watch`: has a process ended with us."""
+    """Whoever takes it, of the cluster in `folder`.
+
+    `pids`: a node's process by its name; `watch`: has a process ended with us.
+    """
 
     folder: Path
     nodes: Nodes
@@ -69,7 +72,7 @@ class Straits:
         """Whoever has said that it can't go on ends, but for a fault; it may take its time."""
         with trio.move_on_after(lastly.WITHIN + MORE):
             for name, log in logs.items():
-                while STOPPED in log.since() and self.nodes.processes.code(name) is None:
+                while STOPPED in log.since() and self.nodes.processes.code(name) is None:  # noqa: ASYNC110 - a process
                     await trio.sleep(LOOK_EVERY)
 
     @contextmanager

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -52,11 +52,13 @@ class Volumes:
 
     def fill(self, name: str, left: int) -> int:
         """Take what is free there but for `left` bytes; how many were taken."""
-        found = os.statvfs(self.inside(name))
-        size = max(0, found.f_bavail * found.f_frsize - left)
         with (self.inside(name) / BALLAST).open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(1, size))
-        return size
+            while True:
+                found = os.statvfs(self.inside(name))
+                size = max(1, found.f_bavail * found.f_frsize - left)
+                with suppress(OSError):  # the node has taken some of it meanwhile: then there is less to take
+                    os.posix_fallocate(file.fileno(), 0, size)
+                    return size
 
     def free(self, name: str) -> None:
         """Give it back."""
