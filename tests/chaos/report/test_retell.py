@@ -114,6 +114,15 @@ def test_what_is_killed_while_it_is_gone_or_frozen_is_drawn_once() -> None:
     assert [one[1:] for one in found] == [(GONE, 3000, 6500), (FROZEN, 2500, 3000), (FROZEN, 6500, 8000)]
 
 
+def test_a_process_that_was_seen_to_end_though_it_said_nothing_is_gone() -> None:
+    """Killed at an instant by itself, or with its folder broken."""
+    document = {**DEMO, "ends": [{"node": "n1", "why": "kill_sent", "code": -9, "at_mono_ns": 200}]}
+    gone = [span.node for span in retell(left(honest()), document, "").spans if span.what == GONE]
+    assert gone == ["n1"]
+    found = spans({"n1": (said(6500, "ready"),)}, Struck("bit_flip", "n1", 3000 * MS, 6000 * MS))
+    assert [one[1:] for one in found] == [(GONE, 3000, 6500)]
+
+
 def test_what_the_venue_saw_of_each_node() -> None:
     refused = request(4, "n3", "order.place", PLACED, 400, admitted_ns=None, outcome="rejected")
     history = evolve(honest(), requests=(*honest().requests, refused))
