@@ -28,11 +28,12 @@ from chaos.demo.measure import documents, order_somewhere
 from chaos.demo.timeline import Strike
 from chaos.rig.processes import NODES, Rig, open_rig
 from chaos.rig.settings import settings_of, without_strategies
-from chaos.rig.steps import WITHIN, active, cluster_of, evidence, resumed
+from chaos.rig.steps import WITHIN, cluster_of, evidence, in_order, resumed
 from chaos.rig.watch import ActRefused, Watcher, open_watcher
 
 OPEN: Final = (1, 100, 1_000)
 IN_DOUBT: Final = (0, 10, 100)
+TRIES: Final = 10  # of one order
 SIDE_BY_SIDE: Final = 8  # orders that are asked for at once
 LOADED_WITHIN: Final = 180.0  # seconds
 ROOM: Final = {"open_orders_symbol": 1_000, "open_orders": 10_000, "orders_second": 1_000}  # the most of each
@@ -67,13 +68,12 @@ class Laden:
         return {**documents(folder, [struck])[0], **had}
 
     async def _play(self, rig: Rig, watcher: Watcher) -> tuple[Strike, dict[str, Any]]:
-        name, epoch = await active(watcher)
         listen = tomllib.loads((rig.folder / "paper.toml").read_text())["listen"]
         async with httpx.AsyncClient(base_url=f"http://{listen}", trust_env=False) as venue:
             orders = [await _order(venue, symbol) for symbol in SYMBOLS]
             with trio.fail_after(LOADED_WITHIN):
-                await _place(watcher, name, orders, self.open)
-                await _counted(watcher, name, "open", self.open)
+                await load(watcher, orders, self.open)
+            name, epoch = await in_order(watcher)
             if self.in_doubt:
                 await self._doubt(venue, watcher, name, orders)
         had = (await watcher.status(name) or {"orders": {"open": None}})["orders"]["open"]
@@ -128,12 +128,12 @@ async def _order(venue: httpx.AsyncClient, symbol: str) -> Wish:
 
 
 async def _place(watcher: Watcher, name: str, orders: Sequence[Wish], number: int) -> None:
-    """So many, of each symbol in turn, some at once; one that is refused is asked for again."""
+    """So many, of each symbol in turn, some at once; one that is refused is asked for again, a few times."""
     left = iter(range(number))
 
     async def ask() -> None:
         for place in left:
-            while True:
+            for _ in range(TRIES):
                 with suppress(ActRefused):
                     await watcher.act(name, "submit", orders[place % len(orders)], "measuring")
                     break
@@ -144,14 +144,22 @@ async def _place(watcher: Watcher, name: str, orders: Sequence[Wish], number: in
             nursery.start_soon(ask)
 
 
-async def _counted(watcher: Watcher, name: str, what: str, number: int) -> None:
-    while ((await watcher.status(name)) or {"orders": {what: 0}})["orders"][what] < number:  # noqa: ASYNC110 - another process is asked, by polling
-        await trio.sleep(0.05)
+async def load(watcher: Watcher, orders: Sequence[Wish], number: int) -> None:
+    """Until so many are open: one may be lost with its leader, and the third lost leader halts."""
+    while True:
+        name, _ = await in_order(watcher)
+        status = await watcher.status(name)
+        missing = number if status is None else number - int(status["orders"]["open"])
+        if missing <= 0:
+            return
+        if status is not None:
+            await _place(watcher, name, orders, missing)
+        await trio.sleep(0.1)
 
 
 async def _kept_back(venue: httpx.AsyncClient) -> None:
     """The venue has kept back all that it was to: so many orders are unanswered, and in doubt for who takes over."""
-    while any(one["left"] for one in (await venue.get("/paper/v1/faults")).json()["faults"]):  # noqa: ASYNC110 - as above
+    while any(one["left"] for one in (await venue.get("/paper/v1/faults")).json()["faults"]):  # noqa: ASYNC110 - another process is asked
         await trio.sleep(0.005)
 
 

@@ -10,6 +10,7 @@ from chaos.bench import laden, memory, run
 from chaos.bench.apply import applied
 from chaos.bench.growth import applies, log_beside
 from chaos.rig.settings import settings_of
+from chaos.rig.watch import ActRefused
 from meltica.cli import cluster_files
 from meltica.machine import Machine
 
@@ -72,3 +73,36 @@ def test_kinds_of_growth_are_asked_for_by_name():
     assert wish.extras == {"of": "apply,memory", "commands": 9, "most": 100_000}
     with pytest.raises(run.BadWish, match="growth is of commit, apply, failover, memory, not of speed"):
         run.wish_of("growth", of="speed")
+
+
+class Losing:
+    """A cluster that loses every third order which it took, refuses every fifth, and halts once."""
+
+    def __init__(self):
+        self.asked = self.open = 0
+        self.trading = "running"
+
+    async def statuses(self):
+        return {"n1": {"active": "n1", "epoch": 1}}
+
+    async def status(self, _node):
+        causes = [] if self.trading == "running" else [{"cause": "takeovers"}]
+        risk = {"halts": causes, "index": 1}
+        return {"orders": {"open": self.open}, "trading": self.trading, "active": "n1", "risk": risk}
+
+    async def act(self, _node, action, _order, _reason):
+        if action == "resume":
+            self.trading = "running"
+            return
+        self.asked += 1
+        if self.asked == 20:
+            self.trading = "halted"
+        if self.asked % 5 == 0 or self.trading == "halted":
+            raise ActRefused("not now")
+        self.open += self.asked % 3 > 0
+
+
+async def test_a_cluster_is_loaded_until_so_many_are_open(autojump_clock):
+    watcher = Losing()
+    await laden.load(watcher, [{"symbol": "BTCUSDT"}, {"symbol": "ETHUSDT"}], 40)
+    assert watcher.open == 40
