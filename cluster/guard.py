@@ -421,11 +421,17 @@ class Guard:
             self._ask("quick")
 
     def _newer_term(self, message: NewerTerm) -> None:
-        """Hazard 22: somebody's term is above ours and it hears us no more; be elected above it."""
+        """Hazard 22: somebody's term is above ours and it hears us no more; be elected above it.
+
+        Not where we have told a successor to stand, and it is the term that one stands in: it would be deposed by that.
+        """
         if self._leads and message.term > self.core.term:
+            over, own = self._leading.hand_over, message.term == self.core.term + 1
+            handed = over is not None and over.sent and own
             self.core.raise_term(message.term)
             self._note("higher term")
-            self._ask("higher term")
+            if not handed:
+                self._ask("higher term")
 
     # Inside, elections
 

@@ -452,6 +452,38 @@ def test_a_leader_is_elected_again_above_a_newer_term(hand: type[Hand]) -> None:
     assert (node.role, node.roles[-1].reason) == (Role.LEADER, "higher term")
 
 
+def handing_over(hand: type[Hand]) -> tuple[Hand, int]:
+    """A leader that has told n2 to stand, and its term."""
+    node = hand()
+    term = node.lead()
+    node.sync()
+    node.hears("n2", Ack(term, node.last, True, node.now))
+    node.replica.transfer(Peer("n2"))
+    node.step()
+    assert node.take(StandNow, "n2") == [StandNow(term)]
+    node.take(AskPreVote)
+    return node, term
+
+
+def test_another_newer_term_is_stood_above_also_in_a_hand_over(hand: type[Hand]) -> None:
+    node, term = handing_over(hand)
+    node.hears("n3", NewerTerm(term + 2))
+    assert len(node.take(AskPreVote)) == 2
+
+
+def test_a_newer_term_of_its_own_hand_over_is_left_to_whom_it_handed_over(hand: type[Hand]) -> None:
+    """The other follower has heard the successor's question first: to stand above it would depose who was chosen."""
+    node, term = handing_over(hand)
+    node.hears("n3", NewerTerm(term + 1))
+    assert (node.role, node.term, node.roles[-1].reason) == (Role.FOLLOWER, term + 1, "transfer")
+    assert node.take(AskPreVote) == []
+    node.hears("n2", AskVote(term + 1, node.last, term, handed=True))
+    node.sync()
+    assert node.take(Vote, "n2") == [Vote(term + 1)]
+    node.wait(600)
+    assert node.take(AskPreVote) != []  # it is not waited for for ever
+
+
 def test_a_newer_term_that_is_not_newer_changes_nothing(hand: type[Hand]) -> None:
     node = hand()
     term = node.lead()
