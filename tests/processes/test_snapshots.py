@@ -49,6 +49,8 @@ def test_a_standby_whose_log_was_dropped_behind_it_installs_a_snapshot_and_is_eq
     wait_for("the others' logs begin behind where it stopped", lambda: min(base(cluster, n) for n in here) > left_at)
     cluster.start_node(away)
     wait_for("it has installed a snapshot", lambda: base(cluster, away) > left_at)
+    taken = cluster.cli("cluster", "snapshot", "--keep", str(KEPT), "--yes", "-o", "json")  # there is little to drop
+    assert [(one["node"], one["outcome"]) for one in json.loads(taken.stdout)["nodes"]] == [(n, "done") for n in NODES]
     assert cluster.act("halt", "--cause", "test").returncode == 0
     wait_for("all have the same state at one index", lambda: equal(cluster, *NODES))
 
