@@ -38,9 +38,8 @@ def launch(words: Sequence[str], run: Product = product) -> None:
         join(int(volume["pid"]))
     if any(inside.of(READ_ONLY)) and os.geteuid() == 0:
         read_only(settings.parent / "data")
-    inside.start()
-    import_module("meltica.node")  # all that a node runs: what is replaced everywhere must be there
-    with Patches() as patches:
+    with inside.looking(), Patches() as patches:
+        import_module("meltica.node")  # all that a node runs: what is replaced everywhere must be there
         if mutant:
             found(mutant).patch(patches)
         for patch in (seams.patch, between.patch, skew.patch):

@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,13 +55,20 @@ class Inside:
     _version: int = 0
     _counting: threading.Lock = field(factory=threading.Lock)
 
-    def start(self) -> None:
-        """Look for ever, beside whatever this process does."""
-        threading.Thread(target=self._run, daemon=True, name="door").start()
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Look again and again as long as the block lasts, beside whatever this process does."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._run, args=(over,), daemon=True, name="door")
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
-    def _run(self) -> None:
-        while True:
-            time.sleep(EVERY)
+    def _run(self, over: threading.Event) -> None:
+        while not over.wait(EVERY):
             self.look()
 
     def look(self) -> None:

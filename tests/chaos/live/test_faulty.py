@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def test_it_runs_the_product_with_its_seams_patched_and_a_door_of_its_name(tmp_p
     assert seen == [(WORDS, False, False)]
     assert (Dispatch._send is send, rocks._open is opens) == (True, True)
     assert found(taken_at(tmp_path, "n2")) == {"version": 4, "pid": os.getpid()}
+    assert "door" not in {thread.name for thread in threading.enumerate()}, "it looks as long as the product runs"
 
 
 def test_a_mutant_may_be_broken_too(tmp_path):
