@@ -169,8 +169,15 @@ def _put(document: dict[str, Any], folder: Path) -> None:
 @contextmanager
 def _heeding_sigterm() -> Iterator[None]:
     """Between two runs it interrupts as Ctrl-C does; in one, Trio's own receiver hears both."""
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: object) -> None:
+    """As Ctrl-C does; where a shell put this into the background that is ignored, and SIGTERM still is not."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)

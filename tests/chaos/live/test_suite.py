@@ -213,7 +213,22 @@ def test_anything_else_that_is_interrupted_has_not(asked, words, before):
     assert "SIGTERM came" in found["broken_off"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+FRONT, BACKGROUND = signal.default_int_handler, signal.SIG_IGN  # what a shell has made of SIGINT
+
+
+@pytest.fixture
+def shell(request):
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("shell")
+@pytest.mark.parametrize(
+    ("shell", "number"),
+    [(FRONT, signal.SIGINT), (FRONT, signal.SIGTERM), (BACKGROUND, signal.SIGTERM)],
+    indirect=["shell"],
+)
 def test_a_signal_between_two_runs_loses_neither_the_document_nor_the_runs(asked, number):
     before = signal.getsignal(signal.SIGTERM)
     done = asked(Plays((), lambda: os.kill(os.getpid(), number)), "--suite", "trust")
