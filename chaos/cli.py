@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from chaos.campaign.command import campaign
 from chaos.live.command import list_scenarios, run
 from chaos.live.hunt_command import live_mutants
 from chaos.mutants.command import mutants
@@ -20,6 +21,7 @@ def main() -> None:
 
 
 main.add_command(sim)
+main.add_command(campaign)
 main.add_command(mutants)
 main.add_command(report)
 main.add_command(list_scenarios)
