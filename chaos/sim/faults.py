@@ -12,7 +12,7 @@ from functools import partial
 from random import Random
 from typing import Any, Final, TypeVar
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from chaos.sim import rot
 from chaos.sim.exchange import ACCOUNT
@@ -28,6 +28,7 @@ from meltica.leader.status import Phase
 SOONEST: Final = 20 * MS  # a process is not back earlier
 UNPLUG_WITHIN: Final = SECOND  # so long is waited for a write to tear
 WORDS_LATE: Final = (60 * MS, 250 * MS, 600 * MS, 1500 * MS)
+LONG_STALL: Final = 9500 * MS  # below `settle` (10 s), above all else that lasts
 WALL_JUMPS: Final = (-3600 * SECOND, -2 * SECOND, -300 * MS, -60 * MS, 60 * MS, 400 * MS, 3 * SECOND, 86_400 * SECOND)
 VENUE_OFFSETS: Final = (-2000, -300, -20, 20, 300, 2000)  # milliseconds
 PHASE_WITHIN: Final = 2 * SECOND
@@ -369,7 +370,9 @@ class Faults:
         self._venue(fault, "stale_reads", lag_ms=(300, 800, 2000)[fault.pick % 3])
 
     def _do_engine_stall(self, _name: Peer, fault: Fault) -> None:
-        self._venue(fault, "engine_stall")
+        """Every fourth for nearly as long as `settle`, which must outlast it: what waits is admitted after all."""
+        long = fault.pick % 4 == 0
+        self._venue(evolve(fault, until=fault.at + LONG_STALL) if long else fault, "engine_stall")
 
     def _do_lose_event(self, _name: Peer, fault: Fault) -> None:
         self._venue(fault, "lose_event", target=ACCOUNT, count=1 + fault.pick % 2)

@@ -44,6 +44,7 @@ from meltica.leader.status import Phase
 PATIENCE: Final = 1500 * MS  # without an answer for so long, the outcome is unknown
 PAUSE: Final = 150 * MS  # between two tries
 TRIES: Final = 30
+PROMOTES: Final = 5  # tries of one promote: what it was asked for has passed by then
 LOOK: Final = 500 * MS  # how often somebody looks at the screen
 MANUAL: Final = 2 * SECOND  # a takeover by hand is noticed and answered after so long
 
@@ -68,12 +69,24 @@ class Wish:
 
 
 @define(eq=False)
+class HandOver:
+    """One promote of a standby, out of the epoch that its operator saw, and what was answered."""
+
+    to: NodeName
+    epoch: Epoch
+    by: By
+    tries: int = 0
+    answer: object | None = None  # the last word: Done or Refused
+
+
+@define(eq=False)
 class Operators:
     """The people around one run."""
 
     product: Product
     counted: Counter[str] = field(factory=Counter)
     wishes: list[Wish] = field(factory=list)
+    handovers: list[HandOver] = field(factory=list)
     keeps: set[str] = field(factory=set)  # causes that somebody wants to stay for now
     numbered: int = 0
     on_duty: bool = True  # lifts what the product halted by itself, and answers who waits in manual mode
@@ -123,10 +136,15 @@ class Operators:
                 then(answer)
             return
         wish.unknown = wish.unknown or not isinstance(answer, NotActive)
-        follow = Peer(NAMES[(NAMES.index(name) + 1) % len(NAMES)])
-        if isinstance(answer, NotActive) and answer.leader is not None:
-            follow = Peer(answer.leader)
+        follow = self._next(name, answer)
         self.product.network.at(PAUSE, lambda: self._try(wish, follow, then))
+
+    @staticmethod
+    def _next(name: Peer, answer: object | None) -> Peer:
+        """Whom to ask next: who leads, by what was answered, or the next one."""
+        if isinstance(answer, NotActive) and answer.leader is not None:
+            return Peer(answer.leader)
+        return Peer(NAMES[(NAMES.index(name) + 1) % len(NAMES)])
 
     # --- what they do in a storm ------------------------------------------------------------------------------------
 
@@ -142,7 +160,32 @@ class Operators:
         others = [NodeName(p) for p in NAMES if p != active]
         whom = active or Peer(NAMES[fault.pick // 8 % 3])
         to = others[fault.pick % len(others)]
-        self.product.act(whom, Promote(self.by("promote"), to), lambda _result: None)
+        handover = HandOver(to, Epoch(max(self.product.leaders, default=0)), self.by("promote"))
+        self.handovers.append(handover)
+        self._promote(handover, whom)
+
+    def _promote(self, handover: HandOver, name: Peer) -> None:
+        """Ask; where nothing certain was said ask again, out of the same epoch, so that it moves the lead once."""
+        if handover.answer is not None or handover.tries >= PROMOTES:
+            return
+        handover.tries += 1
+        heard: list[object] = []
+
+        def result(answer: object) -> None:
+            if heard:
+                return
+            heard.append(answer)
+            self.product.note("promote", handover.by.request, type(answer).__name__)
+            if isinstance(answer, Done | Refused):
+                handover.answer = answer
+                return
+            self.product.network.at(PAUSE, lambda: self._promote(handover, self._next(name, answer)))
+
+        if not self.product.lives_now(name):
+            result(NotActive(None))
+            return
+        self.product.network.at(PATIENCE, lambda: result(None))
+        self.product.act(name, Promote(handover.by, handover.to, handover.epoch), result)
 
     def _do_halt_resume(self, fault: Fault) -> None:
         cause = f"storm {fault.at}"
@@ -250,7 +293,17 @@ class Operators:
             if record.kind == "resume" and request not in asked:
                 violations.append(f"a resume at index {record.index}, and no operator asked")
         violations += [text for wish in self.wishes if (text := _wrong(wish, done.get(str(wish.request), [])))]
-        return Check("operators", len(self.wishes), tuple(violations))
+        violations += [text for one in self.handovers if (text := not_led(one, self.product.leaders))]
+        return Check("operators", len(self.wishes) + len(self.handovers), tuple(violations))
+
+
+def not_led(handover: HandOver, leaders: Mapping[int, str]) -> str:
+    """What is wrong with a promote that was acknowledged: that node leads no later term; "" if it does."""
+    if not isinstance(handover.answer, Done):
+        return ""
+    if any(term > handover.epoch and name == handover.to for term, name in leaders.items()):
+        return ""
+    return f"promote of {handover.to} in epoch {handover.epoch} was acknowledged, and it led in no later term"
 
 
 def _wrong(wish: Wish, found: list[int]) -> str:

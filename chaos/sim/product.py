@@ -39,7 +39,9 @@ CLUSTER: Final = "51ed00"
 WINDOW: Final = 300 * MS
 QUOTING: Final = {"requote_ms": 160, "tolerance_ticks": 0}  # about six orders a second
 MOST_PASSES: Final = 2000  # of a leader in 10 ms
-DRIFT: Final = 0.0004  # each node's clock is off by up to this; the policy below allows 0.001, the venue clock 0.0005
+DRIFT: Final = (
+    0.001  # each node's clock is off by up to this: the bound of the policy below, and of the shipped settings
+)
 LIMITS: Final = Limits(
     order_notional=Money(Decimal(20_000)),
     position=Money(Decimal(5_000_000)),
@@ -67,7 +69,7 @@ def configuration() -> Configured:
                 account=Account(ACCOUNT),
                 window=Nanos(WINDOW),
                 settle=Nanos(10 * SECOND),
-                drift_ppm=1000,
+                drift_ppm=int(DRIFT * 1e6),
                 approve_opening=True,
             ),
         ),

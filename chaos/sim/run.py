@@ -37,6 +37,7 @@ CALM: Final = 6 * SECOND  # liveness: at most so long after healing, trading goe
 TRADE: Final = SECOND  # and is let go on for so long
 MORE: Final = 25 * SECOND  # at most, to have the orders without which a seed does not count
 SETTLE: Final = 40 * SECOND  # at most, after the halt
+WAITED_FOR: Final = 2  # liveness: an order after the healing, an end after the halt
 RESTART_AFTER: Final = 700 * MS
 # A seed counts only with at least so much in it.
 LEAST_VIRTUAL: Final = 30 * SECOND
@@ -97,7 +98,7 @@ class Run:
     faults: Faults = field(init=False)
     operators: Operators = field(init=False)
     counted: Counter[str] = field(factory=Counter)
-    violations: list[str] = field(factory=list)
+    late: list[str] = field(factory=list)  # what did not come within its bound
     healed_at: int = 0
     halting: Wish | None = None
 
@@ -150,7 +151,7 @@ class Run:
             return
         active = self.product.active()
         what = "an order was admitted" if active is not None else "anybody was active"
-        self.violations.append(f"liveness: {CALM // SECOND} s passed after everything was healed before {what}")
+        self.late.append(f"{CALM // SECOND} s passed after everything was healed before {what}")
 
     def _when(self, most: int, holds: Callable[[], bool]) -> bool:
         """Let time pass until something holds; whether it does."""
@@ -196,7 +197,7 @@ class Run:
                 self._until(self.product.network.now + 500 * MS)
                 if not self._unsettled():
                     return
-        self.violations.append(f"liveness: not settled {SETTLE // SECOND} s after the halt: {self._unsettled()}")
+        self.late.append(f"not settled {SETTLE // SECOND} s after the halt: {self._unsettled()}")
 
     def _unsettled(self) -> str:
         states = {name: life.machine.state for name, life in self.product.here().items()}
@@ -224,14 +225,15 @@ class Run:
             windows_apart(history),
             in_authority(history),
             self.operators.judge(history),
+            Check("liveness", WAITED_FOR, tuple(self.late)),
         )
-        self.violations += [f"{check.name}: {text}" for check in checks for text in check.violations[:5]]
-        self.violations += [f"{check.name}: looked at nothing" for check in checks if not check.looked_at]
-        self.violations += [f"{type(error).__name__}: {name} raised {error!r}" for name, error in product.faults]
-        self.violations += [f"election_safety: {text}" for text in product.split]
+        violations = [f"{check.name}: {text}" for check in checks for text in check.violations[:5]]
+        violations += [f"{check.name}: looked at nothing" for check in checks if not check.looked_at]
+        violations += [f"{type(error).__name__}: {name} raised {error!r}" for name, error in product.faults]
+        violations += [f"election_safety: {text}" for text in product.split]
         return Outcome(
             plan=self.plan,
-            violations=tuple(self.violations),
+            violations=tuple(violations),
             faults=self.faults.counted + self.counted,
             acts=self.operators.counted,
             commands=product.commands,
