@@ -156,6 +156,7 @@ def test_settings() -> None:
     assert conf.leaderFallbackTimeout < conf.raftMinTimeout  # hazard 3
     assert conf.appendEntriesBatchSizeBytes > raft.BATCH // 2 >= 256 * 1024  # hazard 21
     assert conf.autoTick is conf.useFork is conf.commandsWaitLeader is conf.appendEntriesUseBatch is False
+    assert conf.dynamicMembershipChange is False  # hazard 15
     assert SyncObjConf().leaderFallbackTimeout == 30.0  # the stock value: hazard 3
     assert SyncObjConf().useFork is True  # hazard 12
 

@@ -1,12 +1,13 @@
 """Stock PySyncObj 0.3.17 in memory: its own cores, settings, journals and pickles; only time and the wire are ours.
 
-Each hazard of pysyncobj.md is shown here twice: what stock does, and that ours does not.  If upstream mends one, its
-first half fails, and the guard of it can go.
+What stock does of a hazard of pysyncobj.md, and beside it that ours does not, unless a room's own tests show that
+(the table in cluster/DESIGN.md names both).  If upstream mends one, stock's half fails, and the guard of it can go.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from types import ModuleType
 from typing import Any
@@ -48,8 +49,9 @@ class NoPoller:
 class StockNet:
     """Some stock nodes; each counts what it applied, in `done`."""
 
-    def __init__(self, names: tuple[str, ...] = ("n1", "n2", "n3"), **settings: Any) -> None:
+    def __init__(self, names: tuple[str, ...] = ("n1", "n2", "n3"), dumps: Path | None = None, **settings: Any) -> None:
         self.now = 1000.0
+        self.dumps = dumps  # a folder: each node keeps its dump there, in a file of its name
         self.names = names
         self.settings = settings
         self.cut: set[tuple[str, str]] = set()
@@ -70,12 +72,11 @@ class StockNet:
         module.createJournal = lambda _file: self.journals[name]  # type: ignore[attr-defined] # the seam
         module.PIPE_NOTIFIER_ENABLED = False  # type: ignore[attr-defined] # the seam
         wire = Wire(self, name)
-        conf = SyncObjConf(autoTick=False, **self.settings)
+        dump = {} if self.dumps is None else {"fullDumpFile": str(self.dumps / name), "useFork": False}
+        conf = SyncObjConf(autoTick=False, **dump, **self.settings)
         others = [Node(other) for other in self.names if other != name]
         self.modules[name] = module
-        node = self.nodes[name] = _counter(module)(Node(name), others, conf, transport=wire)
-        node.wire = wire
-        node.by_name = {other.id: other for other in others}
+        node = self.nodes[name] = _counter(module)(wire, Node(name), others, conf)
         for other in others:
             wire._onNodeConnected(other)
         return node
@@ -126,9 +127,11 @@ class StockNet:
 
 def _counter(module: Any) -> Any:
     class Counter(module.SyncObj):  # type: ignore[misc] # pysyncobj ships no types
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            self.done: list[object] = []
-            super().__init__(*args, **kwargs)
+        def __init__(self, wire: Wire, own: Node, others: list[Node], conf: SyncObjConf) -> None:
+            self.wire = wire
+            self.by_name = {other.id: other for other in others}
+            super().__init__(own, others, conf, transport=wire)
+            self.done: list[object] = []  # what is set behind its constructor is what stock dumps
 
         @module.replicated  # type: ignore[untyped-decorator] # the same
         def do(self, what: object) -> None:
