@@ -5,7 +5,10 @@ Only such mutants may live here, each with why no scene shows it.  The patch is 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
+
+from msgpack import unpackb  # type: ignore[import-untyped] # ships no types
 
 from chaos.mutants.mutant import directed, mutant
 from chaos.mutants.patches import Patches
@@ -14,7 +17,8 @@ from cluster.applying import Applying, Passed
 from cluster.following import Following
 from cluster.guard import Guard
 from cluster.leading import Leading
-from cluster.types import ApplyOutcome, LogIndex, Term
+from cluster.replica import Replica
+from cluster.types import ApplyOutcome, LogIndex, Peer, Term
 from meltica.core.orders import ORDER_LIFE, OrderState, Sign
 from meltica.leader import authority
 from meltica.leader.dispatch import Dispatch
@@ -29,6 +33,8 @@ FINAL = "test_fills_are_legal_from_every_state_and_reopen_no_final_one"
 POISON = "test_9_ours_stops_there_once_and_says_where"
 ABOVE = "test_22_ours_the_leader_is_elected_above_it"
 WAITS = "test_23_ours_it_waits_and_asks"
+WHOLE = "test_after_stepping_down_it_waits_a_whole_election_timeout"
+FORWARDED = "test_a_forwarded_command_is_no_message"
 BARRED = "test_told_between_its_question_and_the_answer_it_does_not_stand"
 ASLEEP = "test_a_node_that_slept_reads_what_came_before_its_mandate_acts"
 QUEUED = "test_a_cancel_that_waits_at_the_socket_does_not_leave_once_this_node_leads_again"
@@ -135,7 +141,7 @@ def a_stale_reset_goes_below_the_match(patches: Patches) -> None:
     patches.attribute(Acks, "answer", answer)
 
 
-# There are no snapshots yet, and without them a leader always sends what its commit index speaks of.
+# A leader sends what its commit index speaks of, and its snapshots carry none: 8 seeds of three storms see nothing.
 @mutant("h7", directed("cluster/test_guard.py", UNVERIFIED), UNVERIFIED)
 def the_commit_index_is_taken_unverified(patches: Patches) -> None:
     """A follower takes the leader's commit index over whatever its own log has there."""
@@ -145,8 +151,21 @@ def the_commit_index_is_taken_unverified(patches: Patches) -> None:
 
 # The product's state machine never raises but for a fault of the program, which the simulation does not have.
 @mutant("h9", directed("cluster/hazards/test_commands.py", POISON), POISON)
+def an_entry_that_raises_is_tried_again_for_ever(patches: Patches) -> None:
+    """An exception in apply stops nothing: the entry is tried again in every step, as in stock at every tick."""
+    whole = Applying._go_on  # noqa: SLF001 # what is broken is inside
+
+    def go_on(self: Any, commit: int, passed: list[Passed]) -> None:
+        with suppress(Exception):
+            whole(self, commit, passed)
+
+    patches.attribute(Applying, "_go_on", go_on)
+
+
+# The same.
+@mutant("7", directed("cluster/hazards/test_commands.py", POISON), POISON)
 def an_entry_that_raises_is_passed_over(patches: Patches) -> None:
-    """An exception in apply is swallowed, as stock swallows it: the node goes on behind the entry."""
+    """An exception in apply is swallowed: the node goes on behind the entry, and acknowledges it."""
     whole = Applying._apply  # noqa: SLF001 # what is broken is inside
 
     def apply(self: Any, entry: Any) -> Passed:
@@ -159,6 +178,22 @@ def an_entry_that_raises_is_passed_over(patches: Patches) -> None:
     patches.attribute(Applying, "_apply", apply)
 
 
+# Nobody in the storms sends what is none of our frames.
+@mutant("h19", directed("cluster/test_guard.py", FORWARDED), FORWARDED)
+def a_forwarded_command_is_taken(patches: Patches) -> None:
+    """A leader appends whatever command a peer sends it, as stock does: nobody is told what came of it."""
+    whole = Replica.received
+
+    def received(self: Any, peer: Peer, frame: bytes) -> None:
+        if b"apply_command" in frame:
+            self._guard.core.deliver(peer, unpackb(frame))
+            self._guard.core.tick()
+        else:
+            whole(self, peer, frame)
+
+    patches.attribute(Replica, "received", received)
+
+
 # Whoever is above the leader stands by itself before long, and the log is none the worse for it.
 @mutant("h22", directed("cluster/hazards/test_elections.py", ABOVE), ABOVE)
 def a_newer_term_is_not_answered(patches: Patches) -> None:
@@ -167,20 +202,35 @@ def a_newer_term_is_not_answered(patches: Patches) -> None:
 
 
 # Terms that run up cost elections, which the checks of a history don't count.
-@mutant("h23", directed("cluster/hazards/test_elections.py", WAITS), WAITS)
-def a_leader_that_falls_back_stands_at_once(patches: Patches) -> None:
-    """The election timer is not armed anew when the lead is lost, and who stands asks nobody: term after term."""
+@mutant("h4", directed("cluster/hazards/test_elections.py", WAITS), WAITS)
+def a_leader_that_fell_back_stands_unasked(patches: Patches) -> None:
+    """Who has led and leads no more stands at each of its timeouts, without asking whether it could win."""
+    whole, asks = Guard.core_role, Guard._ask  # noqa: SLF001 # what is broken is inside
 
-    def role(self: Any, role: Any) -> None:
+    def core_role(self: Any, role: Any) -> None:
+        was = self._leads
+        whole(self, role)
+        self.fell = was or getattr(self, "fell", False)
+
+    def ask(self: Any, reason: str) -> None:
+        asks(self, reason)
+        if getattr(self, "fell", False):
+            self._stand(reason)
+
+    patches.attribute(Guard, "core_role", core_role)
+    patches.attribute(Guard, "_ask", ask)
+
+
+# The pre-vote asks in vain then, and moves no term.
+@mutant("h23", directed("cluster/test_guard.py", WHOLE), WHOLE)
+def a_leader_that_falls_back_asks_at_once(patches: Patches) -> None:
+    """The election timer is not armed anew when the lead is lost: it is long over."""
+    whole = Guard.core_role
+
+    def core_role(self: Any, role: Any) -> None:
         was = self._leads
         whole(self, role)
         if was and not self._leads:
             self._elections.at = self._clock()
 
-    def ask(self: Any, reason: str) -> None:
-        self._elections.ask(self._clock(), self.peers, reason)
-        self._stand(reason)
-
-    whole = Guard.core_role
-    patches.attribute(Guard, "core_role", role)
-    patches.attribute(Guard, "_ask", ask)
+    patches.attribute(Guard, "core_role", core_role)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import evolve
+from msgpack import packb, unpackb  # type: ignore[import-untyped] # ships no types
 
 from chaos.mutants.cluster_scenes import (
     ALONE,
@@ -33,8 +34,12 @@ from cluster.following import Fitted, Following
 from cluster.guard import Guard
 from cluster.journal import Journal
 from cluster.leading import Leading
+from cluster.links import Outgoing
 from cluster.proposals import Proposals
+from cluster.raft import Raw
 from cluster.replica import Replica
+from cluster.types import Peer, Role, Token
+from cluster.wire import pack_commands
 
 STOCK_FALLBACK = 30.0  # seconds
 STOCK_BATCH = 2**16  # bytes
@@ -120,6 +125,34 @@ def what_a_deposed_leader_was_asked_waits(patches: Patches) -> None:
 def a_leader_whose_disk_stalls_stays(patches: Patches) -> None:
     """A disk that takes no more is not noticed: the leader leads on and commits nothing."""
     patches.attribute(Replica, "_watch_disk", lambda *_args: None)
+
+
+@mutant("h19", STORM, "outcomes")
+def a_follower_forwards_what_it_refuses(patches: Patches) -> None:
+    """What a follower is asked its core sends on to the leader, which appends it: the caller hears that it was not."""
+    asked, heard, said = Replica.propose, Replica.received, Guard.core_sends
+
+    def propose(self: Any, command: bytes, token: Token) -> None:
+        asked(self, command, token)
+        if self._guard.core.role is not Role.LEADER:
+            self._guard.propose(pack_commands((command,)))
+
+    def core_sends(self: Any, peer: Peer, message: Raw) -> None:
+        if message["type"] == "apply_command":
+            self.outbox.append(Outgoing(peer, packb(message), promise=False))
+        else:
+            said(self, peer, message)
+
+    def received(self: Any, peer: Peer, frame: bytes) -> None:
+        if b"apply_command" in frame:
+            self._guard.core.deliver(peer, unpackb(frame))
+            self._guard.core.tick()
+        else:
+            heard(self, peer, frame)
+
+    patches.attribute(Replica, "propose", propose)
+    patches.attribute(Guard, "core_sends", core_sends)
+    patches.attribute(Replica, "received", received)
 
 
 @mutant("h20", STORM, "state_machine_safety", "ApplyFault", "outcomes")
