@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -17,6 +17,9 @@ from chaos.mutants.bench import hunted
 from chaos.mutants.catalogue import MUTANTS, named
 from chaos.mutants.hunt import Catch
 from chaos.mutants.mutant import Mutant
+
+# The ten rules of design.md, the hazards of pysyncobj.md, and two promises of replication that have no number there.
+LABELS: Final = "1 to 10, h1 to h28, members, quick detection"
 
 
 def document(catches: Sequence[Catch]) -> dict[str, Any]:
@@ -68,7 +71,7 @@ def _survived(catch: Catch) -> str:
 
 @click.command("mutants")
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--only", default="", help="Those whose name contains this, or whose rule is this (1 to 10, h1 to h28).")
+@click.option("--only", default="", help=f"Those whose name contains this, or whose rule is this ({LABELS}).")
 @click.option("--processes", default=os.cpu_count() or 1, show_default=True)
 def mutants(output: str, only: str, processes: int) -> None:
     """Break the product on purpose, one rule at a time: each break must be seen by a check."""
