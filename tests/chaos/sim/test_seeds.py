@@ -15,12 +15,14 @@ from chaos.sim.document import replay_of
 from chaos.sim.plan import plan_of
 from chaos.sim.profiles import PROFILES
 from chaos.sim.run import Outcome, run_plan, run_seed
+from chaos.storm.outcome import ALONE, MEMBERS, SNAPSHOTS
+from chaos.storm.outcome import play as storm_outcome
 
 ROOT = Path(__file__).resolve().parents[3]
 PINNED = sorted((Path(__file__).parent / "pinned").glob("*.json"))  # what each found is told in chaos/DESIGN.md
 DAY = dt.datetime.now(tz=dt.UTC).date()
 FIRST = int(DAY.strftime("%Y%m%d")) * 1000
-# Fresh seeds of each profile: about 60 s on two cores.
+# Fresh seeds of each profile: about 60 s on two cores (those of the cluster alone 4 s of one).
 SENT = "retention"  # the profile in which snapshots are sent: of these seeds another is played until one was
 FRESH = [
     (profile, FIRST + place)
@@ -59,9 +61,21 @@ def test_seeds_of_today_in_which_snapshots_are_installed() -> None:
     assert installed, "six seeds, and nobody was sent a snapshot"
 
 
-def digest(hash_seed: str, processes: str) -> str:
+@pytest.mark.parametrize("profile", ALONE)
+def test_a_seed_of_today_of_the_cluster_alone(profile: str) -> None:
+    print(replay_of(FIRST, profile))  # noqa: T201 # the same
+    outcome = storm_outcome(profile, FIRST)
+    assert not outcome.violation
+    assert outcome.commands > 0
+    assert all(check.held for check in outcome.checks)
+
+
+def digest(profile: str, seeds: str, hash_seed: str, processes: str) -> str:
+    """Of a range, by the command."""
+    first, _, end = seeds.partition(":")
+    asked = ["--profile", profile, "--seeds", seeds, "--processes", processes, "--no-shrink", "-o", "json"]
     done = subprocess.run(  # noqa: S603 # this very interpreter
-        [sys.executable, "-m", "chaos", "sim", "--seeds", "5:6", "--processes", processes, "-o", "json"],
+        [sys.executable, "-m", "chaos", "sim", *asked],
         cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
         capture_output=True,
@@ -69,9 +83,13 @@ def digest(hash_seed: str, processes: str) -> str:
         check=True,
     )
     document = json.loads(done.stdout)
-    assert document["passed"] + len(document["did_not_count"]) == 1
+    assert document["passed"] + len(document["did_not_count"]) == int(end) - int(first)
     return str(document["trace_digest"])
 
 
-def test_the_same_seed_gives_the_same_trace_under_any_hash_seed_in_any_process() -> None:
-    assert digest("1", "1") == digest("2", "2")
+# A process of a pool takes two seeds at a time: of three seeds both have some.
+@pytest.mark.parametrize(("profile", "seeds"), [("small", "5:8"), (SNAPSHOTS, "7:9"), (MEMBERS, "7:9")])
+def test_the_same_seeds_give_the_same_traces_under_any_hash_seed_in_one_process_or_a_pool(
+    profile: str, seeds: str
+) -> None:
+    assert digest(profile, seeds, "1", "1") == digest(profile, seeds, "2", "2")
