@@ -114,7 +114,7 @@ def test_every_file_gone(image: Path, tmp_path: Path) -> None:
 
 
 def test_a_tail_that_was_not_synced_may_be_lost_and_nothing_before_it(image: Path, tmp_path: Path) -> None:
-    """At every place at which a power cut may tear it."""
+    """Torn every 307 bytes: each place costs a start of RocksDB, a quarter of a second."""
     store = RocksStore(shutil.copytree(image, tmp_path / "live"), "c", N1)
     log = max((tmp_path / "live").glob("*.log"), key=lambda file: int(file.stem))
     synced = log.stat().st_size
@@ -133,7 +133,7 @@ def test_a_tail_that_was_not_synced_may_be_lost_and_nothing_before_it(image: Pat
 
 
 def test_a_torn_batch_that_moves_the_base_leaves_the_log_before_or_after_it(image: Path, tmp_path: Path) -> None:
-    """Hazard 28, at every place at which a power cut may tear it."""
+    """Hazard 28, torn every 101 bytes, a dozen places in that batch; test_journal kills its twin at every write."""
     store = RocksStore(shutil.copytree(image, tmp_path / "live"), "c", N1)
     log = max((tmp_path / "live").glob("*.log"), key=lambda file: int(file.stem))
     synced = log.stat().st_size
