@@ -7,7 +7,6 @@ that of an equal time without one.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from attrs import define, field, frozen
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check, verdict
 from chaos.demo.relay import Relay
+from chaos.demo.usual import bound_ms, elected_in, most_ms, orders_in, spread
 from chaos.rig.beat import EVERY_MS, Beat
 from chaos.rig.blame import MACHINE, Blame, Timers
 from chaos.rig.gaps import Span, longest
@@ -79,7 +79,8 @@ class Healing:
             counts, rest = await self._play(rig, relay)
         history, checks = judged(folder)
         blame = Blame(pulse, timers)
-        return {"beat": counts, **document(history, self.cuts, elections(folder), (*checks, rest), blame)}
+        found = document(history, self.cuts, elections(folder), (*checks, rest), blame, slower=self.slower)
+        return {"beat": counts, **found}
 
     async def _play(self, rig: Rig, relay: Relay) -> tuple[dict[str, int], Check]:
         apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
@@ -117,23 +118,28 @@ def document(
     elected: Sequence[dict[str, Any]],
     checks: Sequence[Check],
     blame: Blame,
+    *,
+    slower: int = 1,
 ) -> dict[str, Any]:
     """What came of it; `pass` if no leader changed, nothing stopped trading, and every shared check held.
 
     A pause of the same length shows as a gap that is up to one beat longer or shorter, as it begins right after an
     order or right before one: so a gap is longer than those without a cut only if it is so by more than a beat.  An
-    equal time without a cut in which a leader was lost is no measure of what is usual, and does not count.
+    equal time without a cut in which a leader was lost is no measure of what is usual, and does not count; one that
+    stood still fails, and excuses nothing (`usual`).  A leader that is lost at any time from a cut until the next
+    fails: who was healed may still bring a newer term.
     """
     times = [at for at, _, request in admitted(history) if not request.is_cancel]
-    pairs = [_gaps(cut, times) for cut in cuts]
-    plain = [without.ms for cut, (_, without) in zip(cuts, pairs, strict=True) if not _elected(cut.plain, elected)]
-    bound = max(plain, default=0.0) + EVERY_MS
-    rounds = [_round(cut, pair, elected, bound, blame) for cut, pair in zip(cuts, pairs, strict=True)]
+    plain = [longest(times, cut.plain).ms for cut in cuts if not elected_in(cut.plain, elected)]
+    bound = bound_ms(plain, EVERY_MS, slower)
+    ends = [*(cut.cut_ns for cut in cuts[1:]), *(cut.plain.end_ns for cut in cuts[-1:])]
+    rounds = [
+        _round(cut, times, elected_in(Span(cut.cut_ns, end), elected), bound, blame)
+        for cut, end in zip(cuts, ends, strict=True)
+    ]
     changes = [change for one in rounds for change in one["elections"]]
     gaps = [one for one in rounds if one["gap_ms"] > bound]
-    kept = Check("leader_kept", len(rounds), tuple(_change(one) for one in rounds if one["elections"]))
-    no_gap = Check("no_gap", len(times), tuple(_gap(one, bound) for one in gaps))
-    everything = (*checks, kept, no_gap)
+    everything = (*checks, *_own(rounds, bound, most_ms(EVERY_MS, slower)))
     faults = [one["fault"] for one in (*changes, *gaps)]
     return {
         "kind": "heal",
@@ -141,8 +147,8 @@ def document(
         "n": len(rounds),
         "leader_changes": len(changes),
         "admitted_late": len(late(history)),
-        "gap_ms": _spread([one["gap_ms"] for one in rounds]),
-        "gap_without_ms": _spread(plain),
+        "gap_ms": spread([one["gap_ms"] for one in rounds]),
+        "gap_without_ms": spread(plain),
         "gap_bound_ms": bound,
         "faults": {"machine": faults.count(MACHINE), "unexplained": len(faults) - faults.count(MACHINE)},
         "elections_in_all": len([one for one in elected if cuts and int(one["mono_ns"]) > cuts[0].cut_ns]),
@@ -151,46 +157,48 @@ def document(
     }
 
 
-def _gaps(cut: Cut, times: Sequence[int]) -> tuple[Span, Span]:
-    """The longest in a cut with its healing, and in an equal time without."""
-    return longest(times, cut.whole), longest(times, cut.plain)
-
-
-def _elected(time: Span, elected: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [one for one in elected if time.begin_ns <= int(one["mono_ns"]) < time.end_ns]
+def _own(rounds: Sequence[dict[str, Any]], bound: float, most: float) -> tuple[Check, ...]:
+    """What only this drill decides."""
+    changed = [_change(one) for one in rounds if one["elections"]]
+    gaps = [_gap(one, bound) for one in rounds if one["gap_ms"] > bound or not one["orders"]]
+    stood = [_stood(one, most) for one in rounds if one["gap_without_ms"] > most or not one["orders_without"]]
+    return (
+        Check("leader_kept", len(rounds), tuple(changed)),
+        Check("steady_without", sum(one["orders_without"] for one in rounds), tuple(stood)),
+        Check("no_gap", sum(one["orders"] for one in rounds), tuple(gaps)),
+    )
 
 
 def _round(
-    cut: Cut, gaps: tuple[Span, Span], elected: Sequence[dict[str, Any]], bound: float, blame: Blame
+    cut: Cut, times: Sequence[int], during: Sequence[dict[str, Any]], bound: float, blame: Blame
 ) -> dict[str, Any]:
-    gap, without = gaps
-    during = _elected(Span(cut.cut_ns, cut.plain_ns), elected)  # until the one that was cut off has caught up
+    gap = longest(times, cut.whole)
     changes = [{**told(one), **blame.of_election(one)} for one in during]
-    within = [change for one, change in zip(during, changes, strict=True) if _elected(gap, [one])]
+    within = [change for one, change in zip(during, changes, strict=True) if elected_in(gap, [one])]
     over = {} if gap.ms <= bound else blame.of_gap(gap.begin_ns, gap.end_ns, gap.ms - bound, within)
     return {
         "node": cut.node,
         "active": cut.trader,
         "epoch": cut.epoch,
         "seconds": round(cut.whole.ms / 1000, 1),
+        "orders": orders_in(times, cut.whole),
+        "orders_without": orders_in(times, cut.plain),
         "gap_ms": gap.ms,
         "gap_at_ms": round((gap.begin_ns - cut.cut_ns) / 1e6, 1),
-        "gap_without_ms": without.ms,
+        "gap_without_ms": longest(times, cut.plain).ms,
         **over,
         "elections": changes,
     }
 
 
 def _gap(one: dict[str, Any], bound: float) -> str:
-    why = f"{one['fault']}: {one['waited_ms']}"
+    why = f"{one['fault']}: {one['waited_ms']}" if "fault" in one else "no order at all"
     return f"{one['node']}: {one['gap_ms']} ms, over {bound:g}, {one['gap_at_ms']:g} ms after the cut ({why})"
+
+
+def _stood(one: dict[str, Any], most: float) -> str:
+    return f"after {one['node']}: {one['gap_without_ms']} ms, over {most:g} or without any order, with nothing done"
 
 
 def _change(one: dict[str, Any]) -> str:
     return f"{one['node']} cut off from {one['active']}: {one['elections']}"
-
-
-def _spread(values: Sequence[float]) -> dict[str, float | None]:
-    if not values:
-        return {"p50": None, "max": None}
-    return {"p50": round(statistics.median(values), 1), "max": max(values)}

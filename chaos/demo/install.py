@@ -23,8 +23,8 @@ import trio
 from attrs import define, field, frozen
 
 from chaos.checkers.verdict import Check, verdict
-from chaos.demo.rolling import spread
 from chaos.demo.struck import POINTS
+from chaos.demo.usual import spread
 from chaos.rig.beat import Beat
 from chaos.rig.processes import NODES, Rig, RigFault, meltica, open_rig
 from chaos.rig.settings import set_retention, set_slower, steadily

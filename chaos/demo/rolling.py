@@ -8,7 +8,6 @@ nothing may be lost or doubled, no leader may be lost, and the hand-over's gap i
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from attrs import define, field, frozen
 
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check, verdict
+from chaos.demo.usual import bound_ms, elected_in, most_ms, orders_in, spread
 from chaos.rig.beat import Beat
 from chaos.rig.blame import Blame, Timers
 from chaos.rig.gaps import Span, longest
@@ -85,7 +85,7 @@ class Rolling:
             counts, rest = await self._play(rig)
         history, checks = judged(folder)
         blame = Blame(pulse, Timers().slower(self.slower))
-        found = document(history, self.restarts, elections(folder), (*checks, rest), blame)
+        found = document(history, self.restarts, elections(folder), (*checks, rest), blame, slower=self.slower)
         return {"beat": counts, **found}
 
     async def _play(self, rig: Rig) -> tuple[dict[str, int], Check]:
@@ -127,27 +127,26 @@ def document(
     elected: Sequence[dict[str, Any]],
     checks: Sequence[Check],
     blame: Blame,
+    *,
+    slower: int = 1,
 ) -> dict[str, Any]:
     """What came of it.
 
     `pass` if every shared check held, each node ended by itself, only the active one's restart changed the leader, and
-    that by a hand-over; and if no standby's restart stopped trading for longer than the times without one, by more than
-    a beat, and no hand-over for longer than that and the authority window as shipped (whoever waits for its end was
-    handed nothing).
+    that by a hand-over, until the next restart; and if no standby's restart stopped trading for longer than the times
+    without one, by more than a beat, and no hand-over for longer than that and the authority window as shipped (whoever
+    waits for its end was handed nothing).  A time without one that stood still fails, and excuses nothing (`usual`).
     """
     times = [at for at, _, request in admitted(history) if not request.is_cancel]
-    plain = [longest(times, one.plain).ms for one in restarts if not _within(one.plain, elected)]
-    bound = max(plain, default=0.0) + BEAT_MS
-    rows = [_row(one, longest(times, one.whole), elected, bound, blame) for one in restarts]
+    plain = [longest(times, one.plain).ms for one in restarts if not elected_in(one.plain, elected)]
+    bound = bound_ms(plain, BEAT_MS, slower)
+    ends = [*(one.begin_ns for one in restarts[1:]), *(one.plain.end_ns for one in restarts[-1:])]
+    rows = [
+        _row(one, times, elected_in(Span(one.begin_ns, end), elected), bound, blame)
+        for one, end in zip(restarts, ends, strict=True)
+    ]
     active, standby = [one for one in rows if one["active"]], [one for one in rows if not one["active"]]
-    own = (
-        Check("ended_by_itself", len(rows), tuple(_said(one) for one in rows if one["code"] != 0)),
-        Check("leader_kept", len(standby), tuple(_said(one) for one in standby if one["elections"])),
-        Check("handed_over", len(active), tuple(_said(one) for one in active if not _handed(one["elections"]))),
-        Check("no_gap", len(standby), tuple(_said(one) for one in standby if one["gap_ms"] > bound)),
-        Check("hand_over_s_gap", len(active), tuple(_said(one) for one in active if one["gap_ms"] > bound + WINDOW_MS)),
-    )
-    everything = (*checks, *own)
+    everything = (*checks, *_own(rows, bound, most_ms(BEAT_MS, slower)))
     return {
         "kind": "rolling",
         "verdict": verdict(everything),
@@ -168,15 +167,21 @@ def document(
     }
 
 
-def spread(values: Sequence[float]) -> dict[str, float | None]:
-    """The middle and the worst."""
-    if not values:
-        return {"p50": None, "max": None}
-    return {"p50": round(statistics.median(values), 1), "max": max(values)}
-
-
-def _within(time: Span, elected: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [one for one in elected if time.begin_ns <= int(one["mono_ns"]) < time.end_ns]
+def _own(rows: Sequence[dict[str, Any]], bound: float, most: float) -> tuple[Check, ...]:
+    """What only this drill decides."""
+    active, standby = [one for one in rows if one["active"]], [one for one in rows if not one["active"]]
+    orders = sum(one["orders"] for one in standby), sum(one["orders"] for one in active)
+    stood = [one for one in rows if one["gap_without_ms"] > most or not one["orders_without"]]
+    gaps = [one for one in standby if one["gap_ms"] > bound or not one["orders"]]
+    waited = [one for one in active if one["gap_ms"] > bound + WINDOW_MS or not one["orders"]]
+    return (
+        Check("ended_by_itself", len(rows), tuple(_said(one) for one in rows if one["code"] != 0)),
+        Check("leader_kept", len(standby), tuple(_said(one) for one in standby if one["elections"])),
+        Check("handed_over", len(active), tuple(_said(one) for one in active if not _handed(one["elections"]))),
+        Check("steady_without", sum(one["orders_without"] for one in rows), tuple(_stood(one, most) for one in stood)),
+        Check("no_gap", orders[0], tuple(_said(one) for one in gaps)),
+        Check("hand_over_s_gap", orders[1], tuple(_said(one) for one in waited)),
+    )
 
 
 def _handed(changes: Sequence[dict[str, Any]]) -> bool:
@@ -184,10 +189,12 @@ def _handed(changes: Sequence[dict[str, Any]]) -> bool:
     return [one["reason"] for one in changes] == [HANDED]
 
 
-def _row(one: Restart, gap: Span, elected: Sequence[dict[str, Any]], bound: float, blame: Blame) -> dict[str, Any]:
-    during = _within(Span(one.begin_ns, one.plain_ns), elected)
+def _row(
+    one: Restart, times: Sequence[int], during: Sequence[dict[str, Any]], bound: float, blame: Blame
+) -> dict[str, Any]:
+    gap = longest(times, one.whole)
     changes = [{**told(each), **blame.of_election(each)} for each in during]
-    within = [change for each, change in zip(during, changes, strict=True) if _within(gap, [each])]
+    within = [change for each, change in zip(during, changes, strict=True) if elected_in(gap, [each])]
     over = {} if gap.ms <= bound else blame.of_gap(gap.begin_ns, gap.end_ns, gap.ms - bound, within)
     return {
         "round": one.round,
@@ -196,8 +203,11 @@ def _row(one: Restart, gap: Span, elected: Sequence[dict[str, Any]], bound: floa
         "code": one.code,
         "down_ms": round(one.down_ms, 1),
         "seconds": round(one.whole.ms / 1000, 1),
+        "orders": orders_in(times, one.whole),
+        "orders_without": orders_in(times, one.plain),
         "gap_ms": gap.ms,
         "gap_at_ms": round((gap.begin_ns - one.begin_ns) / 1e6, 1),
+        "gap_without_ms": longest(times, one.plain).ms,
         **over,
         "elections": changes,
     }
@@ -210,6 +220,10 @@ def _said(one: dict[str, Any]) -> str:
         f"round {one['round']}, {one['node']}, {who}: ended with {one['code']}, gap of {one['gap_ms']} ms "
         f"{one['gap_at_ms']:g} ms after SIGTERM{why}; elections: {one['elections']}"
     )
+
+
+def _stood(one: dict[str, Any], most: float) -> str:
+    return f"round {one['round']}, after {one['node']}: {one['gap_without_ms']} ms, over {most:g} or without any order"
 
 
 async def rolling(rounds: int, market: str, slower: int = 1) -> dict[str, Any]:
