@@ -4,7 +4,8 @@ Only the rounds and what is counted of them may live here.  The logs are short, 
 some seconds lacks what nobody's log has any more; it is started again by `chaos.demo.struck`, which kills it at a named
 moment of the installation, or at a drawn time after its begin.  Its folder must then hold the old state or the new one,
 byte for byte; started as it is shipped it must catch up; and all the shared checks must hold of the cluster in the end,
-and what `meltica cluster verify` says of its folders.  A round whose strike missed does not count.
+and what `meltica cluster verify` says of its folders.  A round whose strike missed does not count, and its point is
+played again; a node that ended by anything but the strike is no miss but a failure.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, Final
 
 import click
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from chaos.checkers.verdict import Check, verdict
 from chaos.demo.struck import POINTS
@@ -70,6 +71,8 @@ class Kill:
     mark: Killed | None
     before: Content
     after: Content | None = None  # as the strike left it
+    code: int | None = None  # that it ended with; None: it ran on
+    whole: str | None = None  # what `verify` has against the folder that it left; None: it was not asked
     up_ms: float | None = None  # from its next start until it could take over
     base: int = 0  # where its log begins then
 
@@ -82,8 +85,18 @@ class Kill:
             return NEW
         if self.after.applied == self.before.applied:
             return OLD if self.after.digest == self.before.digest else NEITHER
-        # what was in its own log, and of which it had not heard that it was committed
-        return OLD if self.before.applied < self.after.applied <= self.before.last else NEITHER
+        # no digest is known of such a state: its checksums and its audit trail's chain must do
+        return OLD if self.gone_on and self.whole == "" else NEITHER
+
+    @property
+    def gone_on(self) -> bool:
+        """It has applied what was in its own log, and of which it had not heard before that it was committed."""
+        return self.after is not None and self.before.applied < self.after.applied <= self.before.last
+
+    @property
+    def died_otherwise(self) -> bool:
+        """It ended, and not by the strike."""
+        return self.code is not None and (self.code != -signal.SIGKILL or self.mark is None)
 
 
 def content_of(path: Path) -> Content:
@@ -148,15 +161,17 @@ class Installing:
         if child.running:
             await rig.stop((away,))
             return await self._up(rig, watcher, Kill(away, point, None, before))
-        found = mark_of(mark) if child.process.returncode == -signal.SIGKILL else None
-        return await self._up(rig, watcher, Kill(away, point, found, before, content_of(data)))
+        code = child.process.returncode
+        found = mark_of(mark) if code == -signal.SIGKILL else None
+        kill = Kill(away, point, found, before, content_of(data), code)
+        return await self._up(rig, watcher, evolve(kill, whole=await _against(data)) if kill.gone_on else kill)
 
     async def _up(self, rig: Rig, watcher: Watcher, kill: Kill) -> Kill:
         began = time.monotonic_ns()
         await rig.start_node(kill.node)
         base = await _brought_up(rig, watcher, kill.node, kill.before.last)
         took = round((time.monotonic_ns() - began) / 1e6, 1)
-        return Kill(kill.node, kill.point, kill.mark, kill.before, kill.after, took, base)
+        return evolve(kill, up_ms=took, base=base)
 
 
 async def _passed_by(rig: Rig, watcher: Watcher, away: str, last: int) -> None:
@@ -217,11 +232,16 @@ def mark_of(path: Path) -> Killed | None:
 
 async def verified(folder: Path) -> Check:
     """What `meltica cluster verify` says of all folders together."""
-    words = [str(folder / "nodes" / name / "data") for name in NODES]
-    command = meltica("cluster", "verify", *words, "-o", "json")
+    against = await _against(*[folder / "nodes" / name / "data" for name in NODES])
+    return Check("verified", len(NODES), (against,) if against else ())
+
+
+async def _against(*folders: Path) -> str:
+    """What `meltica cluster verify` has against these; nothing if they are whole."""
+    command = meltica("cluster", "verify", *map(str, folders), "-o", "json")
     done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
     said = (done.stdout + done.stderr).decode(errors="replace")
-    return Check("verified", len(words), () if done.returncode == 0 else (said[-2000:],))
+    return "" if done.returncode == 0 else f"code {done.returncode}: {said[-2000:]}"
 
 
 def order_of(rounds: int, seed: int = 0) -> list[str]:
@@ -233,12 +253,19 @@ def order_of(rounds: int, seed: int = 0) -> list[str]:
 
 
 def document(kills: Sequence[Kill], checks: Sequence[Check], wanted: int) -> dict[str, Any]:
-    """What came of it: `pass` if as many rounds as were wanted hit, each left one state or the other, and all held."""
+    """What came of it: `pass` if as many rounds as were wanted hit, each left one state or the other, and all held.
+
+    Where there were enough rounds for it, each point must have been hit: one that never is shows nothing.
+    """
     hits = [one for one in kills if one.mark is not None]
     torn = [one for one in hits if one.state not in (OLD, NEW)]
     behind = [one for one in kills if one.base <= one.before.last]
+    points = Counter(one.point for one in hits)
+    never = [point for point in POINTS if wanted >= len(POINTS) and not points[point]]
+    few = () if len(hits) >= wanted else (f"{len(hits)} of {wanted} rounds hit",)
     own = (
-        Check("struck", len(hits), () if len(hits) >= wanted else (f"{len(hits)} of {wanted} rounds hit",)),
+        Check("struck", len(hits), (*few, *(f"{point} was never hit" for point in never))),
+        Check("died_of_the_strike", len(kills), tuple(f"{one}" for one in kills if one.died_otherwise)),
         Check("old_or_new", len(hits), tuple(f"{one}" for one in torn)),
         Check("installed_in_the_end", len(kills), tuple(f"{one}" for one in behind)),
     )
@@ -249,7 +276,7 @@ def document(kills: Sequence[Kill], checks: Sequence[Check], wanted: int) -> dic
         "n": len(hits),
         "missed": len(kills) - len(hits),
         "left": dict(Counter(one.state for one in hits)),
-        "points": dict(Counter(one.point for one in hits)),
+        "points": dict(points),
         "up_ms": spread([one.up_ms for one in kills if one.up_ms is not None]),
         "rounds": [_row(one) for one in kills],
         "checks": [check.document() for check in everything],
@@ -263,6 +290,7 @@ def _row(one: Kill) -> dict[str, Any]:
         "point": one.point,
         "hit": mark is not None,
         "stage": mark.stage if mark else None,
+        "code": one.code,
         "left": one.state or None,
         "snapshot": {"index": mark.index, "size": mark.size} if mark else None,
         "applied_before": one.before.applied,
@@ -275,14 +303,15 @@ async def install(rounds: int, market: str, slower: int = 1) -> dict[str, Any]:
     """Strike until so many rounds have hit, on as many fresh clusters as it takes."""
     kills: list[Kill] = []
     judgements: list[tuple[Check, ...]] = []
-    points = order_of(TRIES * rounds)
-    while (left := rounds - sum(one.mark is not None for one in kills)) > 0 and len(kills) < len(points):
-        each = points[len(kills) :][: min(A_CLUSTER, left)]
+    points = order_of(rounds)
+    while points and len(kills) < TRIES * rounds:
+        each = points[: min(A_CLUSTER, TRIES * rounds - len(kills))]
         one = Installing(market, each, len(kills), slower)
         with evidence() as cluster:
             checks = await one.run(cluster.folder)
             cluster.keep = document(one.kills, checks, 0)["verdict"] == "fail"
         kills += one.kills
+        points = [*points[len(each) :], *(kill.point for kill in one.kills if kill.mark is None)]
         judgements.append(checks)
         told = [(kill.point, kill.state or "missed") for kill in one.kills]
         wrong = [check.name for check in checks if not check.held]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 
 import pytest
 from attrs import evolve
@@ -245,7 +246,6 @@ MARK = Killed("staging", 40, "new", 99)
     ("after", "state"),
     [
         (Content(10, 12, "old"), OLD),
-        (Content(11, 12, "gone on"), OLD),  # by what its own log had
         (Content(40, 40, "new"), NEW),
         (Content(10, 12, "new"), NEITHER),
         (Content(40, 40, "old"), NEITHER),
@@ -259,8 +259,14 @@ def test_what_a_strike_left(after, state):
     assert Kill("n2", "staging", None, BEFORE, after).state == ""
 
 
-HIT = Kill("n2", "staging", MARK, BEFORE, Content(40, 40, "new"), 900.0, 40)
-MISSED = evolve(HIT, mark=None)
+@pytest.mark.parametrize(("whole", "state"), [("", OLD), ("code 1: a checksum", NEITHER), (None, NEITHER)])
+def test_a_state_whose_digest_nobody_knows_is_the_old_one_only_if_its_folder_is_whole(whole, state):
+    kill = Kill("n2", "staging", MARK, BEFORE, Content(11, 12, "gone on"), -9, whole)  # by what its own log had
+    assert (kill.gone_on, kill.state) == (True, state)
+
+
+HIT = Kill("n2", "staging", MARK, BEFORE, Content(40, 40, "new"), -9, None, 900.0, 40)
+MISSED = evolve(HIT, mark=None, after=None, code=None)
 
 
 def test_rounds_that_hit_count_and_what_missed_is_told():
@@ -276,6 +282,8 @@ def test_rounds_that_hit_count_and_what_missed_is_told():
         ([HIT, MISSED], "struck"),
         ([HIT, evolve(HIT, after=Content(40, 40, "torn"))], "old_or_new"),
         ([HIT, evolve(HIT, base=12)], "installed_in_the_end"),
+        ([HIT, HIT, evolve(MISSED, code=1)], "died_of_the_strike"),
+        ([HIT, HIT, evolve(MISSED, code=-9)], "died_of_the_strike"),  # of somebody else's SIGKILL
         ([], "old_or_new"),
     ],
 )
@@ -284,18 +292,29 @@ def test_what_fails_a_drill(kills, fails):
     assert (found["verdict"], fails in wrong(found)) == ("fail", True)
 
 
+def test_a_point_that_is_never_hit_fails_where_there_were_rounds_for_all():
+    hits = [evolve(HIT, point=point) for point in POINTS]
+    assert install.document(hits, HELD, len(POINTS))["verdict"] == "pass"
+    found = install.document([*hits[1:], HIT], HELD, len(POINTS))
+    assert wrong(found) == ["struck"]
+    assert "begun was never hit" in json.dumps(found["checks"])
+    assert wrong(install.document([*hits[1:], HIT], HELD, len(POINTS) - 1)) == []
+
+
 def test_each_point_comes_before_one_comes_again():
     assert sorted(order_of(2 * len(POINTS))[: len(POINTS)]) == sorted(POINTS)
     assert order_of(20, 1) == order_of(20, 1) != order_of(20, 2)
 
 
 async def test_rounds_that_missed_are_played_again_and_not_for_ever(tmp_path, monkeypatch):
-    played = []
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    played, asked = [], []
 
     def script(kills):
         async def run(self, _folder):
             played.append(len(self.points))
-            self.kills += [kills.pop(0) if kills else MISSED for _ in self.points]
+            asked.extend(self.points)
+            self.kills += [evolve(kills.pop(0) if kills else MISSED, point=point) for point in self.points]
             return HELD
 
         return run
@@ -304,6 +323,7 @@ async def test_rounds_that_missed_are_played_again_and_not_for_ever(tmp_path, mo
     found = await install.install(5, "synthetic")
     assert (found["verdict"], found["n"], found["missed"], played) == ("pass", 5, 1, [5, 1])
     played.clear()
+    assert asked[5] == asked[1]  # the one that missed
     monkeypatch.setattr(install.Installing, "run", script([]))
     found = await install.install(6, "synthetic")
     assert (found["verdict"], found["n"], sum(played), max(played)) == ("fail", 0, 12, A_CLUSTER)
