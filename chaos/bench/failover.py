@@ -77,16 +77,17 @@ class OursStruck:
         """Of one turn."""
         return OURS[self.kind][2]
 
-    def gaps(self, folder: Path, strikes: int, seed: int) -> list[float]:
-        """Each strike's gap.  Raises BenchFault where nobody traded on."""
+    def gaps(self, folder: Path, strikes: int, seed: int) -> tuple[list[float], int]:
+        """Each strike's gap, and how many were disturbed.  Raises BenchFault where nobody traded on."""
         within = folder.parent.parent  # the same disk, and not what is removed with the bench: evidence is kept
         try:
-            found = [one["gap_ms"] for one in trio.run(measure, self.kind, strikes, MARKET, seed, within)]
+            struck, disturbed = trio.run(measure, self.kind, strikes, MARKET, seed, within)
         except (trio.TooSlowError, ExceptionGroup) as error:
             raise BenchFault(f"{self.kind}: {first_of(error)!r}") from error
+        found = [one["gap_ms"] for one in struck]
         if None in found:
             raise BenchFault(f"after a {self.kind} nobody traded on: that is for the checkers, not for a bench")
-        return found
+        return found, disturbed
 
 
 @frozen
@@ -105,10 +106,10 @@ class PeerStruck:
             who.system, who.variant, f"SIGKILL of the leader, to the first put that is done{unsynced}"
         )
 
-    def gaps(self, folder: Path, strikes: int, _seed: int) -> list[float]:
-        """Each strike's gap."""
+    def gaps(self, folder: Path, strikes: int, _seed: int) -> tuple[list[float], int]:
+        """Each strike's gap; a peer's are never disturbed."""
         with self.peer.running(folder) as cluster:
-            return [cluster.fail_over() for _ in range(strikes)]
+            return [cluster.fail_over() for _ in range(strikes)], 0
 
 
 def first_of(error: BaseException) -> BaseException:
@@ -127,6 +128,7 @@ class Failover:
     struck: Sequence[OursStruck | PeerStruck]
     say: Callable[[str], None]
     found: dict[int, list[float]] = field(factory=dict)
+    disturbed: int = 0  # strikes that hit nobody who traded, and were made again
 
     def run(self, strikes: int) -> list[Row]:
         """So many strikes of each, a turn of each after the other."""
@@ -145,8 +147,10 @@ class Failover:
         folder = self.folder / "turn"
         folder.mkdir()
         try:
-            gaps += one.gaps(folder, strikes, len(gaps))
+            more, disturbed = one.gaps(folder, strikes, len(gaps))
         finally:
             shutil.rmtree(folder)
+        gaps += more
+        self.disturbed += disturbed
         what, who = one.row
         self.say(f"{what} {who.system} {who.variant}: {len(gaps)} so far, the last {gaps[-1]:,.1f} ms")

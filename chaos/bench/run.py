@@ -124,7 +124,8 @@ def _apply(wish: Wish, _syncs: Syncs, say: Say) -> Found:
 def _failover(wish: Wish, syncs: Syncs, say: Say) -> Found:
     ours = [OursStruck(kind) for kind in KINDS[wish.what]]
     struck: list[OursStruck | PeerStruck] = [*ours, *(PeerStruck(one) for one in _peers(wish.against))]
-    return Failover(syncs.folder, syncs, struck, say).run(wish.rounds), 0
+    run = Failover(syncs.folder, syncs, struck, say)
+    return run.run(wish.rounds), run.disturbed
 
 
 def _heal(wish: Wish, syncs: Syncs, say: Say) -> Found:

@@ -44,15 +44,16 @@ from chaos.demo.heal import Healing
 from chaos.demo.install import install
 from chaos.demo.relay import Relay
 from chaos.demo.rolling import rolling
-from chaos.demo.timeline import Strike, failovers, marks_of
+from chaos.demo.timeline import Strike, failovers, marks_of, traded_before
 from chaos.rig.gather import json_lines
-from chaos.rig.processes import NODES, Rig, open_rig
+from chaos.rig.processes import NODES, Rig, RigFault, open_rig
 from chaos.rig.settings import without_strategies
 from chaos.rig.steps import active, cluster_of, ended, evidence, judged, promotable, resumed, summed
 from chaos.rig.watch import ActRefused, Watcher, open_watcher
 
 KILLS_A_CLUSTER: Final = 2  # a third takeover after a crash within ten minutes starts halted
 PROMOTES_A_CLUSTER: Final = 10
+TRIES: Final = 3  # times as many strikes as are to count are made at most
 TRADE_BEFORE: Final = (1.0, 4.0)  # seconds of trading before each strike: the seed draws, so that it hits any moment
 QUIET_BEFORE: Final = 0.5  # `idle`: longer than the window
 RESUMED_WITHIN: Final = 20.0
@@ -146,14 +147,18 @@ def waits(kind: str, seed: int, strikes: int) -> list[float]:
 
 
 async def _promote(watcher: Watcher, name: str) -> int:
-    """Ask until it is done: a standby may fall behind between look and act.  The moment of the last asking."""
+    """Ask until it is done: a standby may fall behind between look and act.
+
+    The moment of the first asking: from then on whoever asked waits, and what refuses it is part of what it costs.
+    """
+    to = await promotable(watcher, name)
+    struck = time.monotonic_ns()
     while True:
-        to = await promotable(watcher, name)
-        struck = time.monotonic_ns()
         with suppress(ActRefused):
             await watcher.act(name, "promote", {"node": to}, "measuring")
             return struck
         await trio.sleep(0.1)
+        to = await promotable(watcher, name)
 
 
 async def _order(watcher: Watcher, node: str) -> bool:
@@ -182,7 +187,12 @@ def documents(folder: Path, struck: Sequence[Strike]) -> list[dict[str, Any]]:
     account = tomllib.loads((folder / "paper.toml").read_text())["accounts"][0]["name"]
     requests = requests_of(json_lines(folder / "ledger.jsonl"), account)
     marks = [m for name in NODES for m in marks_of(name, json_lines(folder / "logs" / f"{name}.jsonl"))]
-    return failovers(struck, requests, marks, cluster_of(folder))
+    cluster = cluster_of(folder)
+    found = failovers(struck, requests, marks, cluster)
+    return [
+        {**one, "disturbed": traded_before(strike, requests, cluster)}
+        for one, strike in zip(found, struck, strict=True)
+    ]
 
 
 def summary(kind: str, found: Sequence[dict[str, Any]], checks: Sequence[Check]) -> dict[str, Any]:
@@ -210,38 +220,46 @@ def summary(kind: str, found: Sequence[dict[str, Any]], checks: Sequence[Check])
 
 async def measure(
     kind: str, rounds: int, market: str, seed: int = 0, within: Path | None = None
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], int]:
     """Strike so often, on as many fresh clusters as it takes; the markets' seeds count from `seed` on.
 
-    `within`: whose disk the clusters lie on; None: where temporary files do.
+    And how many strikes were disturbed.  `within`: whose disk the clusters lie on; None: where temporary files do.
     """
-    return (await _struck(kind, rounds, market, seed, within, judge=False))[0]
+    found, _, disturbed = await _struck(kind, rounds, market, seed, within, judge=False)
+    return found, disturbed
 
 
 async def measured(kind: str, rounds: int, market: str) -> dict[str, Any]:
     """The same, each cluster brought to rest and judged."""
-    found, checks = await _struck(kind, rounds, market, 0, None, judge=True)
+    found, checks, disturbed = await _struck(kind, rounds, market, 0, None, judge=True)
     resumed_all = Check("resumed", len(found), tuple(f"{one}" for one in found if one["gap_ms"] is None))
-    return summary(kind, found, (*checks, resumed_all))
+    return {**summary(kind, found, (*checks, resumed_all)), "disturbed": disturbed}
 
 
 async def _struck(
     kind: str, rounds: int, market: str, seed: int, within: Path | None, *, judge: bool
-) -> tuple[list[dict[str, Any]], tuple[Check, ...]]:
+) -> tuple[list[dict[str, Any]], tuple[Check, ...], int]:
     found: list[dict[str, Any]] = []
     judgements: list[tuple[Check, ...]] = []
-    each = PROMOTES_A_CLUSTER if kind == "promote" else KILLS_A_CLUSTER
+    each, made = PROMOTES_A_CLUSTER if kind == "promote" else KILLS_A_CLUSTER, 0
     while len(found) < rounds:
-        round_ = Round(kind, market, min(each, rounds - len(found)), seed=seed + len(found), judge=judge)
+        if made >= TRIES * rounds:
+            raise RigFault(f"of {made} strikes {made - len(found)} hit nobody who traded: the machine is too busy")
+        round_ = Round(kind, market, min(each, rounds - len(found)), seed=seed + made, judge=judge)
         with evidence(within) as cluster:
             await round_.run(cluster.folder)
             wrong = [check.name for check in round_.checks if not check.held]
             cluster.keep = bool(wrong)
-        found += round_.found
+        made += len(round_.found)
+        found += [one for one in round_.found if not one["disturbed"]]
         judgements.append(round_.checks)
-        gaps = [one["gap_ms"] for one in round_.found]
-        click.echo(f"{len(found)} of {rounds}: {gaps}{f', NOT HELD: {wrong}' if wrong else ''}", err=True)
-    return found, summed(judgements)
+        held = f", NOT HELD: {wrong}" if wrong else ""
+        click.echo(f"{len(found)} of {rounds}: {_told(round_.found)}{held}", err=True)
+    return found, summed(judgements), made - len(found)
+
+
+def _told(found: Sequence[dict[str, Any]]) -> list[Any]:
+    return ["disturbed" if one["disturbed"] else one["gap_ms"] for one in found]
 
 
 async def heal(rounds: int, market: str, seconds: float, slower: int = 1, within: Path | None = None) -> dict[str, Any]:

@@ -52,9 +52,18 @@ def failovers(
     return [_failover(strike, requests, marks, cluster) for strike in strikes]
 
 
+def traded_before(strike: Strike, requests: Sequence[Request], cluster: str) -> bool:
+    """Whether a newer epoch had traded before the strike: then it hit nobody who traded, and says nothing of a gap."""
+    return any((r.admitted_ns or 0) < strike.mono_ns for r in _newer(strike, requests, cluster))
+
+
+def _newer(strike: Strike, requests: Sequence[Request], cluster: str) -> list[Request]:
+    return [r for r in _admitted(requests, cluster) if _epoch(r, cluster) > strike.epoch and not r.is_cancel]
+
+
 def _failover(strike: Strike, requests: Sequence[Request], marks: Sequence[PhaseMark], cluster: str) -> dict[str, Any]:
     before = [r for r in _admitted(requests, cluster) if _epoch(r, cluster) <= strike.epoch]
-    after = [r for r in _admitted(requests, cluster) if _epoch(r, cluster) > strike.epoch and not r.is_cancel]
+    after = [r for r in _newer(strike, requests, cluster) if (r.admitted_ns or 0) >= strike.mono_ns]
     first = min(after, key=lambda r: r.admitted_ns or 0, default=None)
     last_ns = max((r.admitted_ns or 0 for r in before), default=None)
     first_ns = first.admitted_ns if first else None

@@ -12,14 +12,16 @@ from chaos.bench.budgets import budgets
 from chaos.bench.child import BenchFault
 from chaos.checkers.history import History, Request
 from chaos.checkers.verdict import Check
-from chaos.demo import freeze, heal
+from chaos.demo import freeze, heal, measure
 from chaos.demo.freeze import Stop, round_of
 from chaos.demo.heal import Cut
 from chaos.demo.measure import TRADE_BEFORE, summary, waits
 from chaos.rig.blame import MACHINE, UNEXPLAINED, Blame, Timers
 from chaos.rig.gaps import Span, longest
+from chaos.rig.processes import RigFault
 from chaos.rig.pulse import Pulse
 from chaos.rig.steps import elections, late, summed
+from chaos.rig.watch import ActRefused
 from meltica.core.ids import make_id, mandate_id
 
 MS = 1_000_000
@@ -309,3 +311,41 @@ def test_the_moment_of_a_strike_is_the_seeds():
     drawn = [wait for seed in range(50) for wait in waits("kill", seed, 2)]
     assert len(set(drawn)) == 100
     assert all(TRADE_BEFORE[0] <= wait <= TRADE_BEFORE[1] for wait in drawn)
+
+
+async def test_a_strike_that_hit_nobody_who_traded_is_made_again_with_another_seed_and_not_for_ever(monkeypatch):
+    seeds, disturbed = [], [True, False, False, True, False]
+
+    async def run(self, _folder):
+        seeds.append((self.seed, self.strikes))
+        self.found = [
+            {"gap_ms": 5.0, "disturbed": disturbed.pop(0) if disturbed else True} for _ in range(self.strikes)
+        ]
+
+    monkeypatch.setattr(measure.Round, "run", run)
+    found, again = await measure.measure("kill", 3, "synthetic", 7)
+    assert (len(found), again) == (3, 2)
+    assert seeds == [(7, 2), (9, 2), (11, 1)]
+    with pytest.raises(RigFault, match="of 10 strikes 10 hit nobody"):
+        await measure.measure("kill", 3, "synthetic")
+
+
+class Refusing:
+    """A leader whose standby can take over, and that refuses to hand over so many times."""
+
+    def __init__(self, times):
+        self.left = times
+
+    async def status(self, _node):
+        return {"nodes": [{"name": "n2", "promotable": True}]}
+
+    async def act(self, *_words):
+        self.left -= 1
+        if self.left >= 0:
+            raise ActRefused("not now")
+
+
+async def test_a_hand_over_that_was_refused_is_timed_from_its_first_asking(autojump_clock, monkeypatch):
+    ticks = iter(range(9))
+    monkeypatch.setattr(measure.time, "monotonic_ns", lambda: next(ticks))
+    assert await measure._promote(Refusing(3), "n1") == 0

@@ -3,7 +3,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from chaos.checkers.history import Request
-from chaos.demo.timeline import Strike, failovers, marks_of
+from chaos.demo.timeline import Strike, failovers, marks_of, traded_before
 from meltica.core import ids
 from meltica.core.values import Epoch, Index
 
@@ -51,3 +51,15 @@ def test_what_was_refused_at_the_deadline_is_no_first_order() -> None:
     late = evolve(request(2, "n2", 2, 1200), admitted_ns=None)
     (found,) = failovers([STRIKE], [late, request(3, "n2", 2, 1500)], (), CLUSTER)
     assert found["gap_ms"] == 500.0
+
+
+def test_a_newer_epoch_that_had_traded_before_the_strike_makes_it_no_strike_and_no_gap_is_negative() -> None:
+    early, later = request(2, "n2", 2, 980), request(3, "n2", 2, 1100)
+    requests = [request(1, "n1", 1, 970), early, later]
+    assert traded_before(STRIKE, requests, CLUSTER)
+    assert not traded_before(STRIKE, [requests[0], later], CLUSTER)
+    assert not traded_before(STRIKE, [evolve(early, method="order.cancel"), later], CLUSTER)
+    (found,) = failovers([STRIKE], requests, (), CLUSTER)
+    assert found["gap_ms"] == 100.0
+    (found,) = failovers([STRIKE], requests[:2], (), CLUSTER)
+    assert found["gap_ms"] is None
