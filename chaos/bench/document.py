@@ -26,6 +26,7 @@ COLUMNS: Final = {  # what people see of a row, where there is any of it
     "max_ms": "max ms",
     "rate_per_s": "a second",
     "cpu_us": "cpu us",
+    "late": "late",
     "gaps": "gaps",
     "leader_changes": "new leaders",
     "rss_mb": "MB",

@@ -34,7 +34,7 @@ from typing import Any, Final
 
 import click
 import trio
-from attrs import define, field
+from attrs import define, evolve, field, frozen
 
 from chaos.bench.figures import ranked
 from chaos.checkers.history import requests_of
@@ -69,6 +69,15 @@ BUDGETS_MS: Final = {
 }
 
 
+@frozen
+class Found:
+    """What came of strikes of one kind."""
+
+    strikes: list[dict[str, Any]]  # a document each, but for those that were disturbed
+    checks: tuple[Check, ...]  # of the shared checkers, over all clusters
+    disturbed: int = 0
+
+
 @define
 class Round:
     """One cluster, struck some times."""
@@ -77,15 +86,15 @@ class Round:
     market: str
     strikes: int
     seed: int
-    judge: bool
     relay: Relay = field(factory=Relay)  # of `cut` alone
     found: list[dict[str, Any]] = field(factory=list)
-    checks: tuple[Check, ...] = ()  # none unless it is to be judged
+    checks: tuple[Check, ...] = ()  # none where trading stood still, and it came to no rest either
+    late: bool = False  # nobody traded on in time: it was not struck again
 
     async def run(self, folder: Path) -> None:
-        """Play it, and judge it if it is to be."""
+        """Play it, and judge it."""
         rest = await self._play(folder)
-        if rest is not None:
+        if rest is not None and (rest.held or not self.late):
             self.checks = (*judged(folder)[1], rest)
 
     async def _play(self, folder: Path) -> Check | None:
@@ -98,10 +107,26 @@ class Round:
             await rig.start_all()
             apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
             async with open_watcher(folder, apis, rig.ledger_path) as watcher:
-                struck = [await self._strike(rig, watcher, wait) for wait in waits(self.kind, self.seed, self.strikes)]
-                rest = await ended(rig, watcher) if self.judge else None
+                struck = await self._strike_all(rig, watcher)
+                rest = await self._ended(rig, watcher)
         self.found = documents(folder, struck)
         return rest
+
+    async def _strike_all(self, rig: Rig, watcher: Watcher) -> list[Strike]:
+        struck: list[Strike] = []
+        for wait in waits(self.kind, self.seed, self.strikes):
+            if not self.late:
+                struck.append(await self._strike(rig, watcher, wait))
+        return struck
+
+    async def _ended(self, rig: Rig, watcher: Watcher) -> Check | None:
+        """Brought to rest; None where trading stood still, and nobody could be halted."""
+        try:
+            return await ended(rig, watcher)
+        except trio.TooSlowError:
+            if not self.late:
+                raise
+            return None
 
     async def _strike(self, rig: Rig, watcher: Watcher, wait: float) -> Strike:
         await active(watcher)
@@ -110,9 +135,11 @@ class Round:
         if self.kind == "idle":
             await _order(watcher, name)
             await trio.sleep(QUIET_BEFORE)
-        with trio.fail_after(RESUMED_WITHIN):
-            struck = Strike(self.kind, name, epoch, await self._do(rig, watcher, name))
+        struck = Strike(self.kind, name, epoch, time.monotonic_ns())
+        with trio.move_on_after(RESUMED_WITHIN) as waiting:
+            struck = evolve(struck, mono_ns=await self._do(rig, watcher, name))
             await resumed(watcher, cluster_of(rig.folder), epoch)
+        self.late = waiting.cancelled_caught
         if self.kind in ("kill", "idle"):
             await rig.children[name].process.wait()
             await rig.start_node(name)
@@ -218,44 +245,37 @@ def summary(kind: str, found: Sequence[dict[str, Any]], checks: Sequence[Check])
     }
 
 
-async def measure(
-    kind: str, rounds: int, market: str, seed: int = 0, within: Path | None = None
-) -> tuple[list[dict[str, Any]], int]:
-    """Strike so often, on as many fresh clusters as it takes; the markets' seeds count from `seed` on.
+async def measure(kind: str, rounds: int, market: str, seed: int = 0, within: Path | None = None) -> Found:
+    """Strike so often, on as many fresh clusters as it takes, each of which is judged; seeds count from `seed` on.
 
-    And how many strikes were disturbed.  `within`: whose disk the clusters lie on; None: where temporary files do.
+    `within`: whose disk the clusters lie on; None: where temporary files do.
     """
-    found, _, disturbed = await _struck(kind, rounds, market, seed, within, judge=False)
-    return found, disturbed
-
-
-async def measured(kind: str, rounds: int, market: str) -> dict[str, Any]:
-    """The same, each cluster brought to rest and judged."""
-    found, checks, disturbed = await _struck(kind, rounds, market, 0, None, judge=True)
-    resumed_all = Check("resumed", len(found), tuple(f"{one}" for one in found if one["gap_ms"] is None))
-    return {**summary(kind, found, (*checks, resumed_all)), "disturbed": disturbed}
-
-
-async def _struck(
-    kind: str, rounds: int, market: str, seed: int, within: Path | None, *, judge: bool
-) -> tuple[list[dict[str, Any]], tuple[Check, ...], int]:
     found: list[dict[str, Any]] = []
     judgements: list[tuple[Check, ...]] = []
     each, made = PROMOTES_A_CLUSTER if kind == "promote" else KILLS_A_CLUSTER, 0
     while len(found) < rounds:
         if made >= TRIES * rounds:
             raise RigFault(f"of {made} strikes {made - len(found)} hit nobody who traded: the machine is too busy")
-        round_ = Round(kind, market, min(each, rounds - len(found)), seed=seed + made, judge=judge)
+        round_ = Round(kind, market, min(each, rounds - len(found)), seed=seed + made)
         with evidence(within) as cluster:
             await round_.run(cluster.folder)
             wrong = [check.name for check in round_.checks if not check.held]
-            cluster.keep = bool(wrong)
+            cluster.keep = bool(wrong) or round_.late
         made += len(round_.found)
         found += [one for one in round_.found if not one["disturbed"]]
         judgements.append(round_.checks)
         held = f", NOT HELD: {wrong}" if wrong else ""
-        click.echo(f"{len(found)} of {rounds}: {_told(round_.found)}{held}", err=True)
-    return found, summed(judgements), made - len(found)
+        late = f", nobody traded on within {RESUMED_WITHIN:g} s" if round_.late else ""
+        click.echo(f"{len(found)} of {rounds}: {_told(round_.found)}{late}{held}", err=True)
+    return Found(found, summed(judgements), made - len(found))
+
+
+async def measured(kind: str, rounds: int, market: str) -> dict[str, Any]:
+    """The same as a document; a strike after which nobody traded on fails it."""
+    found = await measure(kind, rounds, market)
+    none = tuple(f"{one}" for one in found.strikes if one["gap_ms"] is None)
+    checks = (*found.checks, Check("resumed", len(found.strikes), none))
+    return {**summary(kind, found.strikes, checks), "disturbed": found.disturbed}
 
 
 def _told(found: Sequence[dict[str, Any]]) -> list[Any]:

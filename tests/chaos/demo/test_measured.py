@@ -323,8 +323,8 @@ async def test_a_strike_that_hit_nobody_who_traded_is_made_again_with_another_se
         ]
 
     monkeypatch.setattr(measure.Round, "run", run)
-    found, again = await measure.measure("kill", 3, "synthetic", 7)
-    assert (len(found), again) == (3, 2)
+    found = await measure.measure("kill", 3, "synthetic", 7)
+    assert (len(found.strikes), found.disturbed) == (3, 2)
     assert seeds == [(7, 2), (9, 2), (11, 1)]
     with pytest.raises(RigFault, match="of 10 strikes 10 hit nobody"):
         await measure.measure("kill", 3, "synthetic")

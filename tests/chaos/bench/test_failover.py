@@ -1,0 +1,74 @@
+"""What of a strike comes into a bench's figures: without a process."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import trio
+
+from chaos.bench import failover
+from chaos.bench.budgets import budgets
+from chaos.bench.child import BenchFault
+from chaos.bench.disk import Syncs
+from chaos.bench.failover import LATE_MS, Failover, OursStruck
+from chaos.checkers.verdict import Check
+from chaos.demo import measure
+from chaos.demo.measure import Found, Round
+
+HELD = (Check("one_trader", 9, ()),)
+
+
+def bench(tmp_path, monkeypatch, gaps, checks=HELD, strikes=100):
+    """One run, whose clusters give these gaps in turn, again and again."""
+    left = itertools.cycle(gaps)
+
+    async def played(_kind, rounds, *_words):
+        return Found([{"gap_ms": next(left)} for _ in range(rounds)], checks, 1)
+
+    monkeypatch.setattr(failover, "measure", played)
+    run = Failover(tmp_path, Syncs(tmp_path), [OursStruck("kill")], lambda _text: None)
+    (row,) = run.run(strikes)
+    return run, row
+
+
+def test_a_strike_after_which_nobody_traded_in_time_is_a_figure_over_every_budget(tmp_path, monkeypatch):
+    run, row = bench(tmp_path, monkeypatch, [*[300.0] * 98, None, None])
+    assert (row.n, row.max_ms, row.value("late"), run.disturbed) == (100, LATE_MS, 2, 50)
+    held = {one["what"]: one["held"] for one in budgets([row])}
+    assert held == {"failover p50, quoting: W + 50 ms": True, "failover p99, quoting: W + 200 ms": False}
+
+
+def test_figures_of_a_cluster_in_which_a_checker_finds_something_are_none(tmp_path, monkeypatch):
+    with pytest.raises(BenchFault, match="after a kill these do not hold: one_send"):
+        bench(tmp_path, monkeypatch, [300.0], (*HELD, Check("one_send", 9, ("twice",))))
+
+
+async def test_a_cluster_that_stood_still_is_not_struck_again_and_is_judged_only_if_it_came_to_rest(monkeypatch):
+    made = []
+
+    async def strike(self, *_given):
+        made.append(1)
+        self.late = len(made) == 2
+
+    async def nobody(*_given):
+        raise trio.TooSlowError
+
+    monkeypatch.setattr(Round, "_strike", strike)
+    monkeypatch.setattr(measure, "ended", nobody)
+    monkeypatch.setattr(measure, "judged", lambda _folder: (None, HELD))
+    one = Round("kill", "synthetic", 5, 1)
+    with pytest.raises(trio.TooSlowError):
+        await one._ended(None, None)
+    await one._strike_all(None, None)
+    assert (len(made), one.late) == (2, True)
+    assert await one._ended(None, None) is None
+    for rest, checks in ((None, ()), (Check("came_to_rest", 1, ("no",)), ()), (Check("came_to_rest", 1, ()), HELD)):
+        one.checks = ()
+
+        async def play(_self, _folder, rest=rest):
+            return rest
+
+        monkeypatch.setattr(Round, "_play", play)
+        await one.run(None)
+        assert one.checks[:-1] == checks
