@@ -159,7 +159,10 @@ def _woken(request: Request, stop: Stop, cluster: str) -> bool:
 
 
 def document(rounds: Sequence[dict[str, Any]], admitted_late: int, checks: Sequence[Check]) -> dict[str, Any]:
-    """What came of it; `pass` if another traded while the one was frozen, and nothing of that one was admitted."""
+    """What came of it; `pass` if another traded while the one was frozen, and nothing of that one was admitted.
+
+    A woken one that sent nothing shows nothing of the venue's deadline: how many were such is told, as it is no fault.
+    """
     took = [one for one in rounds if not one["traded_while_frozen"]]
     spoke = [one for one in rounds if one["admitted_after_waking"]]
     own = (
@@ -175,12 +178,19 @@ def document(rounds: Sequence[dict[str, Any]], admitted_late: int, checks: Seque
         "other_elections": sum(len(one["elections"]) for one in rounds),
         "leader_changes": sum(1 for one in rounds if one["to"] not in (None, one["node"])),
         "sent_after_waking": sum(one["sent_after_waking"] for one in rounds),
+        "woken_that_sent_nothing": sum(1 for one in rounds if not one["sent_after_waking"]),
         "admitted_after_waking": sum(one["admitted_after_waking"] for one in rounds),
         "admitted_late": admitted_late,
         "gap_ms": {"p50": round(statistics.median(gaps), 1) if gaps else None, "max": gaps[-1] if gaps else None},
         "rounds": list(rounds),
         "checks": [check.document() for check in (*checks, *own)],
     }
+
+
+def progress(played: Sequence[dict[str, Any]]) -> str:
+    """The gaps of some rounds, and how much their check had to look at."""
+    sent = [one["sent_after_waking"] for one in played]
+    return f"gaps {[one['gap_ms'] for one in played]} ms, sent after waking {sent}"
 
 
 def _untraded(one: dict[str, Any]) -> str:
@@ -203,5 +213,5 @@ async def freeze(rounds: int, market: str, seconds: float) -> dict[str, Any]:
         judgements.append(checks)
         total_late += late_ones
         wrong = [check.name for check in checks if not check.held]
-        click.echo(f"{len(found)} of {rounds}: {[one['gap_ms'] for one in played]} {wrong or 'all held'}", err=True)
+        click.echo(f"{len(found)} of {rounds}: {progress(played)}; {wrong or 'all held'}", err=True)
     return document(found, total_late, summed(judgements))

@@ -219,6 +219,12 @@ def test_another_that_trades_and_a_woken_one_that_is_refused_pass():
     assert found["traded_elsewhere_while_frozen"] == 1
 
 
+def test_a_woken_one_that_sent_nothing_is_told():
+    spoke, silent = frozen(request(2110, 1, "n1", admitted=False)), frozen()
+    assert [(one["verdict"], one["woken_that_sent_nothing"]) for one in (spoke, silent)] == [("pass", 0), ("pass", 1)]
+    assert freeze.progress(silent["rounds"]) == "gaps [600.0] ms, sent after waking [0]"
+
+
 def test_an_order_of_the_woken_one_that_is_admitted_fails_twice():
     found = frozen(request(2110, 1, "n1"))
     assert (found["verdict"], found["admitted_after_waking"], found["admitted_late"]) == ("fail", 1, 1)
