@@ -1,6 +1,7 @@
 """Budgets: what design.md section 10 allows, and whether rows keep to it.
 
-Pure.  Three answers: held, missed, and None: too few samples, or nothing to compare with.
+Pure.  Three answers: held, missed, and None: too few samples, or nothing to compare with.  How many samples each needs
+stands beside it: a budget that two strikes held says nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,13 @@ ELECTION_MS: Final = Timers().election_max / 1e6  # the longest timer that is dr
 WINDOW_MS: Final = 300.0  # W: the authority window of the settings that `cluster create` writes
 LOST_MS: Final = max(ELECTION_MS, WINDOW_MS) + 150
 OURS: Final = "meltica"
+HALF: Final = 30  # samples, at least, of which a median is judged
+MOST: Final = 100  # the same of a p99
+TAILS: Final = ("p99_ms", "max_ms")
+RESTARTS: Final = 5
+LOGGED: Final = 1_000_000  # commands in the log of a node that is restarted
+CUTS: Final = 10
+MANY: Final = 1_000  # commands, of a rate or of processor time
 
 
 @frozen
@@ -29,7 +37,8 @@ class Against:
     callers: int
     variant: str  # ours
     budget: float | None  # of the ratio ours / theirs; None: told, not judged
-    at_most: bool
+    fewest: int  # samples of each
+    at_most: bool = True
 
 
 @frozen
@@ -42,6 +51,7 @@ class Within:
     variant: str
     without: str
     budget: float
+    fewest: int  # samples of each
 
 
 @frozen
@@ -53,32 +63,36 @@ class Absolute:
     column: str
     variant: str
     budget: float
-    at_most: bool
+    fewest: int  # samples
+    at_most: bool = True
+    commands: int = 0  # of which the row must say that they were in the log
 
 
 PEERS: Final = (
-    Against("commit p50, 1 caller, nothing applied", "commit", "p50_ms", 1, "nothing", 0.8, at_most=True),
-    Against("commit p50, 1 caller, the core", "commit", "p50_ms", 1, "core", 0.8, at_most=True),
-    Against("commit rate, 32 callers, nothing applied", "commit", "rate_per_s", 32, "nothing", 4.0, at_most=False),
-    Against("commit rate, 32 callers, the core", "commit", "rate_per_s", 32, "core", 2.0, at_most=False),
+    Against("commit p50, 1 caller, nothing applied", "commit", "p50_ms", 1, "nothing", 0.8, MANY),
+    Against("commit p50, 1 caller, the core", "commit", "p50_ms", 1, "core", 0.8, MANY),
+    Against(
+        "commit rate, 32 callers, nothing applied", "commit", "rate_per_s", 32, "nothing", 4.0, MANY, at_most=False
+    ),
+    Against("commit rate, 32 callers, the core", "commit", "rate_per_s", 32, "core", 2.0, MANY, at_most=False),
 )
 OURSELVES: Final = (
-    Within("commit p99 while a snapshot is taken", "snapshot", "p99_ms", "taking", "one away", 1.5),
-    Within("commit p99 while a snapshot is sent", "snapshot", "p99_ms", "sending", "one away", 1.5),
+    Within("commit p99 while a snapshot is taken", "snapshot", "p99_ms", "taking", "one away", 1.5, MOST),
+    Within("commit p99 while a snapshot is sent", "snapshot", "p99_ms", "sending", "one away", 1.5, MOST),
 )
 OWN: Final = (
-    Absolute("failover p50, quoting: W + 50 ms", "failover", "p50_ms", "quoting", WINDOW_MS + 50, at_most=True),
-    Absolute("failover p99, quoting: W + 200 ms", "failover", "p99_ms", "quoting", WINDOW_MS + 200, at_most=True),
-    Absolute("failover p50, no send in the last W", "failover", "p50_ms", "idle", 100.0, at_most=True),
-    Absolute("frozen leader p50: election timeout + 150 ms", "freeze", "p50_ms", "frozen", LOST_MS, at_most=True),
-    Absolute("frozen leader p99: election timeout + 150 ms", "freeze", "p99_ms", "frozen", LOST_MS, at_most=True),
-    Absolute("leader cut off p50: election timeout + 150 ms", "freeze", "p50_ms", "cut off", LOST_MS, at_most=True),
-    Absolute("leader cut off p99: election timeout + 150 ms", "freeze", "p99_ms", "cut off", LOST_MS, at_most=True),
-    Absolute("standby cut off and healed: gaps in trading", "heal", "gaps", "cut and healed", 0, at_most=True),
-    Absolute("standby cut off and healed: new leaders", "heal", "leader_changes", "cut and healed", 0, at_most=True),
-    Absolute("promote p50", "promote", "p50_ms", "quoting", 50.0, at_most=True),
-    Absolute("apply, one core, commands a second", "apply", "rate_per_s", "1 an entry", 20_000.0, at_most=False),
-    Absolute("restart to caught up, the slowest", "restart", "max_ms", "core", 5_000.0, at_most=True),
+    Absolute("failover p50, quoting: W + 50 ms", "failover", "p50_ms", "quoting", WINDOW_MS + 50, HALF),
+    Absolute("failover p99, quoting: W + 200 ms", "failover", "p99_ms", "quoting", WINDOW_MS + 200, MOST),
+    Absolute("failover p50, no send in the last W", "failover", "p50_ms", "idle", 100.0, HALF),
+    Absolute("frozen leader p50: election timeout + 150 ms", "freeze", "p50_ms", "frozen", LOST_MS, HALF),
+    Absolute("frozen leader p99: election timeout + 150 ms", "freeze", "p99_ms", "frozen", LOST_MS, MOST),
+    Absolute("leader cut off p50: election timeout + 150 ms", "freeze", "p50_ms", "cut off", LOST_MS, HALF),
+    Absolute("leader cut off p99: election timeout + 150 ms", "freeze", "p99_ms", "cut off", LOST_MS, MOST),
+    Absolute("standby cut off and healed: gaps in trading", "heal", "gaps", "cut and healed", 0, CUTS),
+    Absolute("standby cut off and healed: new leaders", "heal", "leader_changes", "cut and healed", 0, CUTS),
+    Absolute("promote p50", "promote", "p50_ms", "quoting", 50.0, HALF),
+    Absolute("apply, one core, commands a second", "apply", "rate_per_s", "1 an entry", 20_000.0, MANY, at_most=False),
+    Absolute("restart to caught up, the slowest", "restart", "max_ms", "core", 5_000.0, RESTARTS, commands=LOGGED),
 )
 
 
@@ -102,7 +116,7 @@ def _within(rows: Sequence[Row]) -> list[dict[str, Any]]:
     for each in OURSELVES:
         with_it, without = ours.get((each.what, each.variant)), ours.get((each.what, each.without))
         if with_it is not None and without is not None:
-            judged = Against(each.text, each.what, each.column, 1, each.variant, each.budget, at_most=True)
+            judged = Against(each.text, each.what, each.column, 1, each.variant, each.budget, each.fewest)
             found.append(_ratio(judged, with_it, without))
     return found
 
@@ -127,7 +141,9 @@ def _ratio(each: Against, ours: Row, theirs: Row) -> dict[str, Any]:
         "ratio": ratio,
         "at_most": each.at_most,
         "budget": each.budget,
-        "held": _held(ratio, each.budget, at_most=each.at_most),
+        "n": min(ours.n, theirs.n),
+        "fewest": each.fewest,
+        "held": _held(ratio, each, min(ours.n, theirs.n)),
     }
 
 
@@ -139,7 +155,10 @@ def budgets(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "ours": (value := row.value(each.column)),
             "at_most": each.at_most,
             "budget": each.budget,
-            "held": _held(value, each.budget, at_most=each.at_most),
+            "n": row.n,
+            "fewest": each.fewest,
+            "over": _over(each, row),
+            "held": _held(value, each, row.n, int(row.value("commands") or 0)),
         }
         for each in OWN
         for row in rows
@@ -147,7 +166,16 @@ def budgets(rows: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def _held(value: float | None, budget: float | None, *, at_most: bool) -> bool | None:
-    if value is None or budget is None:
+def _held(value: float | None, each: Against | Absolute, n: int, commands: int = 0) -> bool | None:
+    if value is None or each.budget is None or n < each.fewest:
         return None
-    return value <= budget if at_most else value >= budget
+    if isinstance(each, Absolute) and commands < each.commands:
+        return None
+    return value <= each.budget if each.at_most else value >= each.budget
+
+
+def _over(each: Absolute, row: Row) -> int | None:
+    """How many of its samples exceed the budget, where that is one of single samples: of a tail it says more."""
+    if each.column not in TAILS or not row.took_ms:
+        return None
+    return sum(one > each.budget for one in row.took_ms)

@@ -101,7 +101,9 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
 def _judged(one: Mapping[str, Any]) -> tuple[str, ...]:
     beside = f" / {one['system']} {one['variant']}" if "system" in one else ""
     budget = "" if one["budget"] is None else f"{'<=' if one['at_most'] else '>='} {cell(one['budget'])}"
-    word = {True: "held", False: "MISSED", None: "not judged" if not budget else "too few samples"}[one["held"]]
+    few = f"too few samples, {one['n']} of {one['fewest']}" if one["n"] < one["fewest"] else "too few samples"
+    word = {True: "held", False: "MISSED", None: "not judged" if not budget else few}[one["held"]]
+    word += f", {one['over']} of {one['n']} over" if one.get("over") is not None else ""
     return (one["what"] + beside, cell(one["ours"]), cell(one.get("theirs")), cell(one.get("ratio")), budget, word)
 
 

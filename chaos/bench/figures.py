@@ -47,6 +47,7 @@ class Row:
     max_ms: float | None = None
     rate_per_s: float | None = None
     more: tuple[tuple[str, Any], ...] = field(default=())  # what only this kind of row has
+    took_ms: tuple[float, ...] = field(default=(), repr=False)  # the samples, sorted; no document has them
 
     def value(self, column: str) -> Any:
         """What stands there, whichever kind of column it is; None if nothing does."""
@@ -94,6 +95,7 @@ def row_of(what: str, who: Who, turns: Iterable[Turn], callers: int | None = Non
         max_ms=rounded(took[-1] if took else None),
         rate_per_s=rounded(commands / seconds if seconds else None),
         more=tuple(more.items()),
+        took_ms=tuple(took),
     )
 
 

@@ -79,12 +79,13 @@ def _line(each: Against | Within | Absolute, rows: Sequence[Document], judged: S
         for row in rows
         if row["what"] == each.what and (row["system"], row["variant"]) in OTHERS and row["callers"] == callers
     }
-    ours = [
-        row.get(each.column)
+    own = [
+        row
         for row in rows
         if (row["what"], row["system"], row["variant"]) == (each.what, OURS, each.variant)
         and callers in (None, row["callers"])
     ]
+    ours, n = [row.get(each.column) for row in own], [row["n"] for row in own]
     return {
         "what": each.text,
         "bench": each.what,
@@ -94,6 +95,8 @@ def _line(each: Against | Within | Absolute, rows: Sequence[Document], judged: S
         "without": mine[0]["theirs"] if isinstance(each, Within) and mine else None,
         "at_most": getattr(each, "at_most", True),
         "budget": each.budget,
+        "n": n[0] if n else None,
+        "over": next((one["over"] for one in mine if one.get("over") is not None), None),
         "of": "" if isinstance(each, Absolute) else "etcd" if isinstance(each, Against) else "without",
         "held": None if not held or None in held else all(held),
         "others": others,
@@ -102,7 +105,7 @@ def _line(each: Against | Within | Absolute, rows: Sequence[Document], judged: S
 
 def markdown(table: Mapping[str, Any]) -> Iterator[str]:
     """For a README: the budgets, what they were measured on, and how it grows."""
-    head = ["what", "budget", "Meltica", "", *OTHERS.values()]
+    head = ["what", "budget", "Meltica", "n", "", *OTHERS.values()]
     yield from _marked([head, *([*_cells(line)] for line in table["lines"])])
     yield ""
     yield from _told(table["benches"])
@@ -130,10 +133,12 @@ def _cells(line: Document) -> Iterator[str]:
     yield line["what"]
     yield f"{'≤' if line['at_most'] else '≥'} {cell(line['budget'])}{of}"
     if not line["measured"]:
-        yield from ("not measured", "", *("" for _ in OTHERS))
+        yield from ("not measured", "", "", *("" for _ in OTHERS))
         return
     without = "" if line["without"] is None else f", {cell(line['without'])}{unit} without"
     yield f"{_figure(line['ours'], unit)}{without}"
+    over = "" if line["over"] is None else f", {line['over']} over"
+    yield f"{line['n']:,}{over}"
     yield WORDS[line["held"]]
     for value in line["others"].values():
         yield "" if value is None else f"{cell(value)}{unit}{_ratio(line, value)}"

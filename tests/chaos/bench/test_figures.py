@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from chaos.bench.budgets import OWN, PEERS, budgets, ratios
 from chaos.bench.document import Build, Measured, document, lines
@@ -78,10 +79,37 @@ def test_each_budget_of_its_own_is_held_or_missed(each, over):
     worse = 1.01 if each.at_most else 0.99
     value = each.budget * (worse if over else 1.0) if each.budget else int(over)
     known = each.column in Row.__slots__
-    more = {} if known else {"more": ((each.column, value),)}
-    found = budgets([row("meltica", each.variant, each.what, None, **({each.column: value} if known else more))])
+    more = (("commands", each.commands), *(() if known else ((each.column, value),)))
+    figures = {each.column: value} if known else {}
+    found = budgets([row("meltica", each.variant, each.what, None, more=more, **figures)])
     (one,) = [found_one for found_one in found if found_one["what"] == each.text]
     assert (one["ours"], one["budget"], one["held"]) == (value, each.budget, not over)
+
+
+@pytest.mark.parametrize("each", OWN, ids=lambda each: each.text)
+def test_too_few_samples_hold_no_budget(each):
+    known = each.column in Row.__slots__
+    points = [(each.fewest - 1, each.commands), *([(each.fewest, each.commands - 1)] if each.commands else [])]
+    for n, commands in points:
+        more = (("commands", commands), *(() if known else ((each.column, each.budget),)))
+        figures = {each.column: each.budget} if known else {}
+        one = Row(each.what, Who("meltica", each.variant), n, None, more=more, **figures)
+        assert {found["what"]: found["held"] for found in budgets([one])}[each.text] is None
+
+
+def test_a_ratio_of_too_few_samples_is_told_and_not_judged():
+    rows = [row("meltica", "nothing", p50_ms=0.5), evolve(row("etcd", "tuned", p50_ms=1.0), n=999)]
+    (one,) = ratios(rows)
+    assert (one["ratio"], one["n"], one["fewest"], one["held"]) == (0.5, 999, 1000, None)
+
+
+def test_of_a_tail_it_is_told_how_many_were_over():
+    made = row_of("failover", Who("meltica", "quoting"), [Turn((*[300.0] * 118, 700.0, 800.0))])
+    p50, p99 = budgets([made])
+    assert (p50["over"], p99["over"], p99["n"], p99["held"]) == (None, 2, 120, False)
+    assert "MISSED, 2 of 120 over" in "\n".join(lines(document(BUILD, QUIET, [made], 0)))
+    few = row_of("failover", Who("meltica", "quoting"), [Turn((300.0, 301.0))])
+    assert "too few samples, 2 of 30" in "\n".join(lines(document(BUILD, QUIET, [few], 0)))
 
 
 def test_a_peer_has_no_budget_of_its_own():

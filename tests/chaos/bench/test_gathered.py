@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from chaos.bench.budgets import OURSELVES, OWN, PEERS
 from chaos.bench.document import Build, Measured, document
-from chaos.bench.figures import Row, Who
+from chaos.bench.figures import Row, Turn, Who, row_of
 from chaos.bench.gathered import BEGIN, END, gathered, markdown, newest, put_into
 from chaos.bench.plot import apart, even_of, powers_of, svg
 from meltica.api.outcomes import Exit
@@ -63,6 +63,7 @@ def test_it_is_held_only_beside_each_of_etcds_rows():
     assert cells[1:] == [
         "≤ 0.8 times etcd's",
         "1 ms",
+        "1,000",
         "**missed**",
         "1.5 ms (0.67)",
         "1.2 ms (0.83)",
@@ -86,6 +87,16 @@ def test_a_figure_alone_is_judged_and_a_peers_stands_beside_it():
     assert lines_of(found)["failover p99, quoting: W + 200 ms"]["held"] is None
     text = "\n".join(markdown(gathered(newest([found]))))
     assert "too few samples" in text
+
+
+def test_how_many_there_were_and_how_many_of_them_were_over_stands_beside_it():
+    few = made("failover", row_of("failover", Who("meltica", "quoting"), [Turn((340.0, 341.0))]))
+    line = lines_of(few)["failover p50, quoting: W + 50 ms"]
+    assert (line["ours"], line["n"], line["held"]) == (340.0, 2, None)
+    many = made("failover", row_of("failover", Who("meltica", "quoting"), [Turn((*[340.0] * 99, 900.0))]))
+    text = "\n".join(markdown(gathered(newest([many]))))
+    (shown,) = [one for one in text.splitlines() if "failover p99, quoting" in one]
+    assert [one.strip() for one in shown.strip("|").split("|")][2:5] == ["340 ms", "100, 1 over", "held"]
 
 
 def test_a_snapshot_is_judged_by_the_same_nodes_without():
