@@ -23,6 +23,9 @@ class Extra:
     usual: int | str
 
 
+WAIT: Final = {"wait": Extra("Seconds for which a machine that is not quiet is waited for, at most.", 300)}
+
+
 @frozen
 class Bench:
     """One of them."""
@@ -34,7 +37,7 @@ class Bench:
     samples_are: str = ""  # empty: there are none to choose
     against: tuple[str, ...] = ()  # peers that it may be measured against
     fewest: int = 1  # samples
-    extras: Mapping[str, Extra] = field(factory=dict)
+    extras: Mapping[str, Extra] = field(factory=lambda: WAIT)
 
 
 BENCHES: Final = {
@@ -67,7 +70,7 @@ BENCHES: Final = {
         20,
         1,
         rounds_are="Cuts.",
-        extras={"seconds": Extra("How long each cut lasts; an equal time without one follows it.", 10)},
+        extras=WAIT | {"seconds": Extra("How long each cut lasts; an equal time without one follows it.", 10)},
     ),
     "snapshot": Bench(
         "a client's commits beside a snapshot that is taken and sent",
@@ -76,7 +79,7 @@ BENCHES: Final = {
         rounds_are="Snapshots.",
         samples_are="Commands of one caller without a snapshot, a round.",
         fewest=100,
-        extras={"orders": Extra("Open orders in the state.", 50_000)},
+        extras=WAIT | {"orders": Extra("Open orders in the state.", 50_000)},
     ),
     "restart": Bench(
         "a node with a million commands, from its start to caught up",
@@ -92,7 +95,8 @@ BENCHES: Final = {
         1_000,
         rounds_are="Turns of each size; of failover: strikes.",
         samples_are="commit: commands of one caller, a turn; apply: commands, a turn.",
-        extras={
+        extras=WAIT
+        | {
             "of": Extra(f"Any of {', '.join(GROWTH)}, with commas.", ",".join(GROWTH)),
             "commands": Extra("memory: how many.", 1_000_000),
             "most": Extra("Leave out sizes beyond it.", 100_000),
@@ -103,5 +107,6 @@ BENCHES: Final = {
         1,
         1,
         rounds_are="",
+        extras={},  # the same on any machine, quiet or not
     ),
 }

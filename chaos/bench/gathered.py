@@ -169,7 +169,7 @@ def _told(benches: Mapping[str, Document]) -> Iterator[str]:
     yield "In brackets, beside a peer's figure: ours as a share of it."
     loud = [name for name, one in benches.items() if not one["quiet"]]
     if loud:
-        yield f"**Not to be quoted**: the machine was not quiet before {', '.join(loud)}."
+        yield f"**Not to be quoted**: the machine was not quiet before or in {', '.join(loud)}."
     disturbed = {name: one["disturbed"] for name, one in benches.items() if one["disturbed"]}
     if disturbed:
         turns = ", ".join(f"{name} {count}" for name, count in disturbed.items())

@@ -32,7 +32,7 @@ def missing():
 
 def bench(folder, *words):
     return subprocess.run(  # noqa: S603 - our own command line
-        [sys.executable, "-m", "meltica", "bench", *words, "--folder", str(folder), "-o", "json"],
+        [sys.executable, "-m", "meltica", "bench", *words, "--folder", str(folder), "-o", "json", "--wait", "1"],
         check=False,
         capture_output=True,
         text=True,

@@ -70,7 +70,7 @@ def test_the_settings_that_are_written_have_what_is_changed_in_them():
 
 def test_kinds_of_growth_are_asked_for_by_name():
     wish = run.wish_of("growth", of="apply,memory", commands=9)
-    assert wish.extras == {"of": "apply,memory", "commands": 9, "most": 100_000}
+    assert wish.extras == {"of": "apply,memory", "commands": 9, "most": 100_000, "wait": 300}
     with pytest.raises(run.BadWish, match="growth is of commit, apply, failover, memory, not of speed"):
         run.wish_of("growth", of="speed")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from chaos.bench import etcd, run, trading
+from chaos.bench import etcd, machine, run, trading
 from chaos.bench.apply import apply_log, log_of
 from chaos.bench.child import BenchFault, Disturbed, cpu_us, leashed, start
 from chaos.bench.commit import Commit
@@ -70,6 +70,40 @@ def test_processor_time_is_of_all_that_is_named():
         pass
     assert cpu_us([os.getpid()]) - used >= 80_000
     assert cpu_us([os.getpid(), os.getpid()]) >= 2 * used
+
+
+def test_a_machine_that_is_not_quiet_is_waited_for_and_not_for_ever():
+    said, slept = [], []
+    loads = iter([9.0, 9.0, 0.0])
+    assert machine.quiet_load(300, said.append, lambda: next(loads), slept.append) == 0.0
+    assert (len(said), slept) == (1, [machine.AGAIN] * 2)
+    assert machine.quiet_load(2 * machine.AGAIN, said.append, lambda: 9.0, slept.append) == 9.0
+    assert (len(said), len(slept)) == (2, 4)
+    assert machine.quiet_load(300, said.append, lambda: 0.0, slept.append) == 0.0
+    assert machine.quiet_load(0, said.append, lambda: 9.0, slept.append) == 9.0
+    assert (len(said), len(slept)) == (2, 4)
+
+
+def test_what_others_had_of_the_processors_is_what_all_had_less_what_we_had():
+    stat = "cpu  300 100 200 9000 50 70 80 100 0 0\ncpu0 1 1 1 1 1 1 1 1\n"
+    assert machine.busy_of(stat) == 700 / machine.TICKS
+    before = machine.Used(10.0, 100.0, 5.0)
+    assert before.others(machine.Used(20.0, 115.0, 18.0), 2) == 0.1
+    assert before.others(machine.Used(20.0, 115.0, 25.0), 2) == 0.0  # counts are of ticks
+    assert before.others(before, 2) == 0.0
+    now = machine.used()
+    assert now.by_all > now.by_us > 0
+
+
+def test_a_run_waits_and_tells_what_others_had_in_it(tmp_path, monkeypatch):
+    had = iter([machine.Used(0.0, 0.0, 0.0), machine.Used(10.0, 10.0, 2.0)])
+    waited = []
+    monkeypatch.setattr(run, "quiet_load", lambda wait, _say: waited.append(wait) or 0.1)
+    monkeypatch.setattr(run, "used", lambda: next(had))
+    monkeypatch.setattr(run.os, "cpu_count", lambda: 2)
+    monkeypatch.setitem(run.RUNS, "apply", lambda *_given: ([], 0))
+    found = run.run_bench(run.wish_of("apply", folder=str(tmp_path)), lambda _text: None)
+    assert (found["machine"]["busy_by_others"], found["machine"]["quiet"], waited) == (0.4, False, [300])
 
 
 MOUNTS = """\
