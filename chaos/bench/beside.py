@@ -1,8 +1,11 @@
-"""Beside: what a client's commands take while a leader makes and sends a snapshot, and while it does not.
+"""Beside: what a client's orders take while a leader makes and sends a snapshot, and while it does not.
 
-Only telling the times apart may live here.  What a leader does of snapshots is read from its own status every few
-milliseconds, in every phase, so that the looking costs the same in all of them.  A command belongs to a phase if it
-began in it or had its outcome in it.
+Only their pace and telling the times apart may live here.  An order is due every few milliseconds, whether the last has
+its outcome or not, and is timed from then: who waits for an outcome before it asks again meets a stall once, however
+many would have met it.  What a leader does of snapshots is read from its own status every few milliseconds, in every
+phase, so that the looking costs the same in all of them.  A command belongs to a phase if any of its time did, and a
+phase has all the time in which it may have been: from the last look that did not see it yet to the first that saw it
+no more.
 """
 
 from __future__ import annotations
@@ -14,9 +17,12 @@ from typing import Final
 import trio
 from attrs import define, field, frozen
 
-from chaos.bench.callers import Run
+from chaos.bench.callers import Orders
+from cluster.driver import ClusterNode
+from cluster.types import Applied, Outcome
 
-EVERY: Final = 0.005  # seconds
+EVERY: Final = 0.005  # seconds between two looks
+DUE_NS: Final = 5_000_000  # between two orders
 NOTHING, TAKING, SENDING = "nothing", "taking", "sending"
 SENDS: Final = "sends the state of entry "
 NOBODY_YET: Final = " to nobody yet"
@@ -44,24 +50,26 @@ class Looked:
     """The phases, one after the other; `over` once a snapshot was sent and is no more."""
 
     says: Callable[[], str]
-    changes: list[tuple[int, str]] = field(factory=list)
+    changes: list[tuple[int, int, str]] = field(factory=list)  # the look before, the one that saw it, and what it saw
+    last: int | None = None  # look
 
     def look(self, now: int) -> None:
         """Once."""
         phase = phase_of(self.says())
-        if not self.changes or self.changes[-1][1] != phase:
-            self.changes.append((now, phase))
+        if not self.changes or self.changes[-1][2] != phase:
+            self.changes.append((now if self.last is None else self.last, now, phase))
+        self.last = now
 
     @property
     def over(self) -> bool:
         """A snapshot was sent, and nothing is any more."""
-        phases = [phase for _, phase in self.changes]
+        phases = [phase for _, _, phase in self.changes]
         return SENDING in phases and phases[-1] == NOTHING
 
     def spans(self, end_ns: int) -> list[Span]:
-        """Until `end_ns`."""
-        ends = [at for at, _ in self.changes[1:]] + [end_ns]
-        return [Span(phase, at, end) for (at, phase), end in zip(self.changes, ends, strict=True)]
+        """Until `end_ns`; each begins before the one before it ends, as nobody knows when between two looks it was."""
+        ends = [seen for _, seen, _ in self.changes[1:]] + [end_ns]
+        return [Span(phase, begin, end) for (begin, _, phase), end in zip(self.changes, ends, strict=True)]
 
     async def run(self, enough: Callable[[], None]) -> None:
         """Look, again and again, until it is over; tells that by `enough`."""
@@ -72,15 +80,66 @@ class Looked:
 
 
 @define
-class Beside(Run):
-    """A run that remembers when each command began."""
+class Beside:
+    """Orders at their pace, each followed by its end, which is not timed; until there are enough or the time is up."""
 
-    began_ns: list[int] = field(factory=list)
+    node: ClusterNode
+    load: Callable[[], Orders]
+    count: int
+    deadline_ns: int
+    began_ns: list[int] = field(factory=list)  # when it was due
+    took_us: list[float] = field(factory=list)
+    disturbed: str = ""
+    asked: int = 0
+    flying: int = 0
+    idle: list[Orders] = field(factory=list)
+    landed: trio.Event = field(factory=trio.Event)
 
-    def took(self, began: int, now: int) -> None:
-        """One that counts has its outcome."""
-        self.began_ns.append(began)
-        self.took_us.append((now - began) / 1e3)
+    async def play(self) -> None:
+        """Returns when the last has its last outcome."""
+        due = time.perf_counter_ns()
+        while not self.disturbed and self.asked < self.count and due < self.deadline_ns:
+            await trio.sleep(max(0, due - time.perf_counter_ns()) / 1e9)
+            if self.asked < self.count:
+                self._order(due)
+            due += DUE_NS
+        while self.flying:
+            self.landed = trio.Event()
+            await self.landed.wait()
+
+    def enough(self) -> None:
+        """No more of them."""
+        self.count = self.asked
+
+    def _order(self, due: int) -> None:
+        orders = self.idle.pop() if self.idle else self.load()
+        self.asked += 1
+        self.flying += 1
+
+        def heard(outcome: Outcome) -> None:
+            if self._done(orders, outcome):
+                self.began_ns.append(due)
+                self.took_us.append((time.perf_counter_ns() - due) / 1e3)
+                self.node.propose_nowait(orders.next()[0], ended)
+
+        def ended(outcome: Outcome) -> None:
+            if self._done(orders, outcome):
+                self.idle.append(orders)
+                self._landed()
+
+        self.node.propose_nowait(orders.next()[0], heard)
+
+    def _done(self, orders: Orders, outcome: Outcome) -> bool:
+        if isinstance(outcome, Applied):
+            orders.done(outcome.result)
+            return True
+        self.disturbed = f"{type(outcome).__name__}: the lead was lost"
+        self._landed()
+        return False
+
+    def _landed(self) -> None:
+        self.flying -= 1
+        self.landed.set()
 
 
 def by_phase(began_ns: Sequence[int], took_us: Sequence[float], spans: Sequence[Span]) -> dict[str, list[float]]:

@@ -100,14 +100,6 @@ class Run:
             self._propose(load)
         await self.ended.wait()
 
-    def took(self, began: int, now: int) -> None:
-        """One that counts has its outcome."""
-        self.took_us.append((now - began) / 1e3)
-
-    def enough(self) -> None:
-        """No more of them."""
-        self.count = self.proposed
-
     def _propose(self, load: Load) -> None:
         began = time.perf_counter_ns()
         if self.disturbed or self.proposed >= self.count or began >= self.deadline_ns:
@@ -125,7 +117,7 @@ class Run:
                 load.done(outcome.result)
                 self.commands += 1
                 if timed:
-                    self.took(began, time.perf_counter_ns())
+                    self.took_us.append((time.perf_counter_ns() - began) / 1e3)
             self._propose(load)
 
         self.node.propose_nowait(command, heard)

@@ -77,7 +77,7 @@ BENCHES: Final = {
         5,
         5_000,
         rounds_are="Snapshots.",
-        samples_are="Commands of one caller without a snapshot, a round.",
+        samples_are="Orders without a snapshot, one every 5 ms, twice a round.",
         fewest=100,
         extras=WAIT | {"orders": Extra("Open orders in the state.", 50_000)},
     ),

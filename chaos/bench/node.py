@@ -95,17 +95,19 @@ class Answering:
         return {"us": run.took_us, "commands": run.commands, "seconds": seconds}
 
     async def _beside(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """One caller: so many commands, or, if no number is given, until a snapshot was sent."""
+        """Orders at a pace: so many, or, if no number is given, until a snapshot was sent."""
+        if (state := self.state) is None:
+            return {"fault": "orders are of the core"}
         term = int(self.node.status().term)
         if why := await self._open(term):
             return {"disturbed": why}
         count = asked.get("count")
         deadline = time.perf_counter_ns() + int(asked["seconds"] * 1e9)
-        run = Beside(self.node, sys.maxsize if count is None else int(count), deadline)
+        run = Beside(self.node, lambda: Orders(term, state), sys.maxsize if count is None else int(count), deadline)
         looked = Looked(lambda: self.node.status().snapshot)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(looked.run, run.enough)
-            await run.play([self._load(term, asked)])
+            await run.play()
             nursery.cancel_scope.cancel()
         if run.disturbed:
             return {"disturbed": run.disturbed}

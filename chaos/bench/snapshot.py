@@ -1,10 +1,10 @@
 """Snapshot: what a client's commits feel of one that is taken, and of one that is sent.
 
 Only the order of things may live here.  Three nodes begin with so many open orders, and keep next to nothing of their
-logs.  A round: one caller's commits with all three; a standby is killed until nobody's log has what it lacks, and the
-same is measured with the two.  Then its process, which was started and held back before that, so that no start runs
-beside what is measured, opens its folder, and needs a snapshot; its leader takes and sends it beside the commits, until
-that standby has caught up.
+logs.  A round: orders at a steady pace (`beside`) with all three; a standby is killed until nobody's log has what it
+lacks, and the same is measured with the two.  Then its process, which was started and held back before that, so that no
+start runs beside what is measured, opens its folder, and needs a snapshot; its leader takes and sends it beside the
+orders, until that standby has caught up.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ AGAIN: Final = 3 * KEPT  # commands until it is looked whether the standby lacks
 TRANSFER: Final = 300.0  # seconds that one may take
 TRIES: Final = 3  # of a round, when elections end it
 NOTES: Final = {
-    "three nodes": "one caller's orders, nothing of snapshots",
+    "three nodes": "an order every 5 ms, timed from when it is due; nothing of snapshots",
     "one away": "the same with a standby down: what taking and sending are compared with",
     TAKING: "the same while the leader reads its state to name it by its digest, one standby as yet without",
     SENDING: "the same while the leader sends it and that standby stages, verifies and installs it",
@@ -64,7 +64,7 @@ class Snapshot:
                 self.syncs.look()
                 self._round(cluster, number)
         whole = Turn(tuple(one[TAKING] + one[SENDING] for one in self.lasted))
-        rows = [row_of("snapshot", _who(each), self.took[each], 1) for each in NOTES if each in self.took]
+        rows = [row_of("snapshot", _who(each), self.took[each]) for each in NOTES if each in self.took]
         more = {each: [round(one[each]) for one in self.lasted] for each in (TAKING, SENDING)}
         return [*rows, row_of("snapshot", _who("transfer"), [whole], None, bytes=size, orders=orders, **_ms(more))]
 
@@ -109,7 +109,7 @@ class Snapshot:
 
 
 def _plain(leader: Child, samples: int) -> Turn:
-    """Commits of one caller; looked at in the same way."""
+    """So many orders; looked at in the same way."""
     said = leader.ask(TRANSFER + PATIENCE, do="beside", count=samples, seconds=TRANSFER)
     if said["us"][TAKING] or said["us"][SENDING]:
         raise BenchFault("a snapshot was sent where none was to be")

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import pytest
+import trio
 
+from chaos.bench import beside
 from chaos.bench.beside import NOTHING, SENDING, TAKING, Beside, Looked, Span, by_phase, phase_of, told
 from chaos.bench.budgets import ratios
+from chaos.bench.callers import Orders
 from chaos.bench.figures import Row, Who
 from cluster.snapshot.sending import Pace
 from cluster.snapshot.supplying import Supplying
+from cluster.types import Applied, LogIndex, Term
+from meltica.core.events import CommandResult
+from meltica.core.state import State
 
 MS = 1_000_000
 
@@ -45,9 +52,9 @@ def test_phases_follow_each_other_and_it_is_over_once_one_was_sent():
     found = looked(NOTHING, NOTHING, TAKING, TAKING, SENDING, NOTHING)
     assert found.spans(60 * MS) == [
         Span(NOTHING, 0, 20 * MS),
-        Span(TAKING, 20 * MS, 40 * MS),
-        Span(SENDING, 40 * MS, 50 * MS),
-        Span(NOTHING, 50 * MS, 60 * MS),
+        Span(TAKING, 10 * MS, 40 * MS),  # it may have begun right after a look
+        Span(SENDING, 30 * MS, 50 * MS),
+        Span(NOTHING, 40 * MS, 60 * MS),
     ]
     assert found.over
     assert not looked(NOTHING, TAKING, NOTHING).over
@@ -65,15 +72,66 @@ def test_a_command_belongs_to_each_phase_that_it_saw_and_to_none_else():
 
 
 def test_what_a_node_tells_says_how_long_each_phase_lasted():
-    run = Beside(SimpleNamespace(), 9, 0)
-    run.took(25 * MS, 26 * MS)
-    run.took(43 * MS, 45 * MS)
+    run = Beside(SimpleNamespace(), None, 9, 0, [25 * MS, 43 * MS], [1_000.0, 2_000.0])
     said = told(run, looked(NOTHING, NOTHING, TAKING, TAKING, SENDING, NOTHING), 60 * MS)
     assert said == {
         "us": {NOTHING: [], TAKING: [1_000.0], SENDING: [2_000.0]},
-        "lasted_ms": {TAKING: 20.0, SENDING: 10.0},
+        "lasted_ms": {TAKING: 30.0, SENDING: 20.0},
         "over": True,
     }
+
+
+class Standing:
+    """A node that answers nothing before a moment, and then all at once."""
+
+    def __init__(self, until):
+        self.until = until
+        self.kinds = []
+        self.held = []
+
+    def propose_nowait(self, command, heard):
+        self.kinds.append(json.loads(command)["kind"])
+        order = f"o{len(self.kinds)}" if self.kinds[-1] == "submit" else None
+        outcome = Applied(LogIndex(1), Term(1), CommandResult(1, 0, self.kinds[-1], order=order))
+        if trio.current_time() >= self.until:
+            heard(outcome)
+        else:
+            self.held.append((heard, outcome))
+
+    async def run(self):
+        await trio.sleep_until(self.until)
+        for heard, outcome in self.held:
+            heard(outcome)
+
+
+async def test_orders_come_at_their_pace_and_a_stall_is_met_by_all_that_were_due_in_it(autojump_clock, monkeypatch):
+    begin = trio.current_time()
+    monkeypatch.setattr(beside.time, "perf_counter_ns", lambda: round((trio.current_time() - begin) * 1e9))
+    node = Standing(begin + 1.0)
+    run = Beside(node, lambda: Orders(1, State()), 300, 10 * 1000 * MS)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(node.run)
+        await run.play()
+    assert node.kinds.count("submit") == node.kinds.count("answered") == len(run.took_us) == 300
+    assert run.began_ns == [place * 5 * MS for place in range(300)]
+    assert sum(took > 500_000 for took in run.took_us) == 100  # one caller would have met it once
+    assert run.took_us[-1] == pytest.approx(0, abs=1)
+
+
+async def test_a_lost_lead_ends_it_and_it_is_over_when_there_were_enough(autojump_clock, monkeypatch):
+    class Lost:
+        def propose_nowait(self, _command, heard):
+            heard(None)
+
+    begin = trio.current_time()
+    monkeypatch.setattr(beside.time, "perf_counter_ns", lambda: round((trio.current_time() - begin) * 1e9))
+    run = Beside(Lost(), lambda: Orders(1, State()), 300, 1000 * MS)
+    await run.play()
+    assert ("the lead was lost" in run.disturbed, run.asked, run.flying) == (True, 1, 0)
+    run = Beside(Standing(0), lambda: Orders(1, State()), 300, 1000 * MS)
+    run.enough()
+    await run.play()
+    assert run.asked == 0
 
 
 @pytest.mark.parametrize(("p99", "held"), [(3.0, True), (3.1, False), (None, None)])
