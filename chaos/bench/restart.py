@@ -1,8 +1,9 @@
 """Restart: a node with a long log of applied commands, from its start to caught up.
 
 The log is made by a fast path: one machine applies a market maker's mix, and what comes of each entry is written
-through the real store of each of three nodes, in batches.  Then three nodes run on it, a standby is killed with
-SIGKILL, the others go on, and it is started again: that is timed, from the start of its process, with what
+through the real store of each of three nodes, in batches.  Then three nodes run on it and go on with as much as a node
+that trades has in its write-ahead log (that of a store which was closed is empty), a standby is killed with SIGKILL,
+the others go on, and it is started again: that is timed, from the start of its process, with what
 Python's own start and imports cost, to the moment at which it has applied all that its leader had committed then.
 """
 
@@ -19,7 +20,7 @@ from typing import Final
 from attrs import define, field
 
 from chaos.bench import trading
-from chaos.bench.child import READY_WITHIN, BenchFault
+from chaos.bench.child import READY_WITHIN, BenchFault, Disturbed
 from chaos.bench.disk import Syncs
 from chaos.bench.figures import Row, Turn, Who, row_of
 from chaos.bench.systems import NODES, PATIENCE, OurCluster, Ours
@@ -36,6 +37,10 @@ BATCH: Final = 256  # entries in one batch of the store
 TERM: Final = 1
 STARTS: Final = 300.0  # seconds that the first start of a long log may take
 MEANWHILE: Final = 200  # commands that the others commit while it is down
+BEFORE: Final = 40_000  # the same before it is killed: they lie in its write-ahead log
+CALLERS: Final = 32  # who make those
+FILLING: Final = 240.0  # seconds that it may take
+TRIES: Final = 3  # of it, when elections end it
 
 
 @define
@@ -118,6 +123,8 @@ class Restart:
     folder: Path
     syncs: Syncs
     say: Callable[[str], None]
+    disturbed: int = 0
+    unsorted: list[int] = field(factory=list)  # bytes in the write-ahead log of each that was killed
 
     def run(self, commands: int, rounds: int) -> list[Row]:
         """The log once, then so many restarts."""
@@ -126,20 +133,23 @@ class Restart:
         Writer(self.folder).write(commands, self.say)
         self.say(f"the log took {time.monotonic() - began:.0f} s to make")
         with Ours("core").running(self.folder, STARTS) as cluster:
-            found = [self._restart(cluster, number) for number in range(rounds)]
+            found = [self._restart(cluster, number, min(BEFORE, commands)) for number in range(rounds)]
         size = sum(one.stat().st_size for one in (self.folder / NODES[0]).iterdir())
         note = f"SIGKILL of a standby with {commands:,} applied commands, from its process's start to caught up"
         who = Who("meltica", "core", note)
         ready = [round(one[1], 1) for one in found]
         turn = Turn(tuple(one[0] for one in found))
-        return [row_of("restart", who, [turn], commands=commands, ready_ms=ready, folder_bytes=size)]
+        more = {"commands": commands, "ready_ms": ready, "folder_bytes": size, "unsorted_bytes": self.unsorted}
+        return [row_of("restart", who, [turn], **more)]
 
-    def _restart(self, cluster: OurCluster, number: int) -> tuple[float, float]:
+    def _restart(self, cluster: OurCluster, number: int, before: int) -> tuple[float, float]:
         self.syncs.look()
+        self._go_on(cluster, before)
         leader = cluster.leader()
         standbys = [one for one in NODES if cluster.children[one] is not leader]
         name = standbys[number % len(standbys)]
         cluster.children[name].kill()
+        self.unsorted.append(sum(one.stat().st_size for one in (self.folder / name).glob("*.log")))
         leader.ask(PATIENCE, do="commit", callers=1, count=MEANWHILE, seconds=PATIENCE, size=0)
         cluster.children[name].end()
         began = time.monotonic_ns()
@@ -149,6 +159,19 @@ class Restart:
         whole = (caught_up(cluster, name) - began) / 1e6
         self.say(f"restart {number + 1}: {name} ready after {ready:,.0f} ms, caught up after {whole:,.0f} ms")
         return whole, ready
+
+    def _go_on(self, cluster: OurCluster, commands: int) -> None:
+        """So many commands, untimed."""
+        words = {"do": "commit", "callers": CALLERS, "count": commands, "seconds": FILLING, "size": 0}
+        for _ in range(TRIES):
+            try:
+                cluster.leader().ask(FILLING + PATIENCE, **words)
+            except Disturbed as why:
+                self.disturbed += 1
+                self.say(f"an election ended what goes before a restart ({why}); it is made again")
+            else:
+                return
+        raise BenchFault("no election held still before a restart: the machine is too busy")
 
 
 def caught_up(cluster: OurCluster, name: str) -> int:

@@ -157,7 +157,8 @@ def _growth(wish: Wish, syncs: Syncs, say: Say) -> Found:
 
 
 def _restart(wish: Wish, syncs: Syncs, say: Say) -> Found:
-    return Restart(syncs.folder, syncs, say).run(wish.samples, wish.rounds), 0
+    run = Restart(syncs.folder, syncs, say)
+    return run.run(wish.samples, wish.rounds), run.disturbed
 
 
 RUNS: Final[dict[str, Callable[[Wish, Syncs, Say], Found]]] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from chaos.bench import etcd, machine, run, trading
+from chaos.bench import etcd, machine, restart, run, trading
 from chaos.bench.apply import apply_log, log_of
 from chaos.bench.child import BenchFault, Disturbed, cpu_us, leashed, start
 from chaos.bench.commit import Commit
@@ -224,3 +224,48 @@ def test_a_system_that_only_holds_elections_ends_the_bench(tmp_path):
     commit = Commit(tmp_path, Syncs(tmp_path), [Scripted("a", ends=9)], 10, lambda _text: None)
     with pytest.raises(BenchFault, match="too busy"):
         commit.run(1)
+
+
+class Restarted:
+    """A cluster whose nodes do what they are asked; an election ends what goes before the first restart."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.children = dict.fromkeys(("n1", "n2", "n3"), self)
+        self.done = []
+
+    def leader(self):
+        return self.children["n1"]
+
+    leader_now = leader
+
+    def ask(self, _within, **words):
+        self.done.append((words["do"], words.get("callers"), words.get("count")))
+        if len(self.done) == 1:
+            raise Disturbed("an election")
+        return {"committed": 9, "applied": 9, "leader": "n1", "at_ns": time.monotonic_ns()}
+
+    def kill(self):
+        self.done.append(("kill",))
+        (self.folder / "n2").mkdir()
+        (self.folder / "n2" / "000007.log").write_bytes(b"x" * 77)
+
+    def end(self):
+        pass
+
+    def heard(self, _within):
+        return {}
+
+    def start(self, name):
+        self.done.append(("start", name))
+
+
+def test_a_node_is_killed_with_something_in_its_write_ahead_log(tmp_path):
+    run = restart.Restart(tmp_path, Syncs(tmp_path), lambda _text: None)
+    cluster = Restarted(tmp_path)
+    cluster.children = {"n1": cluster, "n2": Restarted(tmp_path), "n3": Restarted(tmp_path)}
+    cluster.children["n2"].done = cluster.done
+    run._restart(cluster, 0, restart.BEFORE)
+    filled = ("commit", 32, 40_000)
+    assert cluster.done[:5] == [filled, filled, ("kill",), ("commit", 1, restart.MEANWHILE), ("start", "n2")]
+    assert (run.disturbed, run.unsorted) == (1, [77])
