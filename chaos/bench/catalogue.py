@@ -94,7 +94,7 @@ BENCHES: Final = {
         5,
         1_000,
         rounds_are="Turns of each size; of failover: strikes.",
-        samples_are="commit: commands of one caller, a turn; apply: commands, a turn.",
+        samples_are="commit: commands of one caller, a turn; apply: commands, a turn, 50,000 at least.",
         extras=WAIT
         | {
             "of": Extra(f"Any of {', '.join(GROWTH)}, with commas.", ",".join(GROWTH)),

@@ -24,7 +24,14 @@ OTHERS: Final = {
 }
 UNITS: Final = {"p50_ms": " ms", "p99_ms": " ms", "max_ms": " ms", "rate_per_s": "/s"}
 WORDS: Final = {True: "held", False: "**missed**", None: "not judged"}
-GROWTH: Final = {"p50_ms": "p50 ms", "p99_ms": "p99 ms", "max_ms": "max ms", "rate_per_s": "a second", "rss_mb": "MB"}
+GROWTH: Final = {
+    "n": "n",
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99 ms",
+    "max_ms": "max ms",
+    "rate_per_s": "a second",
+    "rss_mb": "MB",
+}
 Document = Mapping[str, Any]
 
 

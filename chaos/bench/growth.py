@@ -30,6 +30,7 @@ from meltica.machine import Machine
 ORDERS: Final = (10, 1_000, 100_000)
 FAST: Final = 100 * trading.SECOND  # by which the log's clock goes on with each order: some forty closed ones are kept
 WARM: Final = 100
+FEWEST_APPLIED: Final = 50_000  # commands, a turn
 TRIES: Final = 3
 LONGEST: Final = 600.0  # seconds of one turn
 Say = Callable[[str], None]
@@ -46,22 +47,30 @@ class Commits:
     disturbed: int = 0
 
     def rows(self, sizes: Sequence[int]) -> Iterator[Row]:
-        """A row a size."""
+        """A row a size; the sizes take turns, so that what the machine does meanwhile it does to all of them."""
+        with TemporaryDirectory(dir=self.folder) as name:
+            folders = {orders: self._filled(Path(name), orders) for orders in sizes}
+            turns: dict[int, list[Turn]] = {orders: [] for orders in sizes}
+            for number in range(self.rounds):
+                for orders in sizes:
+                    with Ours("core").running(folders[orders], STARTS) as cluster:
+                        turn = self._turn(cluster)
+                    turns[orders].append(turn)
+                    rate = turn.commands / turn.seconds
+                    self.say(f"round {number + 1} of {self.rounds}: commit beside {orders:,} orders: {rate:,.0f}/s")
         for orders in sizes:
-            with TemporaryDirectory(dir=self.folder) as name:
-                turns = self._turns(Path(name), orders)
             who = Who(
                 "meltica", f"{orders:,} orders", "one caller's orders, each then refused, beside so many open ones"
             )
-            yield row_of("growth commit", who, turns, 1, orders=orders)
+            yield row_of("growth commit", who, turns[orders], 1, orders=orders)
 
-    def _turns(self, folder: Path, orders: int) -> list[Turn]:
+    def _filled(self, within: Path, orders: int) -> Path:
+        """A folder of three nodes with so many open orders."""
+        folder = within / str(orders)
+        folder.mkdir()
         pki.create(folder / "pki", "bench", [Peer(one) for one in NODES], dt.datetime.now(dt.UTC))
         Writer(folder).fill(orders, self.say)
-        with Ours("core").running(folder, STARTS) as cluster:
-            found = [self._turn(cluster) for _ in range(self.rounds)]
-        self.say(f"commit beside {orders:,} orders: {found[-1].commands / found[-1].seconds:,.0f}/s")
-        return found
+        return folder
 
     def _turn(self, cluster: OurCluster) -> Turn:
         words = {"do": "commit", "callers": 1, "seconds": LONGEST, "step": FAST}
@@ -76,16 +85,23 @@ class Commits:
         raise BenchFault("no election held still for one turn: the machine is too busy")
 
 
-def applies(sizes: Sequence[int], samples: int, rounds: int, say: Say) -> Iterator[Row]:
-    """Commands a second of the core by processor time, a row a size; one command an entry."""
+def applies(sizes: Sequence[int], samples: int, rounds: int, say: Say, fewest: int = FEWEST_APPLIED) -> Iterator[Row]:
+    """Commands a second of the core by processor time, a row a size; one command an entry; the sizes take turns.
+
+    Never so few that the collector of garbage does not run in them: it looks at all that there is, and grows with it.
+    """
+    logs = {orders: log_beside(orders, max(samples, fewest)) for orders in sizes}
+    turns: dict[int, list[Turn]] = {orders: [] for orders in sizes}
+    for number in range(rounds):
+        for orders, (before, mix) in logs.items():
+            turns[orders].append(Turn((), len(mix), _seconds(before, mix)))
+            rate = len(mix) / turns[orders][-1].seconds
+            say(f"round {number + 1} of {rounds}: apply beside {orders:,} orders: {rate:,.0f}/s")
     for orders in sizes:
-        before, mix = log_beside(orders, samples)
-        turns = [Turn((), len(mix), _seconds(before, mix)) for _ in range(rounds)]
         who = Who(
             "meltica", f"{orders:,} orders", "processor time of one core; the mix of a market maker, one an entry"
         )
-        yield row_of("growth apply", who, turns, None, orders=orders)
-        say(f"apply beside {orders:,} orders: {len(mix) / turns[-1].seconds:,.0f}/s")
+        yield row_of("growth apply", who, turns[orders], None, orders=orders)
 
 
 def log_beside(orders: int, samples: int) -> tuple[list[tuple[bytes, ...]], list[tuple[bytes, ...]]]:

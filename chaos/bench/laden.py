@@ -3,7 +3,8 @@
 Only loading it, the strike, and what is told of it may live here; the rig and the watcher are the measures'.  Nobody
 trades but operators: they place orders far from the market, then the venue is told to keep back the answers and the
 reports of the next few, those are placed, and the node is killed once the venue has them all.  Operators then ask at
-both standbys for an order, as in the measure `idle`; the last send was a moment before, so the window counts.
+both standbys for an order, as in the measure `idle`; the last send was a moment before, so the window counts: where
+none is to be in doubt, one more order is placed for it, and how old the last was is told.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import re
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -65,7 +66,8 @@ class Laden:
             apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
             async with open_watcher(folder, apis, rig.ledger_path) as watcher:
                 struck, had = await self._play(rig, watcher)
-        return {**documents(folder, [struck])[0], **had}
+        found = documents(folder, [struck])[0]
+        return {**found, **had, "age_ms": age_ms(found)}
 
     async def _play(self, rig: Rig, watcher: Watcher) -> tuple[Strike, dict[str, Any]]:
         listen = tomllib.loads((rig.folder / "paper.toml").read_text())["listen"]
@@ -74,9 +76,8 @@ class Laden:
             with trio.fail_after(LOADED_WITHIN):
                 await load(watcher, orders, self.open)
             name, epoch = await in_order(watcher)
-            if self.in_doubt:
-                await self._doubt(venue, watcher, name, orders)
-        had = (await watcher.status(name) or {"orders": {"open": None}})["orders"]["open"]
+            await (self._doubt(venue, watcher, name, orders) if self.in_doubt else one_more(watcher, name, orders))
+            had = (await watcher.status(name) or {"orders": {"open": None}})["orders"]["open"]
         with trio.fail_after(WITHIN):
             struck = Strike("kill", name, epoch, time.monotonic_ns())
             rig.kill(name)
@@ -163,6 +164,22 @@ async def _kept_back(venue: httpx.AsyncClient) -> None:
         await trio.sleep(0.005)
 
 
+async def one_more(watcher: Watcher, name: str, orders: Sequence[Wish]) -> None:
+    """One that the venue has taken just now: what the window before the strike has in it is the same for all points."""
+    watcher.new_records()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_place, watcher, name, orders, 1)
+        with trio.fail_after(LOADED_WITHIN):
+            await _seen(watcher, 1)
+        nursery.cancel_scope.cancel()
+
+
+def age_ms(found: Mapping[str, Any]) -> float | None:
+    """How long before the strike the venue had admitted the last request; None if it never had."""
+    last = found["last_admitted_mono_ns"]
+    return None if last is None else round((found["struck_mono_ns"] - last) / 1e6, 1)
+
+
 async def _seen(watcher: Watcher, number: int) -> None:
     """The venue has taken so many orders since its ledger was read last."""
     seen = 0
@@ -181,10 +198,13 @@ def rows(
         for doubt in doubts:
             found = [_struck(opened, doubt, seed, within) for seed in range(rounds)]
             had = [one["had"] for one in found]
-            say(f"{opened:,} open, {doubt} in doubt: {[one['gap_ms'] for one in found]} ms; with {had} orders")
+            ages = [one["age_ms"] for one in found]
+            gaps = [one["gap_ms"] for one in found]
+            say(f"{opened:,} open, {doubt} in doubt: {gaps} ms; with {had} orders, the last {ages} ms before")
             who = Who("meltica", f"{opened:,} open, {doubt} in doubt", NOTE)
-            turn = Turn(tuple(one["gap_ms"] for one in found))
-            yield row_of("growth failover", who, [turn], None, open=opened, in_doubt=doubt, had=had)
+            turn = Turn(tuple(gaps))
+            more = {"open": opened, "in_doubt": doubt, "had": had, "age_ms": ages}
+            yield row_of("growth failover", who, [turn], None, **more)
 
 
 NOTE: Final = "SIGKILL of the active node, to the venue's next order; operators ask"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
+from functools import partial
 
 import pytest
+import trio
 
-from chaos.bench import laden, memory, run
+from chaos.bench import growth, laden, memory, run
 from chaos.bench.apply import applied
+from chaos.bench.figures import Turn
 from chaos.bench.growth import applies, log_beside
 from chaos.rig.settings import settings_of
 from chaos.rig.watch import ActRefused
@@ -30,12 +34,90 @@ def test_so_many_orders_are_open_and_stay_so_while_a_mix_comes_and_goes():
 
 def test_a_row_a_size():
     said = []
-    found = list(applies([5, 20], 40, 2, said.append))
+    found = list(applies([5, 20], 40, 2, said.append, fewest=40))
     assert [(one.who.variant, dict(one.more)["orders"], one.n) for one in found] == [
         ("5 orders", 5, 80),
         ("20 orders", 20, 80),
     ]
-    assert len(said) == 2
+    assert [one.split(":")[1] for one in said] == [f" apply beside {n} orders" for n in (5, 20, 5, 20)]  # in turn
+
+
+def test_commands_are_so_many_that_the_collector_of_garbage_runs(monkeypatch):
+    asked = []
+    monkeypatch.setattr(growth, "log_beside", lambda _orders, samples: asked.append(samples) or ([], [()]))
+    monkeypatch.setattr(growth, "_seconds", lambda *_log: 1.0)
+    assert len(list(applies([5], 1_000, 1, lambda _text: None))) == 1
+    assert asked == [50_000]
+
+
+def test_sizes_of_commits_take_turns(tmp_path, monkeypatch):
+    made = []
+
+    @contextmanager
+    def running(_ours, folder, _within):
+        made.append(int(folder.name))
+        yield None
+
+    monkeypatch.setattr(growth.Ours, "running", running)
+    monkeypatch.setattr(growth.pki, "create", lambda *_given: None)
+    monkeypatch.setattr(growth.Writer, "fill", lambda *_given: 0)
+    monkeypatch.setattr(growth.Commits, "_turn", lambda *_given: Turn((1.0,), 1, 1.0))
+    rows = list(growth.Commits(tmp_path, 1, 2, lambda _text: None).rows([10, 1_000]))
+    assert made == [10, 1_000, 10, 1_000]
+    assert [(row.who.variant, row.n) for row in rows] == [("10 orders", 2), ("1,000 orders", 2)]
+
+
+class Taking:
+    """A node that takes orders, and a venue whose ledger has each two looks later."""
+
+    def __init__(self):
+        self.asked = self.looks = 0
+
+    async def act(self, *_words):
+        self.asked += 1
+        await trio.sleep_forever()
+
+    def new_records(self):
+        self.looks += 1
+        return [{"method": "order.place", "admitted_mono_ns": 1}] if self.looks == 3 else []
+
+
+async def test_where_none_is_in_doubt_one_more_is_sent_just_before_the_strike(autojump_clock):
+    watcher = Taking()
+    await laden.one_more(watcher, "n1", [{"symbol": "BTCUSDT"}])
+    assert (watcher.asked, watcher.looks) == (1, 3)
+
+
+async def test_a_strike_has_a_last_send_before_it_whoever_is_in_doubt(monkeypatch, tmp_path):
+    done = []
+
+    async def noted(what, *_given):
+        done.append(what)
+        return "n1", 1
+
+    class Venue:
+        children, folder, name = {}, tmp_path, "venue"
+
+        def kill(self, _name):
+            done.append("kill")
+
+        async def status(self, _name):
+            return {"orders": {"open": 7}}
+
+    (tmp_path / "paper.toml").write_text('listen = "127.0.0.1:1"\n')
+    for name in ("_order", "load", "in_order", "one_more", "order_somewhere", "resumed"):
+        monkeypatch.setattr(laden, name, partial(noted, name))
+    monkeypatch.setattr(laden.Laden, "_doubt", partial(noted, "_doubt"))
+    monkeypatch.setattr(laden, "cluster_of", lambda _folder: "0a0b0c")
+    for doubt, sent in ((0, "one_more"), (5, "_doubt")):
+        done.clear()
+        _, had = await laden.Laden(3, doubt, 1)._play(Venue(), Venue())
+        assert (done[-4:], had) == ([sent, "kill", "order_somewhere", "resumed"], {"had": 7})
+
+
+def test_how_old_the_last_send_was():
+    assert laden.age_ms({"last_admitted_mono_ns": 5_000_000, "struck_mono_ns": 17_500_000}) == 12.5
+    assert laden.age_ms({"last_admitted_mono_ns": None, "struck_mono_ns": 17_500_000}) is None
 
 
 def test_memory_is_looked_at_evenly_and_is_this_processes():
