@@ -66,10 +66,10 @@ BENCHES: Final = {
     "promote": Bench("a hand-over, to the venue's first order after it", 100, 1, rounds_are=STRIKES),
     "freeze": Bench("the active node frozen or cut off, to another's first order", 100, 1, rounds_are=STRIKES),
     "heal": Bench(
-        "a standby cut off and healed: no gap in trading, no new leader",
+        "a standby cut off and healed, or killed: no gap in trading, no new leader",
         20,
         1,
-        rounds_are="Cuts.",
+        rounds_are="Cuts; as many kills follow.",
         extras=WAIT | {"seconds": Extra("How long each cut lasts; an equal time without one follows it.", 10)},
     ),
     "snapshot": Bench(

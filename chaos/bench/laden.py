@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -66,8 +66,7 @@ class Laden:
             apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
             async with open_watcher(folder, apis, rig.ledger_path) as watcher:
                 struck, had = await self._play(rig, watcher)
-        found = documents(folder, [struck])[0]
-        return {**found, **had, "age_ms": age_ms(found)}
+        return {**documents(folder, [struck])[0], **had}
 
     async def _play(self, rig: Rig, watcher: Watcher) -> tuple[Strike, dict[str, Any]]:
         listen = tomllib.loads((rig.folder / "paper.toml").read_text())["listen"]
@@ -79,7 +78,7 @@ class Laden:
             await (self._doubt(venue, watcher, name, orders) if self.in_doubt else one_more(watcher, name, orders))
             had = (await watcher.status(name) or {"orders": {"open": None}})["orders"]["open"]
         with trio.fail_after(WITHIN):
-            struck = Strike("kill", name, epoch, time.monotonic_ns())
+            struck = Strike("laden", name, epoch, time.monotonic_ns())
             rig.kill(name)
             await order_somewhere(watcher, [one for one in NODES if one != name])
             await resumed(watcher, cluster_of(rig.folder), epoch)
@@ -172,12 +171,6 @@ async def one_more(watcher: Watcher, name: str, orders: Sequence[Wish]) -> None:
         with trio.fail_after(LOADED_WITHIN):
             await _seen(watcher, 1)
         nursery.cancel_scope.cancel()
-
-
-def age_ms(found: Mapping[str, Any]) -> float | None:
-    """How long before the strike the venue had admitted the last request; None if it never had."""
-    last = found["last_admitted_mono_ns"]
-    return None if last is None else round((found["struck_mono_ns"] - last) / 1e6, 1)
 
 
 async def _seen(watcher: Watcher, number: int) -> None:

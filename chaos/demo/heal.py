@@ -1,4 +1,4 @@
-"""Heal: a standby is cut off and healed, again and again, and nothing else may happen.
+"""Heal: a standby is cut off and healed, or killed and started, again and again, and nothing else may happen.
 
 Only the rounds and what is counted of them may live here.  A gap is the longest time in which the venue admitted no
 order of ours, of a steady pace of them (`chaos.rig.beat`); that of each cut, with the healing after it, stands beside
@@ -62,6 +62,7 @@ class Healing:
     rounds: int
     seconds: float
     slower: int = 1  # times that the election timers are longer: for a machine that does five other things
+    lost: bool = False  # killed (SIGKILL) and started again in the stead of cut off and healed
     cuts: list[Cut] = field(factory=list)
 
     async def run(self, folder: Path) -> dict[str, Any]:
@@ -80,7 +81,7 @@ class Healing:
         history, checks = judged(folder)
         blame = Blame(pulse, timers)
         found = document(history, self.cuts, elections(folder), (*checks, rest), blame, slower=self.slower)
-        return {"beat": counts, **found}
+        return {"beat": counts, **found, **({"kind": "lost"} if self.lost else {})}
 
     async def _play(self, rig: Rig, relay: Relay) -> tuple[dict[str, int], Check]:
         apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
@@ -91,25 +92,34 @@ class Healing:
                 nursery.start_soon(beat.run)
                 await trio.sleep(TRADE_BEFORE)
                 for number in range(self.rounds):
-                    self.cuts.append(await self._round(number, relay, watcher, beat))
+                    self.cuts.append(await self._round(number, rig, relay, watcher, beat))
                 nursery.cancel_scope.cancel()
             return dict(beat.counts), await ended(rig, watcher)
 
-    async def _round(self, number: int, relay: Relay, watcher: Watcher, beat: Beat) -> Cut:
+    async def _round(self, number: int, rig: Rig, relay: Relay, watcher: Watcher, beat: Beat) -> Cut:
         trader, epoch = await in_order(watcher)
         beat.node = trader
         standbys = [name for name in NODES if name != trader]
         node = standbys[number % len(standbys)]
         cut_ns = time.monotonic_ns()
-        relay.cut(node)
-        await trio.sleep(self.seconds)
-        relay.heal()
+        await self._without(node, rig, relay)
         await trio.sleep(HEALING)
         end_ns = time.monotonic_ns()
         await caught_up(watcher, node)
         plain_ns = time.monotonic_ns()
-        await trio.sleep(self.seconds + HEALING)
+        await trio.sleep((end_ns - cut_ns) / 1e9)
         return Cut(node, trader, epoch, cut_ns, end_ns, plain_ns)
+
+    async def _without(self, node: str, rig: Rig, relay: Relay) -> None:
+        """For so long the others are without it; then it is back, or has been started."""
+        if self.lost:
+            rig.kill(node)
+            await trio.sleep(self.seconds)
+            await rig.start_node(node)
+            return
+        relay.cut(node)
+        await trio.sleep(self.seconds)
+        relay.heal()
 
 
 def document(

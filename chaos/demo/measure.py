@@ -14,6 +14,7 @@ Each cluster is judged by the shared checkers in the end, and so are four more, 
 exit code is 1 where one fails:
 
 - `heal`: a standby cut off for a while and healed (`chaos.demo.heal`).
+- `lost`: the same with a standby that is killed (SIGKILL), and started again.
 - `freeze`: SIGSTOP of the active node for a while, then SIGCONT (`chaos.demo.freeze`).
 - `rolling`: all three nodes restarted one by one (`chaos.demo.rolling`).
 - `install`: SIGKILL of a standby while it installs a snapshot (`chaos.demo.install`).
@@ -26,8 +27,9 @@ import signal
 import sys
 import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -47,7 +49,7 @@ from chaos.demo.rolling import rolling
 from chaos.demo.timeline import Strike, failovers, marks_of, traded_before
 from chaos.rig.gather import json_lines
 from chaos.rig.processes import NODES, Rig, RigFault, open_rig
-from chaos.rig.settings import without_strategies
+from chaos.rig.settings import WINDOW_MS, steadily, without_strategies
 from chaos.rig.steps import active, cluster_of, ended, evidence, judged, promotable, resumed, summed
 from chaos.rig.watch import ActRefused, Watcher, open_watcher
 
@@ -58,8 +60,9 @@ TRADE_BEFORE: Final = (1.0, 4.0)  # seconds of trading before each strike: the s
 QUIET_BEFORE: Final = 0.5  # `idle`: longer than the window
 RESUMED_WITHIN: Final = 20.0
 ORDER: Final = {"venue": "paper", "symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.0002"}
-JUDGED: Final = {"heal": 10.0, "freeze": 2.0}  # how long each lasts, seconds
+JUDGED: Final = {"heal": 10.0, "lost": 10.0, "freeze": 2.0}  # how long each lasts, seconds
 DRILLS: Final = {"rolling": rolling, "install": install}
+QUOTING: Final = ("kill", "promote")  # with something sent in the window before
 BUDGETS_MS: Final = {
     "kill": (350, 500),
     "idle": (100, None),
@@ -102,6 +105,8 @@ class Round:
             await rig.create()
             if self.kind == "idle":
                 without_strategies(folder)
+            else:
+                steadily(folder)
             if self.kind == "cut":
                 await self.relay.start(folder, NODES, rig.nursery)
             await rig.start_all()
@@ -217,9 +222,26 @@ def documents(folder: Path, struck: Sequence[Strike]) -> list[dict[str, Any]]:
     cluster = cluster_of(folder)
     found = failovers(struck, requests, marks, cluster)
     return [
-        {**one, "disturbed": traded_before(strike, requests, cluster)}
-        for one, strike in zip(found, struck, strict=True)
+        {
+            **one,
+            "age_ms": (age := age_ms(one)),
+            "disturbed": traded_before(each, requests, cluster) or beside(each, age),
+        }
+        for one, each in zip(found, struck, strict=True)
     ]
+
+
+def age_ms(found: Mapping[str, Any]) -> float | None:
+    """How long before the strike the venue had admitted the last request; None if it never had."""
+    last = found["last_admitted_mono_ns"]
+    return None if last is None else round((found["struck_mono_ns"] - last) / 1e6, 1)
+
+
+def beside(strike: Strike, age: float | None) -> bool:
+    """Whether it hit another moment than its kind is of: quoting, or no send in the window before."""
+    if strike.kind == "idle":
+        return age is not None and age < WINDOW_MS
+    return strike.kind in QUOTING and (age is None or age > WINDOW_MS)
 
 
 def summary(kind: str, found: Sequence[dict[str, Any]], checks: Sequence[Check]) -> dict[str, Any]:
@@ -282,21 +304,23 @@ def _told(found: Sequence[dict[str, Any]]) -> list[Any]:
     return ["disturbed" if one["disturbed"] else one["gap_ms"] for one in found]
 
 
-async def heal(rounds: int, market: str, seconds: float, slower: int = 1, within: Path | None = None) -> dict[str, Any]:
+async def heal(
+    rounds: int, market: str, seconds: float, slower: int = 1, within: Path | None = None, *, lost: bool = False
+) -> dict[str, Any]:
     """Cut and heal so often, on one cluster, whose election timers are so many times the shipped ones.
 
-    `within`: as in `measure`.
+    `within`: as in `measure`; `lost`: kill and start in the stead of it.
     """
     with evidence(within) as cluster:
-        found = await Healing(market, rounds, seconds, slower).run(cluster.folder)
+        found = await Healing(market, rounds, seconds, slower, lost).run(cluster.folder)
         cluster.keep = found["verdict"] == "fail"
     return {"timers": slower, **found}
 
 
 def _found(kind: str, rounds: int, market: str, seconds: float | None, slower: int) -> dict[str, Any]:
     lasts = JUDGED.get(kind, 0.0) if seconds is None else seconds
-    if kind == "heal":
-        return trio.run(heal, rounds, market, lasts, slower)
+    if kind in ("heal", "lost"):
+        return trio.run(partial(heal, lost=kind == "lost"), rounds, market, lasts, slower)
     if kind == "freeze":
         return trio.run(freeze, rounds, market, lasts)
     if kind in DRILLS:
@@ -308,10 +332,10 @@ def _found(kind: str, rounds: int, market: str, seconds: float | None, slower: i
 @click.argument("kind", type=click.Choice(sorted((*BUDGETS_MS, *JUDGED, *DRILLS))))
 @click.option("--rounds", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--market", default="synthetic", show_default=True)
-@click.option("--seconds", type=click.FloatRange(0.5, 600), help="How long a cut (10) or a freeze (2) lasts.")
+@click.option("--seconds", type=click.FloatRange(0.5, 600), help="How long a cut or a loss (10) or a freeze (2) lasts.")
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option(
-    "--slower", type=click.IntRange(1, 20), default=1, help="heal, rolling, install: timers so many times longer."
+    "--slower", type=click.IntRange(1, 20), default=1, help="heal, lost, rolling, install: timers so many times longer."
 )
 def main(*, kind: str, rounds: int, market: str, seconds: float | None, output: str, slower: int) -> None:
     """Measure the gap in trading over failovers of one kind, or what must cause none; or drill what is survived."""

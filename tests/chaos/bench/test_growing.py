@@ -115,11 +115,6 @@ async def test_a_strike_has_a_last_send_before_it_whoever_is_in_doubt(monkeypatc
         assert (done[-4:], had) == ([sent, "kill", "order_somewhere", "resumed"], {"had": 7})
 
 
-def test_how_old_the_last_send_was():
-    assert laden.age_ms({"last_admitted_mono_ns": 5_000_000, "struck_mono_ns": 17_500_000}) == 12.5
-    assert laden.age_ms({"last_admitted_mono_ns": None, "struck_mono_ns": 17_500_000}) is None
-
-
 def test_memory_is_looked_at_evenly_and_is_this_processes():
     assert memory.slices(1_000) == [*range(100, 1_001, 100)]
     found = memory.of_core(40)

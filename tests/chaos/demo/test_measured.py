@@ -16,6 +16,7 @@ from chaos.demo import freeze, heal, measure
 from chaos.demo.freeze import Stop, round_of
 from chaos.demo.heal import Cut
 from chaos.demo.measure import TRADE_BEFORE, summary, waits
+from chaos.demo.timeline import Strike, failovers
 from chaos.rig.blame import MACHINE, UNEXPLAINED, Blame, Timers
 from chaos.rig.gaps import Span, longest
 from chaos.rig.processes import RigFault
@@ -357,3 +358,56 @@ async def test_a_hand_over_that_was_refused_is_timed_from_its_first_asking(autoj
     ticks = iter(range(9))
     monkeypatch.setattr(measure.time, "monotonic_ns", lambda: next(ticks))
     assert await measure._promote(Refusing(3), "n1") == 0
+
+
+def struck(kind, last):
+    """Documents of one strike at 1,000 ms, with the last request that the venue had admitted so long before it."""
+    requests = [request(1000 - last, 1, "n1"), request(1200, 2, "n2")]
+    (found,) = failovers([Strike(kind, "n1", 1, 1000 * MS)], requests, (), CLUSTER)
+    return measure.beside(Strike(kind, "n1", 1, 1000 * MS), measure.age_ms(found))
+
+
+@pytest.mark.parametrize("kind", ["kill", "promote"])
+def test_a_strike_that_is_to_hit_one_who_quotes_hits_one_who_has_sent_in_the_window_before(kind):
+    assert (struck(kind, 300), struck(kind, 301)) == (False, True)
+    assert measure.beside(Strike(kind, "n1", 1, 0), None)
+
+
+def test_a_strike_that_is_to_hit_one_who_sends_nothing_hits_nothing_else():
+    assert (struck("idle", 300), struck("idle", 299)) == (False, True)
+    assert not measure.beside(Strike("idle", "n1", 1, 0), None)
+    assert not struck("stop", 900)
+
+
+class Marked:
+    """A rig and a relay that note what is done."""
+
+    def __init__(self):
+        self.done = []
+
+    def __getattr__(self, what):
+        return lambda *names: self.done.append((what, *names))
+
+    async def start_node(self, name):
+        self.done.append(("start", name))
+
+
+async def test_a_standby_is_cut_off_and_healed_or_killed_and_started(autojump_clock):
+    for lost, done in ((False, [("cut", "n2"), ("heal",)]), (True, [("kill", "n2"), ("start", "n2")])):
+        marked = Marked()
+        await heal.Healing("synthetic", 1, 4.0, lost=lost)._without("n2", marked, marked)
+        assert marked.done == done
+
+
+def test_a_bench_has_rows_of_both(monkeypatch, tmp_path):
+    played = []
+
+    async def fake(*_given, lost):
+        played.append(lost)
+        return cut_document(EVEN)
+
+    monkeypatch.setattr(bench_heal, "heal", fake)
+    rows = bench_heal.measure(1, 4, tmp_path, lambda _text: None)
+    assert [row.who.variant for row in rows] == ["cut and healed", "no cut", "killed and started", "no kill"]
+    assert played == [False, True]
+    assert len(budgets(rows)) == 4
