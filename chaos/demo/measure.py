@@ -57,6 +57,8 @@ KILLS_A_CLUSTER: Final = 2  # a third takeover after a crash within ten minutes 
 PROMOTES_A_CLUSTER: Final = 10
 TRIES: Final = 3  # times as many strikes as are to count are made at most
 TRADE_BEFORE: Final = (1.0, 4.0)  # seconds of trading before each strike: the seed draws, so that it hits any moment
+SENT_BEFORE: Final = (0.0, 0.15)  # seconds from a send, and asking who is active, to a strike of `kill` and `promote`
+SEND_WITHIN: Final = 5.0  # seconds: the market may not move
 QUIET_BEFORE: Final = 0.5  # `idle`: longer than the window
 RESUMED_WITHIN: Final = 20.0
 ORDER: Final = {"venue": "paper", "symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.0002"}
@@ -136,7 +138,11 @@ class Round:
     async def _strike(self, rig: Rig, watcher: Watcher, wait: float) -> Strike:
         await active(watcher)
         await trio.sleep(wait)
+        if self.kind in QUOTING:
+            await sent(watcher)
         name, epoch = await active(watcher)
+        if self.kind in QUOTING:
+            await trio.sleep(Random(f"{wait}").uniform(*SENT_BEFORE))
         if self.kind == "idle":
             await _order(watcher, name)
             await trio.sleep(QUIET_BEFORE)
@@ -176,6 +182,14 @@ def waits(kind: str, seed: int, strikes: int) -> list[float]:
     """For how long a cluster trades before each strike, seconds."""
     random = Random(f"{kind}-{seed}")
     return [random.uniform(*TRADE_BEFORE) for _ in range(strikes)]
+
+
+async def sent(watcher: Watcher) -> None:
+    """The venue has admitted something just now; or nothing comes, and the strike will be made again."""
+    watcher.new_records()
+    with trio.move_on_after(SEND_WITHIN):
+        while not any(one.get("admitted_mono_ns") for one in watcher.new_records()):  # noqa: ASYNC110 - a file is read, by polling
+            await trio.sleep(0.005)
 
 
 async def _promote(watcher: Watcher, name: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import trio
 from attrs import evolve
 
 from chaos.bench import heal as bench_heal
@@ -377,6 +378,28 @@ def test_a_strike_that_is_to_hit_one_who_sends_nothing_hits_nothing_else():
     assert (struck("idle", 300), struck("idle", 299)) == (False, True)
     assert not measure.beside(Strike("idle", "n1", 1, 0), None)
     assert not struck("stop", 900)
+
+
+class Ledger:
+    """A venue that admits something 700 ms from the first look on, or never; what came before that look is old."""
+
+    def __init__(self, at):
+        self.at = trio.current_time() + at
+        self.new = [{"type": "request", "admitted_mono_ns": 1}]
+
+    def new_records(self):
+        found, self.new = self.new, []
+        due = trio.current_time() >= self.at
+        return [*found, {"type": "fill"}, {"type": "request", "admitted_mono_ns": 9 if due else None}]
+
+
+async def test_a_send_is_waited_for_before_such_a_strike_and_not_for_ever(autojump_clock):
+    began = trio.current_time()
+    await measure.sent(Ledger(0.7))
+    assert 0.7 <= trio.current_time() - began < 0.71
+    began = trio.current_time()
+    await measure.sent(Ledger(9.0))
+    assert trio.current_time() - began == pytest.approx(measure.SEND_WITHIN)
 
 
 class Marked:
