@@ -7,7 +7,7 @@
 //	{"do":"failover","pid":123,"leader":"https://..."} SIGKILL of that process, to the first put that succeeds
 //
 // A put goes over TLS to the leader itself, so that no follower's forwarding is counted; in a failover every other
-// endpoint is asked, again and again, and the first answer counts.
+// endpoint is asked every few milliseconds, whether those before were answered or not, and the first answer counts.
 package main
 
 import (
@@ -34,6 +34,7 @@ const (
 	patience = 30 * time.Second       // for a leader, and for one put of a measurement
 	oneTry   = 200 * time.Millisecond // of a put while there may be no leader
 	pause    = 2 * time.Millisecond   // between two tries
+	inFlight = 128                    // tries at one endpoint that wait for an answer, at most: more than one lasts
 )
 
 type order struct {
@@ -214,33 +215,69 @@ func (c *cluster) commit(asked order) (answer, error) {
 func (c *cluster) failover(asked order) (answer, error) {
 	limited, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	done := make(chan time.Duration, len(c.endpoints))
 	struck := time.Now()
 	if err := syscall.Kill(asked.Pid, syscall.SIGKILL); err != nil {
 		return answer{}, err
 	}
+	var puts []func(context.Context) error
 	for _, one := range c.endpoints {
 		if one != asked.Leader {
-			go putUntilDone(limited, c.clients[one], struck, done)
+			client := c.clients[one]
+			puts = append(puts, func(limited context.Context) error {
+				_, err := client.Put(limited, "failover", "x")
+				return err
+			})
 		}
 	}
-	select {
-	case gap := <-done:
-		return answer{Ms: float64(gap.Nanoseconds()) / 1e6}, nil
-	case <-limited.Done():
+	if !firstOf(limited, puts) {
 		return answer{Ms: float64(patience.Milliseconds())}, nil // late, and a figure all the same
+	}
+	return answer{Ms: float64(time.Since(struck).Nanoseconds()) / 1e6}, nil
+}
+
+// firstOf puts at all endpoints every few milliseconds until one put succeeds; false if none did in time.
+//
+// No try waits for the one before: a put that came before there was a leader may be answered only at its own end, and
+// who waited for it would find the leader that much later.
+func firstOf(whole context.Context, puts []func(context.Context) error) bool {
+	whole, stop := context.WithCancel(whole)
+	defer stop()
+	done := make(chan struct{}, 1)
+	for _, put := range puts {
+		go keepPutting(whole, put, done)
+	}
+	select {
+	case <-done:
+		return true
+	case <-whole.Done():
+		return false
 	}
 }
 
-func putUntilDone(whole context.Context, client *clientv3.Client, struck time.Time, done chan<- time.Duration) {
-	for whole.Err() == nil {
-		limited, cancel := context.WithTimeout(whole, oneTry)
-		_, err := client.Put(limited, "failover", "x")
-		cancel()
-		if err == nil {
-			done <- time.Since(struck)
+func keepPutting(whole context.Context, put func(context.Context) error, done chan<- struct{}) {
+	free := make(chan struct{}, inFlight)
+	ticks := time.NewTicker(pause)
+	defer ticks.Stop()
+	for {
+		select {
+		case free <- struct{}{}:
+			go func() {
+				defer func() { <-free }()
+				limited, cancel := context.WithTimeout(whole, oneTry)
+				defer cancel()
+				if put(limited) == nil {
+					select {
+					case done <- struct{}{}:
+					default: // another was first
+					}
+				}
+			}()
+		default: // too many wait: this one is left out
+		}
+		select {
+		case <-ticks.C:
+		case <-whole.Done():
 			return
 		}
-		time.Sleep(pause)
 	}
 }

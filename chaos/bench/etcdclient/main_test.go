@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A put that came while there was no leader hangs until its own end; one that comes later succeeds at once.
+func TestAPutThatHangsDoesNotKeepTheNextWaiting(t *testing.T) {
+	began := time.Now()
+	leaderless := 50 * time.Millisecond
+	put := func(limited context.Context) error {
+		if time.Since(began) < leaderless {
+			<-limited.Done()
+			return limited.Err()
+		}
+		return nil
+	}
+	if !firstOf(context.Background(), []func(context.Context) error{put}) {
+		t.Fatal("no put succeeded")
+	}
+	if took := time.Since(began); took > leaderless+oneTry/2 {
+		t.Fatalf("the leader was found %v after it was there", took-leaderless)
+	}
+}
+
+func TestNoMoreThanSoManyAreInFlightAndNoneSucceedsAfterItsTime(t *testing.T) {
+	var now, most atomic.Int64
+	put := func(limited context.Context) error {
+		if count := now.Add(1); count > most.Load() {
+			most.Store(count)
+		}
+		defer now.Add(-1)
+		<-limited.Done()
+		return errors.New("no leader")
+	}
+	whole, cancel := context.WithTimeout(context.Background(), 3*oneTry)
+	defer cancel()
+	if firstOf(whole, []func(context.Context) error{put}) {
+		t.Fatal("a put succeeded")
+	}
+	if found := most.Load(); found < 2 || found > inFlight {
+		t.Fatalf("%d were in flight, of %d at most", found, inFlight)
+	}
+}
