@@ -45,8 +45,9 @@ BENCHES: Final = {
         "one durable command: three processes a system, 1 and 32 callers",
         5,
         1000,
-        samples_are="Commands of one caller, a turn; 32 callers have 20 times as many.",
+        samples_are="Commands of one caller, a turn.",
         against=PEERS,
+        extras=WAIT | {"seconds": Extra("How long 32 callers go on, a turn.", 10)},
     ),
     "apply": Bench(
         "commands a second of the core on one processor core",

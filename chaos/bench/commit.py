@@ -1,7 +1,8 @@
 """Commit: what one durable command costs, ours and the peers', turn by turn: A B C, A B C, and so on.
 
 Only the order of turns may live here.  A turn is one system, alone on the machine, in a new folder of the same disk: a
-warm-up, then one caller, then 32.  The disk's fsync is measured before each.
+warm-up, then one caller, so many commands, then 32, for so long: what is quick must not be measured for a moment only.
+The disk's fsync is measured before each.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from chaos.bench.figures import Row, Turn, row_of
 from chaos.bench.systems import Cluster, System
 
 CALLERS: Final = (1, 32)
-MORE: Final = 20  # so many times more commands with 32 callers than with one
+ENDLESS: Final = 1 << 40  # commands: the time ends it
 WARM: Final = 300  # commands before anything counts
-LONGEST: Final = 10.0  # seconds of one measurement: stock PySyncObj at its defaults does ten commands a second
+LONGEST: Final = 10.0  # seconds of one caller's: stock PySyncObj at its defaults does ten commands a second
 TRIES: Final = 3  # of one turn, when elections end it
 
 
@@ -34,7 +35,7 @@ class Commit:
     systems: Sequence[System]
     samples: int  # of one caller, a turn
     say: Callable[[str], None]
-    seconds: float = LONGEST
+    seconds: float = 10.0  # of 32 callers, a turn
     turns: dict[tuple[int, int], list[Turn]] = field(factory=dict)  # by the system's place, and callers
     disturbed: int = 0
 
@@ -73,9 +74,9 @@ class Commit:
     def _measured(self, cluster: Cluster, callers: int) -> Turn:
         if callers == CALLERS[0]:
             cluster.commit(CALLERS[-1], WARM, 1.0)
-        count = self.samples * (1 if callers == CALLERS[0] else MORE)
+        asked = (self.samples, LONGEST) if callers == CALLERS[0] else (ENDLESS, self.seconds)
         before = cpu_us(cluster.pids())
-        turn = cluster.commit(callers, count, self.seconds)
+        turn = cluster.commit(callers, *asked)
         return evolve(turn, cpu_us=(cpu_us(cluster.pids()) - before) / max(1, turn.commands))
 
     def _told(self, place: int) -> str:

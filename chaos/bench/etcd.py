@@ -30,6 +30,7 @@ TUNED: Final = (  # as ours; it draws each election timeout from this to its dou
     f"--heartbeat-interval={OURS.heartbeat // MILLISECOND}",
     f"--election-timeout={OURS.election_min // MILLISECOND}",
 )
+CONNECTIONS: Final = 8  # of the tuned one's client to each member: one is one stream of frames, and one writer
 FAILOVER_WITHIN: Final = 40.0  # seconds
 
 
@@ -58,6 +59,7 @@ class EtcdCluster:
     flags: tuple[str, ...]
     clients: dict[str, int]  # ports
     peers: dict[str, int]
+    connections: int = 1  # of its client to each member
     members: dict[str, Child] = field(factory=dict)
     etcds: dict[str, int] = field(factory=dict)  # process ids of the members, which are on leashes
 
@@ -108,12 +110,16 @@ class EtcdCluster:
         """The process that puts."""
         return self.members["client"]
 
-    def connect(self) -> None:
-        """Start the client and wait for a leader."""
+    def connecting(self) -> list[str]:
+        """The client's command line."""
         files = pki.credentials(self.folder / "pki", pki.OPERATOR)
         words = [f"-endpoints={','.join(self.url(one) for one in MEMBERS)}", f"-ca={files.authority}"]
-        command = [str(CLIENT), *words, f"-cert={files.certificate}", f"-key={files.key}"]
-        self.members["client"] = start("the client of etcd", command, self.folder / "client.log")
+        keys = [f"-cert={files.certificate}", f"-key={files.key}", f"-connections={self.connections}"]
+        return [str(CLIENT), *words, *keys]
+
+    def connect(self) -> None:
+        """Start the client and wait for a leader."""
+        self.members["client"] = start("the client of etcd", self.connecting(), self.folder / "client.log")
         self.client.heard(READY_WITHIN)
         self.leader()
 
@@ -144,13 +150,17 @@ class EtcdCluster:
 
 @define
 class Etcd:
-    """Three members of etcd, at its defaults or with timers as ours."""
+    """Three members of etcd, at its defaults or with timers as ours and a client with more connections."""
 
     variant: str  # defaults, tuned
     who: Who = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        tuned = f" ({' '.join(TUNED)})" if self.variant == "tuned" else ""
+        tuned = (
+            f" ({' '.join(TUNED)}, {CONNECTIONS} connections of the client to each member)"
+            if self.variant == "tuned"
+            else ""
+        )
         self.who = Who("etcd", self.variant, f"{SIZE} bytes, put over TLS to the leader by a client in Go{tuned}")
 
     @contextmanager
@@ -163,7 +173,7 @@ class Etcd:
         flags = TUNED if self.variant == "tuned" else ()
         clients, peers = ports[: len(MEMBERS)], ports[len(MEMBERS) :]
         both = (dict(zip(MEMBERS, clients, strict=True)), dict(zip(MEMBERS, peers, strict=True)))
-        cluster = EtcdCluster(folder, flags, *both)
+        cluster = EtcdCluster(folder, flags, *both, CONNECTIONS if self.variant == "tuned" else 1)
         try:
             for name in MEMBERS:
                 cluster.start(name)

@@ -116,7 +116,7 @@ Found = tuple[list[Row], int]
 
 def _commit(wish: Wish, syncs: Syncs, say: Say) -> Found:
     systems: list[System] = [Ours("nothing"), Ours("core"), *_peers(wish.against)]
-    run = Commit(syncs.folder, syncs, systems, wish.samples, say)
+    run = Commit(syncs.folder, syncs, systems, wish.samples, say, wish.extras["seconds"])
     return run.run(wish.rounds), run.disturbed
 
 

@@ -19,6 +19,7 @@ from meltica.api.outcomes import Exit
 from tests.processes.rig import CALL_S, environment
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+FEW = ("--rounds", "1", "--samples", "20", "--seconds", "1")
 
 
 def missing():
@@ -57,13 +58,13 @@ def by_row(found):
 
 
 def test_commits_are_measured_beside_stock_pysyncobj(tmp_path):
-    found = measured(tmp_path, "commit", "--against", "pysyncobj", "--rounds", "1", "--samples", "20")
+    found = measured(tmp_path, "commit", "--against", "pysyncobj", *FEW)
     rows = by_row(found)
     systems = [("meltica", "nothing"), ("meltica", "core"), ("pysyncobj", "defaults"), ("pysyncobj", "tuned")]
     assert [*rows] == [(*each, callers) for callers in (1, 32) for each in systems]
     for (system, variant, callers), row in rows.items():
         timed = row["n"] * (2 if variant == "core" else 1)  # of the core each second command ends an order, untimed
-        assert timed >= (20 if callers == 1 else 300), row
+        assert timed >= (20 if callers == 1 else 100), row
         assert 0 < row["p50_ms"] <= row["max_ms"]
         assert row["rate_per_s"] > 0
         assert row["cpu_us"] > 0
@@ -84,14 +85,14 @@ def test_a_node_restarts_on_a_log_that_was_written_and_catches_up(tmp_path):
 
 def test_commits_are_measured_beside_etcd_or_it_is_said_what_to_install(tmp_path):
     if missing():
-        refused = bench(tmp_path, "commit", "--against", "etcd", "--rounds", "1", "--samples", "20")
+        refused = bench(tmp_path, "commit", "--against", "etcd", *FEW)
         assert refused.returncode == Exit.USAGE
         assert all(words in refused.stderr for words in missing().split(": "))
         return
-    rows = by_row(measured(tmp_path, "commit", "--against", "etcd", "--rounds", "1", "--samples", "20"))
+    rows = by_row(measured(tmp_path, "commit", "--against", "etcd", *FEW))
     for variant in ("defaults", "tuned"):
         assert rows["etcd", variant, 1]["n"] == 20
-        assert rows["etcd", variant, 32]["n"] == 400
+        assert rows["etcd", variant, 32]["n"] > 100
         assert 0 < rows["etcd", variant, 1]["p50_ms"] <= rows["etcd", variant, 1]["max_ms"]
 
 

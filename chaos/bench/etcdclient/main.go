@@ -56,10 +56,10 @@ type answer struct {
 	Fault    string    `json:"fault,omitempty"`
 }
 
-// A cluster as it is seen from here: one connection an endpoint.
+// A cluster as it is seen from here: some connections an endpoint, among which callers are shared out.
 type cluster struct {
 	endpoints []string
-	clients   map[string]*clientv3.Client
+	clients   map[string][]*clientv3.Client
 }
 
 func main() {
@@ -67,8 +67,9 @@ func main() {
 	ca := flag.String("ca", "", "the authority's certificate")
 	cert := flag.String("cert", "", "our certificate")
 	key := flag.String("key", "", "its key")
+	connections := flag.Int("connections", 1, "connections to each endpoint")
 	flag.Parse()
-	found, err := open(strings.Split(*endpoints, ","), *ca, *cert, *key)
+	found, err := open(strings.Split(*endpoints, ","), *ca, *cert, *key, max(1, *connections))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "etcdclient:", err)
 		os.Exit(1)
@@ -97,7 +98,7 @@ func say(said answer) {
 	fmt.Println(string(text))
 }
 
-func open(endpoints []string, ca, cert, key string) (*cluster, error) {
+func open(endpoints []string, ca, cert, key string, connections int) (*cluster, error) {
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
 		return nil, err
@@ -110,17 +111,19 @@ func open(endpoints []string, ca, cert, key string) (*cluster, error) {
 	if !pool.AppendCertsFromPEM(authority) {
 		return nil, errors.New("no certificate in " + ca)
 	}
-	found := &cluster{endpoints: endpoints, clients: map[string]*clientv3.Client{}}
+	found := &cluster{endpoints: endpoints, clients: map[string][]*clientv3.Client{}}
 	for _, one := range endpoints {
-		client, err := clientv3.New(clientv3.Config{
-			Endpoints: []string{one},
-			Logger:    zap.NewNop(), // its words about lost connections are no business of the bench
-			TLS:       &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: pool, MinVersion: tls.VersionTLS12},
-		})
-		if err != nil {
-			return nil, err
+		for range connections {
+			client, err := clientv3.New(clientv3.Config{
+				Endpoints: []string{one},
+				Logger:    zap.NewNop(), // its words about lost connections are no business of the bench
+				TLS:       &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: pool, MinVersion: tls.VersionTLS12},
+			})
+			if err != nil {
+				return nil, err
+			}
+			found.clients[one] = append(found.clients[one], client)
 		}
-		found.clients[one] = client
 	}
 	return found, nil
 }
@@ -155,9 +158,11 @@ func (c *cluster) look() (string, bool) {
 	leader := ""
 	for _, one := range c.endpoints {
 		limited, cancel := context.WithTimeout(context.Background(), time.Second)
-		status, err := c.clients[one].Status(limited, one)
-		if err == nil {
-			_, err = c.clients[one].Put(limited, "warm", one)
+		status, err := c.clients[one][0].Status(limited, one)
+		for _, client := range c.clients[one] {
+			if err == nil {
+				_, err = client.Put(limited, "warm", one)
+			}
 		}
 		cancel()
 		if err != nil {
@@ -176,7 +181,7 @@ func (c *cluster) commit(asked order) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	client, value := c.clients[leader], strings.Repeat("x", asked.Size)
+	clients, value := c.clients[leader], strings.Repeat("x", asked.Size)
 	began := time.Now()
 	end := began.Add(time.Duration(asked.Seconds * float64(time.Second)))
 	var taken atomic.Int64
@@ -187,7 +192,7 @@ func (c *cluster) commit(asked order) (answer, error) {
 		waiting.Add(1)
 		go func() {
 			defer waiting.Done()
-			key := fmt.Sprintf("key-%d", caller)
+			key, client := fmt.Sprintf("key-%d", caller), clients[caller%len(clients)]
 			for taken.Add(1) <= int64(asked.Count) && time.Now().Before(end) {
 				limited, cancel := context.WithTimeout(context.Background(), patience)
 				start := time.Now()
@@ -222,7 +227,7 @@ func (c *cluster) failover(asked order) (answer, error) {
 	var puts []func(context.Context) error
 	for _, one := range c.endpoints {
 		if one != asked.Leader {
-			client := c.clients[one]
+			client := c.clients[one][0]
 			puts = append(puts, func(limited context.Context) error {
 				_, err := client.Put(limited, "failover", "x")
 				return err

@@ -153,6 +153,14 @@ def test_without_etcd_or_its_client_it_says_what_to_install(there, following, mo
     assert following in done.stderr
 
 
+def test_the_tuned_etcds_client_has_more_connections_and_says_so(tmp_path):
+    ports = dict.fromkeys(etcd.MEMBERS, 1)
+    made = [etcd.EtcdCluster(tmp_path, (), ports, ports, count).connecting()[-1] for count in (1, etcd.CONNECTIONS)]
+    assert made == ["-connections=1", "-connections=8"]
+    notes = [etcd.Etcd(variant).who.note for variant in ("defaults", "tuned")]
+    assert ["8 connections" in note for note in notes] == [False, True]
+
+
 def test_the_mix_is_taken_by_the_core_and_comes_to_one_state():
     for batch in (1, 4):
         log = log_of(200, batch)
@@ -197,7 +205,7 @@ class Scripted:
         return [os.getpid()]
 
     def commit(self, callers, count, seconds):
-        self.asked.append((self.who.system, callers, count))
+        self.asked.append((self.who.system, callers, count, seconds))
         if self.ends and callers == 1:
             self.ends -= 1
             raise Disturbed("an election")
@@ -207,7 +215,7 @@ class Scripted:
 def test_turns_are_interleaved_and_one_that_an_election_ends_is_made_again_and_counted(tmp_path):
     said = []
     systems = [Scripted("a"), Scripted("b", ends=1)]
-    commit = Commit(tmp_path, Syncs(tmp_path), systems, 10, said.append)
+    commit = Commit(tmp_path, Syncs(tmp_path), systems, 10, said.append, 7.0)
     rows = commit.run(2)
     assert [text.split(":")[1].split()[0] for text in said if text.startswith("round")] == ["a", "b", "a", "b"]
     assert commit.disturbed == 1
@@ -217,7 +225,8 @@ def test_turns_are_interleaved_and_one_that_an_election_ends_is_made_again_and_c
         ("a", 32, 2),
         ("b", 32, 2),
     ]
-    assert systems[0].asked == [("a", 32, 300), ("a", 1, 10), ("a", 32, 200)] * 2  # a warm-up first
+    warm, one, many = ("a", 32, 300, 1.0), ("a", 1, 10, 10.0), ("a", 32, 1 << 40, 7.0)
+    assert systems[0].asked == [warm, one, many] * 2  # 32 callers go on until the time is up, however quick they are
 
 
 def test_a_system_that_only_holds_elections_ends_the_bench(tmp_path):
