@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from attrs import define, field
 
@@ -139,8 +139,8 @@ class Restart:
         who = Who("meltica", "core", note)
         ready = [round(one[1], 1) for one in found]
         turn = Turn(tuple(one[0] for one in found))
-        more = {"commands": commands, "ready_ms": ready, "folder_bytes": size, "unsorted_bytes": self.unsorted}
-        return [row_of("restart", who, [turn], **more)]
+        told: dict[str, Any] = {"ready_ms": ready, "folder_bytes": size, "unsorted_bytes": self.unsorted}
+        return [row_of("restart", who, [turn], None, commands=commands, **told)]
 
     def _restart(self, cluster: OurCluster, number: int, before: int) -> tuple[float, float]:
         self.syncs.look()

@@ -164,7 +164,7 @@ class Installing:
         code = child.process.returncode
         found = mark_of(mark) if code == -signal.SIGKILL else None
         kill = Kill(away, point, found, before, content_of(data), code)
-        return await self._up(rig, watcher, evolve(kill, whole=await _against(data)) if kill.gone_on else kill)
+        return await self._up(rig, watcher, evolve(kill, whole=await against(data)) if kill.gone_on else kill)
 
     async def _up(self, rig: Rig, watcher: Watcher, kill: Kill) -> Kill:
         began = time.monotonic_ns()
@@ -232,11 +232,11 @@ def mark_of(path: Path) -> Killed | None:
 
 async def verified(folder: Path) -> Check:
     """What `meltica cluster verify` says of all folders together."""
-    against = await _against(*[folder / "nodes" / name / "data" for name in NODES])
-    return Check("verified", len(NODES), (against,) if against else ())
+    said = await against(*[folder / "nodes" / name / "data" for name in NODES])
+    return Check("verified", len(NODES), (said,) if said else ())
 
 
-async def _against(*folders: Path) -> str:
+async def against(*folders: Path) -> str:
     """What `meltica cluster verify` has against these; nothing if they are whole."""
     command = meltica("cluster", "verify", *map(str, folders), "-o", "json")
     done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)

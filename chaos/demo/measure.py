@@ -10,7 +10,7 @@ the venue's admission of the first order of a newer epoch.
 - `stop`: SIGSTOP of the active node while the market maker quotes.
 - `cut`: the active node's links to the others are cut (`chaos.demo.relay`), those to venue and operators are not.
 
-Each cluster is judged by the shared checkers in the end, and so are four more, which have modules of their own; the
+Each cluster is judged by the shared checkers in the end, and so are others, which have modules of their own; the
 exit code is 1 where one fails:
 
 - `heal`: a standby cut off for a while and healed (`chaos.demo.heal`).
@@ -18,6 +18,7 @@ exit code is 1 where one fails:
 - `freeze`: SIGSTOP of the active node for a while, then SIGCONT (`chaos.demo.freeze`).
 - `rolling`: all three nodes restarted one by one (`chaos.demo.rolling`).
 - `install`: SIGKILL of a standby while it installs a snapshot (`chaos.demo.install`).
+- `replace`: node after node replaced by a new one (`chaos.demo.replace`).
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from chaos.demo.freeze import freeze
 from chaos.demo.heal import Healing
 from chaos.demo.install import install
 from chaos.demo.relay import Relay
+from chaos.demo.replace import replace
 from chaos.demo.rolling import rolling
 from chaos.demo.timeline import Strike, failovers, marks_of, traded_before
 from chaos.rig.gather import json_lines
@@ -63,7 +65,7 @@ QUIET_BEFORE: Final = 0.5  # `idle`: longer than the window
 RESUMED_WITHIN: Final = 20.0
 ORDER: Final = {"venue": "paper", "symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.0002"}
 JUDGED: Final = {"heal": 10.0, "lost": 10.0, "freeze": 2.0}  # how long each lasts, seconds
-DRILLS: Final = {"rolling": rolling, "install": install}
+DRILLS: Final = {"rolling": rolling, "install": install, "replace": replace}
 QUOTING: Final = ("kill", "promote")  # with something sent in the window before
 BUDGETS_MS: Final = {
     "kill": (350, 500),
@@ -348,9 +350,7 @@ def _found(kind: str, rounds: int, market: str, seconds: float | None, slower: i
 @click.option("--market", default="synthetic", show_default=True)
 @click.option("--seconds", type=click.FloatRange(0.5, 600), help="How long a cut or a loss (10) or a freeze (2) lasts.")
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option(
-    "--slower", type=click.IntRange(1, 20), default=1, help="heal, lost, rolling, install: timers so many times longer."
-)
+@click.option("--slower", type=click.IntRange(1, 20), default=1, help="Not of strikes: timers so many times longer.")
 def main(*, kind: str, rounds: int, market: str, seconds: float | None, output: str, slower: int) -> None:
     """Measure the gap in trading over failovers of one kind, or what must cause none; or drill what is survived."""
     found = _found(kind, rounds, market, seconds, slower)

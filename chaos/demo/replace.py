@@ -1,0 +1,294 @@
+"""Replace: node after node is replaced by a new one while the cluster trades, until nobody of the first is left.
+
+Only the rounds and what is counted of them may live here.  Each round prepares a new node, starts it, and gives
+`meltica cluster replace` as an operator does; a standby that is dead, one that runs, and the active node take turns.
+Orders come at a steady pace all the time (`chaos.rig.beat`).  Each replacement must be whole (the new one votes, the
+old one is removed for ever), trading must not stand still for longer than a time without a cause may (`usual`), or
+than that and the authority window where the active one hands over, and the shared checks must hold of those who are
+left; who is gone is asked for what it had applied when it sent, and for nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import trio
+from attrs import define, field, frozen
+
+from chaos.checkers.all import CHECKS
+from chaos.checkers.history import History
+from chaos.checkers.in_authority import in_authority
+from chaos.checkers.intent_first import intent_first
+from chaos.checkers.verdict import Check, verdict
+from chaos.checkers.windows_apart import windows_apart
+from chaos.demo.install import against
+from chaos.demo.rolling import HANDED
+from chaos.demo.usual import bound_ms, elected_in, most_ms, orders_in, spread
+from chaos.rig.beat import Beat
+from chaos.rig.gaps import Span, longest
+from chaos.rig.gather import gather, json_lines
+from chaos.rig.processes import NODES, Rig, RigFault, meltica, open_rig
+from chaos.rig.settings import WINDOW_MS, set_slower, steadily
+from chaos.rig.steps import SETTLED_WITHIN, WITHIN, admitted, caught_up, evidence, halted, in_order, late, settled
+from chaos.rig.watch import Watcher, open_watcher
+
+TRADE_BEFORE: Final = 3.0  # seconds
+BEAT_MS: Final = 250  # as in `rolling`: a node that starts reads at the venue
+AFTER: Final = 1.0  # seconds behind it that belong to a round
+DEAD, STANDBY, ACTIVE = "dead", "standby", "active"
+KINDS: Final = (DEAD, STANDBY, ACTIVE)  # who goes, in turn
+MADE: Final = {"learns", "votes", "removed", "done"}  # the steps of one, in whichever order
+UNANSWERED: Final = (3, 7)  # exit codes after which an operator asks again
+PEERS, APIS = 20, 40  # from the rig's base: where the ports of new nodes begin
+MOST: Final = 20  # rounds, by these ports
+
+
+@frozen
+class Replaced:
+    """One round."""
+
+    kind: str
+    old: str
+    new: str
+    begin_ns: int
+    end_ns: int
+    steps: tuple[str, ...]  # as the command told them
+    voters: tuple[str, ...]  # behind it
+    wanted: tuple[str, ...]  # who they were to be
+    removed: bool  # the old one, for ever
+
+    @property
+    def whole(self) -> Span:
+        """From the loss, or the command, until the new one could take over, and a little more."""
+        return Span(self.begin_ns, self.end_ns)
+
+
+@define
+class Replacing:
+    """One cluster, all rounds."""
+
+    market: str
+    rounds: int
+    slower: int = 1  # times that the election timers and the authority window are longer
+    names: list[str] = field(factory=lambda: [*NODES])  # who votes now
+    gone: list[str] = field(factory=list)
+    replaced: list[Replaced] = field(factory=list)
+
+    async def run(self, folder: Path) -> dict[str, Any]:
+        """Play it and judge it."""
+        async with open_rig(folder, self.market, 1, slower=self.slower) as rig:
+            await rig.create()
+            steadily(folder)
+            set_slower(folder, self.slower)
+            await rig.start_all()
+            apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
+            async with open_watcher(folder, apis, rig.ledger_path) as watcher:
+                counts = await self._play(rig, watcher)
+                rest = await self._ended(rig, watcher)
+        history, checks = self._judged(folder)
+        folders = [folder / "nodes" / name / "data" for name in (*self.names, *self.gone)]
+        said = await against(*folders)
+        verified = Check("verified", len(folders), (said,) if said else ())
+        elected = elections_of(folder, (*self.names, *self.gone))
+        drilled = Drilled(self.replaced, elected, self.rounds, self.slower)
+        return {"beat": counts, **document(history, drilled, (*checks, rest, verified))}
+
+    async def _play(self, rig: Rig, watcher: Watcher) -> dict[str, int]:
+        trader, _ = await in_order(watcher)
+        beat = Beat(watcher, trader, BEAT_MS)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(beat.run)
+            await trio.sleep(TRADE_BEFORE)
+            for number in range(self.rounds):
+                one = await self._round(number, rig, watcher, beat)
+                self.replaced.append(one)
+                click.echo(f"{number + 1} of {self.rounds}: {one.old} ({one.kind}) by {one.new}: {one.steps}", err=True)
+            nursery.cancel_scope.cancel()
+        return dict(beat.counts)
+
+    async def _round(self, number: int, rig: Rig, watcher: Watcher, beat: Beat) -> Replaced:
+        trader, _ = await in_order(watcher)
+        kind, new = KINDS[number % len(KINDS)], f"n{len(NODES) + 1 + number}"
+        old = trader if kind == ACTIVE else next(name for name in self.names if name != trader)
+        left = [name for name in self.names if name != old]
+        beat.node = left[0] if kind == ACTIVE else trader
+        begin_ns = time.monotonic_ns()
+        if kind == DEAD:
+            rig.kill(old)
+        await prepared(rig, number, new)
+        await rig.start_node(new)
+        steps = await commanded(rig.folder, old, new)
+        watcher.apis = {name: str(rig.children[name].ready["api"]) for name in (*left, new)}
+        await caught_up(watcher, new)
+        await trio.sleep(AFTER)
+        end_ns = time.monotonic_ns()
+        await in_order(watcher)
+        await rig.stop((old,))
+        self.names, self.gone = [*left, new], [*self.gone, old]
+        voters, removed = members_of(await said_by(rig.folder, "cluster", "members"))
+        return Replaced(kind, old, new, begin_ns, end_ns, steps, voters, tuple(sorted(self.names)), old in removed)
+
+    async def _ended(self, rig: Rig, watcher: Watcher) -> Check:
+        """Halt, wait until all that are left agree, and end every process."""
+        await halted(watcher)
+        rested = False
+        with trio.move_on_after(SETTLED_WITHIN):
+            while not (rested := settled(await watcher.statuses())):  # noqa: ASYNC110 - other processes are asked, by polling
+                await trio.sleep(0.1)
+        await rig.stop(self.names)
+        await rig.stop(("venue",))
+        return Check("came_to_rest", 1, () if rested else ("open, in doubt, or unlike after the halt",))
+
+    def _judged(self, folder: Path) -> tuple[History, tuple[Check, ...]]:
+        history, everybody = gather(folder, self.names), gather(folder, (*self.names, *self.gone))
+        checks = [check(history) for check in CHECKS if check is not intent_first]
+        return history, (intent_first(everybody), *checks, in_authority(everybody), windows_apart(everybody))
+
+
+async def prepared(rig: Rig, number: int, new: str) -> None:
+    """The new node's folder.  Raises RigFault."""
+    places = {"--address": PEERS, "--api": APIS}
+    words = [word for way, at in places.items() for word in (way, f"127.0.0.1:{rig.base_port + at + number}")]
+    code, said = await run_of(rig.folder, "cluster", "prepare", str(rig.folder), new, *words)
+    if code:
+        raise RigFault(f"`meltica cluster prepare` failed: {said}")
+
+
+async def commanded(folder: Path, old: str, new: str) -> tuple[str, ...]:
+    """The steps of a replacement, as the command tells them; given again where no answer came, as an operator does.
+
+    Raises RigFault where it is refused, trio.TooSlowError where it never comes to its end.
+    """
+    steps: list[str] = []
+    with trio.fail_after(2 * WITHIN):
+        while True:
+            words = ("replace", old, "--with", new, "--yes", "--reason", "a drill", "-o", "json")
+            code, said = await run_of(folder, "cluster", *words)
+            if code not in (0, *UNANSWERED):
+                raise RigFault(f"`meltica cluster replace` failed with {code}: {said}")
+            if code == 0:
+                return (*steps, *(str(one["step"]) for one in json.loads(said)["steps"]))
+
+
+async def said_by(folder: Path, *words: str) -> dict[str, Any]:
+    """The document of a command that shows something.  Raises RigFault."""
+    code, said = await run_of(folder, *words, "-o", "json")
+    if code:
+        raise RigFault(f"`meltica {' '.join(words)}` failed with {code}: {said}")
+    found: dict[str, Any] = json.loads(said)
+    return found
+
+
+async def run_of(folder: Path, *words: str) -> tuple[int, str]:
+    """A command on this cluster, to its end: its code, and what it said; on stderr, if it failed."""
+    command = meltica("--cluster", str(folder), *words)
+    done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+    return done.returncode, (done.stdout + (done.stderr if done.returncode else b"")).decode(errors="replace")
+
+
+def members_of(found: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Who votes, and who was removed."""
+    voters = sorted(str(one["name"]) for one in found["members"] if one["part"] == "voter")
+    return tuple(voters), tuple(found["removed"])
+
+
+def elections_of(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Each time that one of these became leader, by its own log, in order."""
+    lines = [line for name in names for line in json_lines(folder / "logs" / f"{name}.jsonl")]
+    found = [one for one in lines if one.get("event") == "role changed" and one["role"] == "leader"]
+    return sorted(found, key=lambda one: int(one["mono_ns"]))
+
+
+@frozen
+class Drilled:
+    """What was done, and what came of it by the nodes' own logs."""
+
+    rounds: Sequence[Replaced]
+    elected: Sequence[dict[str, Any]]
+    wanted: int  # rounds
+    slower: int = 1
+
+
+def document(history: History, drilled: Drilled, checks: Sequence[Check]) -> dict[str, Any]:
+    """What came of it.
+
+    `pass` if all were whole, trading went on in each, only the active one's turn changed the leader, by a hand-over,
+    until the next began, and every shared check held.
+    """
+    times = [at for at, _, request in admitted(history) if not request.is_cancel]
+    bound = bound_ms((most_ms(BEAT_MS, drilled.slower),), BEAT_MS, drilled.slower)
+    rounds, wanted = drilled.rounds, drilled.wanted
+    ends = [*(one.begin_ns for one in rounds[1:]), *(one.end_ns for one in rounds[-1:])]
+    rows = [
+        _row(one, times, elected_in(Span(one.begin_ns, end), drilled.elected))
+        for one, end in zip(rounds, ends, strict=True)
+    ]
+    handed, kept = [one for one in rows if one["kind"] == ACTIVE], [one for one in rows if one["kind"] != ACTIVE]
+    torn = tuple(f"{one}" for one in rounds if not whole(one))
+    few = () if len(rows) >= wanted else (f"{len(rows)} of {wanted} were replaced",)
+    own = [
+        Check("replaced", len(rows), (*few, *torn)),
+        Check("leader_kept", len(kept), tuple(f"{one}" for one in kept if one["elections"])),
+        Check("no_gap", sum(one["orders"] for one in kept), _stood(kept, bound)),
+    ]
+    if handed or wanted > KINDS.index(ACTIVE):
+        own.append(Check("handed_over", len(handed), tuple(f"{one}" for one in handed if not _handed(one))))
+        own.append(Check("hand_over_s_gap", sum(one["orders"] for one in handed), _stood(handed, bound + WINDOW_MS)))
+    everything = (*checks, *own)
+    return {
+        "kind": "replace",
+        "verdict": verdict(everything),
+        "n": len(rows),
+        "orders_admitted": len(times),
+        "admitted_late": len(late(history)),
+        "gap_ms": {"kept": _gaps(kept), "hand_over": _gaps(handed), "bound": bound},
+        "rounds": rows,
+        "checks": [check.document() for check in everything],
+    }
+
+
+def whole(one: Replaced) -> bool:
+    """All its steps were made, and who votes is who was to."""
+    return {*one.steps} >= MADE and one.voters == one.wanted and one.removed
+
+
+def _handed(row: dict[str, Any]) -> bool:
+    return [one["reason"] for one in row["elections"]] == [HANDED]
+
+
+def _row(one: Replaced, times: Sequence[int], elected: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    gap = longest(times, one.whole)
+    return {
+        "kind": one.kind,
+        "old": one.old,
+        "new": one.new,
+        "seconds": round(one.whole.ms / 1000, 1),
+        "orders": orders_in(times, one.whole),
+        "gap_ms": gap.ms,
+        "gap_at_ms": round((gap.begin_ns - one.begin_ns) / 1e6, 1),
+        "steps": list(one.steps),
+        "elections": [{key: each.get(key) for key in ("node", "reason", "term")} for each in elected],
+    }
+
+
+def _stood(rows: Sequence[dict[str, Any]], bound: float) -> tuple[str, ...]:
+    return tuple(f"over {bound:g}: {one}" for one in rows if one["gap_ms"] > bound or not one["orders"])
+
+
+def _gaps(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+    return spread([one["gap_ms"] for one in rows])
+
+
+async def replace(rounds: int, market: str, slower: int = 1) -> dict[str, Any]:
+    """Replace so many, on one cluster.  Raises RigFault where there are no ports for so many."""
+    if rounds > MOST:
+        raise RigFault(f"{MOST} rounds at most: each takes two ports of its own")
+    with evidence() as cluster:
+        found = await Replacing(market, rounds, slower).run(cluster.folder)
+        cluster.keep = found["verdict"] == "fail"
+    return found
