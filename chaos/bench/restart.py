@@ -40,7 +40,7 @@ MEANWHILE: Final = 200  # commands that the others commit while it is down
 BEFORE: Final = 40_000  # the same before it is killed: they lie in its write-ahead log
 CALLERS: Final = 32  # who make those
 FILLING: Final = 240.0  # seconds that it may take
-TRIES: Final = 3  # of it, when elections end it
+TRIES: Final = 10  # of it, when elections end it
 
 
 @define
