@@ -11,28 +11,31 @@ from typing import Any, Final
 
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
-from chaos.live.nemeses import DISK, FOLDER, INSTANT, KILL, NEMESES, STRAIT, TERM
+from chaos.live.missed import DidNotRun
+from chaos.live.nemeses import DISK, FOLDER, INSTANT, KILL, NEMESES, OPERATOR, STRAIT, TERM, VENUE, VOLUME
 from chaos.live.nodes import End
 from chaos.live.pauses import HEALING_NS
 from chaos.live.plan import Plan
 from chaos.live.strike import Struck
 from chaos.live.workload import Denied, Told
 
-ENDS: Final = (INSTANT, DISK, FOLDER, STRAIT)  # rooms whose faults may end processes
+ENDS: Final = (INSTANT, DISK, FOLDER, VOLUME, STRAIT)  # rooms whose faults may end processes
+NEVER: Final = (INSTANT, VENUE, OPERATOR)  # rooms in which nothing that was not done is excused
 
 
 def all_done(plan: Plan, done: Sequence[Struck]) -> Check:
     """Every fault of the plan began, did what it says to whom it says, and was healed.
 
-    What could not be done is right only where another fault of the plan stood in the way: a node that is down can't be
-    stopped, and while everything else is broken nobody may lead.
+    What could not be done is right only where another fault of the plan stood in the way: a node that it has down can't
+    be stopped, and while everything else is broken nobody may lead.  An instant that never came, a venue that found
+    nothing to strike and an operator whom nobody obeyed are never excused: the scenario has shown nothing then.
     """
     left = {fault.number for fault in plan.faults} - {one.fault.number for one in done}
     told = [f"{fault.kind} {fault.target} was not played" for fault in plan.faults if fault.number in left]
     for one in done:
         others = [other for other in done if other is not one and _beside(other, one)]
-        if one.not_done and not any(_ended(other, one) for other in others):
-            told += [f"{one}: {what}" for what in one.not_done]
+        excused = NEMESES[one.fault.kind].room not in NEVER and any(_ended(other, one) for other in others)
+        told += [f"{one}: {what}" for what in one.not_done if not (excused and isinstance(what, DidNotRun))]
         if one.fault.needs_leader and one.led is None and not others:
             told.append(f"{one}: meant for the {one.fault.target}, and nobody traded when it began")
     return Check("faults_played", len(plan.faults), tuple(told))

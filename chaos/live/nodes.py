@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 import trio
 from attrs import define, field, frozen
 
+from chaos.live.missed import DidNotRun
 from chaos.live.nemeses import KILL, PAUSE, TERM
 from chaos.live.plan import Aim, Fault
 from chaos.live.undo import undone
@@ -164,7 +165,7 @@ class Nodes:
     async def _stop(self, name: str, _kind: str, not_done: list[str]) -> None:
         self._still[name] += 1
         if not await self._stopped(name):
-            not_done.append(f"{name} was not stopped: it does not run")
+            not_done.append(DidNotRun(f"{name} was not stopped: it does not run"))
 
     async def _stopped(self, name: str) -> bool:
         """Stop it; whether it then is, by the kernel's word.  Raises RigFault if it runs on."""
@@ -194,7 +195,7 @@ class Nodes:
             else:
                 await self.processes.stop((name,))
             if not ran:
-                not_done.append(f"{name} was not ended: it did not run")
+                not_done.append(DidNotRun(f"{name} was not ended: it did not run"))
             elif kind == TERM:
                 disturbed = bool(self._still[name]) or before != (self._kills[name], 0)
                 code = self.processes.code(name) or 0

@@ -20,6 +20,7 @@ import trio
 from attrs import define
 
 from chaos.live.closed import Log, log_of
+from chaos.live.missed import DidNotRun
 from chaos.live.nodes import Nodes
 from chaos.live.plan import Aim, Fault
 from meltica import lastly
@@ -56,7 +57,7 @@ class Straits:
                 for name in aim.nodes:
                     pid = self.pids()[name]
                     if self.nodes.processes.code(name) is not None:
-                        not_done.append(f"{name} does not run")
+                        not_done.append(DidNotRun(f"{name} does not run"))
                     elif kind == CPU:
                         stack.enter_context(self._crowded(pid, fault.pick, parameters["hogs"]))
                     elif kind == MEMORY:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from attrs import define
 
 from chaos.live.doors import Doors
+from chaos.live.missed import DidNotRun
 from chaos.live.nodes import Nodes
 from chaos.live.plan import Aim, Fault
 
@@ -27,4 +28,6 @@ class Times:
         """So until the block ends; it begins when all that run have taken it in.  Raises RigFault."""
         order = {"kind": fault.kind, **dict(fault.parameters)}
         async with self.doors.ordered(fault.number, aim.nodes, order):
-            yield [f"{name} does not run" for name in aim.nodes if self.nodes.processes.code(name) is not None]
+            yield [
+                DidNotRun(f"{name} does not run") for name in aim.nodes if self.nodes.processes.code(name) is not None
+            ]

@@ -9,14 +9,18 @@ from chaos.checkers.history import AuditRecord, History, NodeHistory
 from chaos.checkers.verdict import Check
 from chaos.live.document import Played, listed, one, several
 from chaos.live.judge import acknowledged, all_done, denied, ended_well, leader_kept, tightened
+from chaos.live.library import shipped
+from chaos.live.missed import DidNotRun
+from chaos.live.nemeses import NEMESES
 from chaos.live.nodes import End
 from chaos.live.pauses import HEALING_NS, gaps
-from chaos.live.plan import Aim, Fault, Plan
+from chaos.live.plan import Aim, Fault, Plan, plan
 from chaos.live.scenarios import Scenario
 from chaos.live.strike import Struck
 from chaos.live.workload import Denied, Told
 
 MS = 1_000_000
+NODES = ("n1", "n2", "n3")
 SECOND = 1000 * MS
 FAULTS = tuple(Fault(number, "cut", "leader", 0, SECOND, 0, "peers", "both", ()) for number in range(2))
 SCENARIO = Scenario("one", "s", "t", 700, "", "", ("trust",), ())
@@ -41,8 +45,12 @@ def test_a_fault_that_was_not_played_fails():
     assert not all_done(PLAN, BOTH[:1]).held
 
 
+IDLE = DidNotRun("n1 was not stopped: it does not run")
+KILLED = struck(1, 9 * SECOND, 11 * SECOND, kind="kill")
+
+
 def test_a_fault_that_did_not_do_what_it_says_fails():
-    idle = struck(kind="pause", not_done=("n1 was not stopped: it does not run",))
+    idle = struck(kind="pause", not_done=(IDLE,))
     found = all_done(PLAN, (idle, BOTH[1]))
     assert found.violations == ("pause n1: n1 was not stopped: it does not run",)
 
@@ -57,8 +65,44 @@ def test_a_fault_that_did_not_do_what_it_says_fails():
     ],
 )
 def test_it_may_have_done_nothing_to_a_node_that_the_plan_has_down(other, held):
-    idle = struck(kind="pause", not_done=("n1 was not stopped: it does not run",))
+    idle = struck(kind="pause", not_done=(IDLE,))
     assert all_done(PLAN, (other, idle)).held == held
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind, one in NEMESES.items() if one.room in {"instant", "venue", "operator"}]
+)
+def test_a_kill_beside_it_excuses_no_instant_venue_or_operator_that_did_nothing(kind):
+    for why in (IDLE, "no node came to it within 30 s"):
+        found = all_done(PLAN, (KILLED, struck(kind=kind, not_done=(why,))))
+        assert found.violations == (f"{kind} n1: {why}",)
+
+
+def test_of_what_was_not_done_only_that_a_node_did_not_run_is_excused():
+    idle = struck(kind="loop_stall", not_done=(IDLE, "n1's loop never stood still"))
+    assert all_done(PLAN, (KILLED, idle)).violations == ("loop_stall n1: n1's loop never stood still",)
+
+
+@pytest.mark.parametrize(
+    "one",
+    [one for one in shipped() if any(NEMESES[step.kind].room == "instant" for step in one.steps)],
+    ids=lambda one: one.name,
+)
+def test_a_shipped_scenario_whose_instant_never_comes_fails(one):
+    """Whatever else it does to that node."""
+    made = plan(one, 1)
+    instants = [fault for fault in made.faults if NEMESES[fault.kind].room == "instant"]
+    done = [
+        Struck(
+            fault, Aim(NODES), fault.at, max(fault.until, fault.at + 30 * SECOND * (fault in instants)), fault.at, "n1"
+        )
+        for fault in made.faults
+    ]
+    assert all_done(made, done).held
+    never = [
+        evolve(one, not_done=("no node came to it within 30 s",)) if one.fault in instants else one for one in done
+    ]
+    assert len(all_done(made, never).violations) == len(instants)
 
 
 def test_a_fault_of_the_leader_while_nobody_leads_hits_somebody_else_and_fails():
