@@ -15,7 +15,7 @@ from attrs import define, field
 
 from chaos.live.closed import SAYS, Closed, log_of
 from chaos.live.doors import Doors
-from chaos.live.nodes import Nodes
+from chaos.live.nodes import Nodes, in_order
 from chaos.live.plan import Aim, Fault
 
 ENDS_WITHIN: Final = 10.0  # seconds, of a node whose disk refuses: a follower writes with every entry
@@ -37,7 +37,7 @@ class Disks:
         """Refused, or delayed, until the block ends; what ended of it is started again then.  Raises RigFault."""
         ends = fault.kind in SAYS
         logs = {name: log_of(self.folder, name) for name in aim.nodes}
-        async with self.nodes.giving_way(aim.nodes if ends else (), fault.kind):
+        async with self.nodes.giving_way(aim.nodes if ends else (), fault.kind, in_order):
             async with self.doors.ordered(fault.number, aim.nodes, {"kind": fault.kind, **dict(fault.parameters)}):
                 if ends:
                     await self._ended(aim)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from attrs import define
 
-from chaos.live.nodes import Nodes
+from chaos.live.nodes import Nodes, in_order
 from chaos.live.plan import Aim, Fault
 from chaos.live.volume import MIB, Volumes
 
@@ -27,7 +27,7 @@ class Fills:
     async def struck(self, fault: Fault, aim: Aim) -> AsyncIterator[list[str]]:
         """Full but for so much until the block ends; what ended of it is started again then.  Raises RigFault."""
         left = dict(fault.parameters)["left_mib"] * MIB
-        async with self.nodes.giving_way(aim.nodes, fault.kind):
+        async with self.nodes.giving_way(aim.nodes, fault.kind, in_order):
             try:
                 for name in aim.nodes:
                     self.say(f"{self.volumes.fill(name, left) // MIB} MiB of the disk of {name} are taken")

@@ -6,8 +6,10 @@ instant first, and only for that one.  It begins when that node has ended.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import trio
@@ -35,7 +37,7 @@ class Instants:
         """One of them killed at the instant; it is started again at the end.  Raises RigFault."""
         not_done = list[str]()
         order = {"kind": fault.kind, **dict(fault.parameters)}
-        async with self.nodes.giving_way(aim.nodes, fault.kind):
+        async with self.nodes.giving_way(aim.nodes, fault.kind, partial(self._killed, fault.number)):
             async with self.doors.ordered(fault.number, aim.nodes, order):
                 hit = await self._hit(fault.number)
                 if hit:
@@ -44,6 +46,10 @@ class Instants:
                 else:
                     not_done.append(f"no node came to it within {self.within:g} s")
             yield not_done
+
+    def _killed(self, number: int, name: str, code: int) -> bool:
+        """Only the one that claims to be killed at its instant, and only so: any other end is none of ours."""
+        return code == -signal.SIGKILL and self.doors.claim(number).get("node") == name
 
     async def _hit(self, number: int) -> str:
         with trio.move_on_after(self.within):
@@ -54,6 +60,6 @@ class Instants:
 
     async def _ended(self, name: str) -> None:
         with trio.move_on_after(self.within):
-            while name not in self.nodes.gave_way:
-                self.nodes.look()
+            while self.nodes.processes.code(name) is None:  # noqa: ASYNC110 - another process is watched
                 await trio.sleep(LOOK_EVERY)
+        self.nodes.look()

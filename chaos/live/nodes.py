@@ -22,11 +22,24 @@ from chaos.live.nemeses import KILL, PAUSE, TERM
 from chaos.live.plan import Aim, Fault
 from chaos.live.undo import undone
 from chaos.rig.processes import NODES, RigFault
+from meltica.api.outcomes import Exit
+
+May = Callable[[str, int], bool]  # whether this node may end with this code, by what is done to it
 
 UNDO_WITHIN: Final = 60.0  # seconds, for stopped nodes to go on, and ended ones to be started
 STOPPED_WITHIN: Final = 2.0  # seconds from a SIGSTOP until the kernel says so
 LOOK_EVERY: Final = 0.5
 STOPPED: Final = frozenset("Tt")
+
+
+def in_order(_name: str, code: int) -> bool:
+    """It may end by itself, having said why."""
+    return code == Exit.FAILED
+
+
+def at_last(_name: str, code: int) -> bool:
+    """The same, or by the alarm that the product has set for what keeps it from that."""
+    return code in {Exit.FAILED, -signal.SIGALRM}
 
 
 class Processes(Protocol):
@@ -59,7 +72,7 @@ class End:
     why: str
     code: int
     at_ns: int  # when it was seen, monotonic
-    disturbed: bool = False  # it was stopped or killed as well: its code says nothing
+    disturbed: bool = False  # its code is as it may be: it was killed or stopped as well, or gave way to a nemesis
 
     def document(self) -> dict[str, Any]:
         """As in contracts.md section 8."""
@@ -82,7 +95,7 @@ class Nodes:
     _down: Counter[str] = field(factory=Counter)
     _still: Counter[str] = field(factory=Counter)
     _kills: Counter[str] = field(factory=Counter)
-    _given: dict[str, list[str]] = field(factory=lambda: {name: [] for name in NODES})  # by what each may end now
+    _given: dict[str, list[tuple[str, May]]] = field(factory=lambda: {name: [] for name in NODES})  # what each may now
     _locks: dict[str, trio.Lock] = field(factory=dict)
 
     @property
@@ -102,9 +115,7 @@ class Nodes:
             code = self.processes.code(name)
             if code is not None:
                 self._up.discard(name)
-                if self._given[name]:
-                    self._gave_way(name)
-                else:
+                if not self._gave_way(name, code):
                     self._note(End(name, "", code, time.monotonic_ns()))
 
     def _note(self, end: End) -> None:
@@ -132,22 +143,23 @@ class Nodes:
             yield not_done
 
     @asynccontextmanager
-    async def giving_way(self, names: Sequence[str], kind: str) -> AsyncIterator[None]:
-        """These may end by what is done to them inside; whoever has is started again at the end.
+    async def giving_way(self, names: Sequence[str], kind: str, may: May) -> AsyncIterator[None]:
+        """These may end by what is done to them inside, as `may` says; whoever has is started again at the end.
 
-        One whose block is cancelled starts none.  Raises RigFault.
+        Any other end is one by itself.  One whose block is cancelled starts none.  Raises RigFault.
         """
+        given = kind, may
 
         async def undo(*, whole: bool) -> None:
             self.look()
             async with trio.open_nursery() as nursery:
                 for name in names:
-                    self._given[name].remove(kind)
+                    self._given[name].remove(given)
                     if whole and name in self.gave_way:
                         nursery.start_soon(self._start, name)
 
         for name in names:
-            self._given[name].append(kind)
+            self._given[name].append(given)
         async with undone(undo, self.undo_within, RigFault(f"{kind} {','.join(names)} could not be healed")):
             yield
 
@@ -224,8 +236,7 @@ class Nodes:
                 except RigFault:
                     if self._down[name]:  # it was killed meanwhile, and is started by whoever did
                         return
-                    if self._given[name]:  # it gave way once more, and is started by whoever wants that
-                        self._gave_way(name)
+                    if self._gave_way(name, self.processes.code(name)):  # once more, and whoever wants that starts it
                         return
                     raise
                 if not self._down[name]:
@@ -234,10 +245,13 @@ class Nodes:
                 if self._still[name]:
                     await self._stopped(name)
 
-    def _gave_way(self, name: str) -> None:
-        self.gave_way.add(name)
-        code = self.processes.code(name) or 0
-        self._note(End(name, self._given[name][-1], code, time.monotonic_ns(), disturbed=True))
+    def _gave_way(self, name: str, code: int | None) -> bool:
+        """Whether it ended as one of those that it may give way to has it end; then that is noted."""
+        kind = next((kind for kind, may in reversed(self._given[name]) if code is not None and may(name, code)), "")
+        if kind and code is not None:
+            self.gave_way.add(name)
+            self._note(End(name, kind, code, time.monotonic_ns(), disturbed=True))
+        return bool(kind)
 
     def _lock(self, name: str) -> trio.Lock:
         return self._locks.setdefault(name, trio.Lock())

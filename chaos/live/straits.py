@@ -21,7 +21,7 @@ from attrs import define
 
 from chaos.live.closed import Log, log_of
 from chaos.live.missed import DidNotRun
-from chaos.live.nodes import Nodes
+from chaos.live.nodes import Nodes, at_last
 from chaos.live.plan import Aim, Fault
 from meltica import lastly
 
@@ -52,7 +52,7 @@ class Straits:
         """Short of it until the block ends; one that ended of it is started again then.  Raises RigFault."""
         kind, parameters, not_done = fault.kind, dict(fault.parameters), list[str]()
         logs = {name: log_of(self.folder, name) for name in aim.nodes}
-        async with self.nodes.giving_way(aim.nodes if kind != CPU else (), kind):
+        async with self.nodes.giving_way(aim.nodes if kind != CPU else (), kind, at_last):
             with ExitStack() as stack:
                 for name in aim.nodes:
                     pid = self.pids()[name]

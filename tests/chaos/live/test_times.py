@@ -157,7 +157,7 @@ async def test_one_that_ended_of_it_is_started_again_and_one_that_does_not_run_i
     async with straits.struck(fault("memory_limit", more_mib=0), N1):
         child.kill()
         child.wait()
-        rig.die("n1", -6)
+        rig.die("n1", 1)
     assert rig.done == [("n1", "start")]
     rig.die("n1", -9)
     async with straits.struck(fault("cpu_taken", hogs=1), N1) as not_done:
