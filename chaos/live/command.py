@@ -129,6 +129,8 @@ def _print(document: dict[str, Any], output: str) -> None:
         for violation in check["violations"]:
             click.echo(f"      {violation}")
     click.echo(f"faults {len(document['faults'])}, gaps {document['gaps_ms']}")
+    if document.get("interrupted"):
+        click.echo(f"somebody ended it in {document['interrupted']}")
     if document.get("broken_off"):
         click.echo(f"broken off: {document['broken_off']}")
     click.echo(f"verdict: {document['verdict']}")

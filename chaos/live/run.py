@@ -44,7 +44,7 @@ from chaos.live.nemeses import (
 )
 from chaos.live.nodes import UNDO_WITHIN, Nodes
 from chaos.live.pauses import Back, Gap, gaps, in_bound, recovered
-from chaos.live.plan import Plan
+from chaos.live.plan import Fault, Plan
 from chaos.live.sight import Sight
 from chaos.live.straits import Straits
 from chaos.live.strike import Breaks, Striker, Struck
@@ -67,6 +67,15 @@ HEALING: Final = 3.0  # seconds behind the last fault, which belong to it
 HALTED: Final = 1.0  # seconds in which orders are asked for by hand though all is halted: each must be refused
 BACK_WITHIN: Final = 20.0  # from the last healing to steady trading
 STEADY: Final = 2.0  # a pause up to which is none, once trading is back
+AT_ANY_MOMENT: Final = (  # shared checks that need no cluster at rest
+    "one_trader",
+    "intent_first",
+    "one_send",
+    "halt_survives",
+    "audit_trail",
+    "in_authority",
+    "windows_apart",
+)
 TELL_EVERY: Final = 2.0
 SECOND: Final = 1_000_000_000
 
@@ -114,6 +123,7 @@ class Runner:
     wish: Wish
     say: Callable[[str], None]
     done: list[Struck] = field(factory=list)
+    begun: list[Fault] = field(factory=list)
     operators: Operators = field(init=False)
     nodes: Nodes = field(init=False)
     hands: Hands = field(init=False)
@@ -172,6 +182,15 @@ class Runner:
         wish = self.wish
         return Played(wish.plan, found, (why,), wish.slower, str(wish.folder), mutant=wish.mutant)
 
+    def so_far(self) -> tuple[str, ...]:
+        """What of a run that somebody ended is wrong at any moment, whatever would have come of the rest."""
+        try:
+            _, checks = judged(self.wish.folder)
+        except Exception as error:  # noqa: BLE001 - a damaged store, or a fault of our own: told
+            return (f"judged: {words(error)}",)
+        wrong = [f"{one.name}: {what}" for one in checks if one.name in AT_ANY_MOMENT for what in one.violations]
+        return (*wrong, *(f"ended_well: {end}" for end in self.nodes.ends if not end.why))
+
     async def _play(self, cluster: Cluster, volumes: Volumes) -> None:
         folder, ledger = self.wish.folder, cluster.rig.ledger_path
         async with (
@@ -187,7 +206,7 @@ class Runner:
             rooms |= self._inside(nodes)
             rooms[VOLUME] = Fills(volumes, nodes, self.say)
             rooms[STRAIT] = Straits(folder, nodes, cluster.rig.pids, cluster.rig.warden.watch)
-            striker = Striker(rooms, sight, self.say, self.done)
+            striker = Striker(rooms, sight, self.say, self.done, self.begun)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(sight.run)
                 nursery.start_soon(self.operators.run, sight)

@@ -73,6 +73,7 @@ class Striker:
     sight: Sight
     say: Callable[[str], None]
     done: list[Struck] = field(factory=list)
+    begun: list[Fault] = field(factory=list)  # whether they were healed or not
 
     async def play(self, plan: Plan) -> None:
         """Every fault at its time; returns when the last is healed."""
@@ -88,6 +89,7 @@ class Striker:
         led, epoch = found or (None, 0)
         hit = aim(fault, NODES, led)
         begin = time.monotonic_ns()
+        self.begun.append(fault)
         async with self.rooms[NEMESES[fault.kind].room].struck(fault, hit) as not_done:
             set_ns = time.monotonic_ns()
             self.say(f"begins: {_told(fault, hit)}{_but(not_done)}")

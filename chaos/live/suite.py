@@ -12,7 +12,7 @@ import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -36,13 +36,21 @@ Say = Callable[[str], None]
 Play = Callable[[Wish, Say], Played]
 
 
+class Stopped(Interrupted):
+    """Somebody ended a run; `wrong` tells what of it was wrong by then: nothing before its first fault."""
+
+    def __init__(self, why: object, wrong: Callable[[], Sequence[str]] = tuple) -> None:
+        super().__init__(str(why))
+        self.wrong = wrong
+
+
 def played(wish: Wish, say: Say) -> Played:
-    """One run to its end, or to what broke it off.  Raises Interrupted; every process has ended all the same."""
+    """One run to its end, or to what broke it off.  Raises Stopped; every process has ended all the same."""
     runner = Runner(wish, say)
     try:
         return run_guarded(runner.run, FAULTS)
-    except Interrupted:
-        raise
+    except Interrupted as error:
+        raise Stopped(error, runner.so_far if runner.begun else tuple) from error
     except FAULTS as error:
         return runner.failed("played", error)
     except Exception as error:  # noqa: BLE001 - a fault of our own: shown whole, and the other runs go on
@@ -65,6 +73,8 @@ class Suite:
     mutant: str = ""  # what is broken in the product
     runs: list[Played] = field(factory=list)
     broken: str = ""  # why it did not come to its end
+    interrupted: str = ""  # the run that somebody ended
+    _plays: str = ""  # the run that is being played
 
     def run(self, plans: Iterable[Plan]) -> None:
         """Each to its end; until it is interrupted or, of endless runs, one fails."""
@@ -74,13 +84,33 @@ class Suite:
                 self._all(plans)
         except (Interrupted, KeyboardInterrupt) as error:
             self.say(words(error))
-            self.broken = "" if self.until_stopped and self.runs else f"interrupted: {words(error)}"
+            self._stopped(error)
         else:
             self.broken = ""
 
+    def _stopped(self, error: BaseException) -> None:
+        """Endless runs may be ended between two, or in one of which nothing is wrong so far; nothing else may."""
+        self.interrupted = self._plays
+        wrong: Sequence[str] = ()
+        if self.until_stopped and self.runs:
+            wrong = self._wrong_by_then(error)
+            if not wrong:
+                self.broken = ""
+                return
+        where = f" in {self._plays}" if self._plays else ""
+        self.broken = "; ".join((f"interrupted{where}: {words(error)}", *wrong))
+
+    def _wrong_by_then(self, error: BaseException) -> Sequence[str]:
+        if not self._plays:
+            return ()
+        try:
+            return error.wrong() if isinstance(error, Stopped) else ("what it had done by then is not known",)
+        except KeyboardInterrupt:
+            return ("what it had done by then was not judged to its end",)
+
     def _all(self, plans: Iterable[Plan]) -> None:
         for each in plans:
-            self.runs.append(self._one(each))
+            self._one(each)
             self._put_so_far()
             if self.name == ENDLESS and verdict(self.runs[-1].checks) == "fail":
                 break
@@ -95,11 +125,12 @@ class Suite:
             self.say(words(error))
 
     def document(self) -> dict[str, Any]:
-        """Of all runs so far (contracts.md section 8); `broken_off`: why there are no more."""
+        """Of all runs so far (contracts.md section 8); `broken_off`: why there are no more; `interrupted`: in which."""
         if self.alone and len(self.runs) == 1:
             found = one(self.runs[0])
         else:
             found = several(self.name, self.seed, self.runs, str(self.keep or ""))
+        found |= {"interrupted": self.interrupted} if self.interrupted else {}
         return found | ({"verdict": "fail", "broken_off": self.broken} if self.broken else {})
 
     def store(self) -> bool:
@@ -116,24 +147,35 @@ class Suite:
             return False
         return True
 
-    def _one(self, each: Plan) -> Played:
+    def _one(self, each: Plan) -> None:
+        """Played, and added as soon as it is, whatever keeps it from being told."""
         label = f"{each.scenario.name}-{each.seed}"
-        folder = Path(tempfile.mkdtemp(prefix=f"meltica-chaos-{label}-")) if self.keep is None else self.keep / label
+        try:
+            folder = self._folder(label)
+        except OSError as error:  # as of a full disk
+            self.say(f"{label}: {words(error)}")
+            self.runs.append(Played(each, (), (Check("played", 1, (words(error),)),), self.slower, ""))
+            return
         began = time.monotonic()
 
         def say(text: str) -> None:
             self.say(f"{time.monotonic() - began:6.1f} s  {text}")
 
         self.say(f"{each.scenario.name}, seed {each.seed}: {each.scenario.shows}")
+        self._plays = f"{each.scenario.name}, seed {each.seed}"
         try:
             found = self.play(Wish(each, folder, self.slower, kept=self.keep is not None, mutant=self.mutant), say)
         except BaseException:
             self.say(f"what the processes left is in {folder}")
             raise
-        found = told(found, folder, say)
+        self._plays = ""
+        self.runs.append(found)
+        self.runs[-1] = found = told(found, folder, say)
         if verdict(found.checks) == "pass" and self.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
-        return found
+
+    def _folder(self, label: str) -> Path:
+        return Path(tempfile.mkdtemp(prefix=f"meltica-chaos-{label}-")) if self.keep is None else self.keep / label
 
 
 def told(found: Played, folder: Path, say: Say) -> Played:

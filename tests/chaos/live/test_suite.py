@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trio
@@ -17,11 +18,12 @@ from chaos.cli import main
 from chaos.live import command, suite
 from chaos.live.document import Played, one
 from chaos.live.library import chosen, plans_of
+from chaos.live.nodes import End
 from chaos.live.pauses import gaps
 from chaos.live.plan import Aim, plan
 from chaos.live.run import NoTrade, Wish
 from chaos.live.strike import Struck
-from chaos.live.suite import Suite, played
+from chaos.live.suite import Stopped, Suite, played
 from chaos.report import folder as rooms
 from chaos.report.folder import again
 from chaos.rig.guarded import Interrupted
@@ -185,15 +187,88 @@ def test_the_overview_of_real_documents_leads_to_every_run_s_page(tmp_path):
     links = re.findall(r'href="([^"]+)"', whole)
     assert len(links) == 2
     assert all((tmp_path / "kept" / link).is_file() for link in links)
-    for words in ("one_send", "Broken off: interrupted: Interrupted: SIGTERM came", ">fail<"):
+    for words in ("one_send", "Broken off: interrupted in bridge, seed 1: Interrupted: SIGTERM came", ">fail<"):
         assert words in whole
     assert all(f">{kind}<" in whole for kind in found.document()["gaps_ms_by_kind"])
 
 
 def test_an_endless_suite_that_somebody_stops_has_passed(asked):
-    done = asked(Plays((), Interrupted("SIGINT came")), "--suite", "endless")
+    done = asked(Plays((), Stopped("SIGINT came")), "--suite", "endless")
     found = json.loads(done.stdout)
     assert (done.exit_code, found["verdict"], len(found["runs"]), "broken_off" in found) == (0, "pass", 1, False)
+    assert found["interrupted"] == "endless-2, seed 2"
+
+
+def unjudged():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        (Stopped("SIGINT came", lambda: ["one_send: sent twice"]), "one_send: sent twice"),
+        (Stopped("SIGINT came", unjudged), "what it had done by then was not judged to its end"),
+        (Interrupted("SIGINT came"), "what it had done by then is not known"),
+    ],
+)
+def test_an_endless_suite_that_is_stopped_in_a_run_that_is_failing_has_failed(asked, how, why):
+    done = asked(Plays((), how), "--suite", "endless")
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["verdict"], len(found["runs"])) == (1, "fail", 1)
+    assert "interrupted in endless-2, seed 2" in found["broken_off"]
+    assert found["broken_off"].endswith(why)
+
+
+def test_a_failed_run_that_is_interrupted_while_it_is_told_is_not_forgotten(asked, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(suite, "told", interrupted)
+    done = asked(Plays(("an order was sent twice",)), "--suite", "endless")
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["verdict"], len(found["runs"])) == (1, "fail", 1)
+    assert found["checks"][0]["violations"] == ["an order was sent twice"]
+
+
+@pytest.mark.parametrize(
+    ("begun", "wrong", "told"),
+    [
+        (0, ("twice",), ()),
+        (1, (), ()),
+        (1, ("twice",), ("one_send: twice", "ended_well: n1 ended with code 3 by itself")),
+    ],
+)
+def test_what_is_wrong_of_a_stopped_run_is_known_from_its_first_fault_on(tmp_path, monkeypatch, begun, wrong, told):
+    each = plan(chosen("leader-killed"), 1)
+
+    async def run(self):
+        self.begun.extend(each.faults[:begun])
+        self.nodes = SimpleNamespace(ends=[End("n1", "", 3, 1)] if wrong else [End("n1", "term", 0, 1)])
+        raise Interrupted("SIGINT came")
+
+    checks = (Check("one_send", 1, wrong), Check("came_to_rest", 1, ("it was ended, so it did not",)))
+    monkeypatch.setattr(suite.Runner, "run", run)
+    monkeypatch.setattr("chaos.live.run.judged", lambda _: (honest(), checks))
+    with pytest.raises(Stopped) as caught:
+        played(Wish(each, tmp_path, 1, kept=True), lambda _: None)
+    assert tuple(caught.value.wrong()) == told
+
+
+def test_no_room_for_a_run_s_folder_fails_that_run_and_the_next_goes_on(asked, monkeypatch, tmp_path):
+    made = iter((str(tmp_path / "a"), OSError(28, "No space left on device"), str(tmp_path / "b")))
+
+    def mkdtemp(**_):
+        found = next(made)
+        if isinstance(found, OSError):
+            raise found
+        Path(found).mkdir()
+        return found
+
+    monkeypatch.setattr(suite.tempfile, "mkdtemp", mkdtemp)
+    done = asked(Plays(), "leader-killed", "--rounds", "3")
+    found = json.loads(done.stdout)
+    assert (done.exit_code, [one["verdict"] for one in found["runs"]]) == (1, ["pass", "fail", "pass"])
+    assert "No space left on device" in found["runs"][1]["checks"][0]["violations"][0]
 
 
 @pytest.mark.parametrize(
