@@ -37,6 +37,7 @@ class Hands:
     sight: Sight
     within: float = DONE_WITHIN
     causes: list[str] = field(factory=list)  # of halts by hand
+    cancels: dict[int, list[str]] = field(factory=dict)  # requests of each fault that were acknowledged
 
     @asynccontextmanager
     async def struck(self, fault: Fault, aim: Aim) -> AsyncIterator[list[str]]:
@@ -45,7 +46,7 @@ class Hands:
             async with self._halted(f"drill_{fault.number}", aim.nodes[0]) as not_done:
                 yield not_done
         elif fault.kind == CANCEL:
-            async with self._cancelling(aim.nodes[0]) as not_done:
+            async with self._cancelling(aim.nodes[0], fault.number) as not_done:
                 yield not_done
         else:
             yield await self._asked(lambda: self._promote(aim.nodes[0]), "nothing was handed over")
@@ -83,13 +84,18 @@ class Hands:
         await self.operators.act(node, "promote", {"node": ready[0]}, REASON)
 
     @asynccontextmanager
-    async def _cancelling(self, node: str) -> AsyncIterator[list[str]]:
+    async def _cancelling(self, node: str, number: int) -> AsyncIterator[list[str]]:
         not_done = ["nothing was cancelled"]
+        done = self.cancels.setdefault(number, [])
+
+        async def cancel() -> None:
+            answer = await self.operators.act(node, "cancel", {"all": True}, REASON)
+            done.append(str(answer["request_id"]))  # whether an order rested, the log says
+            not_done.clear()
 
         async def again() -> None:
             while True:
-                if await self._tried(lambda: self.operators.act(node, "cancel", {"all": True}, REASON)):
-                    not_done.clear()
+                await self._tried(cancel)
                 await trio.sleep(CANCEL_EVERY)
 
         async with trio.open_nursery() as nursery:

@@ -131,8 +131,8 @@ def _request(command: Mapping[str, Any]) -> str:
     return str((command.get("by") or {}).get("request") or "")
 
 
-def leader_kept(done: Sequence[Struck], elected: Iterable[Mapping[str, Any]]) -> Check:
-    """Nobody became leader in a fault or the healing after it."""
+def leader_kept(done: Sequence[Struck], elected: Sequence[Mapping[str, Any]]) -> Check:
+    """Nobody became leader in a fault or the healing after it.  Looks at all elections: the first one must be there."""
     told = [
         f"{one}: {change['node']} became leader in term {change['term']} ({change['reason']}), "
         f"{(int(change['mono_ns']) - one.begin_ns) / 1e6:.0f} ms after it began; lost: {change['lost']}, "
@@ -141,4 +141,18 @@ def leader_kept(done: Sequence[Struck], elected: Iterable[Mapping[str, Any]]) ->
         for one in done
         if one.begin_ns <= int(change["mono_ns"]) <= one.end_ns + HEALING_NS
     ]
-    return Check("leader_kept", len(done), tuple(told))
+    first = min((one.begin_ns for one in done), default=0)
+    if not any(int(change["mono_ns"]) < first for change in elected):
+        told.append("no log tells of the election before the first fault: elections are not seen at all")
+    return Check("leader_kept", len(elected), tuple(told))
+
+
+def cancelled(history: History, asked: Mapping[int, Collection[str]]) -> Check:
+    """By hand some order was cancelled; `asked`: by a fault's number, its requests that were acknowledged."""
+    found = {_request(record.command) for node in history.nodes for record in node.audit if record.cancels}
+    told = [
+        f"cancel {number}: {len(requests)} requests were acknowledged, and no order was to be cancelled by any of them"
+        for number, requests in sorted(asked.items())
+        if not found.intersection(requests)
+    ]
+    return Check("cancelled", len(asked), tuple(told))

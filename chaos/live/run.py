@@ -26,7 +26,7 @@ from chaos.live.folders import Folders
 from chaos.live.growth import Growth, not_grown
 from chaos.live.hands import DONE_WITHIN, HandFault, Hands
 from chaos.live.instants import COMES_WITHIN, Instants
-from chaos.live.judge import acknowledged, all_done, denied, ended_well, leader_kept, tightened
+from chaos.live.judge import acknowledged, all_done, cancelled, denied, ended_well, leader_kept, tightened
 from chaos.live.nemeses import (
     DISK,
     FILLED,
@@ -49,11 +49,11 @@ from chaos.live.sight import Sight
 from chaos.live.straits import Straits
 from chaos.live.strike import Breaks, Striker, Struck
 from chaos.live.times import Times
-from chaos.live.traffic import looked
+from chaos.live.traffic import Traffic, looked
 from chaos.live.venue import VenueFault, open_venue
 from chaos.live.volume import NoVolume, Volumes, open_volumes
 from chaos.live.workload import STORM, Operators
-from chaos.rig.gather import gather, json_lines
+from chaos.rig.gather import gather, json_lines, ledger_whole
 from chaos.rig.processes import NODES, RigFault
 from chaos.rig.pulse import Pulse
 from chaos.rig.steps import MEASURED, admitted, cluster_of, elections, halted, judged, rested
@@ -131,6 +131,7 @@ class Runner:
     pulse: Pulse = field(init=False)
     growth: Growth = field(init=False)
     proxied: Check = field(init=False)
+    traffic: Traffic = field(init=False)
     rest: Check = field(init=False)
     closed: list[Closed] = field(factory=list)  # nodes that were to end, or to refuse to start
     came_back: bool = False  # trading was seen to be steady behind the last healing
@@ -159,9 +160,11 @@ class Runner:
         pids = cluster.rig.pids
         self.pulse = Pulse(pids)
         self.growth = Growth(lambda: {name: pid for name, pid in pids().items() if name in NODES})
+        self.traffic = Traffic(cluster.network.links)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.pulse.run)
             nursery.start_soon(self.growth.run)
+            nursery.start_soon(self.traffic.run)
             await self._play(cluster, volumes)
             nursery.cancel_scope.cancel()
 
@@ -283,10 +286,14 @@ class Runner:
             tightened(_logs(wish.folder), {STORM, MEASURED, *self.hands.causes}),
             ended_well(self.nodes.ends, self.last, done, history),
             self.proxied,
+            self.traffic.used(),
+            ledger_whole(wish.folder),
             self.rest,
         ]
         if any(fault.kind in SAYS for fault in wish.plan.faults):
             own.append(failed_closed(self.closed))
+        if self.hands.cancels:
+            own.append(cancelled(history, self.hands.cancels))
         if wish.plan.scenario.grows_mib is not None:
             own.append(not_grown(self.growth.found, done, self.until_ns, wish.plan.scenario.grows_mib))
         if wish.plan.scenario.leader_kept:

@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Final
 
 import trio
+from attrs import define, field
 
 from chaos.checkers.verdict import Check
-from chaos.live.links import PEER, Link
+from chaos.live.links import API, OPERATOR, PEER, Link
 
 TABLE: Final = Path("/proc/net/tcp")
 ESTABLISHED: Final = "01"
+TRIED: Final = frozenset({"02", "03", "0A"})  # states in which nothing has passed: being made, listening
 STANDING: Final = (PEER, "ws_api", "stream")  # whoever dials these keeps the connection
+SELDOM: Final = ("rest", API, OPERATOR)  # connections that come and go
+LOOK_EVERY: Final = 0.5
 WITHIN: Final = 10.0  # seconds, from trading on
 
 
@@ -25,6 +29,13 @@ def ports(table: str) -> frozenset[int]:
     """Local ports at which a connection stands, by the text of /proc/net/tcp."""
     rows = [line.split() for line in table.splitlines()[1:]]
     return frozenset(int(row[1].rpartition(":")[2], 16) for row in rows if len(row) > 3 and row[3] == ESTABLISHED)
+
+
+def touched(table: str) -> frozenset[int]:
+    """Ports, at either end, of connections that are there or were a moment ago."""
+    rows = [line.split() for line in table.splitlines()[1:]]
+    ends = [end for row in rows if len(row) > 3 and row[3] not in TRIED for end in row[1:3]]
+    return frozenset(int(end.rpartition(":")[2], 16) for end in ends)
 
 
 def through_proxies(links: Iterable[Link], used: frozenset[int]) -> Check:
@@ -35,6 +46,33 @@ def through_proxies(links: Iterable[Link], used: frozenset[int]) -> Check:
         len(standing),
         tuple(f"{link.name}: no connection goes through its proxy" for link in standing if link.port not in used),
     )
+
+
+@define
+class Traffic:
+    """What was seen of links whose connections come and go, over a whole run."""
+
+    links: Sequence[Link]
+    table: Path = TABLE
+    seen: set[int] = field(factory=set)
+
+    async def run(self) -> None:
+        """Look, again and again, for ever."""
+        while True:
+            self.look()
+            await trio.sleep(LOOK_EVERY)
+
+    def look(self) -> None:
+        """Once."""
+        self.seen |= touched(self.table.read_text())
+
+    def used(self) -> Check:
+        """Each such link has had a connection at its proxy, at some time."""
+        links = [link for link in self.links if link.what in SELDOM]
+        unused = [link for link in links if link.port not in self.seen]
+        return Check(
+            "links_used", len(links), tuple(f"{link.name}: nothing ever went through its proxy" for link in unused)
+        )
 
 
 async def looked(links: Sequence[Link], table: Path = TABLE) -> Check:

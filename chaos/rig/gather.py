@@ -13,6 +13,7 @@ from typing import Any
 
 from chaos.checkers.history import History, LocalCommit
 from chaos.checkers.stored import Stored, gaps_of, history_from
+from chaos.checkers.verdict import Check
 from cluster.rocks import open_readonly
 from meltica.archive.trail import whole_trail
 from meltica.core.state import State
@@ -31,6 +32,34 @@ def json_lines(path: Path) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(document, dict):
                 yield document
+
+
+def ledger_whole(folder: Path) -> Check:
+    """Every line of a cluster's ledger can be read, and none is missing: `seq` is 1, 2, and so on.
+
+    Only a last line may be cut short, by a venue that was ended while it wrote.
+    """
+    lines = (folder / "ledger.jsonl").read_bytes().split(b"\n")
+    torn = lines.pop()  # what is behind the last newline
+    violations, last = [], 0
+    for place, line in enumerate(lines, 1):
+        seq = _seq(line)
+        if seq is None:
+            violations.append(f"line {place} of the ledger can't be read")
+        elif seq != last + 1:
+            violations.append(f"line {place} of the ledger has seq {seq}, the one before {last}")
+        last = last + 1 if seq is None else seq
+    if torn and _seq(torn) not in {None, last + 1}:
+        violations.append(f"the last line of the ledger has seq {_seq(torn)}, the one before {last}")
+    return Check("ledger_whole", len(lines), tuple(violations))
+
+
+def _seq(line: bytes) -> int | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found.get("seq") if isinstance(found, dict) else None
 
 
 def gather(folder: Path, nodes: Iterable[str]) -> History:

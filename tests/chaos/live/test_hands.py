@@ -104,7 +104,9 @@ async def test_a_hand_over_that_nobody_can_take_is_said(autojump_clock):
 @pytest.mark.parametrize(("refuses", "said"), [(0, []), (10_000, ["nothing was cancelled"])])
 async def test_orders_are_cancelled_again_and_again(autojump_clock, refuses, said):
     cluster = Cluster(refuses)
-    async with hands(cluster).struck(fault("cancel"), AIM) as not_done:
+    own = hands(cluster)
+    async with own.struck(fault("cancel"), AIM) as not_done:
         await trio.sleep(2)
     assert not_done == said
     assert cluster.asked.count(("n1", "cancel")) >= 4
+    assert own.cancels == {7: [one.request for one in own.operators.told]}

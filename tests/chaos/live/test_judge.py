@@ -8,7 +8,7 @@ from attrs import evolve
 from chaos.checkers.history import AuditRecord, History, NodeHistory
 from chaos.checkers.verdict import Check
 from chaos.live.document import Played, listed, one, several
-from chaos.live.judge import acknowledged, all_done, denied, ended_well, leader_kept, tightened
+from chaos.live.judge import acknowledged, all_done, cancelled, denied, ended_well, leader_kept, tightened
 from chaos.live.library import shipped
 from chaos.live.missed import DidNotRun
 from chaos.live.nemeses import NEMESES
@@ -117,9 +117,12 @@ def elected(at, node="n2"):
 
 
 def test_a_leader_that_changes_in_a_fault_or_its_healing_was_not_kept():
-    assert leader_kept(BOTH, [elected(2 * SECOND), elected(19 * SECOND + 1)]).held
+    first = elected(2 * SECOND)
+    assert leader_kept(BOTH, [first, elected(19 * SECOND + 1)]).held
+    assert not leader_kept(BOTH, []).held  # elections are not seen at all
+    assert "no log tells of the election" in leader_kept(BOTH, [elected(19 * SECOND + 1)]).violations[0]
     for at in (10 * SECOND, 14 * SECOND, 12 * SECOND + HEALING_NS):  # of these, the second is in the healing alone
-        found = leader_kept(BOTH, [elected(at)])
+        found = leader_kept(BOTH, [first, elected(at)])
         assert "cut n1: n2 became leader in term 4" in found.violations[0]
 
 
@@ -161,6 +164,14 @@ def test_what_was_denied_is_in_no_log_and_nothing_is_done_twice():
     assert found(*whole, record(6, "b")).violations == (said,)
     assert found(*whole, record(6, "a")).violations == ("n1 has done a 2 times",)
     assert not denied(History("trader", "0a0b0c", (), (), (), (node("n1"),)), []).held
+
+
+def test_a_cancel_by_hand_that_found_nothing_to_cancel_is_told():
+    some = evolve(record(3, "a"), cancels=frozenset({"x"}))
+    history = History("trader", "0a0b0c", (), (), (), (node("n1", some, record(4, "b")),))
+    assert cancelled(history, {7: ["b", "a"]}).held
+    said = "cancel 7: 1 requests were acknowledged, and no order was to be cancelled by any of them"
+    assert cancelled(history, {7: ["b"], 8: ["a"]}).violations == (said,)
 
 
 def state(cause, trading="halted"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from chaos.live.links import links_of
-from chaos.live.traffic import STANDING, looked, ports, through_proxies
+from chaos.live.traffic import SELDOM, STANDING, Traffic, looked, ports, through_proxies, touched
 
 NODES = ("n1", "n2", "n3")
 PORTS = dict.fromkeys((*NODES, "rest", "ws_api", "stream"), 7401)
@@ -43,3 +43,25 @@ async def test_a_connection_that_is_made_anew_is_waited_for_and_no_longer(tmp_pa
     async with trio.open_nursery() as nursery:
         nursery.start_soon(later)
         assert (await looked(LINKS, path)).held
+
+
+def row(local, remote, state):
+    return f"   0: 0100007F:{local:04X} 0100007F:{remote:04X} {state} 0 0\n"
+
+
+def test_a_connection_touches_both_its_ports_also_when_it_has_just_ended_and_not_before_it_is_made():
+    assert touched(HEAD + row(7420, 40000, "01") + row(40001, 7421, "06")) == {7420, 40000, 40001, 7421}
+    assert touched(HEAD + row(7420, 0, "0A") + row(40000, 7421, "02")) == frozenset()
+
+
+def test_a_link_that_carried_nothing_in_a_whole_run_is_told(tmp_path):
+    path = tmp_path / "tcp"
+    ports_ = [link.port for link in LINKS if link.what in SELDOM]
+    traffic = Traffic(LINKS, path)
+    for port in ports_[1:]:  # each for a moment
+        path.write_text(HEAD + row(40000, port, "06"))
+        traffic.look()
+    assert traffic.used().violations == ("n1-n2-api: nothing ever went through its proxy",)
+    path.write_text(HEAD + row(ports_[0], 40000, "01"))
+    traffic.look()
+    assert (traffic.used().held, traffic.used().looked_at) == (True, 6 + 3 + 3)
