@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import trio
 from attrs import frozen
 
 from chaos.live.doors import FOLDER as DOORS
@@ -133,7 +134,7 @@ async def open_cluster(
         if keeps is not None:
             set_retention(folder, keeps)
         if volumes is not None:
-            _small(folder, volumes)
+            await trio.to_thread.run_sync(_small, folder, volumes)
         if slower > 1:
             set_timers(folder, Timers().slower(slower))
             set_window(folder, min(LONGEST_WINDOW_MS, WINDOW_MS * slower))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import trio
 from attrs import define
 
 from chaos.live.nodes import Nodes, in_order
@@ -30,7 +31,8 @@ class Fills:
         async with self.nodes.giving_way(aim.nodes, fault.kind, in_order):
             try:
                 for name in aim.nodes:
-                    self.say(f"{self.volumes.fill(name, left) // MIB} MiB of the disk of {name} are taken")
+                    taken = await trio.to_thread.run_sync(self.volumes.fill, name, left)
+                    self.say(f"{taken // MIB} MiB of the disk of {name} are taken")
                 yield []
             finally:
                 for name in aim.nodes:

@@ -142,8 +142,9 @@ class Runner:
         wish = self.wish
         self.say("starting a venue, three nodes, and a proxy in each link")
         kinds = {fault.kind for fault in wish.plan.faults}
-        with open_volumes() as volumes:  # outermost: what is in them is taken out when no node runs any more
-            async with open_cluster(
+        async with (
+            open_volumes() as volumes,  # outermost: what is in them is taken out when no node runs any more
+            open_cluster(
                 wish.folder,
                 wish.plan.seed,
                 wish.slower,
@@ -151,8 +152,9 @@ class Runner:
                 inside=any(NEMESES[kind].room in INSIDE for kind in kinds),
                 keeps=wish.plan.scenario.keeps,
                 volumes=volumes if FILLED in kinds else None,
-            ) as cluster:
-                await self._sampled(cluster, volumes)
+            ) as cluster,
+        ):
+            await self._sampled(cluster, volumes)
         # In a thread, as it takes a while: signals are heeded meanwhile.
         return await trio.to_thread.run_sync(self.judged, abandon_on_cancel=True)
 
