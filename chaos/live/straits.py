@@ -81,18 +81,15 @@ class Straits:
         """All its threads on one processor, with so many that never let go of it."""
         processors = sorted(os.sched_getaffinity(pid))
         only = {processors[pick % len(processors)]}
-        busy = [_busy() for _ in range(hogs)]
-        try:
-            for each in busy:
+        with ExitStack() as stack:
+            for _ in range(hogs):
+                each = _busy()
+                stack.callback(_ended, each)  # at once: what is not known to whoever ends it would outlive everything
                 self.watch(each.pid)
                 os.sched_setaffinity(each.pid, only)
+            stack.callback(pin, pid, set(processors))
             pin(pid, only)
             yield
-        finally:
-            pin(pid, set(processors))
-            for each in busy:
-                each.kill()
-                each.wait()
 
 
 @contextmanager
@@ -124,6 +121,11 @@ def first_free(pid: int) -> int:
     """The lowest number that no descriptor of it has: none below it can be opened."""
     held = {int(each.name) for each in (PROC / str(pid) / "fd").iterdir()}
     return next(number for number in range(len(held) + 1) if number not in held)
+
+
+def _ended(busy: subprocess.Popen[bytes]) -> None:
+    busy.kill()
+    busy.wait()
 
 
 def _busy() -> subprocess.Popen[bytes]:

@@ -176,3 +176,20 @@ async def test_one_that_says_that_it_can_t_go_on_is_waited_for(straits, rig, tmp
         nursery.start_soon(dies)
     assert rig.done == [("n1", "start")]
     assert [(end.why, end.code) for end in straits.nodes.ends] == [("memory_limit", -14)]
+
+
+async def test_a_hog_that_can_t_be_started_leaves_none_of_the_others(straits, monkeypatch):
+    started = []
+
+    def busy():
+        if len(started) == 2:
+            raise OSError(11, "Resource temporarily unavailable")
+        command = (sys.executable, "-c", "while True: pass")
+        started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL))  # noqa: S603 - our own
+        return started[-1]
+
+    monkeypatch.setattr("chaos.live.straits._busy", busy)
+    with pytest.raises(OSError, match="temporarily unavailable"):
+        async with straits.struck(fault("cpu_taken", hogs=3), N1):
+            pytest.fail("it was entered")
+    assert [each.poll() for each in started] == [-signal.SIGKILL] * 2
