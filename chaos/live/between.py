@@ -57,11 +57,13 @@ class Between:
         return done
 
     def _refuse(self, kind: str, doing: str) -> None:
-        for _ in self._inside.of(kind):
+        for order in self._inside.of(kind):
+            order.struck += 1
             raise Refused(f"IO error: {REFUSED[kind]}: While {doing}: injected by live chaos")
 
     def _stall(self, which: str) -> None:
         for order in self._inside.of("disk_slow"):
+            order.struck += order.value(which) > 0
             self._wait(order, time.monotonic() + order.value(which) / 1000)
 
     def _wait(self, order: Order, until: float) -> None:

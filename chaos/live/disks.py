@@ -15,6 +15,7 @@ from attrs import define, field
 
 from chaos.live.closed import SAYS, Closed, log_of
 from chaos.live.doors import Doors
+from chaos.live.missed import did_not_run
 from chaos.live.nodes import Nodes, in_order
 from chaos.live.plan import Aim, Fault
 
@@ -34,15 +35,21 @@ class Disks:
 
     @asynccontextmanager
     async def struck(self, fault: Fault, aim: Aim) -> AsyncIterator[list[str]]:
-        """Refused, or delayed, until the block ends; what ended of it is started again then.  Raises RigFault."""
+        """Refused, or delayed, until the block ends; what ended of it is started again then.  Raises RigFault.
+
+        One in which it never came to pass by then, or that did not run, is told.
+        """
         ends = fault.kind in SAYS
-        logs = {name: log_of(self.folder, name) for name in aim.nodes}
+        not_done: list[str] = [did_not_run(name) for name in aim.nodes if self.nodes.processes.code(name) is not None]
+        logs = {name: log_of(self.folder, name) for name in aim.nodes if self.nodes.processes.code(name) is None}
         async with self.nodes.giving_way(aim.nodes if ends else (), fault.kind, in_order):
             async with self.doors.ordered(fault.number, aim.nodes, {"kind": fault.kind, **dict(fault.parameters)}):
                 if ends:
                     await self._ended(aim)
-                yield []
-            for name in aim.nodes if ends else ():
+                yield not_done
+                if not ends:  # of one that is to end, its end and its last words tell
+                    not_done[:] = await self.doors.missed(fault.number, aim.nodes)
+            for name in logs if ends else ():
                 code = self.nodes.processes.code(name)
                 self.closed.append(Closed(name, fault.kind, code, logs[name].since()))
 

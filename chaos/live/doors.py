@@ -18,10 +18,12 @@ from typing import Any, Final
 import trio
 from attrs import define, field
 
+from chaos.live.missed import did_not_run
 from chaos.rig.processes import RigFault
 
 FOLDER: Final = "doors"  # in a cluster's folder
 TAKEN_WITHIN: Final = 10.0  # seconds; it looks fifty times a second
+STRIKES_WITHIN: Final = 3.0  # seconds behind a fault's end, for one that has not come to pass yet
 LOOK_EVERY: Final = 0.01
 
 Order = Mapping[str, Any]  # "kind" of a nemesis, and its parameters
@@ -64,11 +66,12 @@ def found(path: Path) -> dict[str, Any]:
 
 @define
 class Doors:
-    """The doors of a cluster's nodes; `runs` says whether a node's process does."""
+    """The doors of a cluster's nodes; `runs` says whether a node's process does, and is not stopped."""
 
     folder: Path
     runs: Callable[[str], bool]
     within: float = TAKEN_WITHIN
+    strikes_within: float = STRIKES_WITHIN
     _wanted: dict[str, dict[int, Order]] = field(factory=dict)
     _numbers: count[int] = field(factory=lambda: count(1))
 
@@ -99,6 +102,19 @@ class Doors:
                 await trio.sleep(LOOK_EVERY)
             return
         raise RigFault(f"{name} has not taken in what is wanted of it within {self.within:g} s: see its log")
+
+    def struck(self, number: int, name: str) -> int:
+        """How often an order came to pass in this node, by its own word."""
+        return int(found(taken_at(self.folder, name)).get("struck", {}).get(str(number), 0))
+
+    async def missed(self, number: int, nodes: Iterable[str]) -> list[str]:
+        """In which nodes an order never came to pass; one that runs is waited for, within a bound."""
+        names = tuple(nodes)
+        with trio.move_on_after(self.strikes_within):
+            while any(self.runs(name) and not self.struck(number, name) for name in names):  # noqa: ASYNC110 - a process
+                await trio.sleep(LOOK_EVERY)
+        idle = [name for name in names if not self.struck(number, name)]
+        return [f"{name}: it never came to pass" if self.runs(name) else did_not_run(name) for name in idle]
 
     def drop(self, number: int, name: str) -> None:
         """Not wanted any more."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,11 +20,15 @@ from chaos.live.doors import Doors
 from chaos.live.nemeses import KILL
 from chaos.live.nodes import Nodes
 from chaos.live.plan import Aim, Fault
-from chaos.live.powercut import cut
+from chaos.live.powercut import cut, unsynced
 
 CUT, FLIP, DELETED, READ_ONLY = "power_cut", "bit_flip", "folder_deleted", "folder_read_only"
 ASIDE: Final = "data.deleted"
 NOBODY_WRITES: Final = 0o500
+SYNC_HANGS: Final = {"kind": "disk_slow", "sync_ms": 60_000, "write_ms": 0}  # when the power goes
+WRITTEN_WITHIN: Final = 3.0  # seconds, for a node to write something that is not synced
+LOOK_EVERY: Final = 0.01
+ALL: Final = 100  # hundredths
 
 
 @define
@@ -36,6 +40,7 @@ class Folders:
     nodes: Nodes
     say: Callable[[str], None]
     closed: list[Closed] = field(factory=list)
+    written_within: float = WRITTEN_WITHIN
     _turn: trio.Lock = field(factory=trio.Lock)
 
     @asynccontextmanager
@@ -44,13 +49,15 @@ class Folders:
 
         One at a time: what one mends another would break again, and a node that starts late is struck when it is up.
         """
-        async with self._turn, self._down(fault, aim) as not_done:
+        async with self._turn, AsyncExitStack() as stack:
             if fault.kind == CUT:
-                for name in aim.nodes:
-                    lost = cut(self.data(name), self.doors.folder, name, dict(fault.parameters)["kept"])
-                    self.say(f"{name} has lost {lost} bytes that were not synced")
+                async with self.doors.ordered(fault.number, aim.nodes, SYNC_HANGS):
+                    await self._written(aim)
+                    not_done = await stack.enter_async_context(self._down(fault, aim))
+                not_done += self._cut(aim, dict(fault.parameters)["kept"])
                 yield not_done
                 return
+            not_done = await stack.enter_async_context(self._down(fault, aim))
             order = {"kind": fault.kind}
             async with self.doors.ordered(fault.number, aim.nodes if fault.kind == READ_ONLY else (), order):
                 with self._broken(fault, aim):
@@ -58,6 +65,25 @@ class Folders:
                         for name in aim.nodes:
                             nursery.start_soon(self._refuses, name, fault.kind)
                     yield not_done
+
+    async def _written(self, aim: Aim) -> None:
+        """Until each has written what is not synced, or a while: without that a power cut is a kill."""
+        with trio.move_on_after(self.written_within):
+            while any(self.nodes.go(name) and not self._unsynced(name) for name in aim.nodes):  # noqa: ASYNC110 - a process
+                await trio.sleep(LOOK_EVERY)
+
+    def _unsynced(self, name: str) -> int:
+        return unsynced(self.data(name), self.doors.folder, name)
+
+    def _cut(self, aim: Aim, kept: int) -> list[str]:
+        """Cut each; whoever was to lose something by it and has not."""
+        idle = []
+        for name in aim.nodes:
+            lost = cut(self.data(name), self.doors.folder, name, kept)
+            self.say(f"{name} has lost {lost} bytes that were not synced")
+            if not lost and kept < ALL:
+                idle.append(f"{name} has lost nothing: all that it wrote was synced")
+        return idle
 
     def data(self, name: str) -> Path:
         """A node's data folder."""

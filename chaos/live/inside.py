@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ class Order:
     kind: str
     values: Mapping[str, Any]
     left: int = 0
+    struck: int = 0  # so often it came to pass: a write refused, a sync delayed, a clock read wrong, a loop held
     since: float = field(factory=time.monotonic)
 
     def value(self, name: str) -> int:
@@ -53,6 +54,7 @@ class Inside:
     orders: dict[int, Order] = field(factory=dict)
     watchers: list[Callable[[], None]] = field(factory=list)
     _version: int = 0
+    _told: dict[int, int] = field(factory=dict)  # what was said last of how often each has struck
     _counting: threading.Lock = field(factory=threading.Lock)
 
     @contextmanager
@@ -70,6 +72,7 @@ class Inside:
     def _run(self, over: threading.Event) -> None:
         while not over.wait(EVERY):
             self.look()
+            self.count()
 
     def look(self) -> None:
         """Take in what is wanted now, and say so; one that stays keeps what it remembers."""
@@ -77,18 +80,31 @@ class Inside:
         if wanted.get("version", 0) <= self._version:
             return
         listed = {int(one["number"]): one for one in wanted["orders"]}
-        self.orders = {number: self.orders.get(number) or _order(one) for number, one in listed.items()}
+        before = found(taken_at(self.folder, self.node)).get("struck", {})  # of an earlier life of this node, too
+        known = {number: int(before.get(str(number), 0)) for number in listed}
+        self.orders = {number: self.orders.get(number) or _order(one, known[number]) for number, one in listed.items()}
         self._version = int(wanted["version"])
         for watch in self.watchers:
             watch()
         self.say()
 
+    def count(self) -> None:
+        """Say how often each has struck; again whenever that has doubled, as a clock is read all the time."""
+        now = {number: order.struck for number, order in tuple(self.orders.items())}
+        if any(struck.bit_length() != self._told.get(number, 0).bit_length() for number, struck in now.items()):
+            with suppress(OSError):
+                self._put(now)
+
     def say(self) -> None:
         """That it is taken in.  A process that has no room or descriptor left for it says it later."""
         try:
-            put(taken_at(self.folder, self.node), {"version": self._version, "pid": os.getpid()})
+            self._put({number: order.struck for number, order in self.orders.items()})
         except OSError:
             self._version -= 1
+
+    def _put(self, struck: dict[int, int]) -> None:
+        put(taken_at(self.folder, self.node), {"version": self._version, "pid": os.getpid(), "struck": struck})
+        self._told = struck
 
     def of(self, kind: str) -> Iterator[Order]:
         """The orders of a kind, now."""
@@ -112,5 +128,5 @@ class Inside:
         return True
 
 
-def _order(one: Mapping[str, Any]) -> Order:
-    return Order(int(one["number"]), str(one["kind"]), one, left=int(one.get("after", 0)))
+def _order(one: Mapping[str, Any], struck: int) -> Order:
+    return Order(int(one["number"]), str(one["kind"]), one, left=int(one.get("after", 0)), struck=struck)

@@ -14,3 +14,8 @@ class DidNotRun(str):
     """
 
     __slots__ = ()
+
+
+def did_not_run(name: str) -> DidNotRun:
+    """Said of a node whose process is not there, or is stopped."""
+    return DidNotRun(f"{name} does not run")

@@ -103,6 +103,10 @@ class Nodes:
         """Those that are to be down now, or are."""
         return frozenset(+self._down) | self.gave_way
 
+    def go(self, name: str) -> bool:
+        """Whether its process is there, and not stopped."""
+        return self.processes.code(name) is None and self.processes.state(name) not in STOPPED
+
     async def run(self) -> None:
         """Look whether any has ended by itself, for ever."""
         while True:

@@ -42,6 +42,12 @@ class Durable:
             os.pwrite(self._file, json.dumps(before).encode().ljust(LONGEST), 0)
 
 
+def unsynced(data: Path, doors: Path, node: str) -> int:
+    """How many bytes of its write-ahead logs are not surely on the disk."""
+    durable = found(_noted_at(doors, node))
+    return sum(max(0, size - int(durable.get(name, 0))) for name, size in lengths(data).items())
+
+
 def cut(data: Path, doors: Path, node: str, percent: int) -> int:
     """Lose what was not synced, but for so many hundredths of it, its beginning; how many bytes were lost."""
     durable, lost, left = found(_noted_at(doors, node)), 0, True

@@ -20,9 +20,9 @@ from chaos.live.cluster import Cluster, RigProcesses, open_cluster
 from chaos.live.disks import ENDS_WITHIN, Disks
 from chaos.live.document import Played
 from chaos.live.doors import FOLDER as DOORS
-from chaos.live.doors import TAKEN_WITHIN, Doors
+from chaos.live.doors import STRIKES_WITHIN, TAKEN_WITHIN, Doors
 from chaos.live.fills import Fills
-from chaos.live.folders import Folders
+from chaos.live.folders import WRITTEN_WITHIN, Folders
 from chaos.live.growth import Growth, not_grown
 from chaos.live.hands import DONE_WITHIN, HandFault, Hands
 from chaos.live.instants import COMES_WITHIN, Instants
@@ -233,11 +233,11 @@ class Runner:
     def _inside(self, nodes: Nodes) -> dict[str, Breaks]:
         """Who strikes nodes from inside."""
         folder, slower = self.wish.folder, self.wish.slower
-        doors = Doors(folder / DOORS, lambda name: nodes.processes.code(name) is None, TAKEN_WITHIN * slower)
+        doors = Doors(folder / DOORS, nodes.go, TAKEN_WITHIN * slower, STRIKES_WITHIN * slower)
         return {
             INSTANT: Instants(doors, nodes, self.say, COMES_WITHIN * slower),
             DISK: Disks(folder, doors, nodes, ENDS_WITHIN * slower, self.closed),
-            FOLDER: Folders(folder, doors, nodes, self.say, self.closed),
+            FOLDER: Folders(folder, doors, nodes, self.say, self.closed, WRITTEN_WITHIN * slower),
             TIME: Times(doors, nodes),
         }
 

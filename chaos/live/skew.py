@@ -48,10 +48,18 @@ def patch(patches: Patches, inside: Inside) -> None:
 
 def off(inside: Inside, now: float) -> int:
     """By how many nanoseconds the wall clock is off now: jumps add up, a strobe is there every other time."""
-    by = sum(order.value("by_ms") for order in inside.of("clock_jump"))
+    by = 0
+    for order in inside.of("clock_jump"):
+        by += _read(order)
     for order in inside.of("clock_strobe"):
-        by += order.value("by_ms") * (int((now - order.since) * 1000 / order.value("every_ms")) % 2)
+        if int((now - order.since) * 1000 / order.value("every_ms")) % 2:
+            by += _read(order)
     return by * MS
+
+
+def _read(order: Order) -> int:
+    order.struck += 1
+    return order.value("by_ms")
 
 
 class Stalls:
@@ -81,6 +89,7 @@ class Stalls:
 
     def _still(self, order: Order, over: Any) -> None:
         until = time.monotonic() + order.value("stall_ms") / 1000
+        order.struck += self._wanted(order)
         while self._wanted(order) and (left := until - time.monotonic()) > 0:
             time.sleep(min(SLICE_S, left))
         over.set()

@@ -20,7 +20,7 @@ import trio
 from attrs import define
 
 from chaos.live.closed import Log, log_of
-from chaos.live.missed import DidNotRun
+from chaos.live.missed import did_not_run
 from chaos.live.nodes import Nodes, at_last
 from chaos.live.plan import Aim, Fault
 from meltica import lastly
@@ -57,7 +57,7 @@ class Straits:
                 for name in aim.nodes:
                     pid = self.pids()[name]
                     if self.nodes.processes.code(name) is not None:
-                        not_done.append(DidNotRun(f"{name} does not run"))
+                        not_done.append(did_not_run(name))
                     elif kind == CPU:
                         stack.enter_context(self._crowded(pid, fault.pick, parameters["hogs"]))
                     elif kind == MEMORY:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from attrs import define
 
 from chaos.live.doors import Doors
-from chaos.live.missed import DidNotRun
+from chaos.live.missed import did_not_run
 from chaos.live.nodes import Nodes
 from chaos.live.plan import Aim, Fault
 
@@ -25,9 +25,12 @@ class Times:
 
     @asynccontextmanager
     async def struck(self, fault: Fault, aim: Aim) -> AsyncIterator[list[str]]:
-        """So until the block ends; it begins when all that run have taken it in.  Raises RigFault."""
+        """So until the block ends; it begins when all that run have taken it in.  Raises RigFault.
+
+        One in which it never came to pass by then is told.
+        """
         order = {"kind": fault.kind, **dict(fault.parameters)}
         async with self.doors.ordered(fault.number, aim.nodes, order):
-            yield [
-                DidNotRun(f"{name} does not run") for name in aim.nodes if self.nodes.processes.code(name) is not None
-            ]
+            not_done: list[str] = [did_not_run(name) for name in aim.nodes if not self.nodes.go(name)]
+            yield not_done
+            not_done[:] = await self.doors.missed(fault.number, aim.nodes)  # who was down may have been struck since

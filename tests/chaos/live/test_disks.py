@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
@@ -11,9 +12,10 @@ from attrs import evolve
 from chaos.live.between import Between, Refused
 from chaos.live.closed import SAYS, Closed, failed_closed, log_of
 from chaos.live.disks import Disks
-from chaos.live.doors import Doors, found, wanted_at
+from chaos.live.doors import Doors, found, taken_at, wanted_at
 from chaos.live.folders import Folders, cold, flip
 from chaos.live.inside import Inside, Order
+from chaos.live.missed import DidNotRun
 from chaos.live.mutants import found as found_mutant
 from chaos.live.nemeses import DISK, FOLDER, NEMESES
 from chaos.live.nodes import Nodes
@@ -164,6 +166,36 @@ async def test_a_power_cut_kills_and_takes_what_was_not_synced(rig, folders, fol
     assert not folders.closed
 
 
+async def test_a_power_cut_waits_for_what_is_not_synced_with_syncs_that_hang(rig, folders, folder, autojump_clock):
+    log = folder / "nodes/n1/data/000004.log"
+    durable = Durable(folder / "doors", "n1")
+    durable.say({"000004.log": 100})
+
+    async def writes():
+        await trio.sleep(1)
+        assert "n1" in rig.running
+        (order,) = found(wanted_at(folder / "doors", "n1"))["orders"]
+        assert (order["kind"], order["sync_ms"]) == ("disk_slow", 60_000)
+        log.write_bytes(bytes(120))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writes)
+        async with folders.struck(fault("power_cut", kept=0), N1) as not_done:
+            assert log.stat().st_size == 100
+            assert found(wanted_at(folder / "doors", "n1"))["orders"] == []
+            rig.whole = rig.content("n1")
+    assert not not_done
+
+
+@pytest.mark.parametrize(("kept", "told"), [(50, ["n1 has lost nothing: all that it wrote was synced"]), (100, [])])
+@pytest.mark.usefixtures("autojump_clock")
+async def test_a_power_cut_that_lost_nothing_was_none(folders, folder, kept, told):
+    Durable(folder / "doors", "n1").say({"000004.log": 100})
+    async with folders.struck(fault("power_cut", kept=kept), N1) as not_done:
+        pass
+    assert not_done == told
+
+
 def test_behind_a_log_that_has_lost_its_end_nothing_is_left_of_the_next(tmp_path):
     (tmp_path / "data").mkdir()
     for name in ("000009.log", "000010.log"):
@@ -239,6 +271,7 @@ def test_what_is_refused_does_not_reach_the_disk(between, kind, write, sync):
         else:
             call()
     assert between.done == ([True] if write else ["b"])
+    assert between._inside.orders[1].struck == 1
     between._inside.orders = {}
     between.write("c", None)
     between.flush_wal(True)
@@ -258,8 +291,11 @@ def test_a_stall_ends_when_it_is_healed_and_lasts_no_longer_than_it_says(between
     monkeypatch.setattr("chaos.live.between.time.sleep", sleep)
     between.write("b", None)
     assert now[0] == pytest.approx(100.03)
+    assert order.struck == 1
+    other = between._inside.orders[2] = Order(2, "disk_slow", {"sync_ms": 0, "write_ms": 0})
     between.flush_wal(True)
     assert now[0] == pytest.approx(101.01, abs=0.02)
+    assert (order.struck, other.struck) == (2, 0)  # what takes no longer is no strike
 
 
 async def test_one_that_ends_of_it_is_noted_with_its_words_and_started_when_it_heals(
@@ -286,6 +322,23 @@ async def test_one_that_goes_on_without_a_disk_is_told(rig, disks, autojump_cloc
         pass
     assert rig.done == []
     assert failed_closed(disks.closed).violations == ("n1 went on, or started, in spite of disk_sync_error",)
+
+
+async def test_a_disk_of_a_node_that_does_not_run_is_told_and_its_earlier_end_is_none_of_it(rig, disks, autojump_clock):
+    rig.die("n1", -9)
+    async with disks.struck(fault("disk_full"), N1) as not_done:
+        pass
+    assert (not_done, disks.closed) == (["n1 does not run"], [])
+    assert isinstance(not_done[0], DidNotRun)
+
+
+async def test_a_slow_disk_that_never_was_is_told(disks, folder, autojump_clock):
+    disks.doors.runs = lambda _: True
+    for struck, told in ((0, ["n1: it never came to pass"]), (2, [])):
+        taken_at(folder / "doors", "n1").write_text(json.dumps({"version": 99, "struck": {"3": struck}}))
+        async with disks.struck(fault("disk_slow", sync_ms=5, write_ms=0), N1) as not_done:
+            pass
+        assert not_done == told
 
 
 async def test_a_slow_disk_ends_nobody_and_one_that_ends_of_it_ended_by_itself(rig, nodes, disks, autojump_clock):

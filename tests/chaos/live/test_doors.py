@@ -9,6 +9,7 @@ import trio
 
 from chaos.live.doors import Doors, taken_at, wanted_at
 from chaos.live.inside import Inside
+from chaos.live.missed import DidNotRun
 from chaos.rig.processes import RigFault
 
 SENT = {"kind": "kill_sent", "after": 0}
@@ -63,6 +64,45 @@ async def test_a_process_that_is_started_later_finds_it_and_an_older_life_s_word
         node = Node(tmp_path)
         node.inside.look()
         assert sorted(node.inside.orders) == [1, 2]
+
+
+def orders(folder, *numbers, kind="clock_jump", version=1):
+    wanted = {"version": version, "orders": [{"number": number, "kind": kind, "by_ms": 5} for number in numbers]}
+    wanted_at(folder, "n1").write_text(json.dumps(wanted))
+
+
+def test_how_often_each_order_struck_is_said_when_it_doubles_and_kept_by_the_next_life(doors, tmp_path):
+    orders(tmp_path, 7, 8)
+    inside = Node(tmp_path).inside
+    inside.look()
+    assert [doors.struck(number, "n1") for number in (7, 8, 9)] == [0, 0, 0]
+    said = []
+    for _ in range(8):
+        inside.orders[7].struck += 1
+        inside.count()
+        said.append(doors.struck(7, "n1"))
+    assert said == [1, 2, 2, 4, 4, 4, 4, 8]
+    orders(tmp_path, 7, version=2)
+    again = Node(tmp_path).inside
+    again.look()
+    assert (again.orders[7].struck, doors.struck(7, "n1"), doors.struck(8, "n1")) == (8, 8, 0)
+
+
+async def test_a_node_in_which_an_order_never_came_to_pass_is_told_and_one_that_is_late_is_waited_for(
+    doors, tmp_path, autojump_clock
+):
+    doors.runs = lambda name: name != "n3"
+
+    async def late():
+        await trio.sleep(2)
+        taken_at(tmp_path, "n1").write_text(json.dumps({"version": 1, "struck": {"4": 1}}))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(late)
+        found = await doors.missed(4, ("n1", "n2", "n3"))
+    assert found == ["n2: it never came to pass", "n3 does not run"]
+    assert [isinstance(what, DidNotRun) for what in found] == [False, True]
+    assert await doors.missed(4, ("n1",)) == []
 
 
 def test_an_order_that_stays_keeps_how_often_its_instant_has_passed(tmp_path):

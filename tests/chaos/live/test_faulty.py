@@ -31,7 +31,7 @@ def test_it_runs_the_product_with_its_seams_patched_and_a_door_of_its_name(tmp_p
     launch((str(tmp_path), "", *WORDS), product)
     assert seen == [(WORDS, False, False)]
     assert (Dispatch._send is send, rocks._open is opens) == (True, True)
-    assert found(taken_at(tmp_path, "n2")) == {"version": 4, "pid": os.getpid()}
+    assert found(taken_at(tmp_path, "n2")) == {"version": 4, "pid": os.getpid(), "struck": {}}
     assert "door" not in {thread.name for thread in threading.enumerate()}, "it looks as long as the product runs"
 
 

@@ -55,6 +55,9 @@ class Nodes:
     def __init__(self, *_):
         self.ends = []
 
+    def go(self, _name):
+        return True
+
     async def run(self):
         await trio.sleep_forever()
 

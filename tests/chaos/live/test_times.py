@@ -13,8 +13,9 @@ import time
 import pytest
 import trio
 
-from chaos.live.doors import Doors, found, wanted_at
+from chaos.live.doors import Doors, found, taken_at, wanted_at
 from chaos.live.inside import Inside, Order
+from chaos.live.missed import DidNotRun
 from chaos.live.nodes import Nodes
 from chaos.live.plan import Aim, Fault
 from chaos.live.skew import MS, Stalls, off
@@ -43,22 +44,52 @@ def test_the_clock_is_off_by_what_is_wanted_and_right_when_nothing_is(inside):
     assert off(inside, 0) == 3_599_000 * MS
 
 
+def test_a_reading_that_is_moved_is_counted(inside):
+    inside.orders = {
+        1: Order(1, "clock_jump", {"by_ms": 5}),
+        2: Order(2, "clock_strobe", {"by_ms": -500, "every_ms": 100}, since=50.0),
+    }
+    for at in (5, 15, 25):
+        off(inside, 50 + at / 100)
+    assert [order.struck for order in inside.orders.values()] == [3, 1]
+
+
 def test_a_strobe_is_there_every_other_time(inside):
     inside.orders = {1: Order(1, "clock_strobe", {"by_ms": -500, "every_ms": 100}, since=50.0)}
     assert [off(inside, 50 + at / 100) // MS for at in (5, 15, 25, 35)] == [0, -500, 0, -500]
 
 
-async def test_it_is_wanted_for_as_long_as_the_block_lasts_of_those_that_run(tmp_path):
+async def test_it_is_wanted_for_as_long_as_the_block_lasts_of_those_that_run(tmp_path, autojump_clock):
     rig = Rig()
-    times = Times(Doors(tmp_path, lambda _: False), Nodes(rig))
+    nodes = Nodes(rig)
+    times = Times(Doors(tmp_path, nodes.go), nodes)
+    for name in ("n1", "n2"):
+        taken_at(tmp_path, name).write_text('{"version": 99}')
     async with times.struck(fault("clock_jump", by_ms=5), Aim(("n1", "n2"))) as not_done:
         wanted = found(wanted_at(tmp_path, "n2"))["orders"]
         assert wanted == [{"number": 3, "kind": "clock_jump", "by_ms": 5}]
         assert not not_done
     assert found(wanted_at(tmp_path, "n2"))["orders"] == []
+    assert not_done == ["n1: it never came to pass", "n2: it never came to pass"]
+    taken_at(tmp_path, "n1").write_text('{"version": 99, "struck": {"3": 9}}')
+    async with times.struck(fault("clock_jump", by_ms=5), N1) as not_done:
+        pass
+    assert not not_done
+    taken_at(tmp_path, "n1").write_text('{"version": 99}')
     rig.die("n1", -9)
     async with times.struck(fault("clock_jump", by_ms=5), N1) as not_done:
         assert not_done == ["n1 does not run"]
+    assert not_done == ["n1 does not run"]
+
+
+async def test_one_that_is_stopped_is_not_waited_for_and_told(tmp_path, autojump_clock):
+    rig = Rig()
+    rig.still.add("n1")
+    nodes = Nodes(rig)
+    async with Times(Doors(tmp_path, nodes.go), nodes).struck(fault("clock_jump", by_ms=5), N1) as not_done:
+        pass
+    assert not_done == ["n1 does not run"]
+    assert isinstance(not_done[0], DidNotRun)
 
 
 # The loop
@@ -78,6 +109,7 @@ def test_a_loop_stands_still_again_and_again_while_it_is_wanted(inside):
     Stalls(inside, soon).stall(order)
     assert len(held) == 3
     assert held[2] - held[0] >= 0.010
+    assert order.struck == 2  # the third was not wanted any more
 
 
 def test_one_thread_an_order_that_ends_with_the_loop(inside):
