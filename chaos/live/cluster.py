@@ -137,7 +137,7 @@ async def open_cluster(
             await trio.to_thread.run_sync(_small, folder, volumes)
         if slower > 1:
             set_timers(folder, Timers().slower(slower))
-            set_window(folder, min(LONGEST_WINDOW_MS, WINDOW_MS * slower))
+            set_window(folder, window_ms(slower))
         log = folder / "logs" / "toxiproxy.log"
         log.parent.mkdir(exist_ok=True)
         async with open_toxiproxy(rig.base_port + SERVER_AT, log, rig.warden) as proxies:
@@ -145,6 +145,11 @@ async def open_cluster(
             await network.build()
             await rig.start_all()
             yield Cluster(rig, network)
+
+
+def window_ms(slower: int) -> int:
+    """The authority window of a run."""
+    return min(LONGEST_WINDOW_MS, WINDOW_MS * slower)
 
 
 def _launcher(folder: Path, mutant: str, *, inside: bool) -> tuple[str, ...]:

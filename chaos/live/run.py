@@ -15,8 +15,9 @@ from attrs import define, field, frozen
 
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
+from chaos.live.claims import leader_lost, no_authority, silent
 from chaos.live.closed import SAYS, Closed, failed_closed
-from chaos.live.cluster import Cluster, RigProcesses, open_cluster
+from chaos.live.cluster import WINDOW_MS, Cluster, RigProcesses, open_cluster, window_ms
 from chaos.live.disks import ENDS_WITHIN, Disks
 from chaos.live.document import Played
 from chaos.live.doors import FOLDER as DOORS
@@ -298,8 +299,7 @@ class Runner:
             own.append(cancelled(history, self.hands.cancels))
         if wish.plan.scenario.grows_mib is not None:
             own.append(not_grown(self.growth.found, done, self.until_ns, wish.plan.scenario.grows_mib))
-        if wish.plan.scenario.leader_kept:
-            own.append(leader_kept(done, elections(wish.folder)))
+        own += self._claims(history)
         if wish.plan.scenario.gap_ms is not None:
             waited = {gap.struck.fault.number: self.pulse.within(gap.span.begin_ns, gap.span.end_ns) for gap in found}
             own.append(in_bound(found, wish.plan.scenario.gap_ms * wish.slower, waited))
@@ -307,6 +307,25 @@ class Runner:
         kept = str(wish.folder) if wish.kept else ""
         ends = tuple(self.nodes.ends)
         return Played(wish.plan, found, (*checks, *own), wish.slower, kept, lifted, wish.mutant, ends)
+
+    def _claims(self, history: History) -> list[Check]:
+        """What the scenario says of the lead and of sends.
+
+        With longer timers a fault may be too short to cost anybody the lead.
+        """
+        scenario, slower = self.wish.plan.scenario, self.wish.slower
+        elected = elections(self.wish.folder)
+        sent = [(at, epoch) for at, epoch, request in admitted(history) if not request.is_cancel]
+        found = []
+        if scenario.leader_kept:
+            found.append(leader_kept(self.done, elected))
+        if scenario.leader_lost and slower == 1:
+            found.append(leader_lost(self.done, elected, sent))
+        if scenario.silent_within_ms is not None:
+            found.append(silent(self.done, sent, NODES, scenario.silent_within_ms + window_ms(slower) - WINDOW_MS))
+        if scenario.no_authority:
+            found.append(no_authority(self.done, elected, sent))
+        return found
 
     def _gaps(self, history: History) -> tuple[Gap, ...]:
         """Of all that was done; in a run that broke off, up to the last that is known of."""

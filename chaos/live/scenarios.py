@@ -33,6 +33,9 @@ FIELDS: Final = (
     "threatens",
     "gap_ms",
     "leader_kept",
+    "leader_lost",
+    "silent_within_ms",
+    "no_authority",
     "keeps",
     "grows_mib",
     "alert",
@@ -89,6 +92,9 @@ class Scenario:
     suites: tuple[str, ...]
     steps: tuple[Step, ...]
     leader_kept: bool = False  # no leader may change meanwhile
+    leader_lost: bool = False  # each fault of the leader costs it the lead, and another trades
+    silent_within_ms: int | None = None  # whom a fault hits sends nothing later than this, until it heals
+    no_authority: bool = False  # whose clock is wrong sends nothing in an epoch that it began so
     grows_mib: int | None = None  # how much memory a node may gain over the rounds; None: nobody looks
     keeps: int | None = None  # how many entries of its log each node keeps; None: all
 
@@ -125,6 +131,9 @@ def _scenario(reader: _Reader, document: Mapping[str, Any], stem: str) -> Scenar
         suites=reader.words(document, "suites", "", SUITES),
         steps=tuple(_step(reader, one, f"steps[{place}].") for place, one in enumerate(steps)),
         leader_kept=reader.flag(document, "leader_kept", ""),
+        leader_lost=reader.flag(document, "leader_lost", ""),
+        silent_within_ms=_whole(reader, document, "silent_within_ms", (1, 600_000)),
+        no_authority=reader.flag(document, "no_authority", ""),
         keeps=_whole(reader, document, "keeps", (100, 1_000_000)),
         grows_mib=_whole(reader, document, "grows_mib", (1, 10_000)),
     )

@@ -144,12 +144,25 @@ def test_a_process_may_be_struck_for_less_than_a_link():
     assert read(text, "one").steps[0].lasts_s == (0.1, 0.1)
 
 
+NOT_CLAIMED = {  # words that look like a claim of each fault, and are none
+    "leader-without-memory": "it goes on or ends",
+    "leader-without-descriptors": "its second fault is of whoever leads then",
+}
+
+
 @pytest.mark.parametrize("one", library.shipped(), ids=lambda one: one.name)
 def test_what_a_shipped_one_promises_can_fail(one):
     """One that says that nobody is deposed has a leader to be kept; one that threatens nothing has a bound to keep."""
     assert one.leader_kept or not re.search("deposes? nobody|nobody notices|nobody is deposed by chance", one.shows)
     assert one.gap_ms is not None or not one.threatens.startswith("nothing")
     assert not one.leader_kept or one.gap_ms is not None
+    for words, claimed in (
+        ("gives the lead up|loses the lead|hands trading over|wakes deposed|another (trades|takes)", one.leader_lost),
+        ("nobody trades|stops sending", one.silent_within_ms is not None or one.no_authority),
+        ("takes no authority|trades on them", one.no_authority),
+    ):
+        assert claimed or one.name in NOT_CLAIMED or not re.search(words, one.shows), words
+    assert not (one.leader_kept and one.leader_lost)
 
 
 @pytest.mark.parametrize("made", [*range(60)])

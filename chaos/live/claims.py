@@ -1,0 +1,75 @@
+"""Claims: what a scenario says of the lead and of sends while its faults are in force, by elections and the ledger.
+
+Pure.  A sent order names its epoch, which is the term of its node's election; times are the machine's monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from chaos.checkers.verdict import Check
+from chaos.live.nemeses import NEMESES, TIME
+from chaos.live.pauses import HEALING_NS
+from chaos.live.strike import Struck
+
+Sent = tuple[int, int]  # when the venue admitted an order, and its epoch
+Elected = Sequence[Mapping[str, Any]]
+
+
+def leader_lost(done: Sequence[Struck], elected: Elected, sent: Sequence[Sent]) -> Check:
+    """Each fault of whoever traded cost it the lead: another was elected, and traded.  Looks at these faults."""
+    hit = [one for one in done if one.led in one.aim.nodes]
+    told = []
+    for one in hit:
+        until = one.end_ns + HEALING_NS
+        others = {
+            int(change["term"])
+            for change in elected
+            if change["node"] != one.led and one.begin_ns <= int(change["mono_ns"]) <= until
+        }
+        if not others:
+            told.append(f"{one}: no other than {one.led}, which traded, became leader")
+        elif not any(one.begin_ns <= at <= until and epoch in others for at, epoch in sent):
+            told.append(f"{one}: another became leader in term {min(others)}, and no other traded")
+    return Check("leader_lost", len(hit), tuple(told))
+
+
+def silent(done: Sequence[Struck], sent: Sequence[Sent], nodes: Collection[str], within_ms: int) -> Check:
+    """Whom a fault hits sends nothing more after so long, until it heals; of all nodes, nobody does.
+
+    Looks at the faults that hit whoever traded.
+    """
+    hit = [one for one in done if one.led in one.aim.nodes]
+    told = []
+    for one in hit:
+        since = one.set_ns + within_ms * 1_000_000
+        late = [
+            at
+            for at, epoch in sent
+            if since < at < one.end_ns and (epoch == one.epoch or set(one.aim.nodes) >= set(nodes))
+        ]
+        if late:
+            last = (late[-1] - one.set_ns) / 1e6
+            told.append(f"{one}: {len(late)} orders later than {within_ms} ms, the last {last:.0f} ms after it began")
+        if since >= one.end_ns:
+            told.append(f"{one}: it was over before anybody had to be silent")
+    return Check("silent", len(hit), tuple(told))
+
+
+def no_authority(done: Sequence[Struck], elected: Elected, sent: Sequence[Sent]) -> Check:
+    """A node whose clock is wrong sends nothing in an epoch that it began meanwhile.  Looks at the faults of clocks."""
+    wrong = [one for one in done if NEMESES[one.fault.kind].room == TIME]
+    told = []
+    for one in wrong:
+        epochs = {
+            int(change["term"]): change["node"]
+            for change in elected
+            if change["node"] in one.aim.nodes and one.set_ns <= int(change["mono_ns"]) < one.end_ns
+        }
+        told += [
+            f"{one}: {epochs[epoch]} traded in epoch {epoch}, {(at - one.set_ns) / 1e6:.0f} ms after it began"
+            for at, epoch in sent
+            if epoch in epochs and at < one.end_ns
+        ][:1]
+    return Check("no_authority", len(wrong), tuple(told))

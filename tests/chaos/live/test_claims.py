@@ -1,0 +1,76 @@
+"""What a scenario says of the lead and of sends: each claim is seen failing."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from chaos.live.claims import leader_lost, no_authority, silent
+from chaos.live.pauses import HEALING_NS
+from chaos.live.plan import Aim, Fault
+from chaos.live.strike import Struck
+
+MS = 1_000_000
+S = 1000 * MS
+NODES = ("n1", "n2", "n3")
+CUT = Struck(Fault(0, "cut", "leader", 0, 1, 0, "peers", "both", ()), Aim(("n1",)), 10 * S, 14 * S, 10 * S, "n1", 3)
+OWN = [(at * 100 * MS, 3) for at in range(90, 103)]  # in epoch 3, until 200 ms behind its begin
+NEXT = [(at * 100 * MS, 4) for at in range(110, 160)]
+
+
+def elected(node, at, term=4):
+    return {"node": node, "mono_ns": at, "term": term}
+
+
+FIRST = elected("n1", 2 * S, 3)
+
+
+def test_a_leader_that_keeps_the_lead_through_its_fault_is_told():
+    assert leader_lost([CUT], [FIRST, elected("n2", 11 * S)], [*OWN, *NEXT]).held
+    kept = "cut n1: no other than n1, which traded, became leader"
+    for others in ([], [elected("n1", 11 * S)], [elected("n2", 9 * S)], [elected("n2", 14 * S + HEALING_NS + 1)]):
+        assert leader_lost([CUT], [FIRST, *others], [*OWN, *NEXT]).violations == (kept,)
+
+
+def test_another_that_leads_and_does_not_trade_is_told():
+    found = leader_lost([CUT], [FIRST, elected("n2", 11 * S)], OWN)
+    assert found.violations == ("cut n1: another became leader in term 4, and no other traded",)
+
+
+def test_a_fault_that_did_not_hit_who_traded_shows_nothing_of_it():
+    assert not leader_lost([evolve(CUT, led="n2")], [FIRST, elected("n2", 11 * S)], NEXT).held
+    assert not leader_lost([evolve(CUT, led=None)], [FIRST, elected("n2", 11 * S)], NEXT).held
+
+
+def test_whom_a_fault_hits_is_silent_in_time_and_another_need_not_be():
+    assert silent([CUT], [*OWN, *NEXT], NODES, 300).held
+    late = (10 * S + 301 * MS, 3)
+    found = silent([CUT], [*OWN, late, *NEXT], NODES, 300)
+    assert found.violations == ("cut n1: 1 orders later than 300 ms, the last 301 ms after it began",)
+    assert not silent([evolve(CUT, led="n2")], [*OWN, late], NODES, 300).held  # it hit nobody who traded
+
+
+def test_where_all_are_hit_nobody_trades():
+    every = evolve(CUT, aim=Aim(NODES))
+    assert silent([every], OWN, NODES, 300).held
+    assert not silent([every], [*OWN, *NEXT], NODES, 300).held
+    assert silent([every], [*OWN, (14 * S, 4)], NODES, 300).held  # it has healed
+
+
+def test_a_fault_that_is_over_before_anybody_must_be_silent_shows_nothing():
+    assert not silent([CUT], OWN, NODES, 4000).held
+
+
+CLOCK = evolve(CUT, fault=Fault(0, "clock_jump", "follower", 0, 1, 0, "", "both", ()), aim=Aim(("n2",)))
+
+
+def test_a_node_that_takes_over_on_a_wrong_clock_is_told():
+    began = [FIRST, elected("n2", 11 * S)]
+    assert no_authority([CLOCK], began, OWN).held  # it was elected, and took no authority
+    said = "clock_jump n2: n2 traded in epoch 4, 1000 ms after it began"
+    assert no_authority([CLOCK], began, [*OWN, *NEXT]).violations == (said,)
+
+
+def test_one_that_led_before_or_whose_clock_is_right_may_trade():
+    assert no_authority([CLOCK], [FIRST, elected("n3", 11 * S)], [*OWN, *NEXT]).held
+    assert no_authority([CLOCK], [FIRST, elected("n2", 9 * S)], [*OWN, *NEXT]).held
+    assert not no_authority([CUT], [FIRST], OWN).held  # no clock was wrong
