@@ -1,8 +1,9 @@
 """Growth: whether nodes hold more and more over rounds of the same fault: memory, descriptors, threads.
 
 Only reading /proc, and the comparison, may live here.  Compared is what a process holds when nothing is broken, at the
-end of each calm between two faults: the middle of the last third of them with the middle of the first.  The first calm
-is left out, as what is made once is made then.  A process that was started anew begins anew.
+end of each calm between two faults: how much more memory from round to round, and whether descriptors or threads climb
+from one third of the rounds to the next.  The first calm is left out, as what is made once is made then.  A process
+that was started anew begins anew.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from attrs import define, field, frozen
 
 from chaos.checkers.verdict import Check
 from chaos.live.strike import Struck
+from chaos.rig.processes import NODES
 
 EVERY: Final = 0.5  # seconds
 CALM_NS: Final = 1_000_000_000  # behind a fault until what it has broken is whole again
 LEAST: Final = 6  # calms of one process that say something
-MORE: Final = {"descriptors": 3, "threads": 2}  # by which the last may exceed the first: a connection more or less
+COUNTED: Final = ("descriptors", "threads")
+LEAK: Final = 2  # by which these grow in all: one more may be a connection that is just being made
 MIB: Final = 1024 * 1024
 PROC: Final = Path("/proc")
 
@@ -72,18 +75,26 @@ def held_by(process: Path) -> tuple[int, int, int] | None:
 
 
 def not_grown(found: Sequence[Held], done: Sequence[Struck], until_ns: int, most_mib: int) -> Check:
-    """No node holds more behind the last rounds than behind the first; memory: no more than `most_mib` more."""
+    """No node holds more and more from round to round; memory: no more than `most_mib` more a round.
+
+    One of which too few calms were seen in one life is a violation: nothing is known of it.
+    """
     ends = _calms(done, until_ns)
-    lives = sorted({(one.node, one.pid) for one in found})
     violations, looked_at = list[str](), 0
-    for node, pid in lives:
-        own = [one for one in found if one.pid == pid]
-        calm = [held for begin, end in ends if (held := _last(own, begin, end)) is not None][1:]
-        if len(calm) < LEAST:
-            continue
-        looked_at += len(calm)
-        violations += [f"{node} (process {pid}): {words}" for words in _more(calm, most_mib)]
+    for node in NODES:
+        lives = sorted({one.pid for one in found if one.node == node})
+        calms = [(pid, _calm_of([one for one in found if (one.node, one.pid) == (node, pid)], ends)) for pid in lives]
+        told = [(pid, calm) for pid, calm in calms if len(calm) >= LEAST]
+        looked_at += sum(len(calm) for _, calm in told)
+        violations += [f"{node} (process {pid}): {words}" for pid, calm in told for words in _more(calm, most_mib)]
+        if not told:
+            most = max((len(calm) for _, calm in calms), default=0)
+            violations.append(f"{node}: {most} calms of one process, it takes {LEAST} to say something")
     return Check("not_grown", looked_at, tuple(violations))
+
+
+def _calm_of(own: Sequence[Held], ends: Sequence[tuple[int, int]]) -> list[Held]:
+    return [held for begin, end in ends if (held := _last(own, begin, end)) is not None][1:]
 
 
 def _calms(done: Sequence[Struck], until_ns: int) -> list[tuple[int, int]]:
@@ -101,12 +112,30 @@ def _last(own: Iterable[Held], begin: int, end: int) -> Held | None:
 
 
 def _more(calm: Sequence[Held], most_mib: int) -> list[str]:
-    third = len(calm) // 3
-    first, last = calm[:third], calm[-third:]
     told = []
-    for word, more, unit in (*((word, more, 1) for word, more in MORE.items()), ("memory", most_mib * MIB, MIB)):
-        before, after = (median(getattr(one, word) for one in part) for part in (first, last))
-        if after - before > more:
-            of = [round(getattr(one, word) / unit) for one in calm]
-            told.append(f"{word} grow: {of} over {len(calm)} rounds, {more / unit:g} more are allowed")
+    for word in COUNTED:
+        of = [getattr(one, word) for one in calm]
+        if _climbs(of):
+            told.append(f"{word} grow: {of} over {len(calm)} rounds")
+    memory = [one.memory / MIB for one in calm]
+    if (slope := _slope(memory)) > most_mib:
+        of = [round(one) for one in memory]
+        told.append(f"memory grows: {of} over {len(calm)} rounds, {slope:.1f} MiB a round, {most_mib} are allowed")
     return told
+
+
+def _climbs(values: Sequence[int]) -> bool:
+    """From third to third, by two or more in all: what is made once is one step, what comes and goes none."""
+    third = len(values) // 3
+    first, middle, last = (median(part) for part in (values[:third], values[third:-third], values[-third:]))
+    return first < middle < last and last - first >= LEAK
+
+
+def _slope(values: Sequence[float]) -> float:
+    """The middle of all slopes between two rounds: neither one step nor one round that was not over moves it far."""
+    return median(
+        (later - earlier) / (there - here)
+        for here, earlier in enumerate(values)
+        for there, later in enumerate(values)
+        if there > here
+    )

@@ -95,7 +95,7 @@ class Scenario:
     leader_lost: bool = False  # each fault of the leader costs it the lead, and another trades
     silent_within_ms: int | None = None  # whom a fault hits sends nothing later than this, until it heals
     no_authority: bool = False  # whose clock is wrong sends nothing in an epoch that it began so
-    grows_mib: int | None = None  # how much memory a node may gain over the rounds; None: nobody looks
+    grows_mib: int | None = None  # how much memory a node may gain in a round; None: nobody looks
     keeps: int | None = None  # how many entries of its log each node keeps; None: all
 
 
