@@ -12,13 +12,14 @@ from typing import Any, Final
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
 from chaos.live.missed import DidNotRun
-from chaos.live.nemeses import DISK, FOLDER, INSTANT, KILL, NEMESES, OPERATOR, STRAIT, TERM, VENUE, VOLUME
+from chaos.live.nemeses import DISK, FOLDER, INSTANT, KILL, NEMESES, OPERATOR, PAUSE, STRAIT, TERM, VENUE, VOLUME
 from chaos.live.nodes import End
 from chaos.live.pauses import HEALING_NS
 from chaos.live.plan import Plan
 from chaos.live.strike import Struck
 from chaos.live.workload import Denied, Told
 
+MS: Final = 1_000_000
 ENDS: Final = (INSTANT, DISK, FOLDER, VOLUME, STRAIT)  # rooms whose faults may end processes
 NEVER: Final = (INSTANT, VENUE, OPERATOR)  # rooms in which nothing that was not done is excused
 
@@ -39,6 +40,18 @@ def all_done(plan: Plan, done: Sequence[Struck]) -> Check:
         if one.fault.needs_leader and one.led is None and not others:
             told.append(f"{one}: meant for the {one.fault.target}, and nobody traded when it began")
     return Check("faults_played", len(plan.faults), tuple(told))
+
+
+def paused_briefly(done: Sequence[Struck], window_ms: int) -> Check:
+    """A pause that was to be shorter than the window was: it lasts until our process gets a processor to end it."""
+    brief = [one for one in done if one.fault.kind == PAUSE and one.fault.lasts < window_ms * MS]
+    told = tuple(
+        f"{one}: stopped for {(one.end_ns - one.begin_ns) / MS:.0f} ms, not {one.fault.lasts / MS:.0f} as planned, "
+        f"and the window is {window_ms} ms: what it was to show it did not"
+        for one in brief
+        if one.end_ns - one.begin_ns >= window_ms * MS
+    )
+    return Check("paused_briefly", len(brief), told)
 
 
 def _beside(other: Struck, one: Struck) -> bool:

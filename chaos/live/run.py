@@ -27,7 +27,16 @@ from chaos.live.folders import WRITTEN_WITHIN, Folders
 from chaos.live.growth import Growth, not_grown
 from chaos.live.hands import DONE_WITHIN, HandFault, Hands
 from chaos.live.instants import COMES_WITHIN, Instants
-from chaos.live.judge import acknowledged, all_done, cancelled, denied, ended_well, leader_kept, tightened
+from chaos.live.judge import (
+    acknowledged,
+    all_done,
+    cancelled,
+    denied,
+    ended_well,
+    leader_kept,
+    paused_briefly,
+    tightened,
+)
 from chaos.live.nemeses import (
     DISK,
     FILLED,
@@ -37,6 +46,7 @@ from chaos.live.nemeses import (
     NEMESES,
     NETWORK,
     OPERATOR,
+    PAUSE,
     PROCESS,
     STRAIT,
     TIME,
@@ -319,6 +329,8 @@ class Runner:
         found = []
         if scenario.leader_kept:
             found.append(leader_kept(self.done, elected))
+            if any(fault.kind == PAUSE for fault in self.wish.plan.faults):
+                found.append(paused_briefly(self.done, window_ms(slower)))
         if scenario.leader_lost and slower == 1:
             found.append(leader_lost(self.done, elected, sent))
         if scenario.silent_within_ms is not None:

@@ -23,6 +23,7 @@ OF_A_RUN: Final = {  # checks of a live run, which need more than ledger and tra
     "leader_lost": "Each fault of the node that traded cost it the lead, and another traded.",
     "silent": "Whom a fault hit sent nothing more in time, until it healed.",
     "no_authority": "No node whose clock was wrong traded in an epoch that it began so.",
+    "paused_briefly": "What was to be stopped for less than the window was: else it shows nothing of that.",
     "cancelled": "A cancel by hand found an order to be cancelled.",
     "ledger_whole": "Every line of the venue's ledger could be read, and none is missing.",
     "links_used": "Every link whose connections come and go has had one at its proxy.",

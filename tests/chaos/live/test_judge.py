@@ -8,7 +8,16 @@ from attrs import evolve
 from chaos.checkers.history import AuditRecord, History, NodeHistory
 from chaos.checkers.verdict import Check
 from chaos.live.document import Played, listed, one, several
-from chaos.live.judge import acknowledged, all_done, cancelled, denied, ended_well, leader_kept, tightened
+from chaos.live.judge import (
+    acknowledged,
+    all_done,
+    cancelled,
+    denied,
+    ended_well,
+    leader_kept,
+    paused_briefly,
+    tightened,
+)
 from chaos.live.library import shipped
 from chaos.live.missed import DidNotRun
 from chaos.live.nemeses import NEMESES
@@ -164,6 +173,16 @@ def test_what_was_denied_is_in_no_log_and_nothing_is_done_twice():
     assert found(*whole, record(6, "b")).violations == (said,)
     assert found(*whole, record(6, "a")).violations == ("n1 has done a 2 times",)
     assert not denied(History("trader", "0a0b0c", (), (), (), (node("n1"),)), []).held
+
+
+def test_a_pause_that_was_to_be_brief_and_was_not_is_told():
+    fault = evolve(FAULTS[0], kind="pause", until=150 * MS)
+    brief = Struck(fault, Aim(("n1",)), 10 * SECOND, 10 * SECOND + 290 * MS, 10 * SECOND)
+    assert paused_briefly([brief], 300).held
+    long = evolve(brief, end_ns=10 * SECOND + 310 * MS)
+    (said,) = paused_briefly([brief, long], 300).violations
+    assert said.startswith("pause n1: stopped for 310 ms, not 150 as planned")
+    assert not paused_briefly([evolve(long, fault=FAULTS[0])], 300).held  # no brief one: nothing was looked at
 
 
 def test_a_cancel_by_hand_that_found_nothing_to_cancel_is_told():
