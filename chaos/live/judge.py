@@ -15,7 +15,7 @@ from chaos.live.missed import DidNotRun
 from chaos.live.nemeses import DISK, FOLDER, INSTANT, KILL, NEMESES, OPERATOR, PAUSE, STRAIT, TERM, VENUE, VOLUME
 from chaos.live.nodes import End
 from chaos.live.pauses import HEALING_NS
-from chaos.live.plan import Plan
+from chaos.live.plan import Fault, Plan
 from chaos.live.strike import Struck
 from chaos.live.workload import Denied, Told
 
@@ -42,16 +42,22 @@ def all_done(plan: Plan, done: Sequence[Struck]) -> Check:
     return Check("faults_played", len(plan.faults), tuple(told))
 
 
+def brief(faults: Iterable[Fault], window_ms: int) -> set[int]:
+    """The numbers of the pauses that are to be shorter than the window."""
+    return {fault.number for fault in faults if fault.kind == PAUSE and fault.lasts < window_ms * MS}
+
+
 def paused_briefly(done: Sequence[Struck], window_ms: int) -> Check:
     """A pause that was to be shorter than the window was: it lasts until our process gets a processor to end it."""
-    brief = [one for one in done if one.fault.kind == PAUSE and one.fault.lasts < window_ms * MS]
+    numbers = brief([one.fault for one in done], window_ms)
+    found = [one for one in done if one.fault.number in numbers]
     told = tuple(
         f"{one}: stopped for {(one.end_ns - one.begin_ns) / MS:.0f} ms, not {one.fault.lasts / MS:.0f} as planned, "
         f"and the window is {window_ms} ms: what it was to show it did not"
-        for one in brief
+        for one in found
         if one.end_ns - one.begin_ns >= window_ms * MS
     )
-    return Check("paused_briefly", len(brief), told)
+    return Check("paused_briefly", len(found), told)
 
 
 def _beside(other: Struck, one: Struck) -> bool:

@@ -89,6 +89,7 @@ class Nodes:
     processes: Processes
     say: Callable[[str], None] = lambda _: None
     undo_within: float = UNDO_WITHIN
+    stopped_within: float = STOPPED_WITHIN
     ends: list[End] = field(factory=list)
     gave_way: set[str] = field(factory=set)  # those that ended by what was done to them, and were not started since
     _up: set[str] = field(factory=lambda: set(NODES))  # that nobody has ended, or that were started again since
@@ -186,13 +187,13 @@ class Nodes:
     async def _stopped(self, name: str) -> bool:
         """Stop it; whether it then is, by the kernel's word.  Raises RigFault if it runs on."""
         self.processes.signal(name, signal.SIGSTOP)
-        with trio.move_on_after(STOPPED_WITHIN):
+        with trio.move_on_after(self.stopped_within):
             while (state := self.processes.state(name)) not in STOPPED:
                 if self.processes.code(name) is not None:
                     return False
                 await trio.sleep(0.001)
             return True
-        raise RigFault(f"{name} was told to stop (SIGSTOP) and is in state {state!r} {STOPPED_WITHIN:g} s later")
+        raise RigFault(f"{name} was told to stop (SIGSTOP) and is in state {state!r} {self.stopped_within:g} s later")
 
     async def _end(self, name: str, kind: str, not_done: list[str]) -> None:
         self.look()  # one that has ended by itself is not ended by us

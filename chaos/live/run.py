@@ -30,6 +30,7 @@ from chaos.live.instants import COMES_WITHIN, Instants
 from chaos.live.judge import (
     acknowledged,
     all_done,
+    brief,
     cancelled,
     denied,
     ended_well,
@@ -46,20 +47,20 @@ from chaos.live.nemeses import (
     NEMESES,
     NETWORK,
     OPERATOR,
-    PAUSE,
     PROCESS,
     STRAIT,
     TIME,
     VENUE,
     VOLUME,
 )
-from chaos.live.nodes import UNDO_WITHIN, Nodes
+from chaos.live.nodes import STOPPED_WITHIN, UNDO_WITHIN, Nodes
 from chaos.live.pauses import Back, Gap, gaps, in_bound, recovered
 from chaos.live.plan import Fault, Plan
-from chaos.live.sight import Sight
+from chaos.live.sight import LEADER_WITHIN, Sight
 from chaos.live.straits import Straits
 from chaos.live.strike import Breaks, Striker, Struck
 from chaos.live.times import Times
+from chaos.live.traffic import WITHIN as PROXIED_WITHIN
 from chaos.live.traffic import Traffic, looked
 from chaos.live.venue import VenueFault, open_venue
 from chaos.live.volume import NoVolume, Volumes, open_volumes
@@ -215,8 +216,10 @@ class Runner:
             open_venue(cluster.venue) as venue,
         ):
             self.operators = Operators(through)
-            sight = Sight(watcher, cluster_of(folder))
-            nodes = self.nodes = Nodes(RigProcesses(cluster.rig), self.say, UNDO_WITHIN * self.wish.slower)
+            sight = Sight(watcher, cluster_of(folder), LEADER_WITHIN * self.wish.slower)
+            nodes = self.nodes = Nodes(
+                RigProcesses(cluster.rig), self.say, UNDO_WITHIN * self.wish.slower, STOPPED_WITHIN * self.wish.slower
+            )
             hands = self.hands = Hands(self.operators, sight, DONE_WITHIN * self.wish.slower)
             rooms: dict[str, Breaks] = {NETWORK: cluster.network, PROCESS: nodes, VENUE: venue, OPERATOR: hands}
             rooms |= self._inside(nodes)
@@ -227,7 +230,7 @@ class Runner:
                 nursery.start_soon(sight.run)
                 nursery.start_soon(self.operators.run, sight)
                 await self._until_trading(sight)
-                self.proxied = await looked(cluster.network.links)
+                self.proxied = await looked(cluster.network.links, PROXIED_WITHIN * self.wish.slower)
                 nursery.start_soon(self._tell, sight, nodes)
                 nursery.start_soon(nodes.run)
                 await striker.play(self.wish.plan)
@@ -263,17 +266,17 @@ class Runner:
         return True
 
     async def _until_trading(self, sight: Sight) -> None:
-        with trio.move_on_after(TRADING_WITHIN):
+        with trio.move_on_after(TRADING_WITHIN * self.wish.slower):
             while sight.total < LEAST_ORDERS:  # noqa: ASYNC110 - another process is watched, by polling
                 await trio.sleep(0.1)
             self.say("trading")
             return
-        raise NoTrade(f"nobody traded within {TRADING_WITHIN:g} s: see {self.wish.folder / 'logs'}")
+        raise NoTrade(f"nobody traded within {TRADING_WITHIN * self.wish.slower:g} s: see {self.wish.folder / 'logs'}")
 
     async def _until_back(self, sight: Sight) -> None:
         """Until trading is steady, so that there is something to judge; whether it was in time, the ledger says."""
-        await trio.sleep(HEALING)
-        with trio.move_on_after(BACK_WITHIN) as waiting:
+        await trio.sleep(HEALING * self.wish.slower)
+        with trio.move_on_after((BACK_WITHIN - HEALING) * self.wish.slower) as waiting:
             while not sight.steady():  # noqa: ASYNC110 - another process is watched, by polling
                 await trio.sleep(0.1)
         self.came_back = not waiting.cancelled_caught
@@ -290,7 +293,7 @@ class Runner:
         wish, done = self.wish, self.done
         history, checks = judged(wish.folder)
         times, found = _times(history), self._gaps(history)
-        back = Back(self.came_back, int(BACK_WITHIN * SECOND), int(STEADY * SECOND) * wish.slower)
+        back = Back(self.came_back, int(BACK_WITHIN * SECOND) * wish.slower, int(STEADY * SECOND) * wish.slower)
         own = [
             all_done(wish.plan, done),
             recovered(done, times, self.until_ns, back),
@@ -329,7 +332,7 @@ class Runner:
         found = []
         if scenario.leader_kept:
             found.append(leader_kept(self.done, elected))
-            if any(fault.kind == PAUSE for fault in self.wish.plan.faults):
+            if brief(self.wish.plan.faults, window_ms(slower)):
                 found.append(paused_briefly(self.done, window_ms(slower)))
         if scenario.leader_lost and slower == 1:
             found.append(leader_lost(self.done, elected, sent))

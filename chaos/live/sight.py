@@ -29,6 +29,7 @@ class Sight:
 
     watcher: Watcher
     cluster: str
+    leader_within: float = LEADER_WITHIN
     words: dict[str, tuple[int, dict[str, Any]]] = field(factory=dict)  # when it was asked, and a status
     admitted: deque[int] = field(factory=lambda: deque(maxlen=4096))  # mono ns
     total: int = 0
@@ -71,7 +72,7 @@ class Sight:
     async def leader(self) -> tuple[str, int] | None:
         """Who trades now, or soon, by a word of now, and in which epoch; None if nobody does within a bound."""
         since = time.monotonic_ns()
-        with trio.move_on_after(LEADER_WITHIN):
+        with trio.move_on_after(self.leader_within):
             while True:
                 found = self._active(since)
                 if found is not None:

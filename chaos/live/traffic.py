@@ -75,10 +75,10 @@ class Traffic:
         )
 
 
-async def looked(links: Sequence[Link], table: Path = TABLE) -> Check:
+async def looked(links: Sequence[Link], within: float = WITHIN, table: Path = TABLE) -> Check:
     """The same of now, or of what it has become within a bound: a connection may just be made anew."""
     found = _now(links, table)
-    with trio.move_on_after(WITHIN):
+    with trio.move_on_after(within):
         while not found.held:
             await trio.sleep(0.2)
             found = _now(links, table)

@@ -11,6 +11,7 @@ from chaos.live.document import Played, listed, one, several
 from chaos.live.judge import (
     acknowledged,
     all_done,
+    brief,
     cancelled,
     denied,
     ended_well,
@@ -177,12 +178,12 @@ def test_what_was_denied_is_in_no_log_and_nothing_is_done_twice():
 
 def test_a_pause_that_was_to_be_brief_and_was_not_is_told():
     fault = evolve(FAULTS[0], kind="pause", until=150 * MS)
-    brief = Struck(fault, Aim(("n1",)), 10 * SECOND, 10 * SECOND + 290 * MS, 10 * SECOND)
-    assert paused_briefly([brief], 300).held
-    long = evolve(brief, end_ns=10 * SECOND + 310 * MS)
-    (said,) = paused_briefly([brief, long], 300).violations
+    kept = Struck(fault, Aim(("n1",)), 10 * SECOND, 10 * SECOND + 290 * MS, 10 * SECOND)
+    assert paused_briefly([kept], 300).held
+    long = evolve(kept, end_ns=10 * SECOND + 310 * MS)
+    (said,) = paused_briefly([kept, long], 300).violations
     assert said.startswith("pause n1: stopped for 310 ms, not 150 as planned")
-    assert not paused_briefly([evolve(long, fault=FAULTS[0])], 300).held  # no brief one: nothing was looked at
+    assert brief([fault, FAULTS[1], evolve(fault, number=4, until=300 * MS)], 300) == {0}
 
 
 def test_a_cancel_by_hand_that_found_nothing_to_cancel_is_told():

@@ -11,14 +11,18 @@ from types import SimpleNamespace
 
 import pytest
 import trio
+from attrs import evolve
 
 from chaos.checkers.verdict import Check
 from chaos.live import run
 from chaos.live.links import links_of
 from chaos.live.network import Network
+from chaos.live.nodes import STOPPED_WITHIN, UNDO_WITHIN
 from chaos.live.plan import Fault, Plan
-from chaos.live.run import FAULTS, Runner, Wish
+from chaos.live.run import FAULTS, NoTrade, Runner, Wish
 from chaos.live.scenarios import Scenario
+from chaos.live.sight import Sight
+from chaos.live.traffic import WITHIN as PROXIED_WITHIN
 from chaos.rig.guarded import Interrupted, run_guarded
 from meltica.core.ids import make_id
 from tests.chaos.toxiproxy.twin import Twin
@@ -113,7 +117,7 @@ def cluster(tmp_path, monkeypatch):
     async def watcher(*_):
         yield Watched()
 
-    async def looked(_links):
+    async def looked(_links, _within):
         return Check("through_proxies", 1, ())
 
     monkeypatch.setattr(run, "open_cluster", found.open)
@@ -167,3 +171,32 @@ def test_a_signal_while_it_is_judged_is_not_waited_for(cluster, tmp_path, monkey
     finally:
         over.set()
     assert cluster.ended
+
+
+async def test_the_patience_of_the_rig_is_as_much_longer_as_the_timers(cluster, tmp_path, monkeypatch, autojump_clock):
+    given = {}
+
+    class Dull(Nodes):
+        def __init__(self, *values):
+            super().__init__()
+            given["nodes"] = values[2:]
+
+    async def looked(_links, within):
+        given["looked"] = within
+        raise NoTrade("it is known by now")
+
+    monkeypatch.setattr(run, "Nodes", Dull)
+    monkeypatch.setattr(run, "looked", looked)
+    played = runner(tmp_path)
+    played.wish = evolve(played.wish, slower=3)
+    with pytest.RaisesGroup(NoTrade, flatten_subgroups=True):
+        await played.run()
+    assert given == {"nodes": (3 * UNDO_WITHIN, 3 * STOPPED_WITHIN), "looked": 3 * PROXIED_WITHIN}
+    begun = trio.current_time()
+    with pytest.raises(NoTrade, match="within 270 s"):
+        await played._until_trading(Sight(Watched(), CLUSTER))
+    assert trio.current_time() - begun == pytest.approx(270, abs=1)
+    begun = trio.current_time()
+    await played._until_back(Sight(Watched(), CLUSTER))
+    assert trio.current_time() - begun == pytest.approx(60, abs=1)
+    assert not played.came_back

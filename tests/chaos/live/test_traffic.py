@@ -39,10 +39,11 @@ async def test_a_connection_that_is_made_anew_is_waited_for_and_no_longer(tmp_pa
         await trio.sleep(3)
         path.write_text(table(STAND))
 
-    assert not (await looked(LINKS, path)).held
+    assert not (await looked(LINKS, 10, path)).held
+    assert trio.current_time() == 10
     async with trio.open_nursery() as nursery:
         nursery.start_soon(later)
-        assert (await looked(LINKS, path)).held
+        assert (await looked(LINKS, 10, path)).held
 
 
 def row(local, remote, state):
