@@ -7,9 +7,11 @@ import re
 import pytest
 
 from chaos.live import library
+from chaos.live.cluster import WINDOW_MS
 from chaos.live.compose import composed
 from chaos.live.nemeses import INSIDE, NEMESES, NETWORK, toxic_of
-from chaos.live.plan import aim, plan
+from chaos.live.pauses import HEALING_NS
+from chaos.live.plan import MS, aim, plan
 from chaos.live.scenarios import SHORTEST_S, SUITES, BadScenario, read
 
 NODES = ("n1", "n2", "n3")
@@ -142,6 +144,22 @@ def test_how_much_of_its_log_a_node_keeps_is_read():
 def test_a_process_may_be_struck_for_less_than_a_link():
     text = step("pause", 'target = "any"').replace("lasts_s = 1", "lasts_s = 0.1")
     assert read(text, "one").steps[0].lasts_s == (0.1, 0.1)
+
+
+CUT_OFF = ["leader-cut-off", "leader-held", "leader-paused", "n1-cut-off", "n2-cut-off", "n3-cut-off"]
+
+
+@pytest.mark.parametrize("one", [one for one in library.shipped() if one.gap_ms], ids=lambda one: one.name)
+def test_a_bound_is_no_longer_than_trading_may_stand_still_because_of_its_fault(one):
+    """Else trading that stops at its beginning, and comes back behind it, keeps it."""
+    assert one.gap_ms * MS <= max(step.lasts_s[0] for step in one.steps) * 1000 * MS + HEALING_NS
+
+
+def test_the_bounds_of_the_design_are_those_of_its_scenarios():
+    """A leader killed: W + 200 ms; cut off or frozen: the longest of window and election timer, and 150 ms."""
+    killed = {one.name: one.gap_ms for one in library.shipped() if one.name.startswith(("leader-killed", "killed-"))}
+    assert {bound for bound in killed.values() if bound} == {WINDOW_MS + 200}
+    assert {library.chosen(name).gap_ms for name in CUT_OFF} == {600 + 150}
 
 
 NOT_CLAIMED = {  # words that look like a claim of each fault, and are none
