@@ -18,7 +18,7 @@ from chaos.live.links import VENUE as WAYS
 from chaos.live.nemeses import NEMESES, NETWORK, VENUE, Nemesis
 
 NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-SUITES: Final = ("smoke", "trust", "inside", "endless")
+SUITES: Final = ("smoke", "trust", "inside", "long", "endless")
 NODES: Final = ("n1", "n2", "n3")
 ONE: Final = ("leader", "follower", "any", *NODES)  # follower and any: the seed chooses
 PAIRS: Final = ("leader-follower", "followers")  # the links between the two

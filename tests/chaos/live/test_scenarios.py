@@ -14,6 +14,7 @@ from chaos.live.pauses import HEALING_NS
 from chaos.live.plan import MS, aim, plan
 from chaos.live.scenarios import SHORTEST_S, SUITES, BadScenario, read
 
+AROUND_S = 14  # seconds that a run takes beside its faults
 NODES = ("n1", "n2", "n3")
 GOOD = """
 name = "one"
@@ -194,6 +195,19 @@ def test_what_is_composed_is_safe_to_tell_the_server(made):
             toxic_of(fault.kind, "t", "upstream", dict(fault.parameters))
 
 
+@pytest.mark.parametrize("kind", [kind for kind, one in NEMESES.items() if one.room == "venue"])
+def test_every_fault_of_the_venue_is_shown_alone_and_during_a_failover(kind):
+    kinds = [{step.kind for step in one.steps} for one in library.shipped()]
+    assert {kind} in kinds
+    assert {kind, "kill"} in kinds or {kind, "cut"} in kinds
+
+
+def test_the_suite_that_an_operator_trusts_takes_half_an_hour():
+    """What is too long for that is in others."""
+    runs = list(library.plans_of("trust", 1, 1))
+    assert sum(one.ends / 1e9 + AROUND_S for one in runs) < 30 * 60
+
+
 def test_the_shipped_ones_are_safe_to_tell_the_server_too():
     for scenario in library.shipped():
         for fault in plan(scenario, 1).faults:
@@ -215,7 +229,7 @@ def test_suites_give_each_round_a_seed_of_its_own(tmp_path):
     assert not list(library.plans_of("smoke", 5, 2, tmp_path))
     endless = library.plans_of("endless", 5, None, tmp_path)
     assert [next(endless).scenario.name for _ in range(2)] == ["endless-5", "endless-6"]
-    assert set(SUITES) == {"smoke", "trust", "inside", "endless"}
+    assert set(SUITES) == {"smoke", "trust", "inside", "long", "endless"}
 
 
 def test_one_that_is_not_there_is_said_with_those_that_are(tmp_path):
