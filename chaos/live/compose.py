@@ -1,6 +1,7 @@
-"""Compose: a scenario made up from a seed, of links and processes broken, as many and as close together as it draws.
+"""Compose: a scenario made up from a seed, of whatever may be broken, as much and as close together as it draws.
 
-Pure.
+Pure.  Not drawn is what would make a run fail, or end nodes, by chance alone: an instant that need not come, a fault of
+the venue that may find nothing, an operator's that may find nobody, a disk to which nothing may be written meanwhile.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from random import Random
 from typing import Final
 
 from chaos.live.links import DIRECTIONS, SCOPES
-from chaos.live.nemeses import NEMESES, NETWORK, PROCESS, REFUSE
+from chaos.live.nemeses import NEMESES, NETWORK, PROCESS, REFUSE, TIME, VENUE
 from chaos.live.scenarios import EVERY, ONE, PAIRS, SHORTEST_S, Range, Scenario, Step
 
 LENGTH_S: Final = 20.0
 STEPS: Final = (3, 7)
 LASTS_S: Final[Range] = (0.1, 5.0)  # of a process; of a network, no shorter than it takes to be set
-ROOMS: Final = (NETWORK, PROCESS)
+ROOMS: Final = (NETWORK, PROCESS, TIME)  # all of them
+OTHERS: Final = ("venue_silence", "venue_clock_offset", "venue_engine_stall", "cpu_taken")
+KINDS: Final = sorted({*OTHERS, *(kind for kind, one in NEMESES.items() if one.room in ROOMS)})
 USUAL: Final[Mapping[str, Range]] = {  # what a parameter is, where its whole range would break nothing, or everything
     "delay_ms": (20, 1000),
     "jitter_ms": (0, 300),
@@ -24,6 +27,11 @@ USUAL: Final[Mapping[str, Range]] = {  # what a parameter is, where its whole ra
     "bytes": (64, 1024),
     "give_or_take": (0, 32),
     "pause_us": (0, 500),
+    "by_ms": (-3_600_000, 3_600_000),
+    "every_ms": (100, 1000),
+    "stall_ms": (50, 1500),
+    "offset_ms": (-3000, 3000),
+    "hogs": (1, 4),
 }
 
 
@@ -44,10 +52,11 @@ def composed(seed: int) -> Scenario:
 
 
 def _step(random: Random) -> Step:
-    nemesis = NEMESES[random.choice(sorted(kind for kind, one in NEMESES.items() if one.room in ROOMS))]
+    nemesis = NEMESES[random.choice(KINDS)]
     network = nemesis.room == NETWORK
     target = random.choice((*ONE, *PAIRS, EVERY) if network else (*ONE, EVERY))
     links = random.choice(sorted(SCOPES)) if network and target not in PAIRS else "peers" if network else ""
+    links = "venue" if nemesis.room == VENUE else links
     return Step(
         kind=nemesis.kind,
         targets=(target,),

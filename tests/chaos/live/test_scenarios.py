@@ -8,11 +8,12 @@ import pytest
 
 from chaos.live import library
 from chaos.live.cluster import WINDOW_MS
-from chaos.live.compose import composed
+from chaos.live.compose import KINDS, composed
 from chaos.live.nemeses import INSIDE, NEMESES, NETWORK, toxic_of
 from chaos.live.pauses import HEALING_NS
 from chaos.live.plan import MS, aim, plan
 from chaos.live.scenarios import SHORTEST_S, SUITES, BadScenario, read
+from chaos.live.venue import COUNTED
 
 AROUND_S = 14  # seconds that a run takes beside its faults
 NODES = ("n1", "n2", "n3")
@@ -182,6 +183,22 @@ def test_what_a_shipped_one_promises_can_fail(one):
     ):
         assert claimed or one.name in NOT_CLAIMED or not re.search(words, one.shows), words
     assert not (one.leader_kept and one.leader_lost)
+
+
+def test_what_is_composed_is_of_every_room_that_strikes_whatever_else_is_broken():
+    kinds = {fault.kind for made in range(200) for fault in plan(composed(made), made).faults}
+    assert kinds == set(KINDS)
+    assert {NEMESES[kind].room for kind in kinds} == {"network", "process", "time", "strait", "venue"}
+    assert not kinds & {f"venue_{kind}" for kind in COUNTED}
+
+
+@pytest.mark.parametrize("made", range(60))
+def test_what_is_composed_could_be_read_from_a_file(made):
+    for one in composed(made).steps:
+        assert dict(one.parameters).keys() == NEMESES[one.kind].takes.keys()
+        for word, (least, most) in one.parameters:
+            assert NEMESES[one.kind].takes[word][0] <= least <= most <= NEMESES[one.kind].takes[word][1]
+        assert NEMESES[one.kind].room != "venue" or one.links == "venue"
 
 
 @pytest.mark.parametrize("made", [*range(60)])
