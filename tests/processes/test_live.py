@@ -15,6 +15,7 @@ from tests.processes.rig import environment, holders_of, python_processes_of
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 
+INSIDE = ["takeover-killed-taking", "leader-clock-ahead"]  # an instant, and what is to strike again and again
 SMOKE = [one.name for one in shipped() if "smoke" in one.suites]
 MOST_S = 280.0
 STANDS = 3  # times the bound: then trading stood still
@@ -31,7 +32,7 @@ def here():
         pytest.skip(str(why))
 
 
-@pytest.mark.parametrize("name", SMOKE)
+@pytest.mark.parametrize("name", [*SMOKE, *INSIDE])
 def test_a_scenario_loses_nothing_and_doubles_nothing(name, tmp_path):
     """With patient timers: how long a gap is to the millisecond, is for a quiet machine."""
     words = ("run", name, "--seed", "1", "--slower", "4", "--report", str(tmp_path / "report"), "-o", "json")
@@ -54,6 +55,8 @@ def test_a_scenario_loses_nothing_and_doubles_nothing(name, tmp_path):
     looked = {one["name"] for one in found["checks"]}
     assert looked >= {"one_trader", "one_send", "every_fill_once", "acknowledged", "recovered", "faults_played"}
     assert looked >= {"in_authority", "windows_apart", "denied", "tightened", "ended_well", "through_proxies"}
+    assert looked >= {"ledger_whole", "links_used"}
+    assert not any(fault["not_done"] for fault in found["faults"])
     assert all(fault["begin_mono_ns"] < fault["end_mono_ns"] for fault in found["faults"])
     assert not python_processes_of(tmp_path)
     assert not holders_of(tmp_path)  # Toxiproxy's server is no Python
