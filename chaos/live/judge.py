@@ -35,7 +35,7 @@ def all_done(plan: Plan, done: Sequence[Struck]) -> Check:
     told = [f"{fault.kind} {fault.target} was not played" for fault in plan.faults if fault.number in left]
     for one in done:
         others = [other for other in done if other is not one and _beside(other, one)]
-        excused = NEMESES[one.fault.kind].room not in NEVER and any(_ended(other, one) for other in others)
+        excused = NEMESES[one.fault.kind].room not in NEVER and any(_kept(other, one) for other in others)
         told += [f"{one}: {what}" for what in one.not_done if not (excused and isinstance(what, DidNotRun))]
         if one.fault.needs_leader and one.led is None and not others:
             told.append(f"{one}: meant for the {one.fault.target}, and nobody traded when it began")
@@ -65,8 +65,9 @@ def _beside(other: Struck, one: Struck) -> bool:
     return other.begin_ns <= one.end_ns and one.begin_ns <= other.end_ns + HEALING_NS
 
 
-def _ended(other: Struck, one: Struck) -> bool:
-    ends = other.fault.kind in {KILL, TERM} or NEMESES[other.fault.kind].room in ENDS
+def _kept(other: Struck, one: Struck) -> bool:
+    """Whether it may have kept a node of these from running."""
+    ends = other.fault.kind in {KILL, TERM, PAUSE} or NEMESES[other.fault.kind].room in ENDS
     return ends and bool(set(other.aim.nodes) & set(one.aim.nodes))
 
 

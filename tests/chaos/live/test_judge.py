@@ -88,6 +88,13 @@ def test_a_kill_beside_it_excuses_no_instant_venue_or_operator_that_did_nothing(
         assert found.violations == (f"{kind} n1: {why}",)
 
 
+def test_a_node_that_the_plan_has_stopped_may_have_done_nothing():
+    idle = struck(kind="loop_stall", not_done=(IDLE,))
+    stopped = struck(1, 9 * SECOND, 11 * SECOND, kind="pause")
+    assert all_done(PLAN, (stopped, idle)).held
+    assert not all_done(PLAN, (evolve(stopped, aim=Aim(("n2",))), idle)).held
+
+
 def test_of_what_was_not_done_only_that_a_node_did_not_run_is_excused():
     idle = struck(kind="loop_stall", not_done=(IDLE, "n1's loop never stood still"))
     assert all_done(PLAN, (KILLED, idle)).violations == ("loop_stall n1: n1's loop never stood still",)
