@@ -67,12 +67,18 @@ class Traffic:
         self.seen |= touched(self.table.read_text())
 
     def used(self) -> Check:
-        """Each such link has had a connection at its proxy, at some time."""
+        """Each such link has had a connection at its proxy, at some time.
+
+        Between nodes only who does not lead carries an action on, to whoever leads: so all nodes but one have dialled.
+        """
         links = [link for link in self.links if link.what in SELDOM]
-        unused = [link for link in links if link.port not in self.seen]
-        return Check(
-            "links_used", len(links), tuple(f"{link.name}: nothing ever went through its proxy" for link in unused)
-        )
+        unused = [link for link in links if link.port not in self.seen and link.what != API]
+        apis = [link for link in links if link.what == API]
+        idle = sorted({link.dials for link in apis} - {link.dials for link in apis if link.port in self.seen})
+        told = [f"{link.name}: nothing ever went through its proxy" for link in unused]
+        if len(idle) > 1:
+            told.append(f"{', '.join(idle)}: no action was ever carried on through a proxy")
+        return Check("links_used", len(links), tuple(told))
 
 
 async def looked(links: Sequence[Link], within: float = WITHIN, table: Path = TABLE) -> Check:
