@@ -26,7 +26,7 @@ OF_A_RUN: Final = {  # checks of a live run, which need more than ledger and tra
     "paused_briefly": "What was to be stopped for less than the window was: else it shows nothing of that.",
     "cancelled": "A cancel by hand found an order to be cancelled.",
     "ledger_whole": "Every line of the venue's ledger could be read, and none is missing.",
-    "links_used": "Every link whose connections come and go has had one at its proxy; between nodes, all but one have dialled.",
+    "links_used": "Every link whose connections come and go has had one at its proxy.",
     "acknowledged": "What an operator was told is done is in every node's log, where it was said to be.",
     "denied": "What an operator was told was not done is in no log as done, and nothing is there twice.",
     "tightened": "Nothing but a storm of takeovers, and who was to, halted or reduced trading.",
