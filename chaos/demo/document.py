@@ -10,7 +10,9 @@ from typing import Any
 
 from chaos.checkers.all import check_all
 from chaos.checkers.history import History
+from chaos.checkers.in_authority import in_authority
 from chaos.checkers.verdict import verdict
+from chaos.checkers.windows_apart import windows_apart
 from chaos.demo.timeline import PhaseMark, Strike, failovers
 
 
@@ -18,7 +20,7 @@ def document(
     history: History, strikes: Sequence[Strike], marks: Sequence[PhaseMark], *, seed: int, duration: float, market: str
 ) -> dict[str, Any]:
     """The whole document.  A failover after which nobody traded fails the verdict, whatever the checks say."""
-    checks = check_all(history)
+    checks = (*check_all(history), in_authority(history), windows_apart(history))
     happened = failovers(strikes, history.requests, marks, history.cluster)
     resumed = all(failover["gap_ms"] is not None for failover in happened)
     admitted = [request for request in history.requests if request.admitted_ns is not None]
