@@ -134,8 +134,8 @@ class Handover:
         """Nothing of this epoch may be sent any more: a new term is the only way on."""
         self._running = None
         self._desk.observer.alert("HandoverFailed", why)
-        if self._desk.gate.leading is None:
-            running.on_result(InQuestion(f"{why}; this node leads no more"))
+        if self._desk.gate.leading != running.epoch:  # a term that it won since is none of the hand-over's business
+            running.on_result(InQuestion(f"{why}; this node leads epoch {running.epoch} no more"))
             return
         self._desk.cluster.stop_leading(why)
         running.on_result(Refused("handover_failed", f"{why}; this node stepped down and an election follows"))
@@ -152,7 +152,7 @@ class Handover:
             self.new_leader(leader)
 
     def new_leader(self, leader: NodeName) -> None:
-        """Somebody leads."""
+        """Somebody leads, be it this node itself in a newer term: then nothing of the hand-over may outlive its own."""
         running = self._running
         if running is None or running.step is not Step.TRANSFERRING:
             return
@@ -160,7 +160,7 @@ class Handover:
         if leader == running.to:
             running.on_result(Done(f"{leader} leads"))
         else:
-            running.on_result(InQuestion(f"authority was released, but {leader} leads, not {running.to}"))
+            running.on_result(InQuestion(f"this node gave the lead up, but {leader} leads, not {running.to}"))
 
     def next_due(self) -> Nanos | None:
         """When `work` has something to do."""

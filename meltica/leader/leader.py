@@ -136,6 +136,7 @@ class Leader:
             self._stepped_down()
         if leads and desk.gate.leading is None:
             desk.lead(term)
+            self._handover.new_leader(desk.node)
             self._takeover.elected(change.reason)
         elif not leads and self._leader is None:
             self._takeover.missed(desk.mono())
