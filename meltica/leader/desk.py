@@ -28,13 +28,14 @@ class Again:
 
     command: Command
     due: Nanos
+    number: int  # that it had when it was first proposed, and keeps
 
 
 @define
 class Outstanding:
     """A proposal whose outcome is not known yet."""
 
-    kind: str
+    kind: type[Command]
     since: Nanos
 
 
@@ -68,10 +69,9 @@ class Desk:
         self.disk = ""  # why this node's disk has no room for trading
         self.started = False  # EpochStarted of the term that this node leads in is applied
         self._anchor: Nanos | None = None  # wall minus mono when this epoch began
-        self._next = 0
+        self.next_number = 0  # of the next proposal of this process
         self._outstanding: dict[int, Outstanding] = {}
         self._again: list[Again] = []
-        self.on_quiet: Callable[[], None] = _nothing  # called when the last outcome is known
 
     @property
     def epoch(self) -> Epoch:
@@ -116,21 +116,25 @@ class Desk:
             if on_outcome is not None:
                 on_outcome(NotLeader(None))
             return
-        token = self._next
-        self._next += 1
-        self._outstanding[token] = Outstanding(type(command).__name__, self.mono())
+        self._propose(command, self._number(), on_outcome)
+
+    def _number(self) -> int:
+        number = self.next_number
+        self.next_number += 1
+        return number
+
+    def _propose(self, command: Command, number: int, on_outcome: OnOutcome | None) -> None:
+        self._outstanding[number] = Outstanding(type(command), self.mono())
 
         def done(outcome: Outcome) -> None:
-            self._outstanding.pop(token, None)
+            self._outstanding.pop(number, None)
             if on_outcome is not None:
                 on_outcome(outcome)
-            if not self.outstanding:
-                self.on_quiet()
 
         try:
             self.cluster.propose(command, done)
         except BaseException:
-            self._outstanding.pop(token, None)
+            self._outstanding.pop(number, None)
             raise
 
     def evidence(self, command: Command) -> None:
@@ -139,16 +143,20 @@ class Desk:
         Unknown outcomes are left alone: either it is in the log of this term, or a newer leader reads anew.  Never
         raises for what it is given: what cannot be written (a venue may say anything) is dropped with an alert.
         """
-        if self.standing:
-            return  # all venues are read anew when apply goes on
+        if not self.standing:  # else: all venues are read anew when apply goes on
+            self._evidence(command, self._number())
+
+    def _evidence(self, command: Command, number: int) -> None:
         term = self.gate.leading
+        if term is None:
+            return
 
         def done(outcome: Outcome) -> None:
-            if isinstance(outcome, NotLeader) and term is not None and self.gate.leading == term:
-                self._again.append(Again(command, Nanos(self.mono() + self.settings.retry_evidence)))
+            if isinstance(outcome, NotLeader) and self.gate.leading == term:
+                self._again.append(Again(command, Nanos(self.mono() + self.settings.retry_evidence), number))
 
         try:
-            self.propose(command, done)
+            self._propose(command, number, done)
         except ValueError as fault:
             self.observer.alert("EvidenceDropped", f"{type(command).__name__}: {_without_value(fault)}")
 
@@ -159,7 +167,7 @@ class Desk:
         due = [each for each in self._again if each.due <= now]
         self._again = [each for each in self._again if each.due > now]
         for each in due:
-            self.evidence(each.command)
+            self._evidence(each.command, each.number)
 
     def lead(self, term: Epoch) -> None:
         """This node leads in `term` from here on."""
@@ -181,6 +189,12 @@ class Desk:
     def outstanding(self) -> int:
         """Proposals whose outcome is not known, those to be repeated included."""
         return len(self._outstanding) + len(self._again)
+
+    def owes(self, number: int, kind: type[Command]) -> bool:
+        """Whether the outcome of a proposal made before `number`, or of any of `kind`, is to come; repeats included."""
+        return any(each < number or told.kind is kind for each, told in self._outstanding.items()) or any(
+            each.number < number or type(each.command) is kind for each in self._again
+        )
 
     @property
     def repeats(self) -> bool:
@@ -218,7 +232,3 @@ def describe(outcome: Outcome) -> str:
 def _without_value(fault: ValueError) -> str:
     """Which field, and what was expected of it; not what stood in it, which may be anybody's text."""
     return str(fault).partition(", found ")[0][:200]
-
-
-def _nothing() -> None:
-    """Nobody waits."""

@@ -3,6 +3,8 @@
 Only its steps may live here: shut the gate for good, wait until each send in flight is answered or past its
 deadline, commit what came of them, release, transfer.  The node never sends again in that epoch: if the transfer
 fails it steps down, and may stand again in a new term.
+
+What is learnt after that wait is not waited for: venues have something to say at any time, and it would never end.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from collections.abc import Callable
 from attrs import define
 
 from cluster.types import Outcome
-from meltica.core.commands import AuthorityReleased
+from meltica.core.commands import AuthorityReleased, Lapsed
 from meltica.core.values import Epoch, Nanos, NodeName
+from meltica.leader import authority
 from meltica.leader.desk import Desk, describe, result_of
 from meltica.leader.dispatch import Dispatch
 from meltica.leader.ports import ActionResult, Done, InQuestion, Refused
@@ -37,10 +40,11 @@ class Running:
     epoch: Epoch
     to: NodeName
     reason: str
-    since: Nanos
     on_result: OnResult
     step: Step
     step_since: Nanos
+    ends: Nanos  # the drain is given up later than this
+    upto: int | None = None  # once nothing flies any more: what was proposed before is to be known before the release
 
 
 class Handover:
@@ -68,16 +72,18 @@ class Handover:
         running = self._running
         if running is None or running.step is not Step.DRAINING:
             return False
-        if self._dispatch.in_flight or self._desk.outstanding:
-            return False
-        return self._desk.mono() >= self._dispatch.drained_at()
+        if running.upto is None:
+            return self._desk.mono() >= self._dispatch.drained_at()
+        return not self._desk.owes(running.upto, Lapsed)
 
     def begin(self, to: NodeName, reason: str, on_result: OnResult) -> None:
         """Hand over to `to`: whatever this epoch has taken by the end of the drain is released first."""
         desk = self._desk
         now = desk.mono()
         desk.gate.shut_for_good(desk.epoch)
-        self._running = Running(desk.epoch, to, reason, now, on_result, Step.DRAINING, now)
+        longest = authority.stretched(authority.widest_window(desk.state), authority.drift_of(desk.state))
+        ends = Nanos(now + longest + desk.settings.drain_timeout)
+        self._running = Running(desk.epoch, to, reason, on_result, Step.DRAINING, now, ends)
         desk.observer.event("handover", {"to": to, "reason": reason})
 
     def work(self, now: Nanos) -> None:
@@ -94,16 +100,18 @@ class Handover:
             self._give_up(running, f"{running.to} did not take the lead in time")
 
     def _drain(self, running: Running, now: Nanos) -> None:
-        if now - running.since > self._desk.settings.drain_timeout:
+        if now > running.ends:
             self._give_up(running, "the sends in flight did not end")
             return
         if now < self._dispatch.drained_at():
             return
-        self._dispatch.doubt_rest()
-        self._dispatch.flush()
-        if self._desk.outstanding:
-            return
         desk = self._desk
+        self._dispatch.flush()
+        if running.upto is None:
+            self._dispatch.doubt_rest()
+            running.upto = desk.next_number
+        if desk.owes(running.upto, Lapsed):
+            return  # with what orders a send its lapse comes: the gate is shut
         record = desk.state.epochs.get(running.epoch)
         if record is None or not record.active:
             self._transfer(running)  # nothing was taken, not even by a proposal that was on its way: nothing to release
@@ -169,7 +177,7 @@ class Handover:
         if running is None:
             return None
         if running.step is Step.DRAINING:
-            ends = Nanos(running.since + settings.drain_timeout + 1)  # `_drain` gives up after it, not at it
+            ends = Nanos(running.ends + 1)  # `_drain` gives up after it, not at it
             drained = self._dispatch.drained_at()
             return drained if self._worked_at < drained < ends else ends  # else an outcome or an answer goes on
         bound = settings.transfer_timeout if running.step is Step.TRANSFERRING else settings.drain_timeout

@@ -101,7 +101,6 @@ class Leader:
         self._mandate = Mandate(desk, numbers if numbers is not None else NumbersInMemory())
         self._handover = Handover(desk, self._dispatch)
         self._tenure = Tenure(desk, lambda to, why: self._hand_over(to, why, _unheard))
-        desk.on_quiet = lambda: self._handover.work(desk.mono())
         self._intake = Intake(desk, self._host.market, self._why_no_submit)
         self._standstill = Standstill(desk, self._goes_on)
         self._crew = Crew(desk)

@@ -58,7 +58,7 @@ class LeaderSettings:
     kline: Nanos = Nanos(1 * S)
     # Hand-over.
     transfer_timeout: Nanos = Nanos(500 * MS)  # then step down and stand again, in a new term
-    drain_timeout: Nanos = Nanos(5 * S)  # a drain that does not end steps down without a release
+    drain_timeout: Nanos = Nanos(5 * S)  # beyond the widest window: then it steps down without a release
     venue_lost_after: Nanos = Nanos(3 * S)
     venue_lost_pause: Nanos = Nanos(30 * S)  # between two hand-overs for a lost venue
     dispute_patience: Nanos = Nanos(1 * S)  # for a third node's word when two states differ; then trading halts

@@ -369,11 +369,11 @@ Drained(n) ==
     \/ (Bug("UnknownIsAnswer") /\ intent[x].st = SENT)
     \/ Fast(intent[x].age) >= (IF Bug("DrainWithoutDrift") THEN WindowOf(intent[x].ep) * C.unit
                                ELSE Stretched(WindowOf(intent[x].ep)))
+(* Its own proposals may be outstanding: the code waits for those made up to the end of the drain, and needs not. *)
 ReleaseAuthority(n) ==
   LET t == term[n] IN
   /\ MayAppend(n) /\ t \in shut
   /\ ~In(log[n], <<t, RELEASED>>)
-  /\ committed[t] = Len(log[n])            \* no proposal of its own is outstanding
   /\ Drained(n)
   /\ Append_(n, RELEASED, seen)
   /\ UNCHANGED <<intent, shut, others, viol>>
