@@ -196,8 +196,9 @@ class Leader:
         """`state` has jumped, by a snapshot: this node does not lead, and what it knew of sends is void (section 5)."""
         desk = self._desk
         desk.sends.installed(desk.state, desk.mono())
-        if desk.state.epoch is not None:
-            self._mandate.newer(desk.state.epoch.epoch)
+        for record in desk.state.epochs.values():
+            if record.node != desk.node:
+                self._mandate.newer(record.epoch)
         self._recon.holdings_changed()
         self._note_trading()
 
@@ -212,7 +213,7 @@ class Leader:
         if event.what == "started":
             self._idle_since = self._last_traded
         if desk.gate.leading != term or event.epoch != term:
-            if event.what == "started":
+            if event.what == "started" and event.node != desk.node:  # else: its own, of a lead in between
                 self._mandate.newer(event.epoch)
             return
         record = desk.state.epochs.get(term)

@@ -7,6 +7,7 @@ from attrs import evolve
 
 from cluster.types import AppliedEntry, LogIndex, MonoNs, Term
 from meltica.core import commands as c
+from meltica.core.codec import encode_command
 from meltica.core.ids import parse_id
 from meltica.core.values import Epoch, Gap, Nanos, NodeName
 from meltica.leader.mandate import BY_HAND_MOST, MOST
@@ -148,6 +149,57 @@ def test_an_epoch_of_its_own_in_which_it_took_nothing_leaves_the_older_mandate_i
     assert sent(node) == 0
     world.run(1 * S)
     assert (sent(node), len(world.exchange.open())) == (2, 0)
+
+
+def lost_twice(world: World) -> Node:
+    """n1 traded in term 1, led for a moment in term 2, and leads in term 3 without authority."""
+    node = world.start()
+    world.run(1 * S)
+    for _ in range(2):
+        world.majority = False
+        world.depose()
+        world.run(300 * MS)
+        node.port.failing = {ReadKind.OPEN_ORDERS}
+        world.elect("n1")
+    return node
+
+
+def applies_an_epoch_in_between(world: World, by_whom: str) -> None:
+    """EpochStarted of term 2, appended then, commits with the first entry of term 3."""
+    world.index += 1
+    start = c.EpochStarted(Epoch(2), Nanos(world.nodes["n1"].state.clock + 1), NodeName(by_whom), "election", "0")
+    entry = AppliedEntry(LogIndex(world.index), Term(2), (encode_command(start),), (), False, None, MonoNs(world.now))
+    world.log.append(entry)
+    for each in world.nodes.values():
+        each.apply(evolve(entry, own=each.name == "n1", proposed=MonoNs(world.now)))
+
+
+@pytest.mark.parametrize(("by_whom", "cancelled"), [("n1", 2), ("n2", 0)])
+def test_an_epoch_in_between_ends_the_mandate_only_where_it_was_anothers(by_whom: str, cancelled: int) -> None:
+    world = World()
+    node = lost_twice(world)
+    applies_an_epoch_in_between(world, by_whom)
+    world.run(20 * MS)
+    assert node.state.epoch is not None
+    assert (node.state.epoch.epoch, node.state.epoch.taken_index) == (3, None)
+    cut_off_for_good(world)
+    assert (sent(node), len(world.exchange.open())) == (cancelled, 2 - cancelled)
+
+
+@pytest.mark.parametrize(("by_whom", "cancelled"), [(("n1",), 2), (("n2",), 0), (("n2", "n1"), 0)])
+def test_a_snapshot_ends_the_mandate_only_where_it_knows_of_anothers_epoch(by_whom: tuple[str], cancelled: int) -> None:
+    world = World()
+    node = world.start()
+    world.run(1 * S)
+    world.majority = False
+    world.depose()
+    for term, name in enumerate(by_whom, 2):
+        start = c.EpochStarted(Epoch(term), Nanos(node.state.clock + 1), NodeName(name), "election", "0")
+        world.index += 1
+        node.machine.apply(LogIndex(world.index), Term(term), (encode_command(start),))  # as the snapshot has it
+    node.leader.on_installed()
+    cut_off_for_good(world)
+    assert (sent(node), len(world.exchange.open())) == (cancelled, 2 - cancelled)
 
 
 def test_a_release_that_nobody_follows_up_leaves_the_mandate_in_force() -> None:
