@@ -76,8 +76,8 @@ class Mandate:
         """This node is active and a majority answers."""
         self._majority_at = now
         if epoch.epoch != self._epoch:
+            self._end_hand(now, f"this node has taken authority in epoch {epoch.epoch}")
             self._of(epoch.epoch)
-            self._hand = None
 
     def commits(self, now: Nanos) -> None:
         """This node leads and a majority answers, be it in a term in which it has no authority."""
@@ -93,7 +93,7 @@ class Mandate:
         """Another leader, of `epoch`, was heard of: the orders are its to care for."""
         if epoch > self._epoch:
             self._majority_at = None
-            self._hand = None
+            self._end_hand(self._desk.mono(), f"another node leads in epoch {epoch}, whose the orders are")
 
     def by_hand(self) -> ByHand | str:
         """An operator cancels from this node what it knows to be open; or why that is impossible."""
@@ -149,6 +149,11 @@ class Mandate:
         hand = self._hand
         if hand is None:
             return
+        self._weigh(hand, now)
+        if not hand.tries:
+            self._end_hand(now, f"{BY_HAND_MOST} tries without an answer")
+
+    def _weigh(self, hand: ByHand, now: Nanos) -> None:
         for name in list(hand.tries):
             order, tried = self._desk.state.orders.get(name), self._tried.get(name)
             if order is None or not order.live or (tried is not None and tried.settled):
@@ -158,14 +163,19 @@ class Mandate:
             else:
                 continue
             del hand.tries[name]
-        if hand.tries:
+
+    def _end_hand(self, now: Nanos, why: str) -> None:
+        """Whatever ends a command by hand: who gave it must know which orders may lie in the market, and why."""
+        hand, self._hand = self._hand, None
+        if hand is None:
             return
-        self._hand = None
+        self._weigh(hand, now)
+        hand.unsettled += hand.tries
         observer = self._desk.observer
         observer.event("mandate_done", {"settled": hand.settled, "unsettled": len(hand.unsettled)})
+        left = f"not known to be gone: {', '.join(hand.unsettled)} ({why})" if hand.unsettled else "the others are gone"
         if hand.unsettled or hand.unnamed:
-            names = ", ".join(hand.unsettled) or "none"
-            observer.alert("MandateIncomplete", f"no answer to the cancels of: {names}; {hand.unnamed} had no venue id")
+            observer.alert("MandateIncomplete", f"{left}; {hand.unnamed} had no venue id")
 
     def _untried(self, name: ClientOrderId, now: Nanos) -> bool:
         tried = self._tried.get(name)
@@ -197,7 +207,7 @@ class Mandate:
         number = self._numbers(epoch, len(due)) if due and not self._spent else size
         for order in due:
             if number >= size:
-                self._out_of_places()
+                self._out_of_places(now)
                 return
             self._cancel(order, mandate_id(desk.state.cluster, epoch, taken, first + number), epoch, taken, now)
             number += 1
@@ -209,11 +219,11 @@ class Mandate:
         size = MOST // len(members)
         return members.index(str(desk.node)) * size, size
 
-    def _out_of_places(self) -> None:
+    def _out_of_places(self, now: Nanos) -> None:
         if not self._spent:
             self._spent = True
             self._desk.observer.alert("MandateSpent", "this node has no id left for a cancel without a majority")
-        self._hand = None
+        self._end_hand(now, "no id is left to this node for a cancel without a majority")
 
     def _cancel(self, order: Order, name: ClientOrderId, epoch: Epoch, taken: Index, now: Nanos) -> None:
         desk = self._desk

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from attrs import evolve
 
@@ -9,10 +11,10 @@ from cluster.types import AppliedEntry, LogIndex, MonoNs, Term
 from meltica.core import commands as c
 from meltica.core.codec import encode_command
 from meltica.core.ids import parse_id
-from meltica.core.values import Epoch, Gap, Nanos, NodeName
+from meltica.core.values import Epoch, Gap, Nanos, NodeName, Quantity, VenueOrderId
 from meltica.leader.mandate import BY_HAND_MOST, MOST
 from meltica.leader.ports import Done, Order, Promote, WithoutQuorum
-from meltica.venues.base import ReadKind
+from meltica.venues.base import Accepted, ReadKind
 from tests.meltica.leader.world import CONFIGURED, MS, QUOTER, SETTINGS, Node, S, World, by
 
 
@@ -55,6 +57,61 @@ def test_without_answers_it_gives_up_after_some_tries_and_says_so() -> None:
     assert sent(world.nodes["n3"]) == 2 * BY_HAND_MOST
     names = [name for name, _ in world.nodes["n3"].notes.alerts]
     assert names.count("MandateIncomplete") == 1
+
+
+def ended(node: Node) -> tuple[list[dict[str, object]], list[str]]:
+    """What was told of commands by hand that ended, and the alerts of it."""
+    done = [fields for name, fields in node.notes.events if name == "mandate_done"]
+    return done, [text for name, text in node.notes.alerts if name == "MandateIncomplete"]
+
+
+@pytest.mark.parametrize(
+    ("leader", "why"),
+    [("n2", "another node leads in epoch 2"), ("n3", "this node has taken authority in epoch 2")],
+)
+def test_a_newer_lead_ends_it_and_it_says_what_is_left(leader: str, why: str) -> None:
+    world = World()
+    world.start()
+    world.kill("n1")
+    world.exchange.answers = "lose"
+    by_hand(world, "n3")
+    world.run(1 * S)
+    world.elect(leader)
+    world.run(10 * S)
+    done, (alert,) = ended(world.nodes["n3"])
+    assert done == [{"settled": 0, "unsettled": 2}]
+    assert why in alert
+    assert all(str(order.placed_as) in alert for order in world.exchange.open())
+
+
+def test_a_newer_lead_ends_it_without_an_alert_where_nothing_is_left() -> None:
+    world = World()
+    world.start()
+    world.kill("n1")
+    world.exchange.answers = "drop"
+    node = world.nodes["n3"]
+    by_hand(world, "n3")
+    world.run(10 * MS)
+    for cancel in list(node.leader._mandate._mine):
+        node.port.answer(cancel, Accepted(VenueOrderId("1001"), "cancelled", Quantity(Decimal(0))))
+    world.elect("n2")
+    assert ended(node) == ([{"settled": 2, "unsettled": 0}], [])
+
+
+def test_without_a_place_left_it_says_what_is_left_each_time() -> None:
+    world = World()
+    world.start()
+    node = world.nodes["n2"]
+    assert node.state.epoch is not None
+    node.numbers(node.state.epoch.epoch, MOST // 3)
+    for times in (1, 2):
+        by_hand(world, "n2")
+        world.run(1 * S)
+        done, alerts = ended(node)
+        assert done == times * [{"settled": 0, "unsettled": 2}]
+        assert len(alerts) == times
+        assert "no id is left" in alerts[0]
+        assert all(str(order.placed_as) in alerts[0] for order in world.exchange.open())
 
 
 def test_said_again_it_is_done_again() -> None:
