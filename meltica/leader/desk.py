@@ -66,6 +66,7 @@ class Desk:
         self.sends = Sends(born=mono())
         self.report: NodeReport | None = None  # what this node is, where it says so
         self.standing = False  # apply has stopped on this node: nothing is proposed, and nothing learnt is kept
+        self.disputed = ""  # the nodes' states differ, and nobody knows whose is right: nothing but cancels leaves
         self.disk = ""  # why this node's disk has no room for trading
         self.started = False  # EpochStarted of the term that this node leads in is applied
         self._anchor: Nanos | None = None  # wall minus mono when this epoch began

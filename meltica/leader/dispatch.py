@@ -101,6 +101,8 @@ class Dispatch:
         now = desk.mono()
         if self._stalled(now):
             return "the event loop stood still"
+        if desk.disputed and not ordered.is_cancel:
+            return desk.disputed
         return authority.why_shut(desk.gate, desk.state.epoch, ordered, now)
 
     # --- back ---------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@ nodes' digests differ and nobody can know who is wrong.
 
 Only that may live here.  First the gate, then the alert.  While apply stands this node proposes nothing but a role's
 word that the entry is to be isolated; its quotes go under the cancel mandate, as they do without a majority.  In a
-dispute trading halts, by a command: from then on the gate is open for cancels.
+dispute no order leaves, whatever the log says; trading halts, by a command, and from then on cancels leave.
 """
 
 from __future__ import annotations
@@ -76,10 +76,11 @@ class Standstill:
         self._disputed = disputed
         if disputed is None:
             self._due = None
+            desk.disputed = ""
             desk.gate.pauses.pop(_DIGEST, None)
             return
         text = f"the nodes' states differ at index {disputed}, and no majority says whose is right"
-        desk.gate.pauses[_DIGEST] = text
+        desk.disputed = desk.gate.pauses[_DIGEST] = text
         desk.observer.alert("StatesDiffer", text)
         self._due = Nanos(desk.mono() + desk.settings.dispute_patience)
 
@@ -91,7 +92,7 @@ class Standstill:
         if CAUSE in desk.state.risk.halts:
             desk.gate.pauses.pop(_DIGEST, None)
             return
-        desk.gate.pauses[_DIGEST] = f"the nodes' states differ at index {self._disputed}"  # again, if it was resumed
+        desk.gate.pauses[_DIGEST] = desk.disputed  # again, if it was resumed
         if self._due is not None and now >= self._due and desk.can_propose:
             self._due = Nanos(now + AGAIN)
             desk.propose(Halt(desk.epoch, desk.at, CAUSE))

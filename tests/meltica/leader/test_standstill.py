@@ -12,9 +12,9 @@ from cluster.types import ApplyStop, LogIndex, NotLeader, Peer, Role, RoleChange
 from meltica.core import commands as c
 from meltica.core.orders import OrderState
 from meltica.core.values import ClientOrderId, Epoch, Nanos, Price, Quantity, Side, Trading
-from meltica.leader.ports import Order
+from meltica.leader.ports import Done, Order
 from meltica.venues.base import Accepted, Answer, PublicTrade, Refused, Unknown
-from tests.meltica.leader.world import MS, QUOTER, SYMBOL, VENUE, Idle, Node, S, World, by
+from tests.meltica.leader.world import MS, QUOTER, SYMBOL, VENUE, Idle, Node, S, World, by, submit
 
 ONE, LOW = Quantity(Decimal("0.01")), Price(Decimal(59_000))
 
@@ -157,3 +157,61 @@ def test_a_dispute_that_goes_on_keeps_the_gate_shut_though_its_halt_was_resumed(
     assert not node.leader.status().gate_open
     world.run(node.settings.dispute_patience + 100 * MS)
     assert node.state.risk.trading is Trading.HALTED
+
+
+def in_a_dispute_that_halted(world: World) -> Node:
+    node = world.start()
+    says(node, disputed=LogIndex(5))
+    world.run(node.settings.dispute_patience + 100 * MS)
+    assert node.state.risk.trading is Trading.HALTED
+    return node
+
+
+def resume(world: World) -> None:
+    index = world.nodes["n1"].state.risk.index
+    world.act("n1", Order(c.Resume(Epoch(0), Nanos(0), ("states_differ",), index, by(f"resume-{index}"))))
+
+
+def halt(world: World) -> None:
+    world.act("n1", Order(c.Halt(Epoch(0), Nanos(0), "states_differ", by("halt"))))
+
+
+@pytest.mark.parametrize("halted_again", [False, True])
+def test_in_a_dispute_an_order_in_one_entry_with_its_resume_is_not_sent(*, halted_again: bool) -> None:
+    """Halted, resumed, ordered, halted: an entry's sends leave when all of it is applied."""
+    world = World(Idle)
+    node = in_a_dispute_that_halted(world)
+    resume(world)
+    results = world.act("n1", Order(submit(request="order")))
+    if halted_again:
+        halt(world)
+    world.run(50 * MS)
+    (result,) = results
+    assert isinstance(result, Done)
+    assert result.result is not None
+    order = result.result.order
+    assert order is not None
+    assert world.exchange.written == []
+    assert node.state.orders[order].state is OrderState.LAPSED
+
+
+def test_in_a_dispute_that_halted_cancels_leave() -> None:
+    world = World(Idle)
+    node = world.start()
+    name = resting(world)
+    says(node, disputed=LogIndex(5))
+    world.run(node.settings.dispute_patience + 100 * MS)
+    assert node.state.risk.trading is Trading.HALTED
+    world.act("n1", Order(c.Cancel(Epoch(0), Nanos(0), name, "by hand", by("cancel"))))
+    world.run(50 * MS)
+    assert world.exchange.open() == []
+
+
+def test_after_a_dispute_orders_leave_again() -> None:
+    world = World(Idle)
+    node = in_a_dispute_that_halted(world)
+    says(node, disputed=None)
+    resume(world)
+    world.act("n1", Order(submit(request="order")))
+    world.run(50 * MS)
+    assert len(world.exchange.open()) == 1
