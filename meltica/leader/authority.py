@@ -14,6 +14,7 @@ from meltica.core.effects import CancelOrder, Effect
 from meltica.core.records import EpochRecord
 from meltica.core.state import State
 from meltica.core.values import ClientOrderId, Epoch, Nanos, Venue
+from meltica.venues.base import Health
 
 MILLION = 1_000_000
 KEEP_LIMITS = 4096  # deadlines of answered intents kept before they are pruned
@@ -52,17 +53,48 @@ class OlderSend:
     appended: Nanos
 
 
+@frozen
+class Jump:
+    """The wall clock jumped: what this node took for its time before `at` is in doubt."""
+
+    at: Nanos  # when it was noticed
+    why: str
+
+
 @define
 class Gate:
     """The switches of the gate.  `leading` is the term that this node leads in, in Raft's sense, or None."""
 
     leading: Epoch | None = None
     shut_epoch: Epoch = Epoch(0)  # this epoch and all before it never send again (Released, and never reopened)
-    pauses: dict[str, str] = field(factory=dict)  # cause -> text: a stall, a clock in doubt
+    pauses: dict[str, str] = field(factory=dict)  # cause -> text: a stall, apply that stands
+    jump: Jump | None = None  # the last one; each venue's pause ends by itself
 
     def shut_for_good(self, epoch: Epoch) -> None:
         """From here on nothing of `epoch` is sent, whatever happens."""
         self.shut_epoch = max(self.shut_epoch, epoch)
+
+
+def jumped(gate: Gate, health: Health | None) -> str:
+    """Why no deadline can be computed for the venue that stands so, or "": its clock was not estimated since the jump.
+
+    Each venue's own affair: one that is away must not keep the others' cancels.
+    """
+    if gate.jump is None:
+        return ""
+    known = health is not None and health.clock_at is not None and health.clock_at > gate.jump.at
+    return "" if known else gate.jump.why
+
+
+def paused(gate: Gate, health: Health | None) -> str:
+    """Why nothing may be sent for now to the venue that stands so, or ""."""
+    return next(iter(gate.pauses.values()), jumped(gate, health))
+
+
+def all_paused(gate: Gate, healths: Mapping[Venue, Health]) -> str:
+    """Why nothing may be sent for now to any venue, or ""."""
+    found = [paused(gate, health) for health in healths.values()]
+    return found[0] if found and all(found) else next(iter(gate.pauses.values()), "")
 
 
 def why_not_active(gate: Gate, epoch: EpochRecord | None) -> str:
@@ -78,10 +110,11 @@ def why_not_active(gate: Gate, epoch: EpochRecord | None) -> str:
     return ""
 
 
-def why_shut(gate: Gate, epoch: EpochRecord | None, ordered: Ordered, now: Nanos) -> str:
+def why_shut(gate: Gate, epoch: EpochRecord | None, ordered: Ordered, now: Nanos, health: Health | None) -> str:
     """Why `ordered` may not be written to the socket at `now`, or "": GateOpen of Authority.tla.
 
-    Committed and applied it is, or there were no `Ordered`.  At the tie `now = s + W` it may not.
+    `health` is its venue's.  Committed and applied it is, or there were no `Ordered`.  At the tie `now = s + W` it
+    may not.
     """
     if not ordered.own or ordered.term != ordered.effect.epoch:
         return "ordered by another leader's entry"
@@ -94,7 +127,7 @@ def why_shut(gate: Gate, epoch: EpochRecord | None, ordered: Ordered, now: Nanos
         return "authority is for cancels only"
     if now >= ordered.send_by:
         return "past s + W"
-    return next(iter(gate.pauses.values()), "")
+    return paused(gate, health)
 
 
 def relieved(epochs: Mapping[Epoch, EpochRecord], own: Epoch) -> bool:

@@ -103,7 +103,9 @@ class Dispatch:
             return "the event loop stood still"
         if desk.disputed and not ordered.is_cancel:
             return desk.disputed
-        return authority.why_shut(desk.gate, desk.state.epoch, ordered, now)
+        port = desk.venues.get(ordered.effect.venue)
+        health = None if port is None else port.health()
+        return authority.why_shut(desk.gate, desk.state.epoch, ordered, now, health)
 
     # --- back ---------------------------------------------------------------------------------------------
 

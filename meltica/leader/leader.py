@@ -395,7 +395,7 @@ class Leader:
         else:
             self._lost_since = None
         self._missing_fills(now)
-        self._watchdog.leave(desk.mono(), desk.venues.values())
+        self._watchdog.leave(desk.mono())
         self._gate_event()
 
     def _missing_fills(self, now: Nanos) -> None:
@@ -519,10 +519,10 @@ class Leader:
             return held
         if desk.state.epoch is not None and desk.state.epoch.cancels_only:
             return "authority is for cancels only"
-        pause = next(iter(desk.gate.pauses.values()), "")
+        health = desk.venues[venue].health()
+        pause = authority.paused(desk.gate, health)
         if pause:
             return pause
-        health = desk.venues[venue].health()
         if not health.ready:
             return health.refused or "the venue is not ready"
         return self._recon.blocked(venue, symbol)
@@ -539,7 +539,7 @@ class Leader:
             return held
         if self._watchdog.stalled(desk.mono()):
             return "the event loop stands still"
-        return next(iter(desk.gate.pauses.values()), "")
+        return authority.all_paused(desk.gate, {} if desk.gate.jump is None else desk.healths())
 
     def _gate_event(self) -> None:
         reason = self._gate_reason()
@@ -581,13 +581,14 @@ class Leader:
         )
 
     def _blocked(self) -> dict[tuple[Venue, Symbol], str]:
-        if not self._desk.can_propose:
+        desk = self._desk
+        if not desk.can_propose:
             return {}
         return {
             (venue, symbol): why
-            for venue in self._desk.venues
-            for symbol in self._desk.settings.symbols_of(venue)
-            if (why := self._recon.blocked(venue, symbol))
+            for venue, health in desk.healths().items()
+            for symbol in desk.settings.symbols_of(venue)
+            if (why := authority.jumped(desk.gate, health) or self._recon.blocked(venue, symbol))
         }
 
 

@@ -6,16 +6,12 @@ wall clock that jumped, shuts the gate before anything else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from meltica.core.values import Nanos
-from meltica.leader.authority import Gate
+from meltica.leader.authority import Gate, Jump
 from meltica.leader.ports import Observer
 from meltica.leader.settings import LeaderSettings
-from meltica.venues.base import VenuePort
 
 STALL = "stall"
-CLOCK = "clock"
 
 
 class Watchdog:
@@ -27,7 +23,6 @@ class Watchdog:
         self._observer = observer
         self._last = mono
         self._offset = wall - mono
-        self._jumped_at: Nanos | None = None
 
     @property
     def last(self) -> Nanos:
@@ -44,10 +39,9 @@ class Watchdog:
         self._observer.event("stall", {"ns": duration})
 
     def jump(self, by: Nanos, now: Nanos) -> None:
-        """The wall clock jumped: until each venue's clock is estimated anew, no deadline can be computed."""
-        self._jumped_at = now
-        self._gate.pauses[CLOCK] = f"the wall clock jumped by {by // 1_000_000} ms"
-        self._observer.alert("ClockJump", self._gate.pauses[CLOCK])
+        """The wall clock jumped: until a venue's clock is estimated anew, no deadline there can be computed."""
+        self._gate.jump = Jump(now, f"the wall clock jumped by {by // 1_000_000} ms")
+        self._observer.alert("ClockJump", self._gate.jump.why)
 
     def enter(self, now: Nanos, wall: Nanos) -> None:
         """A pass begins: before anything else, compare the clocks."""
@@ -59,13 +53,7 @@ class Watchdog:
             self.jump(Nanos(moved), now)
         self._offset = offset
 
-    def leave(self, now: Nanos, venues: Iterable[VenuePort]) -> None:
+    def leave(self, now: Nanos) -> None:
         """A full pass has ended."""
         self._last = now
         self._gate.pauses.pop(STALL, None)
-        if self._jumped_at is None:
-            return
-        jumped_at = self._jumped_at
-        if all((port.health().clock_at or 0) > jumped_at for port in venues):
-            self._jumped_at = None
-            self._gate.pauses.pop(CLOCK, None)

@@ -86,7 +86,7 @@ def record(epoch: int, *, released: bool = False, window: int = W) -> EpochRecor
     ],
 )
 def test_the_gate(*, name: str, gate: Gate, epoch: EpochRecord | None, ordered: Ordered, now: int, shut: str) -> None:
-    found = why_shut(gate, epoch, ordered, Nanos(now))
+    found = why_shut(gate, epoch, ordered, Nanos(now), None)
     assert (shut in found) if shut else found == "", name
 
 

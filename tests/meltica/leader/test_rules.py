@@ -105,8 +105,8 @@ def frozen_past_the_window(_patch: Patch) -> bool:
 def tie(patch: Patch) -> None:
     whole = authority.why_shut
 
-    def lenient(gate: Any, epoch: Any, ordered: Ordered, now: Nanos) -> str:
-        return whole(gate, epoch, ordered, Nanos(now - 1))
+    def lenient(gate: Any, epoch: Any, ordered: Ordered, now: Nanos, health: Any) -> str:
+        return whole(gate, epoch, ordered, Nanos(now - 1), health)
 
     patch.setattr(authority, "why_shut", lenient)
 
