@@ -49,9 +49,11 @@ class Halts:
             self.storm_of = int(command.get("storm_takeovers", STORM_OF))
             self.storm_within = int(command.get("storm_window", STORM_WITHIN))
         elif record.kind == "resume":
-            self.lost_at.clear()  # whoever resumes has seen them
-            for cause in command.get("causes") or ():
-                self.causes.pop(str(cause), None)
+            causes = [str(cause) for cause in command.get("causes") or ()]
+            if any(cause in self.causes for cause in (STORM, MORE) if cause in causes):
+                self.lost_at.clear()  # whoever resumes the storm, or what may hold it, has seen them
+            for cause in causes:
+                self.causes.pop(cause, None)
         elif self.clock.lost:
             self._lost(record)
 

@@ -11,12 +11,13 @@ from typing import Final
 
 from attrs import evolve
 
+from meltica.core.apply_authority import STORM
 from meltica.core.commands import By, Halt, Kill, Reduce, Resume
 from meltica.core.events import Rejection, RiskEvent
 from meltica.core.halting import add_halt
 from meltica.core.records import LossesRecord
 from meltica.core.reducing import add_cause
-from meltica.core.risk import HaltRecord
+from meltica.core.risk import MORE, HaltRecord
 from meltica.core.turn import Turn
 from meltica.core.wire import TEXT
 
@@ -68,9 +69,10 @@ def resume(turn: Turn, command: Resume) -> Rejection | None:
     named = set(command.causes)
     halts = {cause: record for cause, record in risk.halts.items() if cause not in named}
     reduces = {cause: record for cause, record in risk.reduces.items() if cause not in named}
-    risk = evolve(risk, halts=halts, reduces=reduces, index=int(turn.index))
+    before, risk = risk, evolve(risk, halts=halts, reduces=reduces, index=int(turn.index))
     state.put_risk(risk)
-    state.put_losses(LossesRecord())  # the operator has seen the storm, if there was one: count afresh
+    if named.intersection((STORM, MORE)).intersection(before.halts):
+        state.put_losses(LossesRecord())  # the operator has seen the storm, or what may hold it: count afresh
     turn.emit(RiskEvent(risk.trading, ", ".join(sorted(named)), risk.index))
     return None
 

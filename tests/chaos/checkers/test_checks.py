@@ -397,6 +397,16 @@ def test_whoever_resumes_has_seen_the_losses() -> None:
     fails(halt_survives(stormy(old)), "resumes by a look at index 35; a cause was added at 36")
 
 
+def test_a_resume_of_something_else_does_not_count_the_losses_afresh() -> None:
+    """Whoever resumes what is not the storm's has seen no storm."""
+    history = stormy()
+    audit = list(history.nodes[0].audit)
+    at = next(place for place, one in enumerate(audit) if one.index > 35)
+    for cause in ("x", "more", "takeover_storm"):  # none of them is a halt in force
+        audit[at:at] = [h.record(35, 5, "resume", causes=[cause], epoch=5)]
+        fails(halt_survives(evolve(history, nodes=(evolve(history.nodes[0], audit=tuple(audit)),))), "takeover_storm")
+
+
 def test_a_time_that_leaps_does_not_end_a_storm() -> None:
     """A command that is refused for its time moves nothing: the losses are still young."""
     history = stormy()

@@ -9,9 +9,11 @@ from attrs import evolve
 
 from meltica.core import commands as c
 from meltica.core.apply import LATEST, LEAP, STANDSTILL, CoreFault, apply_entry
+from meltica.core.apply_authority import STORM
 from meltica.core.codec import encode_command
 from meltica.core.events import AuthorityEvent, OrderEventKind
 from meltica.core.orders import Asked
+from meltica.core.risk import MAX_CAUSES, MORE
 from meltica.core.state import EPOCHS_KEPT, State
 from meltica.core.values import Epoch, Index, Mode, Nanos, NodeName, Side, Trading, Venue
 from tests.meltica.core.harness import KEY, POLICY, SECOND, START, VENUE, Hand, by, d, trade, trading, wish
@@ -154,6 +156,29 @@ def test_a_third_lost_leader_within_ten_minutes_starts_halted() -> None:
     hand.ok(c.Resume(*ZERO, ("takeover_storm",), hand.state.risk.index, by()))
     _storm(hand, 2)
     assert hand.state.risk.trading is Trading.RUNNING, "counted afresh once an operator has seen it"
+
+
+def test_a_resume_of_something_else_does_not_count_a_storm_afresh() -> None:
+    """Review 5, finding 9: it had nothing to do with the leaders that were lost."""
+    hand = stormy()
+    _storm(hand, 1)
+    assert len(hand.state.losses.times) == 2
+    hand.ok(c.Halt(*ZERO, "maintenance"))
+    hand.ok(c.Reduce(*ZERO, STORM))
+    hand.ok(c.Resume(*ZERO, ("maintenance", STORM), hand.state.risk.index, by()))
+    assert hand.state.risk.trading is Trading.RUNNING
+    _storm(hand, 1)
+    assert set(hand.state.risk.halts) == {STORM}
+
+
+def test_a_resume_of_the_causes_that_share_a_name_may_be_one_of_the_storm() -> None:
+    hand = stormy()
+    for number in range(MAX_CAUSES):
+        hand.ok(c.Halt(*ZERO, f"cause {number}"))
+    _storm(hand, 3)
+    assert MORE in hand.state.risk.halts
+    hand.ok(c.Resume(*ZERO, (MORE,), hand.state.risk.index, by()))
+    assert hand.state.losses.times == ()
 
 
 def test_planned_hand_overs_are_no_storm() -> None:
