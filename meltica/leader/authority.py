@@ -127,7 +127,20 @@ def why_shut(gate: Gate, epoch: EpochRecord | None, ordered: Ordered, now: Nanos
         return "authority is for cancels only"
     if now >= ordered.send_by:
         return "past s + W"
-    return paused(gate, health)
+    return paused(gate, health) or _undated(gate, ordered, health)
+
+
+def _undated(gate: Gate, ordered: Ordered, health: Health | None) -> str:
+    """Why no deadline of today is true of `ordered`, or "": its s is of before the clocks were in doubt.
+
+    A machine may be suspended together with its monotonic clock: s + W then lies later in the venue's time by as much,
+    and so would a deadline that is computed from what is known of the venue's clock since.
+    """
+    if gate.jump is not None and ordered.proposed <= gate.jump.at:
+        return f"proposed before {gate.jump.why}"
+    if health is not None and health.clock_since is not None and ordered.proposed <= health.clock_since:
+        return "proposed before the venue's clock was estimated anew"
+    return ""
 
 
 def relieved(epochs: Mapping[Epoch, EpochRecord], own: Epoch) -> bool:

@@ -259,6 +259,7 @@ class Health:
     clock_offset: Nanos | None  # venue minus this node's wall clock
     clock_uncertainty: Nanos | None
     clock_at: Nanos | None  # mono time of the estimate
+    clock_since: Nanos | None  # mono time since which nothing contradicted it: see VenueClock.since
     signed_read_at: Nanos | None  # the last signed read that succeeded
     refused: str | None  # why the venue refuses us, if it does
 

@@ -8,7 +8,8 @@ A sample is a round trip: written at `sent`, answered by `received`, and in betw
 `venue_time - received` and `venue_time + resolution - sent`.  Two clocks drift apart by at most `drift_ppm`,
 so an interval widens with age; each sample is intersected with what the earlier ones still say.  Samples
 that contradict each other mean that a clock jumped (or lies): nothing is believed until a run of samples
-agrees again.
+agrees again.  And what was proposed before that moment (`since`) must not be dated by what is known after it:
+if our own clock stood still (a machine that was suspended), its time counted from a clock that is no more.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class VenueClock:
         self._estimate: Estimate | None = None
         self._agreeing = 0
         self.contradictions = 0  # how often samples did not meet
+        self.since: Nanos | None = None  # mono time of the last sample that went on from nothing that was sure
 
     def add(self, sample: Sample) -> bool:
         """Take a sample in; False if it contradicts what was known, which closes the clock."""
@@ -81,6 +83,8 @@ class VenueClock:
         fresh = Estimate(low, high, sample.received)
         if self._estimate is None:
             return self._begin(fresh)
+        if sample.received - self._estimate.at > self._stale:
+            self.since = sample.received
         known = self.at(max(sample.received, self._estimate.at)) or fresh
         low, high = Nanos(max(known.low, low)), Nanos(min(known.high, high))
         if low > high:
@@ -92,12 +96,8 @@ class VenueClock:
         return True
 
     def _begin(self, fresh: Estimate) -> bool:
-        self._estimate, self._agreeing = fresh, 1
+        self._estimate, self._agreeing, self.since = fresh, 1, fresh.at
         return True
-
-    def forget(self) -> None:
-        """Believe nothing any more: this node's own clock may have jumped."""
-        self._estimate, self._agreeing = None, 0
 
     def at(self, now: Nanos) -> Estimate | None:
         """What the estimate still says at `now`, or will say; None if there is none."""

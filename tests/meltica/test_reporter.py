@@ -256,6 +256,7 @@ def health(**changes):
         "clock_offset": Nanos(5),
         "clock_uncertainty": Nanos(2),
         "clock_at": Nanos(1),
+        "clock_since": Nanos(1),
         "signed_read_at": Nanos(1),
         "refused": None,
     }

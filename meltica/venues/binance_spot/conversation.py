@@ -142,6 +142,7 @@ class Conversation:
             clock_offset=offset,
             clock_uncertainty=None if estimate is None else estimate.uncertainty,
             clock_at=self.venue_clock.sampled_at,
+            clock_since=self.venue_clock.since,
             signed_read_at=self.reads.signed_at,
             refused=self._refused(now),
         )

@@ -31,7 +31,8 @@ from meltica.core.values import (
     Venue,
 )
 from meltica.leader import authority
-from meltica.leader.authority import Gate, OlderSend, Ordered, Sends, stretched, wait_over_at, why_shut
+from meltica.leader.authority import Gate, Jump, OlderSend, Ordered, Sends, stretched, wait_over_at, why_shut
+from meltica.venues.base import Health
 
 VENUE = Venue("paper")
 W = 300_000_000
@@ -53,6 +54,9 @@ ORDERED = Ordered(PLACE, Epoch(3), True, Nanos(1000), Nanos(1000 + W))
 TAKEN = EpochRecord(
     Epoch(3), NodeName("n1"), "election", "0", Index(5), Nanos(0), {VENUE: Nanos(W)}, taken_index=Index(7)
 )
+
+
+HEALTH = Health(True, True, (), None, Nanos(0), Nanos(0), Nanos(1400), Nanos(900), None, None)
 
 
 def record(epoch: int, *, released: bool = False, window: int = W) -> EpochRecord:
@@ -82,11 +86,14 @@ def record(epoch: int, *, released: bool = False, window: int = W) -> EpochRecor
         ("an older epoch drained", Gate(Epoch(3), Epoch(2)), TAKEN, ORDERED, 1000, ""),
         ("cancels only", Gate(Epoch(3)), evolve(TAKEN, cancels_only=True), ORDERED, 1000, "cancels only"),
         ("a cancel then", Gate(Epoch(3)), evolve(TAKEN, cancels_only=True), evolve(ORDERED, effect=CANCEL), 1000, ""),
+        ("proposed before a jump", Gate(Epoch(3), jump=Jump(Nanos(1000), "it jumped")), TAKEN, ORDERED, 1500, "before"),
+        ("after a jump", Gate(Epoch(3), jump=Jump(Nanos(999), "it jumped")), TAKEN, ORDERED, 1500, ""),
+        ("before the clock's last break", Gate(Epoch(3)), TAKEN, evolve(ORDERED, proposed=Nanos(900)), 1500, "before"),
         ("a pause", Gate(Epoch(3), pauses={"stall": "it stood still"}), TAKEN, ORDERED, 1000, "it stood still"),
     ],
 )
 def test_the_gate(*, name: str, gate: Gate, epoch: EpochRecord | None, ordered: Ordered, now: int, shut: str) -> None:
-    found = why_shut(gate, epoch, ordered, Nanos(now), None)
+    found = why_shut(gate, epoch, ordered, Nanos(now), HEALTH)
     assert (shut in found) if shut else found == "", name
 
 

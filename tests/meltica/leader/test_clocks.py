@@ -6,9 +6,14 @@ from decimal import Decimal
 
 from attrs import evolve
 
-from meltica.core.values import Side, Venue
+from meltica.core.orders import OrderState
+from meltica.core.values import Nanos, Side, Venue
+from meltica.leader.authority import Gate, why_shut
 from meltica.venues.base import Health, Read
-from tests.meltica.leader.world import MS, SYMBOL, VENUE, Idle, Node, Port, World
+from meltica.venues.clock import CONSISTENT, Sample, VenueClock
+from meltica.venues.deadlines import Deadline, deadline
+from tests.meltica.leader.test_authority import HEALTH, ORDERED, TAKEN
+from tests.meltica.leader.world import MS, SYMBOL, VENUE, Idle, Node, Port, S, World
 
 AWAY = Venue("away")
 
@@ -68,3 +73,43 @@ def test_a_venue_whose_clock_is_not_known_again_says_so_at_its_symbols() -> None
     world.run(50 * MS)
     assert node.leader.status().blocked == {}
     assert node.leader.status().gate_open
+
+
+# --- a machine that was suspended together with its clock -----------------------------------------------------
+
+
+def test_what_was_proposed_before_the_venues_clock_contradicted_ours_lapses() -> None:
+    """Review 5, finding 8.  It is not dated anew, whatever time is left of s + W."""
+    world = World(Idle)
+    node = world.start()
+    world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
+    node.port.clock_since = world.now
+    world.run(20 * MS)
+    assert world.exchange.written == []
+    assert [order.state for order in node.state.orders.values()] == [OrderState.LAPSED]
+    resting(world)
+    assert len(world.exchange.written) == 1, "what is proposed since then is sent"
+
+
+def test_no_deadline_is_later_than_s_and_the_window_though_our_clock_stood_still() -> None:
+    """By the venue's clock, with W of 5 s and 3 s of standing still: review 5 saw it admitted 3 s too late."""
+    clock, offset, stood, window = VenueClock(drift_ppm=2003, stale=Nanos(5 * S)), 10**18, 3 * S, 5 * S
+
+    def sample(sent: int, later: int) -> None:
+        clock.add(Sample(Nanos(sent), Nanos(sent + 5 * MS), Nanos(offset + sent + 2 * MS + later), Nanos(1000)))
+
+    for number in range(5):
+        sample(100 * S + number * 500 * MS, 0)
+    proposed = 102 * S + 100 * MS
+    ordered = evolve(ORDERED, proposed=Nanos(proposed), send_by=Nanos(proposed + window))
+    written = 0
+    for number in range(2 * CONSISTENT):
+        sent = proposed + (1 + number) * 500 * MS
+        dated = deadline(clock, Nanos(sent), ordered.send_by, floor=Nanos(MS), guard=Nanos(MS))
+        health = evolve(HEALTH, clock_at=clock.sampled_at, clock_since=clock.since)
+        shut = why_shut(Gate(TAKEN.epoch), TAKEN, ordered, Nanos(sent), health)
+        if isinstance(dated, Deadline) and not shut:
+            written += 1
+            assert dated.last_us * 1000 <= offset + proposed + window
+        sample(sent, stood)
+    assert written == 1, "before our clock's stop is noticed it is dated as it was to be"

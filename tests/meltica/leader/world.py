@@ -337,6 +337,7 @@ class Port:
         self.offset = Nanos(0)
         self.clock_at: Nanos | None = None
         self.clock_known = True
+        self.clock_since = Nanos(0)
 
     def send(self, effect: Effect, send_by: Nanos, may_send: Callable[[], bool]) -> None:
         def write() -> None:
@@ -370,7 +371,9 @@ class Port:
         at = now if self.clock_at is None else self.clock_at
         offset = Nanos(self.offset - self.node.wall_shift) if self.clock_known else None
         unsure = Nanos(MS) if self.clock_known else None
-        return Health(self.connected, self.connected, ((SYMBOL, now),), now, offset, unsure, at, now, None)
+        return Health(
+            self.connected, self.connected, ((SYMBOL, now),), now, offset, unsure, at, self.clock_since, now, None
+        )
 
     def answer(self, intent: ClientOrderId, answer: Any) -> None:
         self.node.call("on_answer", VENUE, intent, answer)

@@ -76,11 +76,19 @@ def test_samples_narrow_the_estimate() -> None:
     assert estimate.high - estimate.low < 5 * MS
 
 
-def test_a_jump_of_our_own_clock_forgets() -> None:
+def test_it_says_since_when_its_estimate_is_one_and_the_same() -> None:
+    """What was proposed before must not be dated by what is known since: our own clock may have stood still."""
     clock = a_clock()
-    feed(clock, offset=0)
-    clock.forget()
-    assert clock.at(Nanos(0)) is None
+    assert clock.since is None
+    now = feed(clock, offset=0)
+    assert clock.since == 2 * MS, "from the first sample on"
+    clock.add(Sample(Nanos(now), Nanos(now + 2 * MS), Nanos(now + 400 * MS), Nanos(MS)))
+    assert clock.since == now + 2 * MS, "from the contradiction on"
+    feed(clock, offset=399 * MS, begin=now + 500 * MS)
+    assert clock.since == now + 2 * MS
+    later = now + 3_000 * MS + STALE
+    feed(clock, offset=399 * MS, begin=later)
+    assert clock.since == later + 2 * MS, "an estimate that was stale is too wide to show a short stop"
 
 
 def test_a_trip_that_ends_before_it_begins_is_refused() -> None:
