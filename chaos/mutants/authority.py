@@ -74,9 +74,9 @@ def the_wait_counts_from_the_last_but_one(patches: Patches) -> None:
     """The wait counts from the first send that an older epoch ordered, not from the last."""
     whole = authority.Sends.ordered
 
-    def ordered(self: Any, effect: Any, term: Any, appended: Any, limit: Any) -> None:
+    def ordered(self: Any, effect: Any, term: Any, appended: Any, *rest: Any) -> None:
         first = self.last.get((term, effect.venue))
-        whole(self, effect, term, appended, limit)
+        whole(self, effect, term, appended, *rest)
         if first is not None:
             self.last[term, effect.venue] = first
 
@@ -88,9 +88,9 @@ def what_others_ordered_is_not_waited_for(patches: Patches) -> None:
     """A node counts only what it ordered itself: a standby knows of no older send."""
     whole = authority.Sends.ordered
 
-    def ordered(self: Any, effect: Any, term: Any, appended: Any, limit: Any) -> None:
+    def ordered(self: Any, effect: Any, term: Any, appended: Any, *rest: Any) -> None:
         before = self.last.get((term, effect.venue))
-        whole(self, effect, term, appended, limit)
+        whole(self, effect, term, appended, *rest)
         if before is None:
             del self.last[term, effect.venue]
 

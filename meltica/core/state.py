@@ -60,6 +60,7 @@ from meltica.core.values import (
 
 FIRST_VERSION: Final = 1  # of apply: what a log begins with (rule 7; see `rules`)
 EPOCHS_KEPT: Final = 16  # a successor waits for older epochs with the windows that they had
+EPOCHS_MOST: Final = 256  # however young they are
 # A closed order owes nothing once its fills add up; late evidence of one that never was at the venue comes within
 # minutes.  An hour is far beyond both, and keeps the memory of a busy day small.  Its fills stay for ever.
 ORDERS_KEPT: Final = 3600 * SECOND
@@ -294,12 +295,16 @@ class State:
         self._note("lineage", lineage)
 
     def put_epoch(self, epoch: EpochRecord) -> None:
-        """The current epoch; the oldest beyond what is kept is forgotten."""
+        """The current epoch; the oldest beyond what is kept is forgotten, if nothing of it can still be on its way."""
         self.epoch = epoch
         self.epochs[epoch.epoch] = epoch
         self._note("epoch", epoch, f"{epoch.epoch:010d}")
         while len(self.epochs) > EPOCHS_KEPT:
-            oldest = min(self.epochs)
+            oldest, following = sorted(self.epochs)[:2]
+            widest = max(self.epochs[oldest].windows.values(), default=Nanos(0))
+            over = self.epochs[following].started_at + 2 * widest + MINUTE  # the log's clock is several nodes' clocks
+            if over > self.clock and len(self.epochs) <= EPOCHS_MOST:
+                return
             del self.epochs[oldest]
             self._note("epoch", None, f"{oldest:010d}")
 

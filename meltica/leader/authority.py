@@ -51,6 +51,7 @@ class OlderSend:
     epoch: Epoch
     venue: Venue
     appended: Nanos
+    window: Nanos  # W of that epoch there, kept here: the log forgets old epochs
 
 
 @frozen
@@ -151,26 +152,11 @@ def relieved(epochs: Mapping[Epoch, EpochRecord], own: Epoch) -> bool:
     return epochs[max(older)].released_index is not None
 
 
-def window_of(epochs: Mapping[Epoch, EpochRecord], epoch: Epoch, venue: Venue, fallback: Nanos) -> Nanos:
-    """The W that `epoch` had for `venue`; of an epoch no longer kept, the widest known one."""
-    record = epochs.get(epoch)
-    if record is not None and venue in record.windows:
-        return record.windows[venue]
-    known = [window for each in epochs.values() for window in each.windows.values()]
-    return max([fallback, *known])
-
-
-def wait_over_at(
-    epochs: Mapping[Epoch, EpochRecord], sends: Iterable[OlderSend], own: Epoch, drift_ppm: int, fallback: Nanos
-) -> Nanos:
+def wait_over_at(epochs: Mapping[Epoch, EpochRecord], sends: Iterable[OlderSend], own: Epoch, drift_ppm: int) -> Nanos:
     """The mono time from which the successor may send (WaitOver); 0 where nothing older may still be sent."""
     if relieved(epochs, own):
         return Nanos(0)
-    ends = [
-        send.appended + stretched(window_of(epochs, send.epoch, send.venue, fallback), drift_ppm)
-        for send in sends
-        if send.epoch < own
-    ]
+    ends = [send.appended + stretched(send.window, drift_ppm) for send in sends if send.epoch < own]
     return Nanos(max(ends, default=0))
 
 
@@ -184,7 +170,7 @@ def window_at(state: State, epoch: Epoch, venue: Venue) -> Nanos:
     record = state.epochs.get(epoch)
     if record is not None and venue in record.windows:
         return record.windows[venue]
-    return window_of(state.epochs, epoch, venue, widest_window(state))
+    return widest_window(state)
 
 
 def widest_window(state: State) -> Nanos:
@@ -205,14 +191,14 @@ class Sends:
     """
 
     born: Nanos  # entries that were loaded at start, or came with a snapshot, count from here
-    last: dict[tuple[Epoch, Venue], Nanos] = field(factory=dict)
+    last: dict[tuple[Epoch, Venue], OlderSend] = field(factory=dict)
     limits: dict[ClientOrderId, Nanos] = field(factory=dict)
 
     def loaded(self, state: State) -> None:
         """The state was loaded: any epoch that it knows may have ordered a send just before the start."""
         for epoch, record in state.epochs.items():
             for venue in {**record.windows, **state.venues}:
-                self.last[(epoch, venue)] = self.born
+                self.last[(epoch, venue)] = OlderSend(epoch, venue, self.born, window_at(state, epoch, venue))
 
     def installed(self, state: State, now: Nanos) -> None:
         """The state has jumped, by a snapshot: what it was ordered by counts from now, as entries loaded at a start do.
@@ -222,15 +208,17 @@ class Sends:
         self.born = now
         self.loaded(state)
 
-    def ordered(self, effect: Effect, term: Epoch, appended: Nanos, limit: Nanos) -> None:
+    def ordered(self, effect: Effect, term: Epoch, appended: Nanos, limit: Nanos, window: Nanos) -> None:
         """An applied entry of `term`, appended here at `appended`, ordered `effect`; late by `limit`."""
         key = (term, effect.venue)
-        self.last[key] = max(self.last.get(key, Nanos(0)), appended)
+        before = self.last.get(key)
+        newest = appended if before is None else max(before.appended, appended)
+        self.last[key] = OlderSend(term, effect.venue, newest, window)
         self.limits[effect.intent] = limit
 
     def older(self) -> list[OlderSend]:
         """All that is remembered."""
-        return [OlderSend(epoch, venue, at) for (epoch, venue), at in self.last.items()]
+        return list(self.last.values())
 
     def limit_of(self, intent: ClientOrderId, state: State) -> Nanos:
         """The mono time after which the venue's deadline check lets `intent` pass no more."""

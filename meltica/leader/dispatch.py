@@ -69,7 +69,7 @@ class Dispatch:
         own = entry.own and entry.proposed is not None
         since = entry.proposed if own and entry.proposed is not None else entry.appended
         past = Nanos(since + authority.stretched(window, drift))
-        desk.sends.ordered(effect, term, Nanos(entry.appended), past)
+        desk.sends.ordered(effect, term, Nanos(entry.appended), past, window)
         if not own or desk.gate.leading != term:
             return  # an older leader's, or another's: discarded here, waited for and looked up by the successor
         ordered = Ordered(effect, term, own, Nanos(since), Nanos(since + window))

@@ -103,7 +103,6 @@ class Takeover:
             desk.sends.older(),
             desk.epoch,
             authority.drift_of(desk.state),
-            authority.widest_window(desk.state),
         )
         self._recon.begin("takeover")
 

@@ -14,7 +14,7 @@ from meltica.core.codec import encode_command
 from meltica.core.events import AuthorityEvent, OrderEventKind
 from meltica.core.orders import Asked
 from meltica.core.risk import MAX_CAUSES, MORE
-from meltica.core.state import EPOCHS_KEPT, State
+from meltica.core.state import EPOCHS_KEPT, EPOCHS_MOST, State
 from meltica.core.values import Epoch, Index, Mode, Nanos, NodeName, Side, Trading, Venue
 from tests.meltica.core.harness import KEY, POLICY, SECOND, START, VENUE, Hand, by, d, trade, trading, wish
 
@@ -126,8 +126,28 @@ def test_windows_are_fixed_for_an_epoch() -> None:
 def test_only_the_newest_epochs_are_kept() -> None:
     hand = trading()
     for _ in range(30):
+        hand.wait(120 * SECOND)
         hand.start()
     assert sorted(hand.state.epochs) == list(range(32 - EPOCHS_KEPT, 32))
+
+
+def test_an_epoch_whose_sends_may_still_arrive_is_kept_however_many_follow() -> None:
+    """Review 5, finding 10: who starts by then must wait for it, and with the window that it had."""
+    hand = trading()
+    hand.configure(venues=(evolve(POLICY, window=Nanos(60 * SECOND)),))
+    hand.start()
+    wide = hand.epoch
+    hand.configure()
+    for _ in range(EPOCHS_KEPT + 8):
+        hand.wait(2 * SECOND)
+        hand.start()
+    assert hand.state.epochs[wide].windows == {VENUE: 60 * SECOND}
+    hand.wait(300 * SECOND)
+    hand.start()
+    assert len(hand.state.epochs) == EPOCHS_KEPT
+    for _ in range(EPOCHS_MOST + 1):
+        hand.start()
+    assert len(hand.state.epochs) == EPOCHS_MOST, "whatever the clock says, not without bound"
 
 
 def _storm(hand: Hand, times: int, *, release: bool = False, apart: int = SECOND) -> None:

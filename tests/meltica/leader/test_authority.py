@@ -56,6 +56,10 @@ TAKEN = EpochRecord(
 )
 
 
+def send(epoch: int, appended: int, window: int = W) -> OlderSend:
+    return OlderSend(Epoch(epoch), VENUE, Nanos(appended), Nanos(window))
+
+
 HEALTH = Health(True, True, (), None, Nanos(0), Nanos(0), Nanos(1400), Nanos(900), None, None)
 
 
@@ -117,9 +121,7 @@ def test_the_wait_outlasts_the_older_authority_on_any_two_clocks(ppm: int, windo
     rho = Fraction(ppm, 1_000_000)
     old_ends = s + Fraction(window) / (1 - rho)  # true time at which the slow clock shows s + W
     appended = s + delay
-    wait = wait_over_at(
-        {Epoch(1): record(1, window=window)}, [OlderSend(Epoch(1), VENUE, Nanos(0))], Epoch(2), ppm, Nanos(0)
-    )
+    wait = wait_over_at({Epoch(1): record(1, window=window)}, [send(1, 0, window)], Epoch(2), ppm)
     assert appended + Fraction(wait) / (1 + rho) >= old_ends
 
 
@@ -128,31 +130,31 @@ def test_the_wait_outlasts_the_older_authority_on_any_two_clocks(ppm: int, windo
     [
         ("nothing older", {}, [], 0),
         ("no send was ordered", {Epoch(1): record(1)}, [], 0),
-        ("counted from the last append", {Epoch(1): record(1)}, [OlderSend(Epoch(1), VENUE, Nanos(50))], 50 + W),
-        ("own sends do not count", {Epoch(1): record(1)}, [OlderSend(Epoch(3), VENUE, Nanos(50))], 0),
+        ("counted from the last append", {Epoch(1): record(1)}, [send(1, 50)], 50 + W),
+        ("own sends do not count", {Epoch(1): record(1)}, [send(3, 50)], 0),
         (
             "with the window that the epoch had",
             {Epoch(1): record(1, window=7 * W), Epoch(2): record(2)},
-            [OlderSend(Epoch(1), VENUE, Nanos(50)), OlderSend(Epoch(2), VENUE, Nanos(60))],
+            [send(1, 50, 7 * W), send(2, 60)],
             50 + 7 * W,
         ),
-        ("released", {Epoch(1): record(1, released=True)}, [OlderSend(Epoch(1), VENUE, Nanos(50))], 0),
+        ("released", {Epoch(1): record(1, released=True)}, [send(1, 50)], 0),
         (
             "an older release is no excuse",
             {Epoch(1): record(1, released=True), Epoch(2): record(2)},
-            [OlderSend(Epoch(2), VENUE, Nanos(50))],
+            [send(2, 50)],
             50 + W,
         ),
         (
-            "a forgotten epoch had the widest",
+            "with the window of one that the log has forgotten",
             {Epoch(2): record(2)},
-            [OlderSend(Epoch(1), VENUE, Nanos(50))],
+            [send(1, 50, 9 * W), send(2, 60)],
             50 + 9 * W,
         ),
     ],
 )
 def test_the_wait(name: str, epochs: dict[Epoch, EpochRecord], sends: list[OlderSend], expected: int) -> None:
-    assert wait_over_at(epochs, sends, Epoch(3), 0, Nanos(9 * W)) == expected, name
+    assert wait_over_at(epochs, sends, Epoch(3), 0) == expected, name
 
 
 def test_what_came_with_a_snapshot_counts_from_its_installation() -> None:
@@ -162,7 +164,7 @@ def test_what_came_with_a_snapshot_counts_from_its_installation() -> None:
     sends, never_seen = Sends(born=Nanos(5)), ClientOrderId("never seen")
     before = sends.limit_of(never_seen, state)
     sends.installed(state, Nanos(1000))
-    assert sends.older() == [OlderSend(Epoch(1), VENUE, Nanos(1000))]
+    assert sends.older() == [send(1, 1000)]
     assert sends.limit_of(never_seen, state) - before == 995
 
 
@@ -171,20 +173,20 @@ def test_what_was_loaded_at_start_counts_from_the_start() -> None:
     state.put_epoch(record(1))
     sends = Sends(born=Nanos(777))
     sends.loaded(state)
-    assert sends.older() == [OlderSend(Epoch(1), VENUE, Nanos(777))]
+    assert sends.older() == [send(1, 777)]
 
 
 def test_a_later_append_of_an_older_epoch_prolongs_the_wait_and_an_earlier_one_does_not() -> None:
     sends = Sends(born=Nanos(0))
     for at in (10, 30, 20):
-        sends.ordered(PLACE, Epoch(1), Nanos(at), Nanos(at + W))
+        sends.ordered(PLACE, Epoch(1), Nanos(at), Nanos(at + W), Nanos(W))
     assert [each.appended for each in sends.older()] == [30]
 
 
 def test_deadlines_that_nothing_asks_for_are_forgotten() -> None:
     sends = Sends(born=Nanos(0))
     for number in range(authority.KEEP_LIMITS + 1):
-        sends.ordered(evolve(PLACE, intent=ClientOrderId(f"{number:032x}")), Epoch(1), Nanos(1), Nanos(2))
+        sends.ordered(evolve(PLACE, intent=ClientOrderId(f"{number:032x}")), Epoch(1), Nanos(1), Nanos(2), Nanos(W))
     sends.prune(State())
     assert not sends.limits
 
@@ -195,3 +197,22 @@ def test_after_a_restart_an_unknown_send_had_the_widest_window_that_the_log_know
     wide = Nanos(1_000_000_000)
     state.epochs = {Epoch(1): EpochRecord(Epoch(1), NodeName("n1"), "", "", Index(1), Nanos(0), {VENUE: wide})}
     assert Sends(born=Nanos(0)).limit_of(ClientOrderId("x"), state) == stretched(wide, 100)
+
+
+def test_a_window_that_an_epoch_had_stays_beside_what_it_sent_when_the_log_forgets_the_epoch() -> None:
+    """Review 5, finding 10: 60 s of epoch 10 were waited for with the 0.3 s of those that came after."""
+    wide = Nanos(60_000_000_000)
+    state, sends = State(), Sends(born=Nanos(0))
+    state.put_epoch(record(10, window=wide))
+    sends.ordered(PLACE, Epoch(10), Nanos(50), Nanos(50 + wide), authority.window_at(state, Epoch(10), VENUE))
+    state.epochs = {Epoch(number): record(number) for number in range(11, 27)}
+    assert wait_over_at(state.epochs, sends.older(), Epoch(26), 0) == 50 + wide
+
+
+def test_a_venue_without_a_window_in_an_epoch_that_was_loaded_had_the_widest() -> None:
+    state = State()
+    state.put_epoch(record(1, window=7 * W))
+    state.venues = {Venue("new"): VenuePolicy(Venue("new"), Account("main"), Nanos(W), Nanos(0), 100)}
+    sends = Sends(born=Nanos(5))
+    sends.loaded(state)
+    assert {each.venue: each.window for each in sends.older()} == {VENUE: 7 * W, "new": 7 * W}
