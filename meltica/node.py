@@ -304,7 +304,6 @@ def _capabilities(venue: VenueSettings) -> Capabilities:
     return Capabilities(
         has_deadline=CAPABILITIES.has_deadline,
         deadline_floor=CAPABILITIES.deadline_floor,
-        cancel_has_deadline=CAPABILITIES.cancel_has_deadline,
         settle=Nanos(venue.settle_ms * 1_000_000),
         read_lag=CAPABILITIES.read_lag,
         id_form=CAPABILITIES.id_form,

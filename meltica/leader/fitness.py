@@ -13,9 +13,23 @@ from meltica.core.apply import LEAP
 from meltica.core.values import Nanos, Venue
 from meltica.leader.desk import Desk
 from meltica.leader.settings import LeaderSettings
-from meltica.venues.base import Capabilities, Health
+from meltica.venues.base import Capabilities, Health, VenuePort
 
 MS = 1_000_000
+
+
+def must_date(port: VenuePort) -> None:
+    """A venue's requests, cancels included, carry deadlines, or this leader can't trade there.
+
+    Raises:
+        ValueError: they carry none.  What such a venue may still admit is bounded neither by the authority wait nor by
+            an absence that is read: it needs rules of its own, which are not there (design.md 5).
+    """
+    if not port.capabilities.has_deadline:
+        raise ValueError(
+            f"{port.venue}: its requests carry no deadline, so nothing says when one that was sent can take effect no "
+            f"more; this build trades at no such venue: remove it from [venues]"
+        )
 
 
 def why_unfit(health: Health, settings: LeaderSettings, now: Nanos) -> str:
@@ -92,8 +106,6 @@ def _way(off: int) -> str:
 
 def window_fault(window: Nanos, capabilities: Capabilities, health: Health, settings: LeaderSettings) -> str:
     """Why nothing sent within `window` would reach the venue in time, or "" (design.md 5)."""
-    if not capabilities.has_deadline:
-        return ""
     if health.clock_uncertainty is None:
         return "its clock is not known"
     least = capabilities.deadline_floor + 2 * health.clock_uncertainty + settings.commit + settings.transit

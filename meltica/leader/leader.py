@@ -20,7 +20,7 @@ from meltica.leader.crew import Crew
 from meltica.leader.desk import Desk
 from meltica.leader.dispatch import Dispatch, Landed
 from meltica.leader.dropcopy import DropCopy
-from meltica.leader.fitness import why_not_promotable
+from meltica.leader.fitness import must_date, why_not_promotable
 from meltica.leader.handover import Handover, OnResult, Step
 from meltica.leader.host import Host
 from meltica.leader.intake import Intake
@@ -80,6 +80,8 @@ class Leader:
         observer: Observer,
         numbers: Numbers | None = None,
     ) -> None:
+        for port in venues:
+            must_date(port)
         self._desk = desk = Desk(
             node=node,
             settings=settings,
@@ -116,7 +118,8 @@ class Leader:
         self._gate_was = ""
 
     def add_venue(self, port: VenuePort) -> None:
-        """A venue that was made after the leader, its listener."""
+        """A venue that was made after the leader, its listener; raises ValueError (`must_date`)."""
+        must_date(port)
         self._desk.venues[port.venue] = port
         self._recon.add_venue(port.venue)
         if self._desk.can_propose:

@@ -36,9 +36,10 @@ from meltica.core.values import (
 class Capabilities:
     """What a venue can do, as data."""
 
-    has_deadline: bool  # requests carry a time after which the venue refuses them
+    has_deadline: (
+        bool  # requests, cancels too, carry a time after which the venue refuses them; or the leader refuses it
+    )
     deadline_floor: Nanos  # the shortest deadline that it takes
-    cancel_has_deadline: bool
     settle: Nanos  # how late an admitted request may still take effect or become readable
     read_lag: Nanos  # how far reads may lag behind the engine
     id_form: str  # a regular expression of the client order ids that it takes

@@ -19,7 +19,6 @@ SECOND = 1_000_000_000
 CAPABILITIES = Capabilities(
     has_deadline=True,
     deadline_floor=Nanos(MILLISECOND),  # recvWindow has no documented minimum; below this nothing can arrive in time
-    cancel_has_deadline=True,
     settle=Nanos(10 * SECOND),
     read_lag=Nanos(2 * SECOND),  # "Memory => Database": no bound is documented; generous on purpose
     id_form=r"^[a-zA-Z0-9-_]{1,36}$",

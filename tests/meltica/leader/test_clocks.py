@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from attrs import evolve
 
 from meltica.core.orders import OrderState
@@ -113,3 +114,17 @@ def test_no_deadline_is_later_than_s_and_the_window_though_our_clock_stood_still
             assert dated.last_us * 1000 <= offset + proposed + window
         sample(sent, stood)
     assert written == 1, "before our clock's stop is noticed it is dated as it was to be"
+
+
+def test_a_venue_that_does_not_date_its_requests_is_refused() -> None:
+    """Review 5, finding 11: neither the wait nor an absence bounds what such a venue may still admit."""
+    world = World(Idle)
+    node = world.start()
+    undated = Away(world, node)
+    undated.capabilities = evolve(undated.capabilities, has_deadline=False)
+    with pytest.raises(ValueError, match="away: its requests carry no deadline"):
+        node.leader.add_venue(undated)
+    assert AWAY not in node.leader.status().blocked
+    node.port.capabilities = undated.capabilities
+    with pytest.raises(ValueError, match="paper: its requests carry no deadline"):
+        node.build()

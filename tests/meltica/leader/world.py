@@ -99,7 +99,7 @@ CONFIGURED = c.Configured(
     Epoch(0), Nanos(0), "c0ffee", "digest", LIMITS, (POLICY,), (c.StrategyPolicy(QUOTER),), storm_takeovers=0
 )
 SETTINGS = LeaderSettings(configuration=CONFIGURED, symbols=((VENUE, (SYMBOL,)),))
-CAPABILITIES = Capabilities(True, Nanos(0), True, Nanos(10 * S), Nanos(20 * MS), "[0-9a-f]{32}", False)
+CAPABILITIES = Capabilities(True, Nanos(0), Nanos(10 * S), Nanos(20 * MS), "[0-9a-f]{32}", False)
 RULES = InstrumentShown(
     SYMBOL,
     Asset("BTC"),
