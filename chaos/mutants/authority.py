@@ -151,4 +151,8 @@ def a_release_without_a_taken_authority(patches: Patches) -> None:
 def authority_for_cancels_alone_trades(patches: Patches) -> None:
     """In manual mode a leader that nobody promoted trades: what it took for cancels alone is taken for everything."""
     whole = apply.ROOMS[c.AuthorityTaken]
-    patches.item(apply.ROOMS, c.AuthorityTaken, lambda turn, command: whole(turn, evolve(command, cancels_only=False)))
+
+    def taken(turn: Any, command: Any) -> Any:
+        return whole(turn, evolve(command, cancels_only=False, promoted=True))
+
+    patches.item(apply.ROOMS, c.AuthorityTaken, taken)

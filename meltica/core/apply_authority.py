@@ -19,9 +19,10 @@ from meltica.core.records import EpochRecord, LossesRecord
 from meltica.core.risk import HaltRecord, short
 from meltica.core.state import State
 from meltica.core.turn import Turn, asked
-from meltica.core.values import Nanos
+from meltica.core.values import Mode, Nanos
 
 STORM: Final = "takeover_storm"
+BY_HAND: Final = "manual_mode"  # the code of a rejection: authority in full is an operator's word
 MAX_LOSSES: Final = 1000  # remembered
 
 
@@ -74,12 +75,17 @@ def _count_loss(turn: Turn) -> None:
 
 
 def authority_taken(turn: Turn, command: AuthorityTaken) -> Rejection | None:
-    """The epoch may send.  Cancels alone may become everything; nothing is taken twice or after the release."""
+    """The epoch may send.  Cancels alone may become everything; nothing is taken twice or after the release.
+
+    The mode is the log's of here: an operator's `manual` may stand before this in the very same entry.
+    """
     state, epoch = turn.state, turn.state.epoch
     if epoch is None or epoch.released_index is not None:
         return Rejection("released", "this epoch was released: it never sends again")
     if epoch.taken_index is not None and (command.cancels_only or not epoch.cancels_only):
         return Rejection("already_taken", f"taken at index {epoch.taken_index}")
+    if state.mode is Mode.MANUAL and not (command.cancels_only or command.promoted):
+        return Rejection(BY_HAND, "in manual mode an epoch takes authority for cancels alone, until it is promoted")
     taken = evolve(epoch, taken_index=turn.index, taken_at=state.clock, cancels_only=command.cancels_only)
     state.put_epoch(taken)
     turn.emit(AuthorityEvent("taken", epoch.epoch, epoch.node, command.cancels_only))

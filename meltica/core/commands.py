@@ -60,11 +60,15 @@ class EpochStarted:
 
 @frozen
 class AuthorityTaken:
-    """The wait and the takeover are over: this epoch may send.  With `cancels_only`, cancels alone."""
+    """The wait and the takeover are over: this epoch may send.  With `cancels_only`, cancels alone.
+
+    `promoted`: an operator let this epoch take over, by its number; in manual mode nothing else takes it in full.
+    """
 
     epoch: Epoch
     at: Nanos
     cancels_only: bool = False
+    promoted: bool = False
 
 
 @frozen

@@ -334,7 +334,7 @@ class Leader:
                     Refused("epoch_needed", f"in manual mode a promote names the epoch that you saw: {desk.epoch}")
                 )
                 return
-            self._takeover.promote()
+            self._takeover.promote(named=action.epoch is not None)
             on_result(Done(f"{desk.node} takes over in epoch {desk.epoch}"))
             return
         if action.to == desk.node:

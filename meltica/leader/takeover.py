@@ -9,6 +9,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from cluster.types import Outcome
+from meltica.core.apply_authority import BY_HAND
 from meltica.core.commands import AuthorityTaken, EpochStarted
 from meltica.core.records import EpochRecord
 from meltica.core.values import Epoch, Mode, Nanos
@@ -118,9 +119,9 @@ class Takeover:
             self.takeovers += 1
         self.phase = Phase.ACTIVE
 
-    def promote(self) -> None:
-        """An operator lets the leader that waits in manual mode take over."""
-        self.promoted = True
+    def promote(self, *, named: bool) -> None:
+        """An operator lets this leader take over; in manual mode only one who `named` its epoch does."""
+        self.promoted = self.promoted or named
 
     # --- progress -----------------------------------------------------------------------------------------
 
@@ -203,11 +204,15 @@ class Takeover:
         epoch = desk.epoch
         if desk.gate.shut_epoch >= epoch:
             return  # it hands the lead on: taken now, the epoch would only count as a trading leader that was lost
+        record = desk.state.epoch
+        if cancels_only and record is not None and record.epoch == epoch and record.active:
+            self.phase = Phase.WAITING_PROMOTE  # that it has; it was about to take the rest when the mode changed
+            return
         self.phase = Phase.TAKING
         self._retry_at = None
         self._proposed = True
         desk.propose(
-            AuthorityTaken(epoch, desk.at, cancels_only),
+            AuthorityTaken(epoch, desk.at, cancels_only, promoted=self.promoted),
             lambda outcome: self._outcome(epoch, "AuthorityRejected", outcome),
         )
 
@@ -219,6 +224,9 @@ class Takeover:
         result = result_of(outcome)
         if self.phase not in (Phase.ELECTED, Phase.TAKING):
             return  # it was applied, and this is how that is told
+        if result is not None and result.rejection is not None and result.rejection.code == BY_HAND:
+            self._retry_at = self._desk.mono()  # an operator was faster; what may be taken now is for cancels alone
+            return
         self._retry_at = Nanos(self._desk.mono() + RETRY)
         if result is None or result.rejection is None:
             return

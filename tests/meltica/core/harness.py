@@ -124,8 +124,8 @@ class Hand:
         self.epoch = Epoch(self.epoch + 1)
         return self.ok(c.EpochStarted(Epoch(0), Nanos(0), NodeName(node), reason, "test"))
 
-    def take(self, *, cancels_only: bool = False) -> CommandResult:
-        return self.ok(c.AuthorityTaken(Epoch(0), Nanos(0), cancels_only))
+    def take(self, *, cancels_only: bool = False, promoted: bool = False) -> CommandResult:
+        return self.ok(c.AuthorityTaken(Epoch(0), Nanos(0), cancels_only, promoted))
 
     def release(self) -> CommandResult:
         return self.ok(c.AuthorityReleased(Epoch(0), Nanos(0)))

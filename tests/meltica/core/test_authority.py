@@ -201,6 +201,24 @@ def test_a_resume_of_the_causes_that_share_a_name_may_be_one_of_the_storm() -> N
     assert hand.state.losses.times == ()
 
 
+def test_in_manual_mode_authority_in_full_needs_a_promote_whatever_the_mode_was_when_it_was_proposed() -> None:
+    """Review 5, finding 6: apply did not look at the mode at all."""
+    hand = trading()
+    hand.start()
+    mode = c.ModeSet(*ZERO, Mode.MANUAL, by())
+    first, second = hand.many(mode, c.AuthorityTaken(*ZERO))
+    assert first.accepted
+    assert second.rejection is not None
+    assert second.rejection.code == "manual_mode"
+    assert hand.state.epoch is not None
+    assert hand.state.epoch.taken_index is None
+    hand.take(cancels_only=True)
+    hand.refused(c.AuthorityTaken(*ZERO), "manual_mode")
+    hand.ok(c.AuthorityTaken(*ZERO, promoted=True))
+    assert hand.state.epoch.trades
+    hand.refused(c.AuthorityTaken(*ZERO, promoted=True), "already_taken")
+
+
 def test_planned_hand_overs_are_no_storm() -> None:
     hand = stormy()
     _storm(hand, 20, release=True)

@@ -60,7 +60,7 @@ def test_it_halts_waits_for_a_person_and_names_its_ids_after_the_new_cluster() -
     assert state.lineage.former == (FormerCluster(CLUSTER, state.index, state.clock),)
     hand.epoch = TERM
     hand.start()
-    hand.take()
+    hand.take(promoted=True)
     hand.ok(c.Resume(*ZERO, ("cluster_recovered",), state.risk.index, by("resume")))
     after = hand.buy()
     assert (after.id[:6], before.id[:6]) == (NEW, CLUSTER)
@@ -86,7 +86,7 @@ def test_what_was_in_flight_is_in_doubt_and_what_rests_is_to_be_gone_but_nothing
         ((MANUAL, RECOVERED), "not_halted"),
         ((HALT, RECOVERED), "not_halted"),
         ((c.Reduce(*ZERO, "x", by("reduce")), MANUAL, RECOVERED), "not_halted"),
-        ((HALT, MANUAL, c.AuthorityTaken(*ZERO), RECOVERED), "epoch_taken"),
+        ((HALT, MANUAL, c.AuthorityTaken(*ZERO, promoted=True), RECOVERED), "epoch_taken"),
         ((HALT, MANUAL, c.AuthorityTaken(*ZERO, cancels_only=True), RECOVERED), "epoch_taken"),
         ((HALT, MANUAL, evolve(RECOVERED, cluster=CLUSTER)), "cluster_reused"),
         ((HALT, MANUAL, evolve(RECOVERED, cluster="nothex")), "bad_config"),
@@ -153,7 +153,7 @@ def test_after_any_day_it_halts_sends_nothing_and_no_id_comes_twice(script: Any)
     assert (again.digest(), again.clusters) == (state.digest(), state.clusters)
     hand.epoch = TERM
     hand.start()
-    hand.take()
+    hand.take(promoted=True)
     hand.configure(WIDE, cluster=NEW)
     causes = tuple(sorted({*state.risk.halts, *state.risk.reduces}))
     hand.ok(c.Resume(*ZERO, causes, state.risk.index, by("resume")))
