@@ -1,5 +1,5 @@
 """In authority (rule 2): a send is ordered only in the epoch of its own entry, after that epoch's authority was taken
-and before it was released; while it is for cancels alone, cancels alone are.
+and before it was released; while it is for cancels alone, cancels alone are, and in manual mode it is until a promote.
 
 Pure.  Its own model of authority is made of the audit trail's commands, never of what `apply` made of them.
 """
@@ -13,7 +13,7 @@ from chaos.checkers.verdict import Check
 def in_authority(history: History) -> Check:
     """Looks at every send that the longest log ordered."""
     log = max((node.audit for node in history.nodes), key=len, default=())
-    epoch, taken, cancels_only = 0, False, False
+    epoch, taken, cancels_only, manual = 0, False, False, False
     violations: list[str] = []
     looked_at = 0
     for record in log:
@@ -21,7 +21,10 @@ def in_authority(history: History) -> Check:
             if record.kind == "epoch_started":
                 epoch, taken = int(record.command["epoch"]), False
             elif record.kind == "authority_taken":
-                taken, cancels_only = True, bool(record.command.get("cancels_only"))
+                taken, by_nobody = True, manual and not record.command.get("promoted")
+                cancels_only = by_nobody or bool(record.command.get("cancels_only"))
+            elif record.kind in ("configured", "mode_set"):
+                manual = record.command.get("mode") == "manual"
             elif record.kind == "authority_released":
                 taken = False
         looked_at += len(record.intents)

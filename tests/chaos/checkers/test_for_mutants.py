@@ -80,11 +80,15 @@ def told(index: int, kind: str, term: int = 2, *intents: str, **command: object)
 def test_sends_are_ordered_in_authority_alone() -> None:
     started = [told(1, "epoch_started", epoch=2), told(2, "authority_taken"), told(3, "submit", 2, "a")]
     assert in_authority(history(evolve(node(), audit=tuple(started)))).held
+    by_hand = [started[0], told(2, "authority_taken", promoted=True), started[2]]
+    assert in_authority(history(evolve(node(), audit=(told(0, "mode_set", mode="manual"), *by_hand)))).held
     for wrong in (
         [started[0], started[2]],
         [*started[:2], told(3, "authority_released"), told(4, "submit", 2, "a")],
         [*started[:2], told(3, "submit", 3, "a")],
         [started[0], told(2, "authority_taken", cancels_only=True), started[2]],
+        [told(0, "configured", mode="manual"), *started],  # in full, and nobody promoted it
+        [told(0, "mode_set", mode="manual"), *started],
     ):
         assert in_authority(history(evolve(node(), audit=tuple(wrong)))).violations
 
