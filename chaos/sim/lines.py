@@ -330,7 +330,7 @@ class Pool:
         if reading.over:
             done()
             return
-        wait = reading.undated()
+        wait = reading.wait()
         if wait > 0:
             self.host.later(wait, lambda: self._step(reading, done))
         elif self.free:
@@ -339,11 +339,7 @@ class Pool:
             self.line.append(lambda turn: self._take(turn, reading, done))
 
     def _take(self, turn: _Turn, reading: Reading[Any], done: Callable[[], None]) -> None:
-        wait = reading.unaffordable()
-        if wait > 0:
-            self.host.later(wait, lambda: self._take(turn, reading, done))
-            return
-        path, text = reading.path, reading.text()
+        path, text = reading.path, reading.text() if reading.wait() == 0 else None
         if text is None:
             self._give(turn)
             self._step(reading, done)

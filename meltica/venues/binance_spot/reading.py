@@ -169,14 +169,15 @@ class ReadDesk:
 class Reading(Generic[Found]):
     """One read on its way.  Whoever carries it does, until `over`::
 
-        wait while undated() > 0; take a turn; wait while unaffordable() > 0; write text(); took(...) or failed(...)
+        wait while wait() > 0; take a turn; give it back if wait() > 0; else write text(); took(...) or failed(...)
 
-    `text` is None if the read has failed meanwhile.
+    Nobody waits holding a turn: what may go now would wait behind what may not.  `text` is None if the read has failed
+    meanwhile.
     """
 
     def __init__(self, desk: ReadDesk, clock: Callable[[], Nanos], steps: Steps[Found]) -> None:
         self._desk, self._clock, self._steps = desk, clock, steps
-        self._since: Nanos | None = None
+        self._since: Nanos | None = None  # when the next request was to be written first
         self._ask: Ask | None = None
         self.begun: Nanos | None = None  # when the first request was written, or a moment before
         self.found: Found | None = None
@@ -193,16 +194,17 @@ class Reading(Generic[Found]):
         """What is asked next."""
         return "" if self._ask is None else self._ask.path
 
-    def undated(self) -> Nanos:
-        """How long to wait before the next look whether it can be dated; GO: take a turn."""
-        return GO if self._ask is None else self._until(self._desk.undated(self._ask, self._begin()))
-
-    def unaffordable(self) -> Nanos:
-        """How long to wait, holding a turn, before the next look at the rate limit; GO: write `text`."""
+    def wait(self) -> Nanos:
+        """How long to wait before the next look whether it may be written; GO: take a turn, and ask once more there."""
         if self._ask is None:
             return GO
+        if self._since is None:
+            self._since = self._clock()
+        undated = self._desk.undated(self._ask, self._since)
+        if undated > GO:
+            return undated
         try:
-            return self._until(self._desk.unaffordable(self._ask, self._begin()))
+            return self._desk.unaffordable(self._ask, self._since)
         except ReadFault as fault:
             self.failed(str(fault))
             return GO
@@ -231,18 +233,8 @@ class Reading(Generic[Found]):
         """No answer."""
         self._ask, self.fault = None, reason
 
-    def _begin(self) -> Nanos:
-        if self._since is None:
-            self._since = self._clock()
-        return self._since
-
-    def _until(self, wait: Nanos) -> Nanos:
-        if wait == GO:
-            self._since = None
-        return wait
-
     def _go_on(self, step: Callable[[], Ask]) -> None:
-        self._ask = None
+        self._ask = self._since = None
         try:
             self._ask = step()
         except StopIteration as end:

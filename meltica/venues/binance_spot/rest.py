@@ -15,7 +15,7 @@ import trio
 
 from meltica.core.values import Nanos, Symbol
 from meltica.marketdata.books import DepthSnapshot
-from meltica.venues.binance_spot.reading import ReadDesk, Reading
+from meltica.venues.binance_spot.reading import GO, ReadDesk, Reading
 from meltica.venues.binance_spot.settings import SECOND
 
 
@@ -42,10 +42,9 @@ class Rest:
         """Until it is over; never raises but for cancellation."""
         await trio.lowlevel.checkpoint()
         while not reading.over:
-            await _sleep_while(reading.undated)
-            async with self._turns:
-                await _sleep_while(reading.unaffordable)
-                text = reading.text()
+            await _sleep_while(reading.wait)
+            async with self._turns:  # others may have used the limit up meanwhile
+                text = reading.text() if reading.wait() == GO else None
                 if text is not None:
                     await self._get(reading, text)
 

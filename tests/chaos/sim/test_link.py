@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections import Counter
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from chaos.sim.exchange import Cable, SimExchange
+from chaos.sim.lines import Pool
+from chaos.sim.link import SYMBOLS, settings_of
 from chaos.sim.plan import SECOND, Fault, Plan
 from chaos.sim.product import Product
 from chaos.sim.run import Run
 from cluster.types import Peer
+from meltica.core.values import Nanos
+from meltica.venues.base import Read, ReadKind
+from meltica.venues.binance_spot.reading import ReadDesk
+from meltica.venues.clock import Sample, VenueClock
+from meltica.venues.rates import RateBudget, RateLimit
 
 # Of `faults._do_rate_limit`: four requests are refused, from the second on by a ban of 5 s; a 429 asks for 1 s.
 BANS = 6 + 2 * 9
@@ -92,3 +103,47 @@ def test_a_node_whose_clock_is_a_day_behind_waits_out_no_day(watched: Watched) -
     assert not exchange.placed_since(paused)
     network.run(4 * SECOND)
     assert exchange.placed_since(paused + SECOND)
+
+
+class Waits:
+    """A node's time, and a venue that answers every read at once with an empty list."""
+
+    def __init__(self) -> None:
+        self.now, self.due, self.settings, self.node = Nanos(10), list[Any](), settings_of("n1"), "n1"
+        self.asked, self.order = list[tuple[str, int]](), itertools.count()
+        self.exchange = SimpleNamespace(connect=self.connect, get=self.get)
+
+    def later(self, wait: int, action: Callable[[], None]) -> None:
+        heapq.heappush(self.due, (self.now + wait, next(self.order), action))
+
+    def on_node(self, action: Callable[[], None]) -> None:
+        action()
+
+    def connect(self, *how: Any) -> Any:
+        return how[4]
+
+    def get(self, cable: Any, _node: str, path: str, _text: str) -> None:
+        self.asked.append((path, self.now // SECOND))
+        self.later(1, lambda: cable(200, {}, b"[]"))
+
+    def run(self, until: int) -> None:
+        while self.due and self.due[0][0] <= until:
+            self.now, *_, action = heapq.heappop(self.due)
+            action()
+
+
+def test_books_that_wait_for_the_rate_limit_keep_no_turn_from_a_takeover() -> None:
+    """As in the adapter's pool (test_rest): the simulation's does the same."""
+    host = Waits()
+    clock, budget = VenueClock(drift_ppm=500, stale=Nanos(120 * SECOND)), RateBudget(weight_kept=0.25, orders_kept=0.1)
+    clock.add(Sample(Nanos(0), Nanos(1), Nanos(10**18), Nanos(1000)))
+    reads = ReadDesk(host.settings, lambda: host.now, venue_clock=clock, budget=budget)
+    budget.learn((RateLimit("REQUEST_WEIGHT", "MINUTE", 1, 6000, 4600),), host.now)
+    pool, ended = Pool(host), list[int]()  # type: ignore[arg-type] # as much of a host as a pool needs
+    for _ in range(2 * host.settings.read_connections):
+        pool.carry(reads.depth(SYMBOLS[0]), lambda: ended.append(host.now // SECOND))
+    pool.carry(reads.begin(Read(1, ReadKind.OPEN_ORDERS)), lambda: ended.append(host.now // SECOND))
+    host.run(30 * SECOND)
+    assert (host.asked, ended) == ([("openOrders", 0)], [0])
+    host.run(70 * SECOND)
+    assert host.asked[1:] == [("depth", 60)] * 2 * host.settings.read_connections

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import httpx
+import trio
 
 from meltica.core.values import Account, Nanos, Symbol, TradeId, Venue
 from meltica.venues.base import Read, ReadDone, ReadFailed, ReadKind
@@ -13,7 +14,7 @@ from meltica.venues.binance_spot.reading import ReadDesk, result_of
 from meltica.venues.binance_spot.rest import Rest
 from meltica.venues.binance_spot.settings import Secret, Settings
 from meltica.venues.clock import Sample, VenueClock
-from meltica.venues.rates import RateBudget, Urgency
+from meltica.venues.rates import RateBudget, RateLimit, Urgency
 
 BTC = Symbol("BTCUSDT")
 SETTINGS = Settings(
@@ -22,10 +23,12 @@ SETTINGS = Settings(
 )  # fmt: skip
 
 
-def a_rest(handler: Callable[[httpx.Request], httpx.Response]) -> tuple[Rest, RateBudget]:
+def a_rest(
+    handler: Callable[[httpx.Request], httpx.Response], now: Callable[[], Nanos] = lambda: Nanos(10)
+) -> tuple[Rest, RateBudget]:
     clock, budget = VenueClock(drift_ppm=500, stale=Nanos(5 * 10**9)), RateBudget(weight_kept=0.2, orders_kept=0.1)
     clock.add(Sample(Nanos(0), Nanos(1), Nanos(10**18), Nanos(1000)))
-    rest = Rest(ReadDesk(SETTINGS, lambda: Nanos(10), venue_clock=clock, budget=budget))
+    rest = Rest(ReadDesk(SETTINGS, now, venue_clock=clock, budget=budget))
     rest._transport = httpx.MockTransport(handler)  # type: ignore[assignment] # a fake
     return rest, budget
 
@@ -107,3 +110,45 @@ async def test_the_orders_counters_that_a_takeover_reads_are_what_the_budget_cou
     assert isinstance(found, ReadDone)
     assert found.counts == (("10S", 91, 100),)
     assert budget.refusal("ORDERS", 1, Urgency.ORDINARY, Nanos(10)) is not None
+
+
+async def test_books_that_wait_for_the_rate_limit_keep_no_turn_from_a_takeover(autojump_clock: object) -> None:
+    """Ordinary requests may not go before the minute is over, reads of the account may."""
+    began = trio.current_time()
+    asked: list[tuple[str, int]] = []
+
+    def now() -> Nanos:
+        return Nanos(round((trio.current_time() - began) * 10**9) + 10)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append((request.url.path.rpartition("/")[2], now() // 10**9))
+        return httpx.Response(200, json=[])
+
+    rest, budget = a_rest(answer, now)
+    budget.learn((RateLimit("REQUEST_WEIGHT", "MINUTE", 1, 6000, 4900),), now())
+    async with trio.open_nursery() as nursery:
+        for _ in range(2 * SETTINGS.read_connections):
+            nursery.start_soon(rest.depth, BTC)
+        await trio.sleep(1)
+        assert isinstance(await read_by(rest, Read(1, ReadKind.OPEN_ORDERS)), ReadDone)
+        assert asked == [("openOrders", 1)]
+    assert asked[1:] == [("depth", 60)] * 2 * SETTINGS.read_connections
+
+
+async def test_whoever_waited_for_a_turn_looks_at_the_rate_limit_again(autojump_clock: object) -> None:
+    """There is room for one of them; all of them see that before they take a turn."""
+    began, asked = trio.current_time(), []
+
+    def now() -> Nanos:
+        return Nanos(round((trio.current_time() - began) * 10**9) + 10)
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        asked.append(now() // 10**9)
+        return httpx.Response(200, json=[])
+
+    rest, budget = a_rest(answer, now)
+    budget.learn((RateLimit("REQUEST_WEIGHT", "MINUTE", 1, 1000, 800),), now())
+    async with trio.open_nursery() as nursery:
+        for query in range(6):
+            nursery.start_soon(read_by, rest, Read(query, ReadKind.OPEN_ORDERS))
+    assert asked == [0] + [60] * 5
