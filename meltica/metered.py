@@ -51,6 +51,10 @@ class MeteredPort:
         """See `VenuePort`."""
         self.inner.read(read)
 
+    def reading(self, query: int) -> bool:
+        """See `VenuePort`."""
+        return self.inner.reading(query)
+
     def health(self) -> Health:
         """See `VenuePort`."""
         return self.inner.health()

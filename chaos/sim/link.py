@@ -119,6 +119,10 @@ class SimLink:
         else:
             self.pool.carry(reading, lambda: self.talk.end_read(read, reading))
 
+    def reading(self, query: int) -> bool:
+        """See `VenuePort.reading`."""
+        return self.talk.reading(query)
+
     def health(self) -> Health:
         """Now."""
         return self.talk.health()

@@ -2,7 +2,8 @@
 
 Only asking, matching an answer to its question, and giving up on one may live here.  What an answer means is
 in `reconcile` and `lookups`.  However many questions there are, a venue has few of them before it at once: the
-others wait here, those about single orders behind the rest, because a takeover waits for the rest in any case.
+others wait here, those about single orders behind the rest, because a takeover waits for the rest in any case.  How
+long an answer may take is the adapter's to say: what is given up here is only what it does not work on any more.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Asked:
 
     question: Question
     at: Nanos
+    look_at: Nanos  # whether the adapter still works on it
 
 
 class Reads:
@@ -88,7 +90,8 @@ class Reads:
     def _write(self, question: Question) -> None:
         query = self._next
         self._next += 1
-        self._asked[query] = Asked(question, self._desk.mono())
+        now = self._desk.mono()
+        self._asked[query] = Asked(question, now, self._look(now))
         self._desk.venues[question.venue].read(
             Read(
                 query,
@@ -114,13 +117,17 @@ class Reads:
         return asked.question
 
     def overdue(self, now: Nanos) -> list[tuple[Question, ReadFailed]]:
-        """Give up on questions without an answer for too long, as failed."""
+        """Give up, as failed, on questions that no answer will come to; one that pages may take as long as it likes."""
         if not self._asked:
             return []
-        late = [query for query, each in self._asked.items() if now > self._end(each)]
         failed = []
-        for query in late:
-            question = self._asked.pop(query).question
+        for query in [query for query, each in self._asked.items() if now >= each.look_at]:
+            asked = self._asked[query]
+            question = asked.question
+            if self._desk.venues[question.venue].reading(query):
+                asked.look_at = self._look(now)
+                continue
+            del self._asked[query]
             read = Read(query, question.kind, question.symbol)
             failed.append((question, ReadFailed(read, "no answer in time")))
         for venue in sorted({question.venue for question, _ in failed}):
@@ -128,14 +135,14 @@ class Reads:
         return failed
 
     def next_due(self) -> Nanos | None:
-        """When `overdue` has something."""
+        """When `overdue` has something to look at."""
         if not self._asked:
             return None
-        return Nanos(min(map(self._end, self._asked.values())) + 1)
+        return min(each.look_at for each in self._asked.values())
 
-    def _end(self, asked: Asked) -> Nanos:
-        """Until when it is waited for."""
-        return Nanos(asked.at + self._desk.settings.read_timeout * asked.question.requests)
+    def _look(self, now: Nanos) -> Nanos:
+        """When to look again."""
+        return Nanos(now + self._desk.settings.read_timeout)
 
 
 def again(question: Question, from_trade: TradeId | None) -> Question:

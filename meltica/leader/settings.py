@@ -43,7 +43,7 @@ class LeaderSettings:
     balances_every: Nanos = Nanos(60 * S)
     meet_within: Nanos = Nanos(2 * S)  # an execution that the venue shows, and the trades that it is made of
     instruments_every: Nanos = Nanos(300 * S)
-    read_timeout: Nanos = Nanos(4 * S)  # a read without an answer so long counts as failed; the adapter gives up first
+    read_timeout: Nanos = Nanos(4 * S)  # between two looks whether the adapter, which alone gives up, works on a read
     read_retry: Nanos = Nanos(100 * MS)  # after a failed read; doubles up to 2 s
     takeover_patience: Nanos = Nanos(1 * S)  # beyond the wait: then unread symbols take cancels only
     balance_pause: Nanos = Nanos(250 * MS)  # between two tellings of the stream's balances to the log

@@ -318,7 +318,11 @@ class VenuePort(Protocol):
         """
 
     def read(self, read: Read) -> None:
-        """Ask; reads never wait behind sends."""
+        """Ask; reads never wait behind sends.  How long an answer may take is bounded here, and nowhere else."""
+
+    def reading(self, query: int) -> bool:
+        """Whether that read is still worked on: its answer is yet to come."""
+        ...
 
     def health(self) -> Health:
         """Now."""

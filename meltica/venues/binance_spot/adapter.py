@@ -75,6 +75,10 @@ class BinanceSpot:
         else:
             self._nursery.start_soon(self._read, read, reading)
 
+    def reading(self, query: int) -> bool:
+        """See `VenuePort.reading`."""
+        return self.talk.reading(query)
+
     def health(self) -> Health:
         """Now."""
         return self.talk.health()
@@ -103,7 +107,7 @@ class BinanceSpot:
         try:
             await self.rest.carry(reading)
         except trio.Cancelled:
-            self.talk.drop_read()
+            self.talk.drop_read(read)
             raise
         self.talk.end_read(read, reading)
 

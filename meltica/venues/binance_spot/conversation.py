@@ -68,7 +68,7 @@ class Conversation:
         self.settings, self._listener, self._clock, self._wall = settings, listener, clock, wall
         self._carrier = carrier
         self._said = clock()
-        self._reading = 0
+        self._reading: set[int] = set()  # the reads that are on their way, by number
         self.venue_clock = VenueClock(drift_ppm=settings.clock_drift_ppm, stale=settings.clock_stale)
         self.budget = RateBudget(
             weight_kept=settings.weight_kept, orders_kept=settings.orders_kept, offset=self._venue_ahead
@@ -110,19 +110,23 @@ class Conversation:
 
     def begin_read(self, read: Read) -> Reading[ReadDone] | None:
         """What to carry, and to hand to `end_read` when it is over; None if too many are waiting: `refuse_read`."""
-        if self._reading >= READS_WAITING:
+        if len(self._reading) >= READS_WAITING:
             return None
-        self._reading += 1
+        self._reading.add(read.query)
         return self.reads.begin(read)
+
+    def reading(self, query: int) -> bool:
+        """Whether that read is on its way."""
+        return query in self._reading
 
     def end_read(self, read: Read, reading: Reading[ReadDone]) -> None:
         """A read is over."""
-        self._reading -= 1
+        self._reading.discard(read.query)
         self._listener.on_read(self.settings.venue, result_of(read, reading, self._clock()))
 
-    def drop_read(self) -> None:
+    def drop_read(self, read: Read) -> None:
         """A read is given up with everything else."""
-        self._reading -= 1
+        self._reading.discard(read.query)
 
     def refuse_read(self, read: Read) -> None:
         """A read that was not begun; never from inside `read`."""

@@ -1,13 +1,20 @@
-"""Questions to a venue: how many requests are before it at once, and how long an answer is waited for."""
+"""Questions to a venue: how many requests are before it at once, and how long an answer is waited for.
+
+Where it matters how long the adapter takes, it is the real one's decisions, carried by hand on virtual time.
+"""
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
-from meltica.core.values import ClientOrderId, Epoch, Nanos, Symbol, Venue
+from meltica.core.values import Account, ClientOrderId, Epoch, Nanos, Symbol, Venue
 from meltica.leader.reads import IN_FLIGHT, Question, Reads
 from meltica.leader.settings import LeaderSettings
 from meltica.venues.base import ReadDone, ReadKind
+from meltica.venues.binance_spot.conversation import Conversation
+from meltica.venues.binance_spot.settings import SECOND, Secret, Settings
+from meltica.venues.clock import Sample
 
 PAPER, BTC = Venue("paper"), Symbol("BTCUSDT")
 TIMEOUT = LeaderSettings.__attrs_attrs__.read_timeout.default
@@ -21,10 +28,65 @@ class Desk:
         self.epoch = Epoch(1)
         self.settings = SimpleNamespace(read_timeout=TIMEOUT)
         self.written = []
-        self.venues = {PAPER: SimpleNamespace(read=self.written.append)}
+        self.working = set()  # the queries that the adapter works on
+        self.venues = {PAPER: SimpleNamespace(read=self.written.append, reading=lambda query: query in self.working)}
 
     def mono(self):
         return self.now
+
+
+class Adapter:
+    """The real one's decisions; each request takes a second, or what the rate limit makes it wait."""
+
+    def __init__(self, desk, trades=0):
+        self.desk, self.trades, self.results, self.due, self.asked = desk, trades, [], [], []
+        settings = Settings(
+            venue=PAPER, account=Account("a"), symbols=(BTC,), rest_url="", ws_api_url="", stream_url="", api_key="",
+            secret=Secret("s"), user_agent="",
+        )  # fmt: skip
+        listener = SimpleNamespace(on_read=lambda _venue, result: self.results.append(result))
+        carrier = SimpleNamespace(deliver_soon=None, fetch_book=None)
+        self.talk = Conversation(settings, listener, desk.mono, desk.mono, carrier)
+        desk.venues = {PAPER: self}
+        self.reading = self.talk.reading
+
+    def read(self, read):
+        self.due.append((self.desk.now, read, self.talk.begin_read(read), False))
+
+    def run(self, seconds, reads, ask=lambda: None):
+        """Second by second; `ask` is what the leader does besides."""
+        for _ in range(seconds):
+            self.desk.now = now = Nanos(self.desk.now + SECOND)
+            self.talk.venue_clock.add(Sample(now, Nanos(now + 1), now, Nanos(1000)))
+            due, self.due = [each for each in self.due if each[0] <= now], [each for each in self.due if each[0] > now]
+            for _, read, reading, written in due:
+                self.step(read, reading, written)
+            while self.results:
+                reads.answered(self.results.pop(0))
+            yield from reads.overdue(now)
+            ask()
+
+    def step(self, read, reading, written):
+        if written:
+            first = json.loads(written)
+            page = [a_trade(number) for number in range(first, min(first + 1000, self.trades))]
+            reading.took(200, {}, json.dumps(page).encode())
+        if reading.over:
+            self.talk.end_read(read, reading)
+        elif (wait := reading.wait()) > 0:
+            self.due.append((self.desk.now + wait, read, reading, False))
+        else:
+            text, now = reading.text(), self.desk.now
+            self.asked.append((reading.path, now // SECOND))
+            first = next((each[7:] for each in text.split("&") if each.startswith("fromId=")), "0")
+            self.due.append((now + SECOND, read, reading, first))
+
+
+def a_trade(number):
+    return {
+        "symbol": BTC, "id": number, "orderId": 1, "price": "1", "qty": "1", "commission": "0",
+        "commissionAsset": "BNB", "time": 1499865549590, "isBuyer": True, "isMaker": False,
+    }  # fmt: skip
 
 
 def about(number, ids):
@@ -48,14 +110,39 @@ def test_one_of_more_ids_than_there_is_room_is_asked_all_the_same():
     assert len(desk.written) == 1
 
 
-def test_an_answer_is_waited_for_as_long_as_its_requests_may_take():
+def test_a_question_that_the_adapter_works_on_no_more_is_given_up():
     desk = Desk()
     reads = Reads(desk)
     reads.ask(about(0, 1))
     reads.ask(about(1, 5))
-    assert reads.next_due() == TIMEOUT + 1
-    assert [question.order_ids for question, _ in reads.overdue(Nanos(TIMEOUT + 1))] == [about(0, 1).order_ids]
-    assert reads.next_due() == 5 * TIMEOUT + 1
-    assert reads.overdue(Nanos(5 * TIMEOUT)) == []
-    assert [question.order_ids for question, _ in reads.overdue(Nanos(5 * TIMEOUT + 1))] == [about(1, 5).order_ids]
+    desk.working = {each.query for each in desk.written[1:]}
+    assert reads.next_due() == TIMEOUT
+    assert reads.overdue(Nanos(TIMEOUT - 1)) == []
+    assert [question for question, _ in reads.overdue(TIMEOUT)] == [about(0, 1)]
+    assert reads.next_due() == 2 * TIMEOUT, "to look again, and not before"
+    assert reads.overdue(Nanos(2 * TIMEOUT)) == []
+    desk.working.clear()
+    assert [question for question, _ in reads.overdue(Nanos(3 * TIMEOUT))] == [about(1, 5)]
     assert reads.next_due() is None
+
+
+def test_trades_that_take_long_to_page_are_read_all_the_same():
+    """A first start on an account with 40,000 trades of its own: each page in time, all of them in 41 s."""
+    desk = Desk()
+    reads, question = Reads(desk), Question(PAPER, ReadKind.TRADES, BTC)
+    adapter, found = Adapter(desk, trades=40_000), []
+
+    def heard(result):
+        found.append(len(result.trades))
+        assert answered(result) == question, "it was dropped: it had been given up"
+
+    answered, reads.answered = reads.answered, heard
+
+    def again():
+        if not reads.pending(question) and not found:
+            reads.ask(question)
+
+    again()
+    given_up = list(adapter.run(60, reads, again))
+    assert (given_up, found) == ([], [40_000])
+    assert adapter.asked == [("myTrades", 1 + page) for page in range(41)]

@@ -366,6 +366,9 @@ class Port:
 
         self.world.after(self.read_latency, done)
 
+    def reading(self, query: int) -> bool:
+        return False  # what takes too long is lost here
+
     def health(self) -> Health:
         now = self.world.now
         at = now if self.clock_at is None else self.clock_at

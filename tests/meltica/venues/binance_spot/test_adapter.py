@@ -108,11 +108,11 @@ async def test_reads(paper: Any) -> None:
 
 async def test_a_read_beyond_the_bound_fails_and_raises_nothing(paper: Any) -> None:
     async with paper.paper_bench() as bench:
-        bench.port.talk._reading = READS_WAITING
+        bench.port.talk._reading = set(range(-READS_WAITING, 0))
         failed = await bench.read(ReadKind.OPEN_ORDERS)
         assert isinstance(failed, ReadFailed)
         assert failed.reason == f"{READS_WAITING} reads are waiting already"
-        bench.port.talk._reading = 0
+        bench.port.talk._reading = set()
         assert isinstance(await bench.read(ReadKind.OPEN_ORDERS), ReadDone)
 
 
