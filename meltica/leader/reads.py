@@ -51,22 +51,29 @@ class Reads:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._asked: dict[int, Asked] = {}
-        # By venue and by whether it is about one order; a dict keeps their order.
-        self._waiting: dict[tuple[Venue, bool], dict[Question, None]] = {}
+        # By venue and by whether it is about one order, in their order; with when each was asked for last.
+        self._waiting: dict[tuple[Venue, bool], dict[Question, Nanos]] = {}
         self._epoch = Epoch(0)  # of what waits
         self._next = 1
 
     def ask(self, question: Question) -> None:
-        """Ask now or as soon as there is room, unless the very same question waits or went out in this instant."""
+        """Ask now, or as soon as there is room and the very same question is not on its way.
+
+        The adapter may not have written that one yet, as it waits for the rate limit: what is begun from now on is an
+        answer to this one as well.
+        """
         if question.venue not in self._desk.venues:
             return
         self._forget_older()
         now = self._desk.mono()
-        waiting = self._waiting.setdefault((question.venue, question.kind is ReadKind.ORDER), {})
-        if question in waiting or any(each.at == now and each.question == question for each in self._asked.values()):
+        if any(each.at == now and each.question == question for each in self._asked.values()):
             return
-        waiting[question] = None
+        self._waits_with(question)[question] = now
         self._fill(question.venue)
+
+    def _waits_with(self, question: Question) -> dict[Question, Nanos]:
+        """The line that it stands in."""
+        return self._waiting.setdefault((question.venue, question.kind is ReadKind.ORDER), {})
 
     def _forget_older(self) -> None:
         """What waited under another term teaches nobody any more."""
@@ -77,12 +84,13 @@ class Reads:
     def _fill(self, venue: Venue) -> None:
         """Write what there is room for."""
         self._forget_older()
-        asked = [each.question.requests for each in self._asked.values() if each.question.venue == venue]
-        room = IN_FLIGHT - sum(asked)
+        asked = {each.question for each in self._asked.values() if each.question.venue == venue}
+        room = IN_FLIGHT - sum(each.requests for each in asked)
         for about_order in (False, True):
             waiting = self._waiting.get((venue, about_order), {})
-            while waiting and room > 0:
-                question = next(iter(waiting))
+            for question in [each for each in waiting if each not in asked]:
+                if room <= 0:
+                    return
                 del waiting[question]
                 self._write(question)
                 room -= question.requests
@@ -113,8 +121,12 @@ class Reads:
         asked = self._asked.pop(result.read.query, None)
         if asked is None:
             return None
-        self._fill(asked.question.venue)
-        return asked.question
+        question = asked.question
+        waiting = self._waits_with(question)
+        if isinstance(result, ReadDone) and question in waiting and waiting[question] <= result.begun:
+            del waiting[question]
+        self._fill(question.venue)
+        return question
 
     def overdue(self, now: Nanos) -> list[tuple[Question, ReadFailed]]:
         """Give up, as failed, on questions that no answer will come to; one that pages may take as long as it likes."""

@@ -11,10 +11,11 @@ from types import SimpleNamespace
 from meltica.core.values import Account, ClientOrderId, Epoch, Nanos, Symbol, Venue
 from meltica.leader.reads import IN_FLIGHT, Question, Reads
 from meltica.leader.settings import LeaderSettings
-from meltica.venues.base import ReadDone, ReadKind
+from meltica.venues.base import ReadDone, ReadFailed, ReadKind
 from meltica.venues.binance_spot.conversation import Conversation
 from meltica.venues.binance_spot.settings import SECOND, Secret, Settings
 from meltica.venues.clock import Sample
+from meltica.venues.rates import RateLimit
 
 PAPER, BTC = Venue("paper"), Symbol("BTCUSDT")
 TIMEOUT = LeaderSettings.__attrs_attrs__.read_timeout.default
@@ -146,3 +147,59 @@ def test_trades_that_take_long_to_page_are_read_all_the_same():
     given_up = list(adapter.run(60, reads, again))
     assert (given_up, found) == ([], [40_000])
     assert adapter.asked == [("myTrades", 1 + page) for page in range(41)]
+
+
+def test_what_waits_for_the_rate_limit_is_asked_once_however_often_the_leader_asks():
+    """The limit is used up early in the minute; by its end a period, a gap or another takeover has asked again."""
+    desk = Desk()
+    reads, adapter = Reads(desk), Adapter(desk)
+    limit = RateLimit("REQUEST_WEIGHT", "MINUTE", 1, 6000, 5990)
+    adapter.talk.budget.learn((limit,), desk.now)
+    survey = [Question(PAPER, ReadKind.OPEN_ORDERS), Question(PAPER, ReadKind.TRADES, BTC)]
+
+    def ask():
+        desk.epoch = Epoch(1 + desk.now // (20 * SECOND))
+        if desk.now % (4 * SECOND) == 0 and desk.now < 59 * SECOND:
+            for question in survey:
+                reads.ask(question)
+
+    given_up = list(adapter.run(70, reads, ask))
+    assert given_up == []
+    assert adapter.asked == [("openOrders", 60), ("myTrades", 60)]
+    assert not any(map(reads.pending, survey)), "that was begun after it was asked for last: it answers them all"
+
+
+def test_what_was_written_already_is_asked_again_once_it_is_answered():
+    desk = Desk()
+    reads, question = Reads(desk), Question(PAPER, ReadKind.OPEN_ORDERS)
+    reads.ask(question)
+    for desk.now in (Nanos(5), Nanos(7)):
+        reads.ask(question)
+    assert [each.query for each in desk.written] == [1]
+    assert reads.answered(ReadDone(desk.written[0], Nanos(6), Nanos(9))) == question
+    assert [each.query for each in desk.written] == [1, 2], "it was begun before it was asked for last"
+    reads.ask(about(0, 1))
+    assert len(desk.written) == 3, "others wait for nothing"
+
+
+def test_one_that_failed_is_asked_at_once_where_it_was_asked_for_again_meanwhile():
+    desk = Desk()
+    reads, question = Reads(desk), Question(PAPER, ReadKind.OPEN_ORDERS)
+    reads.ask(question)
+    desk.now = Nanos(5)
+    reads.ask(question)
+    assert reads.answered(ReadFailed(desk.written[0], "broken")) == question
+    assert reads.answered(ReadFailed(desk.written[1], "broken")) == question
+    assert len(desk.written) == 2
+
+
+def test_what_waits_for_the_same_question_is_forgotten_with_the_lead():
+    desk = Desk()
+    reads, question = Reads(desk), Question(PAPER, ReadKind.OPEN_ORDERS)
+    reads.ask(question)
+    desk.now = Nanos(5)
+    reads.ask(question)
+    desk.epoch = Epoch(2)
+    reads.answered(ReadDone(desk.written[0], Nanos(1), Nanos(9)))
+    assert len(desk.written) == 1
+    assert not reads.pending(question)
