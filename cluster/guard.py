@@ -495,6 +495,7 @@ class Guard:
     def _known(self, message: Known) -> None:
         """What a peer remembers; who learns by it that its own log lacks something stands no more, nor leads.
 
+        A guest's word too, both halves: a disk that went back may lack the very entry that names who knows (DESIGN.md).
         A candidacy ends with its term: votes that are under way are of an older one when they come.
         """
         self._remembered.told(message)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cluster import home
+from cluster.members import Configuration, Member
 from cluster.remembered import Remembered
 from cluster.rocks import RocksStore
 from cluster.store import StoredEntry, StoreFault
@@ -259,6 +260,31 @@ def test_a_leader_that_has_lost_what_a_later_leader_committed_leads_no_more(hand
     node.hears("n3", Known(9, term + 1, 0, 0))
     assert (node.role, node.roles[-1].reason) == (Role.FOLLOWER, "its disk went back")
     assert node.take(Resign, "n2") == [Resign(term)]
+
+
+# It went back to before the entry that names who tells it: a guest here, and the only one who can know
+
+
+@pytest.mark.parametrize("told", [Known(9, 3, 0, 0), Known(1, 0, 9, 3)], ids=["committed", "acknowledged"])
+def test_what_one_remembers_that_came_meanwhile_keeps_the_old_majority_from_losing_it(
+    hand: type[Hand], told: Known
+) -> None:
+    """n4 came in the place of n3, and entry 9 was committed by it and n1, which had acknowledged it to n4.
+
+    Then n1's disk went back; n3, which does not know that it was removed, asks for its vote: those two were a majority.
+    """
+    beginning = Configuration(0, tuple(Member(Peer(name), f"{name}:7400") for name in ("n1", "n2", "n3")))
+    node = hand(members=beginning)
+    assert encourages(node, "n3", AskPreVote(1, 3, 5, 2))
+    node.link("n4")
+    node.hears("n4", told)
+    assert Peer("n4") not in node.replica._guard.peers
+    assert not encourages(node, "n3", AskPreVote(2, 3, 5, 2))
+    assert not votes_for(node, "n3", AskVote(4, 5, 2))
+    assert not asks(node)
+    node.sync()
+    node = node.crash()  # it remembers
+    assert not votes_for(node, "n3", AskVote(4, 5, 2))
 
 
 # A folder that is a copy
