@@ -1,7 +1,7 @@
 """Cases: what the specification of authority is asked: the protocol within bounds, and each way of breaking it.
 
-Only the table may live here.  The specification itself is `meltica/leader/spec/Authority.tla`, which says what each
-bound means; a mutation is named there as `Bug("...")`.
+Only the table may live here.  The specification itself is in `meltica/leader/spec`: `Replication.tla` says what each
+bound means; a mutation is named there, or in `Authority.tla`, as `Bug("...")`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ class Case:
     cancels: frozenset[int] = frozenset()
     handover: bool = False
     mandate: int = 0
+    stage: int = 0
+    changes: int = 0
+    snapshots: frozenset[str] = field(default=frozenset())
     unit: int = 1
     slow: int = 1
     fast: int = 2
@@ -49,9 +52,12 @@ def _set(*members: str) -> frozenset[str]:
     return frozenset(members)
 
 
+ONE: Final = {"windows": frozenset({1})}  # a tick of authority
 LATE: Final = _set("deadline", "delay")
 PAUSE: Final = _set("pause")
 RESTART: Final = _set("restart")
+SNAPSHOTS: Final = _set("install", "compact")
+SHORT: Final = {"windows": frozenset({1}), "venue": _set("deadline")}  # a tick of authority, and no late packet
 
 # The protocol: nothing may be violated.
 HOLDS: Final = (
@@ -75,6 +81,15 @@ HOLDS: Final = (
     _holds("ratio", "clocks err both ways, and the venue has no deadline", handover=True, venue=frozenset(), **RATIO),
     _holds("mandate", "the last active node, without a majority, cancels its quotes", intents=2, mandate=2),
     _holds("manual", "authority for cancels alone, then a promote", intents=2, cancels=frozenset({2})),
+    _holds("snapshots", "snapshots are installed, and logs begin higher", snapshots=SNAPSHOTS),
+    _holds("snapshots-3", "the same in three epochs", terms=3, snapshots=SNAPSHOTS, **SHORT),
+    _holds("replace", "a node is replaced, in any order: leader completeness alone", intents=0, changes=3),
+    _holds("learner", "a learner votes, or goes", stage=1, changes=1, **SHORT),
+    _holds("four", "one of four voters goes", stage=2, changes=1, **SHORT),
+    _holds(
+        "deposed", "the same, and a leader that was left goes on", stage=2, changes=1, process=_set("deposed"), **SHORT
+    ),
+    _holds("newcomer", "a new node gets a snapshot, and votes", intents=0, changes=2, snapshots=SNAPSHOTS),
 )
 
 # Not vacuous: these must be reachable.
@@ -82,6 +97,8 @@ REACHES: Final = (
     Case("HandedOver", "a release spares the successor its wait", _set("HandedOver"), handover=True),
     Case("Overlap", "a deposed leader's order is accepted beside a newer leader", _set("Overlap")),
     Case("Traded", "each epoch trades", _set("Traded"), intents=2),
+    Case("Installed", "who leads knows of a send by a snapshot alone", _set("Installed"), snapshots=_set("install")),
+    Case("Replaced", "the new node leads in the removed one's place", _set("Replaced"), changes=3, intents=0),
 )
 
 # Broken on purpose: each must violate what it names.
@@ -132,6 +149,14 @@ BREAKS: Final = (
     _breaks("MandateAtOnce", "Mandate", "the mandate does not wait", terms=1, mandate=2),
     _breaks("MandateByStandby", "Mandate", "a standby cancels, and the leader may be healthy", terms=1, mandate=2),
     _breaks("PromoteIgnored", "InFull", "in manual mode orders are sent before the promote", cancels=frozenset({2})),
+    _breaks(
+        "SnapshotForgetsWait", "P4Quiet", "a snapshot's sends are not waited for", snapshots=_set("install"), **ONE
+    ),
+    _breaks(
+        "CompactionForgetsWait", "P4Quiet", "what compaction drops is not waited for", snapshots=_set("compact"), **ONE
+    ),
+    _breaks("LearnerCounts", "P4Known", "a learner's copy counts for a commit", stage=1, **ONE),
+    _breaks("LearnerVotes", "P4Known", "a learner's vote counts", stage=1, **ONE),
 )
 
 # The same, where it takes more steps to see.
@@ -146,17 +171,30 @@ SLOW_BREAKS: Final = (
     ),
     _breaks("AnyReleaseRelieves", "P4Quiet", "any older epoch's release is taken as an excuse", terms=3, handover=True),
     _breaks("ReleaseWhileWaiting", "P4Quiet", "an epoch is released that was never taken", terms=3, handover=True),
+    _breaks("RemovedNodeVotes", "P4Known", "the vote of a removed node counts", stage=2, changes=1, **ONE),
+    _breaks("TwoChangesAtOnce", "P4Known", "a change before the former one is committed", stage=1, changes=2, **ONE),
+    _breaks(
+        "ChangeBeforeOwnTerm",
+        "P4Known",
+        "a change before an entry of the leader's own term is committed",
+        terms=3,
+        stage=2,
+        changes=1,
+        **ONE,
+    ),
     _breaks("AckBeforeSync", "P4Known", "a copy counts before it is synced", process=_set("disk", "restart")),
 )
 # What a trader would see of it: an older epoch's order after a newer one's.
 HARM: Final = tuple(
     evolve(case, name=f"{case.name}-P1", expect=frozenset({"P1"}), intents=2)
     for case in BREAKS
-    if case.name in {"NoWait", "SAtCommit", "DriftIgnored", "TieSends", "DeadlineFromWrite"}
+    if case.name in {"NoWait", "SAtCommit", "DriftIgnored", "TieSends", "DeadlineFromWrite", "SnapshotForgetsWait"}
 )
 
 QUICK: Final = (
     _holds("core-1", "hand-over, two epochs, one intent", handover=True),
+    _holds("snapshots-1", "snapshots are installed, and logs begin higher", snapshots=SNAPSHOTS, **SHORT),
+    _holds("four-0", "one of four voters goes: leader completeness alone", intents=0, stage=2, changes=1),
     REACHES[1],
     *BREAKS,
 )
@@ -166,6 +204,8 @@ DEEP: Final = (
     _holds("manual-handover", "manual mode and hand-over", intents=2, cancels=frozenset({2}), handover=True),
     _holds("core-3", "three epochs, two intents", terms=3, intents=2, handover=True),
     _holds("disk-2", "two intents on disks that lose what was not synced", intents=2, process=_set("disk", "restart")),
+    _holds("replace-1", "a node is replaced, and one intent", changes=3, **SHORT),
+    _holds("replace-3", "a node is replaced, in three terms", intents=0, terms=3, changes=3),
 )
 GROUPS: Final = {"quick": QUICK, "all": ALL, "holds": HOLDS, "breaks": (*BREAKS, *SLOW_BREAKS, *HARM), "deep": DEEP}
 

@@ -1,7 +1,7 @@
 """Model: how TLC is asked, in its own words, and what its answer means.
 
-Pure: text out, text in.  `meltica/leader/spec/Authority.tla` is extended by a module that holds nothing but the
-cases; TLC reads that module and a configuration.
+Pure: text out, text in.  `Authority.tla` of `meltica/leader/spec` is extended by a module that holds nothing but
+the cases; TLC reads that module and a configuration.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from attrs import asdict, frozen
 from chaos.spec.cases import Case
 
 MODULE: Final = "Asked"
+REACHED: Final = frozenset({"HandedOver", "Installed", "Overlap", "Replaced", "Traded"})  # no property: a state
 _HEAD: Final = """CONSTANTS
   n1 = n1
   n2 = n2
   n3 = n3
-  Nodes = {n1, n2, n3}
+  n4 = n4
+  Nodes = {n1, n2, n3, n4}
   First = n1
+  New = n4
   None = None
   Cases <- Listed
 SPECIFICATION Spec
@@ -78,7 +81,11 @@ def module(cases: Iterable[Case]) -> str:
 
 def configuration(*, alone: bool) -> str:
     """A case alone ends at its first hit, with the steps to it; several are all looked at to their ends."""
-    stop = "INVARIANTS Nothing LeaderCompleteness\n" if alone else "CONSTRAINT Explore\nINVARIANT LeaderCompleteness\n"
+    stop = (
+        "INVARIANTS Nothing LeaderCompleteness BaseMatched\n"
+        if alone
+        else "CONSTRAINT Explore\nINVARIANTS LeaderCompleteness BaseMatched\n"
+    )
     return _HEAD + stop
 
 
@@ -119,7 +126,7 @@ def verdict(case: Case, answer: Answer) -> Verdict:
     told = ", ".join(f"{name} after {steps} steps" for name, steps in sorted(hits.items()))
     if case.expect:
         missing = sorted(case.expect - set(hits))
-        word = "reached" if not case.broken and case.expect <= {"HandedOver", "Overlap", "Traded"} else "caught"
+        word = "reached" if not case.broken and case.expect <= REACHED else "caught"
         if not missing:
             return Verdict(case.name, good=True, text=f"{word}: {told}")
         return Verdict(case.name, good=False, text=f"NOT {word}: {', '.join(missing)}")

