@@ -284,10 +284,10 @@ Mandate == "Mandate" \notin viol    \* only the last active node, late enough, o
 InFull == "InFull" \notin viol      \* no order before its epoch is taken in full
 
 (* What of Raft all this rests on, shown of this model. *)
-LeaderCompleteness == C.broken = "" =>
-  \A e, t \in Used : e < t =>
-    /\ Len(sent[t]) >= committed[e]
-    /\ \A i \in 1 .. committed[e] : sent[t][i] = sent[e][i]
+Incomplete == \E e, t \in Used :
+  e < t /\ ~(/\ Len(sent[t]) >= committed[e]
+             /\ \A i \in 1 .. committed[e] : sent[t][i] = sent[e][i])
+LeaderCompleteness == C.broken = "" => ~Incomplete
 
 (* What lies below a log's base need not be compared (following._from_base): who may send has it. *)
 BaseMatched == C.broken = "" => \A n \in Taking, t \in Used :
@@ -309,6 +309,7 @@ Reached == (IF HandedOver THEN {"HandedOver"} ELSE {}) \cup (IF Overlap THEN {"O
            \cup (IF Traded THEN {"Traded"} ELSE {})
            \cup (IF Changing /\ Replaced THEN {"Replaced"} ELSE {})
            \cup (IF Installs /\ Installed THEN {"Installed"} ELSE {})
+           \cup (IF C.broken # "" /\ Changing /\ Incomplete THEN {"Incomplete"} ELSE {})
 
 -----------------------------------------------------------------------------
 (* Running: a case alone stops at the first state with a hit, and TLC shows the way there. *)

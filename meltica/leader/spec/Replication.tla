@@ -269,7 +269,8 @@ Install(f, t, m) ==
 (* the last term it would change nothing: nobody is sent anything by a leader that comes later. *)
 Compact(n) ==
   LET b == IF Disk THEN Least(Sure(n), synced[n]) ELSE Sure(n) IN
-  /\ Compacts /\ b > base[n] /\ (newest < C.terms \/ Bug("CompactionForgetsWait"))
+  /\ Compacts /\ b > base[n]
+  /\ newest < C.terms \/ (Bug("CompactionForgetsWait") /\ leads[n])
   /\ base' = [base EXCEPT ![n] = b]
   /\ seen' = IF ~Bug("CompactionForgetsWait") THEN seen
              ELSE [seen EXCEPT ![n] = [x \in Ids |->
