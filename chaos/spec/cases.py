@@ -89,7 +89,7 @@ HOLDS: Final = (
     _holds(
         "deposed", "the same, and a leader that was left goes on", stage=2, changes=1, process=_set("deposed"), **SHORT
     ),
-    _holds("newcomer", "a new node gets a snapshot, and votes", intents=0, changes=2, snapshots=_set("install")),
+    _holds("newcomer", "a new node gets a snapshot, and votes", intents=0, changes=2, snapshots=_set("newcomer")),
 )
 
 # Not vacuous: these must be reachable.

@@ -308,7 +308,7 @@ Traded == \A t \in Terms : \E x \in Ids : intent[x].ep = t /\ intent[x].st = ADM
 Reached == (IF HandedOver THEN {"HandedOver"} ELSE {}) \cup (IF Overlap THEN {"Overlap"} ELSE {})
            \cup (IF Traded THEN {"Traded"} ELSE {})
            \cup (IF Changing /\ Replaced THEN {"Replaced"} ELSE {})
-           \cup (IF Installs /\ Installed THEN {"Installed"} ELSE {})
+           \cup (IF Installed THEN {"Installed"} ELSE {})
            \cup (IF C.broken # "" /\ Changing /\ Incomplete THEN {"Incomplete"} ELSE {})
 
 -----------------------------------------------------------------------------

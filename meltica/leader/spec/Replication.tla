@@ -31,7 +31,7 @@ CONSTANTS
 (*                     nobody; 1: it learns, and has the log; 2: it votes, the fourth *)
 (*   changes           how many entries of a log say who takes part                   *)
 (*   snapshots         of "install": a follower may get a state instead of entries;   *)
-(*                     "compact": a log may begin higher                              *)
+(*                     "newcomer": New alone may; "compact": a log may begin higher   *)
 (*   unit, slow, fast  what a right, the slowest, the fastest clock read in a tick  *)
 (*   venue             of "deadline": it refuses what is late; "delay": requests    *)
 (*                     may be late                                                  *)
@@ -86,7 +86,8 @@ Disk == "disk" \in C.process   Eager == "eager" \in C.process
 Deposed == "deposed" \in C.process
 Mandated == C.mandate > 0   Manual == C.cancels # {}
 Changing == C.stage > 0 \/ C.changes > 0
-Installs == "install" \in C.snapshots   Compacts == "compact" \in C.snapshots
+Installs(n) == "install" \in C.snapshots \/ ("newcomer" \in C.snapshots /\ n = New)
+Compacts == "compact" \in C.snapshots
 Taking == IF Changing THEN Nodes ELSE Nodes \ {New}     \* who may ever take part
 Bug(name) == C.broken = name
 
@@ -249,7 +250,7 @@ Appended(f, t, from, m) ==
 Install(f, t, m) ==
   LET new == SubSeq(sent[t], 1, m)
       from == Matched(f, t) IN
-  /\ Installs /\ ~leads[f] /\ m > from /\ SentTo(f, t, m)
+  /\ Installs(f) /\ ~leads[f] /\ m > from /\ SentTo(f, t, m)
   /\ log' = [log EXCEPT ![f] = new]
   /\ base' = IF newest < C.terms THEN [base EXCEPT ![f] = m] ELSE base
   /\ term' = [term EXCEPT ![f] = Most({@, t})]
