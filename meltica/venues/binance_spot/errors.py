@@ -51,7 +51,7 @@ REFUSED: Final = {
 DUPLICATE: Final = "Duplicate order sent."  # of -2010: an order under this very id is open
 
 ACCESS: Final = frozenset({-1002, -1022, -1099, -2008, -2014, -2015})  # the venue refuses us, not the order
-NO_SUCH_ORDER: Final = -2013
+NO_SUCH_ORDER: Final = frozenset({-2013, -2026})  # -2026: it ended over 90 days ago with nothing executed
 
 
 def is_request_fault(code: int) -> bool:

@@ -48,7 +48,7 @@ class Ask:
     weight: int = 1
     signed: bool = True
     urgency: Urgency = Urgency.READ
-    absent: int | None = None  # the code that means that there is none, and no failure
+    absent: frozenset[int] = frozenset()  # the codes that mean that there is none, and no failure
 
 
 Steps = Generator[Ask, Any, Found]  # asks one after the other, is sent the value of each, and returns what was found
@@ -146,7 +146,7 @@ class ReadDesk:
                 self.refused, self.signed_at = None, self._clock()
             return value
         code, text = _error_of(raw, ask.path)
-        if ask.absent is not None and code == ask.absent:
+        if code in ask.absent:
             return None
         if ask.signed and code in ACCESS:
             self.refused = f"{code}: {text}"

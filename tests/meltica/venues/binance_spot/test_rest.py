@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable
 
 import httpx
+import pytest
 import trio
 
-from meltica.core.values import Account, Nanos, Symbol, TradeId, Venue
+from meltica.core.values import Account, ClientOrderId, Nanos, Symbol, TradeId, Venue, VenueOrderId
 from meltica.venues.base import Read, ReadDone, ReadFailed, ReadKind
 from meltica.venues.binance_spot.reading import ReadDesk, result_of
 from meltica.venues.binance_spot.rest import Rest
@@ -92,6 +93,22 @@ async def test_headers_that_are_no_numbers_end_no_read() -> None:
             rest, _ = a_rest(lambda _, s=status, h=given: httpx.Response(s, headers=h, json=[]))  # type: ignore[misc] # bound now
             found = await read_by(rest, Read(1, ReadKind.OPEN_ORDERS))
             assert isinstance(found, ReadDone if status == 200 else ReadFailed)
+
+
+@pytest.mark.parametrize("code", [-2013, -2026])
+async def test_no_such_order_and_an_archived_one_are_none(code: int) -> None:
+    """-2026: gone more than 90 days ago with nothing executed.  As a failure it blocked its symbol for ever."""
+    read = Read(1, ReadKind.ORDER, symbol=BTC, venue_order_id=VenueOrderId("7"), order_ids=(ClientOrderId("a" * 32),))
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params.get("orderId") or request.url.params["origClientOrderId"])
+        return httpx.Response(400, json={"code": code, "msg": "x"})
+
+    rest, _ = a_rest(answer)
+    found = await read_by(rest, read)
+    assert isinstance(found, ReadDone)
+    assert (found.orders, asked) == ((), ["7", "a" * 32]), "under every name"
 
 
 async def test_a_429_is_heeded() -> None:
