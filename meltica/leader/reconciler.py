@@ -9,10 +9,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 
-from meltica.core.commands import Command, Discrepancy, NotFound, OpeningApproved, Reconciled, VenuePolicy
-from meltica.core.exact import add
+from meltica.core.commands import Command, Discrepancy, NotFound, Reconciled
 from meltica.core.orders import Order, OrderState
-from meltica.core.values import Account, ClientOrderId, Money, Nanos, Symbol, TradeId, Venue
+from meltica.core.values import Account, ClientOrderId, Nanos, Symbol, Venue
 from meltica.leader import lookups as lookups_room
 from meltica.leader import reconcile
 from meltica.leader.arrears import Arrears
@@ -20,6 +19,7 @@ from meltica.leader.balances import BalanceNews, BalanceWatch
 from meltica.leader.claims import Claims
 from meltica.leader.desk import Desk
 from meltica.leader.lookups import Lookup, Lookups, Verdict
+from meltica.leader.marks import Marks
 from meltica.leader.reads import Question, Reads
 from meltica.leader.reconcile import Learnt, Stamp
 from meltica.leader.strangers import FOR_EVER, Name, Strangers
@@ -42,10 +42,10 @@ class Reconciler:
         self._news: dict[Venue, BalanceNews] = {}
         self._reported: set[tuple[str, str]] = set()
         self._strangers = Strangers()
+        self._marks = Marks(desk, self._strangers)
         self._claims = Claims()
         self._last: dict[tuple[Venue, Need], Nanos] = {}  # when each was asked for
         self._period_ends: Nanos | None = None  # when the first of those is to be asked for again
-        self._trades: dict[tuple[Venue, Symbol], tuple[Nanos, tuple[TradeShown, ...]]] = {}
         settings = desk.settings
         self._periods = {
             ReadKind.OPEN_ORDERS: settings.open_orders_every,
@@ -70,8 +70,7 @@ class Reconciler:
         older = self.surveys.get(venue)
         counters = counters or (older is not None and COUNTERS in older.missing)
         needs = needs_of(desk.watched(venue), counters=counters)
-        opened = (venue, self.account(venue)) in desk.state.openings
-        self.surveys[venue] = Survey(venue, reason, desk.mono(), needs, opened)
+        self.surveys[venue] = Survey(venue, reason, desk.mono(), needs)
         for need in sorted(needs, key=lambda need: (need[0], need[1] or "")):
             self._ask(venue, need)
 
@@ -251,7 +250,7 @@ class Reconciler:
         elif question.kind is ReadKind.BALANCES:
             self._news[question.venue].read(result.begun)
             self._commit(question.venue, reconcile.balances(desk.state, stamp, result.balances))
-            self._open_account(question.venue, result)
+            self._marks.open_account(question.venue, result)
             self.watches[question.venue].read(result)
         elif question.kind is ReadKind.INSTRUMENTS:
             wanted = desk.settings.symbols_of(question.venue)
@@ -312,7 +311,7 @@ class Reconciler:
         port = self._desk.venues[question.venue]
         uncertainty = port.health().clock_uncertainty or Nanos(0)
         limit = self._desk.sends.limit_of(order.id, self._desk.state)
-        limits = lookups_room.bounds(limit, uncertainty, port.capabilities.read_lag, self._settle(question.venue))
+        limits = lookups_room.bounds(limit, uncertainty, port.capabilities.read_lag, self._marks.settle(question.venue))
         self._verdict(name, self.lookups.not_found(name, result, limits))
 
     def _found(self, order: Order, shown: OrderShown) -> None:
@@ -389,10 +388,10 @@ class Reconciler:
             self._commit(venue, Learnt((command,), (), (), (key,)))
 
     def _trades_read(self, venue: Venue, symbol: Symbol, stamp: Stamp, result: ReadDone) -> None:
-        self._trades[(venue, symbol)] = (result.begun, result.trades)
-        if not self._opened(venue):
+        self._marks.read(venue, symbol, result)
+        if not self._marks.opened(venue):
             return  # what was traded before the opening balance was approved is part of it
-        passed = functools.partial(self._strangers.is_passed, venue)
+        passed = functools.partial(self._marks.passed, venue)
         owing, now = self._owing(venue), self._desk.mono()
         names = self._claims.named(venue)
         learnt = reconcile.trades(self._desk.state, stamp, result.trades, passed, names)
@@ -410,7 +409,7 @@ class Reconciler:
     def _raise_mark(self, venue: Venue, symbol: Symbol) -> None:
         """A periodic read confirmed trades: memory and the next takeover need not go back behind them."""
         desk = self._desk
-        mark = self._low_water(venue, symbol)
+        mark = self._marks.low_water(venue, symbol)
         if mark is not None:
             desk.evidence(Reconciled(desk.epoch, desk.at, venue, self.account(venue), ((symbol, mark),)))
 
@@ -423,66 +422,13 @@ class Reconciler:
         self.surveyed_at[venue] = survey.begun
         marks = []
         for symbol in desk.watched(venue):
-            mark = self._low_water(venue, symbol)
+            mark = self._marks.low_water(venue, symbol)
             if mark is not None:
                 marks.append((symbol, mark))
         foreign = sum(1 for kind, _ in self._reported if kind == "foreign_order")
         desk.evidence(Reconciled(desk.epoch, desk.at, venue, self.account(venue), tuple(marks), foreign_orders=foreign))
         survey.closed = True
         desk.observer.event("surveyed", {"venue": venue, "reason": survey.reason})
-
-    def _low_water(self, venue: Venue, symbol: Symbol) -> TradeId | None:
-        desk = self._desk
-        read = self._trades.get((venue, symbol))
-        port = desk.venues[venue]
-        health = port.health()
-        if read is None or health.clock_offset is None:
-            return None
-        account = self.account(venue)
-        begun, shown = read
-        known = desk.state.low_water.get((venue, account, symbol))
-        if not self._opened(venue):  # what was traded before the opening is part of it
-            newest = max((each.trade_id for each in shown), default=None)
-            return None if newest is None else TradeId(newest + 1)
-        venue_then = desk.wall() - (desk.mono() - begun) + health.clock_offset
-        sure = venue_then - self._settle(venue) - port.capabilities.read_lag - (health.clock_uncertainty or 0)
-        stamp = self.stamp(venue)
-
-        def accounted(trade: TradeShown) -> bool:
-            return reconcile.has_fill(desk.state, stamp, symbol, trade.trade_id) or self._strangers.is_passed(
-                venue, trade
-            )
-
-        return reconcile.low_water(shown, known, Nanos(sure), accounted)
-
-    def _opened(self, venue: Venue) -> bool:
-        """Whether the opening balance was approved before the survey that is under way began."""
-        survey = self.surveys.get(venue)
-        if survey is not None and not survey.opened and not survey.closed:
-            return False
-        return (venue, self.account(venue)) in self._desk.state.openings
-
-    def policy(self, venue: Venue) -> VenuePolicy | None:
-        """The venue's policy: the log's, or, before the first configuration, the one that will be proposed."""
-        wanted = (each for each in self._desk.settings.configuration.venues if each.venue == venue)
-        return self._desk.state.venues.get(venue) or next(wanted, None)
-
-    def _settle(self, venue: Venue) -> Nanos:
-        policy = self.policy(venue)
-        return policy.settle if policy is not None else self._desk.venues[venue].capabilities.settle
-
-    def _open_account(self, venue: Venue, result: ReadDone) -> None:
-        desk = self._desk
-        account = self.account(venue)
-        policy = self.policy(venue)
-        if policy is None or not policy.approve_opening or (venue, account) in desk.state.openings:
-            return
-        balances = tuple(
-            (each.asset, Money(add(each.free, each.locked)))
-            for each in sorted(result.balances, key=lambda each: each.asset)
-            if each.free or each.locked
-        )
-        desk.evidence(OpeningApproved(desk.epoch, desk.at, venue, account, balances))
 
     # --- the user stream ----------------------------------------------------------------------------------
 
@@ -501,7 +447,7 @@ class Reconciler:
 
     def _met(self, venue: Venue, trade: TradeShown) -> None:
         """A trade was heard of an order of ours that the log does not know; a read of the trades may lag behind it."""
-        if self._opened(venue):
+        if self._marks.opened(venue):
             now, name = self._desk.mono(), (venue, trade.symbol, trade.venue_order_id)
             self._strangers.meet(name, (trade,), now, owed=self._owing(venue))
             self._ask_strangers(now)

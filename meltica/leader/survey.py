@@ -39,7 +39,6 @@ class Survey:
     reason: str
     begun: Nanos
     missing: set[Need]
-    opened: bool = True  # the account's opening balance was approved before it began
     closed: bool = False  # it is complete, and that was proposed
     retry_at: dict[Need, Nanos] = field(factory=dict)
     tries: dict[Need, int] = field(factory=dict)
