@@ -51,6 +51,7 @@ PURE: Final = (
     "meltica/venues/clock.py",
     "meltica/venues/deadlines.py",
     "meltica/venues/meetings.py",
+    "meltica/venues/numbers.py",
     "meltica/venues/rates.py",
     "meltica/venues/backoff.py",
     "meltica/venues/binance_spot/parse.py",

@@ -142,8 +142,11 @@ class Lookups:
         lookup.full_since, lookup.full_missing = None, set()
         lookup.next_at = Nanos(now + STILL_DOUBTFUL)
 
-    def not_found(self, name: ClientOrderId, result: ReadDone, limits: Bounds) -> Verdict:
-        """The venue says that there is no such order; what that proves depends on when it was asked."""
+    def not_found(self, name: ClientOrderId, result: ReadDone, limits: Bounds, *, hidden: bool = False) -> Verdict:
+        """The venue says that there is no such order; what that proves depends on when it was asked.
+
+        `hidden`: a trade that nobody has placed yet may be its own.  The order is absent, and no full read ends it.
+        """
         lookup = self._wanted.get(name)
         if lookup is None:
             return Verdict()
@@ -153,6 +156,9 @@ class Lookups:
             return Verdict()
         if result.begun < limits.final:
             lookup.next_at = limits.final
+            return Verdict(absent=True)
+        if hidden:
+            _drop_full(lookup, result.ended)
             return Verdict(absent=True)
         if lookup.full_since is None or result.begun < lookup.full_since:
             self._begin_full(lookup, result.ended)
@@ -178,7 +184,8 @@ class Lookups:
     ) -> list[tuple[ClientOrderId, Verdict]]:
         """Open orders or trades were read: what that completes.
 
-        One that `shows` the order contradicts the venue's word on it: that full read says nothing, and begins anew.
+        One that `shows` the order, or may do so, contradicts the venue's word on it: that full read says nothing, and
+        begins anew.
         """
         verdicts = []
         for lookup in self._wanted.values():
@@ -187,8 +194,7 @@ class Lookups:
             if question.kind is ReadKind.TRADES and question.symbol != lookup.symbol:
                 continue
             if shows(lookup.order):
-                lookup.full_since, lookup.full_missing = None, set()
-                lookup.next_at = Nanos(result.ended + STILL_DOUBTFUL)
+                _drop_full(lookup, result.ended)
             elif question.kind in lookup.full_missing:
                 lookup.full_missing.discard(question.kind)
                 verdicts.append((lookup.order, self._full(lookup, result.ended)))
@@ -214,6 +220,11 @@ class Lookups:
         if not self._wanted:
             return None
         return min((each.next_at for each in self._wanted.values() if not each.asked), default=None)
+
+
+def _drop_full(lookup: Lookup, now: Nanos) -> None:
+    lookup.full_since, lookup.full_missing = None, set()
+    lookup.next_at = Nanos(now + STILL_DOUBTFUL)
 
 
 def _tick(earliest: Nanos) -> Nanos:

@@ -12,6 +12,7 @@ from meltica.core.values import Account, Money, Nanos, Symbol, TradeId, Venue
 from meltica.leader import reconcile
 from meltica.leader.desk import Desk
 from meltica.leader.strangers import Strangers
+from meltica.leader.suspects import CLOCKS_APART
 from meltica.venues.base import ReadDone, TradeShown
 
 
@@ -35,10 +36,10 @@ class Marks:
         """Whether a trade of no order in the log is surely not the log's to have.
 
         It is somebody else's, or part of the opening balance, before which no order of this log was sent.  The log's
-        clock and the venue's may be `wall_off` apart: what is nearer to the opening is asked about.
+        clock and the venue's may be apart: what is nearer to the opening is asked about.
         """
         opening = self._desk.state.openings.get((venue, self._account(venue)))
-        before = opening is not None and trade.venue_at <= opening.at - self._desk.settings.wall_off
+        before = opening is not None and trade.venue_at <= opening.at - CLOCKS_APART
         return before or self._strangers.is_passed(venue, trade)
 
     def low_water(self, venue: Venue, symbol: Symbol) -> TradeId | None:

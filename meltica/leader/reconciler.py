@@ -24,6 +24,7 @@ from meltica.leader.reads import Question, Reads
 from meltica.leader.reconcile import Learnt, Stamp
 from meltica.leader.strangers import FOR_EVER, Name, Strangers
 from meltica.leader.survey import COUNTERS, Need, Survey, needs_of
+from meltica.leader.suspects import any_may_be, suspects
 from meltica.venues.base import BalanceReport, OrderShown, ReadDone, ReadFailed, ReadKind, Report, TradeShown
 
 
@@ -217,8 +218,10 @@ class Reconciler:
             self._order_read(question, result)
             return
         self._learn(question, result)
-        shows = functools.partial(reconcile.shows, self._desk.state, venue, result)
-        for name, verdict in self.lookups.also_read(question, result, shows):
+        state, strangers = self._desk.state, self._strangers
+        for name, verdict in self.lookups.also_read(
+            question, result, lambda name: reconcile.shows(state, venue, result, name) or strangers.hides(state, name)
+        ):
             self._verdict(name, verdict)
         survey = self.surveys.get(venue)
         if survey is not None and survey.done(question, result):
@@ -312,7 +315,8 @@ class Reconciler:
         uncertainty = port.health().clock_uncertainty or Nanos(0)
         limit = self._desk.sends.limit_of(order.id, self._desk.state)
         limits = lookups_room.bounds(limit, uncertainty, port.capabilities.read_lag, self._marks.settle(question.venue))
-        self._verdict(name, self.lookups.not_found(name, result, limits))
+        hidden = self._strangers.hides(self._desk.state, name)
+        self._verdict(name, self.lookups.not_found(name, result, limits, hidden=hidden))
 
     def _found(self, order: Order, shown: OrderShown) -> None:
         stamp = self.stamp(order.venue)
@@ -396,15 +400,22 @@ class Reconciler:
         names = self._claims.named(venue)
         learnt = reconcile.trades(self._desk.state, stamp, result.trades, passed, names)
         self._commit(venue, learnt)
+        doubts = self._doubts(venue, symbol) if learnt.unknown else []
         for name in learnt.unknown:
             named = [each for each in result.trades if each.venue_order_id == name[1] and not passed(each)]
-            self._strangers.meet((venue, *name), named, now, owed=owing)
+            self._strangers.meet((venue, *name), named, now, owed=owing or any_may_be(doubts, named))
         self._ask_strangers(now)
         survey = self.surveys.get(venue)
         if survey is not None and not self._claims.lacking(self._desk.state, venue, symbol):
             survey.enough((ReadKind.TRADES, symbol))
         if survey is not None and survey.closed:
             self._raise_mark(venue, symbol)
+
+    def _doubts(self, venue: Venue, symbol: Symbol) -> list[Order]:
+        """Orders there that a stranger may be, but for those on their way: their answer takes a moment yet."""
+        found = suspects(self._desk.state, venue, self.account(venue), symbol)
+        flying = self._flying()
+        return [order for order in found if order.id not in flying]
 
     def _raise_mark(self, venue: Venue, symbol: Symbol) -> None:
         """A periodic read confirmed trades: memory and the next takeover need not go back behind them."""
@@ -449,7 +460,8 @@ class Reconciler:
         """A trade was heard of an order of ours that the log does not know; a read of the trades may lag behind it."""
         if self._marks.opened(venue):
             now, name = self._desk.mono(), (venue, trade.symbol, trade.venue_order_id)
-            self._strangers.meet(name, (trade,), now, owed=self._owing(venue))
+            owed = self._owing(venue) or any_may_be(self._doubts(venue, trade.symbol), (trade,))
+            self._strangers.meet(name, (trade,), now, owed=owed)
             self._ask_strangers(now)
 
     # --- balances -----------------------------------------------------------------------------------------

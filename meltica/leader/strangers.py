@@ -10,7 +10,9 @@ from collections.abc import Iterable
 
 from attrs import define
 
-from meltica.core.values import Nanos, Symbol, Venue, VenueOrderId
+from meltica.core.state import State
+from meltica.core.values import ClientOrderId, Nanos, Symbol, Venue, VenueOrderId
+from meltica.leader.suspects import any_may_be
 from meltica.venues.base import TradeShown
 
 Name = tuple[Venue, Symbol, VenueOrderId]
@@ -69,6 +71,14 @@ class Strangers:
         """Those that named it."""
         stranger = self._asked.get(name)
         return () if stranger is None else stranger.trades
+
+    def hides(self, state: State, order: ClientOrderId) -> bool:
+        """Whether trades that nobody has placed yet may be this order's: no read can say then that it is dead."""
+        doubt = state.orders.get(order)
+        if doubt is None or doubt.venue_order_id is not None:
+            return False
+        there = (each for name, each in self._asked.items() if name[:2] == (doubt.venue, doubt.symbol))
+        return any(any_may_be((doubt,), each.trades) for each in there)
 
     def settled(self, name: Name, *, passed: Nanos | None = None) -> None:
         """It is known whose it is; `passed`: up to when its trades are not the log's to have."""

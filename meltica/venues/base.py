@@ -117,12 +117,13 @@ class OrderShown:
     venue_order_id: VenueOrderId
     shown_as: str  # the client id that the venue shows now
     placed_as: str  # the id it was placed under, where the venue tells it (C of a report), else shown_as
-    strategy_id: int | None
+    strategy_id: int | None  # `numbers.strategy_number` of its strategy, where the venue echoes it
     side: Side
     quantity: Quantity
     price: Price | None
     executed: Quantity
     status: str  # open, partially_filled, filled, cancelled, rejected, expired
+    placed_at: Nanos | None = None  # the venue's time, where a read tells it
 
 
 @frozen

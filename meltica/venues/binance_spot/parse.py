@@ -385,6 +385,7 @@ def order(value: object) -> OrderShown:
         price=_price_at(data, "price"),
         executed=Quantity(decimal_at(data, "executedQty")),
         status=status_at(data, "status"),
+        placed_at=time_of(integer_at(data, "time"), "time") if "time" in data else None,
     )
 
 

@@ -6,24 +6,18 @@ so the text that is signed is the text that is sent.
 
 from __future__ import annotations
 
-import zlib
-
 from meltica.core.effects import CancelOrder, Effect, PlaceOrder
-from meltica.core.values import OrderType, StrategyId, TimeInForce, text_of
+from meltica.core.values import OrderType, TimeInForce, text_of
 from meltica.core.wire import write_text
 from meltica.venues.binance_spot.settings import Secret
 from meltica.venues.binance_spot.signing import sign, socket_payload
 from meltica.venues.deadlines import Deadline
+from meltica.venues.numbers import strategy_number
 
 Parameters = dict[str, str | int]
 
 PLACE_WEIGHT = 1  # failures weigh; successes have been free since 2026-04-02: counted until the answer says so
 CANCEL_WEIGHT = 1
-
-
-def strategy_number(strategy: StrategyId) -> int:
-    """The number that Binance echoes as `strategyId` for one of our strategies: stable, positive, 31 bits."""
-    return zlib.crc32(strategy.encode("utf-8")) & 0x7FFFFFFF
 
 
 def method_of(effect: Effect) -> str:

@@ -1,4 +1,4 @@
-"""What was traded before the opening balance is part of it: nobody asks about it, whoever begins the first read anew."""
+"""What was traded before the opening balance is part of it: nobody asks about it, whoever begins the first read."""
 
 from __future__ import annotations
 

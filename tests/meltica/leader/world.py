@@ -237,6 +237,7 @@ class Exchange:
             effect.price,
             Quantity(Decimal(0)),
             "open",
+            Nanos(self.world.wall()),
         )
         self.orders[name] = Placed(shown, self.world.now)
         self.tell(shown)
@@ -261,7 +262,7 @@ class Exchange:
         name = VenueOrderId(str(self.serial))
         shown = OrderShown(
             SYMBOL, name, "web_abc", "web_abc", None, Side.BUY, Quantity(Decimal(1)), Price(Decimal(price)),
-            Quantity(Decimal(0)), "open",
+            Quantity(Decimal(0)), "open", Nanos(self.world.wall()),
         )  # fmt: skip
         self.orders[name] = Placed(shown, self.world.now)
         return shown

@@ -1,0 +1,149 @@
+"""Orders of ours that the venue shows under somebody else's name: a fill of one is never taken for a foreigner's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from attrs import evolve
+
+from meltica.core.orders import Order, OrderState
+from meltica.core.values import Nanos, Price, Quantity, Side, VenueOrderId
+from meltica.leader import suspects
+from meltica.leader.ports import Order as OrderAction
+from meltica.venues.base import OrderShown, Read, ReadKind
+from meltica.venues.numbers import strategy_number
+from tests.meltica.leader.test_takeover_reads import blocked, reading
+from tests.meltica.leader.world import ACCOUNT, MS, QUOTER, SYMBOL, VENUE, Idle, Node, S, W, World, submit
+
+KEY = (VENUE, ACCOUNT, SYMBOL)
+
+
+def unheard(orders: int = 1, *, apart: int = 20 * MS) -> World:
+    """n1 sends orders and hears nothing more of them; they rest at the venue, and every node loses it."""
+    world = World(make=Idle)
+    world.start()
+    world.exchange.answers, world.exchange.report = "drop", False
+    for number in range(orders):
+        world.act("n1", OrderAction(submit(request=f"r{number}")))
+        world.run(apart)
+    for node in world.nodes.values():
+        node.port.connected = False
+    return world
+
+
+def cancelled_on_its_page(world: World, number: int = 0) -> str:
+    """Somebody cancels an order there: the venue gives it a name that nobody here knows."""
+    name = list(world.exchange.orders)[number]
+    shown = world.exchange.orders[name].shown
+    random = f"web_{name}"
+    world.exchange.orders[name].shown = evolve(shown, shown_as=random, placed_as=random, status="cancelled")
+    return name
+
+
+def back(world: World) -> Node:
+    """The nodes have the venue again, and n2 leads."""
+    world.exchange.answers, world.exchange.report = "answer", True
+    for node in world.nodes.values():
+        node.port.connected = True
+    world.elect("n2")
+    return world.nodes["n2"]
+
+
+def strangers_unreadable(node: Node) -> None:
+    """Orders are read by our ids, and not by the venue's alone."""
+
+    def instead(asked: Read, real: Callable[[Read], None]) -> None:
+        strange = asked.kind is ReadKind.ORDER and not asked.order_ids
+        node.port.failing = {ReadKind.ORDER} if strange else set()
+        real(asked)
+
+    reading(node, instead)
+
+
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_no_order_is_dead_while_a_trade_that_may_be_its_own_is_nobodys(side: Side) -> None:
+    """The order that the trade names cannot be read; the full read that shows the trade proves nothing."""
+    world = unheard()
+    (name,) = world.exchange.orders
+    world.exchange.fill(name, "0.004", tell=False)
+    world.exchange.trades[0] = evolve(world.exchange.trades[0], side=side)
+    cancelled_on_its_page(world)
+    world.run(60 * S)
+    strangers_unreadable(world.nodes["n2"])
+    node = back(world)
+    world.run(60 * S)
+    (order,) = node.state.orders.values()
+    assert order.state is (OrderState.ABSENT if side is Side.BUY else OrderState.DEAD)
+
+
+def test_a_stranger_that_may_be_a_doubt_keeps_the_symbol_to_cancels_while_trading_too() -> None:
+    world = World(make=Idle)
+    node = world.start()
+    world.exchange.answers, world.exchange.report = "drop", False
+    world.act("n1", OrderAction(submit()))
+    world.run(20 * MS)
+    name = cancelled_on_its_page(world)
+    strangers_unreadable(node)
+    world.run(9 * S)
+    assert blocked(node) == "", "an absent order blocks nothing"
+    world.exchange.fill(name, "0.004", tell=False)
+    world.run(70 * S)
+    assert "cannot be told" in blocked(node)
+
+
+# --- the comparison itself ------------------------------------------------------------------------
+
+
+def one() -> tuple[World, Order, OrderShown]:
+    world = unheard()
+    (order,) = world.nodes["n1"].state.orders.values()
+    shown = next(iter(world.exchange.orders.values())).shown
+    return world, order, evolve(shown, shown_as="web_1", placed_as="web_1", placed_at=order.at)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({}, True),
+        ({"placed_at": None}, True),
+        ({"side": Side.SELL}, False),
+        ({"quantity": Quantity(Decimal("0.02"))}, False),
+        ({"price": Price(Decimal(1))}, False),
+        ({"strategy_id": strategy_number(QUOTER)}, True),
+        ({"strategy_id": 7}, False),
+    ],
+)
+def test_what_makes_a_stranger_like_an_order_of_ours(change: dict[str, object], *, same: bool) -> None:
+    _, order, shown = one()
+    assert suspects.alike(order, evolve(shown, **change), Nanos(W), Nanos(10 * S)) is same  # type: ignore[arg-type] # a table
+
+
+def test_a_stranger_is_placed_within_the_window_of_the_order_that_it_may_be() -> None:
+    _, order, shown = one()
+    apart = suspects.CLOCKS_APART
+    latest = order.at + W + 10 * S + apart
+    for at, same in ((order.at - apart, True), (order.at - apart - 1, False), (latest, True), (latest + 1, False)):
+        assert suspects.alike(order, evolve(shown, placed_at=Nanos(at)), Nanos(W), Nanos(10 * S)) is same
+
+
+def test_what_a_trade_says_of_the_order_that_it_may_be_of() -> None:
+    world, order, shown = one()
+    trade = world.exchange.fill(shown.venue_order_id, "0.004", tell=False)
+    assert suspects.may_be(order, trade)
+    assert suspects.may_be(order, evolve(trade, price=Price(Decimal(1)))), "bought for less"
+    assert not suspects.may_be(order, evolve(trade, price=Price(Decimal(59991))))
+    assert not suspects.may_be(order, evolve(trade, side=Side.SELL))
+    assert not suspects.may_be(order, evolve(trade, quantity=Quantity(Decimal("0.011"))))
+    assert not suspects.may_be(order, evolve(trade, venue_at=Nanos(order.at - suspects.CLOCKS_APART - 1)))
+
+
+def test_an_order_whose_number_is_known_is_no_suspect() -> None:
+    world, order, _ = one()
+    state = world.nodes["n1"].state
+    assert suspects.suspects(state, VENUE, ACCOUNT, SYMBOL) == (order,)
+    state.put_order(evolve(order, venue_order_id=VenueOrderId("1001")))
+    assert suspects.suspects(state, VENUE, ACCOUNT, SYMBOL) == ()
+    state.put_order(evolve(order, state=OrderState.LAPSED))
+    assert suspects.suspects(state, VENUE, ACCOUNT, SYMBOL) == (), "surely never sent"
