@@ -121,6 +121,16 @@ def stray(state: State, shown: OrderShown, stamp: Stamp) -> Discrepancy:
     )
 
 
+def disputed(shown: OrderShown, candidates: int, stamp: Stamp) -> Learnt:
+    """It traded, goes by nobody's name, and several orders of ours are just like it: which, a person must say."""
+    name = str(shown.venue_order_id)
+    expected, found = f"one order of ours like {shown.shown_as}", f"{candidates} that it may be"
+    command = Discrepancy(
+        stamp.epoch, stamp.at, stamp.venue, stamp.account, "unknown_order", name, expected, found, tighten=True
+    )
+    return Learnt((command,), foreign=((command.kind, command.subject),))
+
+
 def open_orders(
     state: State, stamp: Stamp, shown: Iterable[OrderShown], reported: frozenset[tuple[str, str]]
 ) -> Learnt:

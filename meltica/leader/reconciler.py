@@ -24,7 +24,7 @@ from meltica.leader.reads import Question, Reads
 from meltica.leader.reconcile import Learnt, Stamp
 from meltica.leader.strangers import FOR_EVER, Name, Strangers
 from meltica.leader.survey import COUNTERS, Need, Survey, needs_of
-from meltica.leader.suspects import any_may_be, suspects
+from meltica.leader.suspects import alike, any_may_be, suspects
 from meltica.venues.base import BalanceReport, OrderShown, ReadDone, ReadFailed, ReadKind, Report, TradeShown
 
 
@@ -42,6 +42,8 @@ class Reconciler:
         self.watches: dict[Venue, BalanceWatch] = {}
         self._news: dict[Venue, BalanceNews] = {}
         self._reported: set[tuple[str, str]] = set()
+        self._disputed: set[Name] = set()  # strangers that several orders of ours are like
+        self._renames: dict[ClientOrderId, Name] = {}  # orders of ours that were found under another name
         self._strangers = Strangers()
         self._marks = Marks(desk, self._strangers)
         self._claims = Claims()
@@ -108,6 +110,8 @@ class Reconciler:
     def begin(self, reason: str) -> None:
         """This node leads, and its epoch is committed: read everything, look up whatever is in doubt."""
         self._reported.clear()
+        self._disputed.clear()
+        self._renames.clear()
         self._claims.clear()
         self._claims.behind(self._desk.state)
         for watch in self.watches.values():
@@ -357,6 +361,11 @@ class Reconciler:
         stamp = self.stamp(question.venue)
         for shown in result.orders:
             order = reconcile.owner(self._desk.state, question.venue, shown)
+            if order is None and not reconcile.named_by_us(self._desk.state, shown):
+                order, waits = self._renamed(stamp, shown)
+                if waits:
+                    self._unanswered(stranger)
+                    return
             if order is not None:
                 self._learnt(stamp.venue, reconcile.update(order, shown, stamp, "reconcile"))
                 self._adopt(stranger, order, stamp)
@@ -364,8 +373,31 @@ class Reconciler:
                     self._read_trades(question.venue, question.symbol)
                 return
             self._report_stray(question.venue, shown)
-        ours = any(reconcile.named_by_us(self._desk.state, shown) for shown in result.orders)
+        ours = any(self._was_ours(shown) for shown in result.orders)
         self._strangers.settled(stranger, passed=self._orphans(stamp, trades) if ours else FOR_EVER)
+
+    def _renamed(self, stamp: Stamp, shown: OrderShown) -> tuple[Order | None, bool]:
+        """The order of ours that `shown` is under a name that the venue gave it; and whether that can't be told yet."""
+        policy = self._marks.policy(stamp.venue)
+        window, settle = Nanos(0) if policy is None else policy.window, self._marks.settle(stamp.venue)
+        there = suspects(self._desk.state, stamp.venue, stamp.account, shown.symbol)
+        name = (stamp.venue, shown.symbol, shown.venue_order_id)
+        free = (order for order in there if self._renames.get(order.id, name) == name)
+        found = [order for order in free if alike(order, shown, window, settle)]
+        if any(order.state is OrderState.INTENT_ACCEPTED for order in found):
+            return None, True  # the venue's word on it by its own name is still to come
+        if len(found) > 1 and name not in self._disputed:
+            self._disputed.add(name)
+            self._commit(stamp.venue, reconcile.disputed(shown, len(found), stamp))
+        if len(found) == 1:
+            self._renames[found[0].id] = name
+            return found[0], False
+        return None, name in self._disputed  # also once the log has forgotten those that it may be
+
+    def _was_ours(self, shown: OrderShown) -> bool:
+        """Whether it goes by a name of ours, or did when it was reported: since then somebody may have cancelled it."""
+        reported = ("unknown_order", str(shown.venue_order_id)) in self._reported
+        return reported or reconcile.named_by_us(self._desk.state, shown)
 
     def _orphans(self, stamp: Stamp, trades: Iterable[TradeShown]) -> Nanos:
         """Trades of an order of ours that the log forgot or never knew: they count, with no order.  After when they do.

@@ -8,8 +8,9 @@ from decimal import Decimal
 import pytest
 from attrs import evolve
 
+from meltica.core.ids import make_id
 from meltica.core.orders import Order, OrderState
-from meltica.core.values import Nanos, Price, Quantity, Side, VenueOrderId
+from meltica.core.values import Epoch, Index, Nanos, Price, Quantity, Side, TradeId, Trading, VenueOrderId
 from meltica.leader import suspects
 from meltica.leader.ports import Order as OrderAction
 from meltica.venues.base import OrderShown, Read, ReadKind
@@ -62,6 +63,94 @@ def strangers_unreadable(node: Node) -> None:
     reading(node, instead)
 
 
+def test_what_an_order_in_doubt_traded_before_it_was_cancelled_on_the_venues_page_is_ours() -> None:
+    world = unheard()
+    (name,) = world.exchange.orders
+    world.exchange.fill(name, "0.004", tell=False)
+    cancelled_on_its_page(world)
+    world.run(60 * S)
+    node = back(world)
+    world.run(200 * S)
+    (order,) = node.state.orders.values()
+    assert (order.state, str(order.filled), order.venue_order_id) == (OrderState.CANCELLED, "0.004", name)
+    assert node.state.position_of(KEY).traded == Decimal("0.004")
+    assert node.state.low_water[KEY] == 1
+    assert node.state.risk.trading is Trading.RUNNING
+    assert [alert for alert, _ in node.notes.alerts if alert in ("foreign_order", "unexplained_position")] == []
+
+
+def test_an_order_that_was_found_dead_already_is_alive_again_by_its_trade() -> None:
+    """The trade shows late: memory first, then the database."""
+    world = unheard()
+    (name,) = world.exchange.orders
+    world.exchange.fill(name, "0.004", tell=False)
+    cancelled_on_its_page(world)
+    world.exchange.trades_until = TradeId(0)
+    world.run(60 * S)
+    node = back(world)
+    world.run(60 * S)
+    (order,) = node.state.orders.values()
+    assert order.state is OrderState.DEAD
+    world.exchange.trades_until = None
+    world.run(130 * S)
+    (order,) = node.state.orders.values()
+    assert (order.state, str(order.filled)) == (OrderState.CANCELLED, "0.004")
+    assert node.state.low_water[KEY] == 1
+
+
+def test_two_orders_that_it_may_be_hold_the_mark_tighten_and_are_told() -> None:
+    world = unheard(2)
+    world.exchange.fill(next(iter(world.exchange.orders)), "0.004", tell=False)
+    for number in (0, 1):
+        cancelled_on_its_page(world, number)
+    world.run(60 * S)
+    node = back(world)
+    world.run(200 * S)
+    assert node.state.low_water.get(KEY, 0) == 0
+    assert node.state.risk.trading is Trading.REDUCING
+    assert [alert for alert, _ in node.notes.alerts].count("unknown_order") == 1
+    assert {order.state for order in node.state.orders.values()} == {OrderState.ABSENT}, "neither is dead meanwhile"
+    assert "cannot be told" in blocked(node)
+    world.run(3700 * S)
+    assert node.state.low_water.get(KEY, 0) == 0, "it waits for a person, however long"
+
+
+def test_an_order_of_ours_is_one_of_two_that_are_like_it_and_not_both() -> None:
+    world = unheard()
+    ours, twin = next(iter(world.exchange.orders)), world.exchange.add_foreign().venue_order_id
+    shown = world.exchange.orders[ours].shown
+    world.exchange.orders[twin].shown = evolve(shown, venue_order_id=twin)
+    for number, name in enumerate((ours, twin)):
+        world.exchange.fill(name, "0.004", tell=False)
+        cancelled_on_its_page(world, number)
+    world.run(60 * S)
+    node = back(world)
+    world.run(200 * S)
+    assert node.state.position_of(KEY).traded == Decimal("0.004")
+    assert node.state.low_water[KEY] == 2
+
+
+def test_an_order_that_is_only_on_its_way_is_waited_for_and_not_adopted() -> None:
+    world = unheard()
+    (name,) = world.exchange.orders
+    world.exchange.fill(name, "0.004", tell=False)
+    cancelled_on_its_page(world)
+    world.run(60 * S)
+    node = world.nodes["n2"]
+
+    def unreadable(asked: Read, real: Callable[[Read], None]) -> None:
+        node.port.failing = {ReadKind.ORDER} if asked.order_ids else set()
+        real(asked)
+
+    reading(node, unreadable)
+    back(world)
+    world.run(5 * S)
+    (order,) = node.state.orders.values()
+    assert (order.state, order.filled) == (OrderState.INTENT_ACCEPTED, 0)
+    assert node.state.low_water.get(KEY, 0) == 0
+    assert blocked(node)
+
+
 @pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
 def test_no_order_is_dead_while_a_trade_that_may_be_its_own_is_nobodys(side: Side) -> None:
     """The order that the trade names cannot be read; the full read that shows the trade proves nothing."""
@@ -91,6 +180,18 @@ def test_a_stranger_that_may_be_a_doubt_keeps_the_symbol_to_cancels_while_tradin
     world.exchange.fill(name, "0.004", tell=False)
     world.run(70 * S)
     assert "cannot be told" in blocked(node)
+
+
+def test_an_order_of_an_unknown_id_of_ours_stays_ours_when_somebody_cancels_it_on_the_venues_page() -> None:
+    world = World(make=Idle)
+    node = world.start()
+    shown, name = world.exchange.add_foreign(), make_id("c0ffee", Epoch(1), Index(2), 0)
+    world.exchange.orders[shown.venue_order_id].shown = evolve(shown, shown_as=name, placed_as=name)
+    world.run(20 * S)
+    world.exchange.fill(shown.venue_order_id, "0.4", tell=False)
+    cancelled_on_its_page(world)
+    world.run(130 * S)
+    assert node.state.position_of(KEY).traded == Decimal("0.4")
 
 
 # --- the comparison itself ------------------------------------------------------------------------

@@ -75,6 +75,15 @@ def test_the_pages_example_of_a_report() -> None:
     assert (found.order.side, found.order.status, found.order.price) == (Side.BUY, "open", Decimal("0.10264410"))
 
 
+def test_a_read_order_says_when_it_was_placed_where_the_venue_tells_it() -> None:
+    shown = {
+        "symbol": "BTCUSDT", "orderId": 7, "clientOrderId": "web_1", "side": "BUY", "origQty": "1", "price": "2",
+        "executedQty": "0", "status": "NEW",
+    }  # fmt: skip
+    assert parse.order(shown).placed_at is None
+    assert parse.order({**shown, "time": 1499405658657}).placed_at == 1499405658657 * 1_000_000
+
+
 def test_a_cancel_is_shown_under_its_own_id_and_placed_under_the_orders() -> None:
     found = report(x="CANCELED", X="CANCELED", c="the-cancel", C="the-order", j=7)
     assert (found.order.shown_as, found.order.placed_as) == ("the-cancel", "the-order")
