@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 
-from meltica.core.commands import Command, Discrepancy, NotFound, Reconciled
+from meltica.core.commands import Command, Discrepancy, FillSeen, NotFound, OrderUpdated, Reconciled
 from meltica.core.orders import Order, OrderState
 from meltica.core.values import Account, ClientOrderId, Nanos, Symbol, Venue
 from meltica.leader import lookups as lookups_room
@@ -172,13 +172,13 @@ class Reconciler:
             self._want(order, self._desk.mono())
 
     def _want(self, order: Order, at: Nanos) -> None:
-        self.lookups.want(order, at, owed=self._owing(order.venue))
+        self.lookups.want(order, at, owed=self._owing(order.venue, order.symbol))
 
-    def _owing(self, venue: Venue) -> bool:
-        """Whether what comes up now is waited for: before this node trades, and while `venue` is read in full."""
+    def _owing(self, venue: Venue, symbol: Symbol) -> bool:
+        """Whether what comes up now is waited for: before this node trades, and while `symbol` is read in full."""
         record, survey = self._desk.state.epoch, self.surveys.get(venue)
         trades = record is not None and record.epoch == self._desk.epoch and record.trades
-        return not trades or survey is None or not survey.complete
+        return not trades or survey is None or bool(survey.unread(symbol))
 
     def _ask_lookups(self, now: Nanos) -> None:
         for lookup in self.lookups.due(now):
@@ -275,7 +275,7 @@ class Reconciler:
 
     def _learnt(self, venue: Venue, command: Command) -> None:
         """Propose it; what trading waits for counts what is proposed as learnt."""
-        if self._owing(venue):
+        if isinstance(command, FillSeen | OrderUpdated) and self._owing(venue, command.symbol):
             self._claims.proposed(command)
         self._desk.evidence(command)
 
@@ -287,7 +287,7 @@ class Reconciler:
         need: Need = (ReadKind.TRADES, symbol)
         survey = self.surveys.get(venue)
         lacking = self._claims.lacking(self._desk.state, venue, symbol)
-        if survey is not None and lacking and self._owing(venue):
+        if survey is not None and lacking and self._owing(venue, symbol):
             survey.lacks(need, self._desk.mono())
         self._ask(venue, need)
 
@@ -328,7 +328,7 @@ class Reconciler:
             self._learnt(order.venue, reconcile.update(order, shown, stamp, "reconcile"))
         self._adopt((order.venue, shown.symbol, shown.venue_order_id), order, stamp)
         lacking = self._claims.lacking(self._desk.state, order.venue, order.symbol)
-        if lacking or (shown.executed > order.filled and not self._owing(order.venue)):
+        if lacking or (shown.executed > order.filled and not self._owing(order.venue, order.symbol)):
             self._read_trades(order.venue, order.symbol)
         self.lookups.found(order.id, self._desk.mono())
 
@@ -428,7 +428,7 @@ class Reconciler:
         if not self._marks.opened(venue):
             return  # what was traded before the opening balance was approved is part of it
         passed = functools.partial(self._marks.passed, venue)
-        owing, now = self._owing(venue), self._desk.mono()
+        owing, now = self._owing(venue, symbol), self._desk.mono()
         names = self._claims.named(venue)
         learnt = reconcile.trades(self._desk.state, stamp, result.trades, passed, names)
         self._commit(venue, learnt)
@@ -440,7 +440,7 @@ class Reconciler:
         survey = self.surveys.get(venue)
         if survey is not None and not self._claims.lacking(self._desk.state, venue, symbol):
             survey.enough((ReadKind.TRADES, symbol))
-        if survey is not None and survey.closed:
+        if survey is not None and (ReadKind.TRADES, symbol) not in survey.missing:  # else the survey's end does it
             self._raise_mark(venue, symbol)
 
     def _doubts(self, venue: Venue, symbol: Symbol) -> list[Order]:
@@ -470,7 +470,6 @@ class Reconciler:
                 marks.append((symbol, mark))
         foreign = sum(1 for kind, _ in self._reported if kind == "foreign_order")
         desk.evidence(Reconciled(desk.epoch, desk.at, venue, self.account(venue), tuple(marks), foreign_orders=foreign))
-        survey.closed = True
         desk.observer.event("surveyed", {"venue": venue, "reason": survey.reason})
 
     # --- the user stream ----------------------------------------------------------------------------------
@@ -492,7 +491,7 @@ class Reconciler:
         """A trade was heard of an order of ours that the log does not know; a read of the trades may lag behind it."""
         if self._marks.opened(venue):
             now, name = self._desk.mono(), (venue, trade.symbol, trade.venue_order_id)
-            owed = self._owing(venue) or any_may_be(self._doubts(venue, trade.symbol), (trade,))
+            owed = self._owing(venue, trade.symbol) or any_may_be(self._doubts(venue, trade.symbol), (trade,))
             self._strangers.meet(name, (trade,), now, owed=owed)
             self._ask_strangers(now)
 
@@ -553,8 +552,9 @@ class Reconciler:
     def blocked(self, venue: Venue, symbol: Symbol) -> str:
         """Why `symbol` takes cancels only, or ""."""
         survey = self.surveys.get(venue)
-        if survey is None or not survey.complete:
-            return (survey.failing if survey is not None else "") or "not reconciled yet"
+        unread = "not reconciled yet" if survey is None else survey.unread(symbol)
+        if unread:
+            return unread
         late = Nanos(self._desk.mono() - self._desk.settings.takeover_patience)
         lookup = self.lookups.unread(venue, symbol, late)
         if lookup is not None:

@@ -1,7 +1,8 @@
 """Survey: one full read of one venue's account, begun not before it was asked for.
 
 Only what a full read consists of, and when it is complete, may live here.  A takeover, a gap in the user stream
-and a proof of absence each need one.
+and a proof of absence each need one.  A symbol waits for what is read of it and of the whole account, and for nothing
+that is read of another symbol: one that was delisted must not stop the venue.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from meltica.venues.base import ReadDone, ReadFailed, ReadKind
 
 Need = tuple[ReadKind, Symbol | None]
 LONGEST_BACKOFF = 2_000_000_000
+LONGEST_ALONE = 30_000_000_000  # of rules that are read symbol by symbol: each such read weighs as much as one of all
 COUNTERS: Need = (ReadKind.ORDER_COUNTS, None)
+RULES: Need = (ReadKind.INSTRUMENTS, None)
+ALONE_AFTER = 2  # failures of a read of all rules: one symbol that the venue does not know has all of them refused
 
 
 def needs_of(symbols: Iterable[Symbol], *, counters: bool = False) -> set[Need]:
@@ -24,7 +28,7 @@ def needs_of(symbols: Iterable[Symbol], *, counters: bool = False) -> set[Need]:
 
     `counters`: of a takeover, how much of the rate limits is used: by the predecessor, whose answers told nobody else.
     """
-    needs: set[Need] = {(ReadKind.OPEN_ORDERS, None), (ReadKind.BALANCES, None), (ReadKind.INSTRUMENTS, None)}
+    needs: set[Need] = {(ReadKind.OPEN_ORDERS, None), (ReadKind.BALANCES, None), RULES}
     if counters:
         needs.add(COUNTERS)
     needs.update((ReadKind.TRADES, symbol) for symbol in symbols)
@@ -39,16 +43,27 @@ class Survey:
     reason: str
     begun: Nanos
     missing: set[Need]
-    closed: bool = False  # it is complete, and that was proposed
     retry_at: dict[Need, Nanos] = field(factory=dict)
     tries: dict[Need, int] = field(factory=dict)
     after: dict[Need, Nanos] = field(factory=dict)  # of what was found lacking: only a read begun after that counts
-    failing: str = ""
+    failing: dict[Need, str] = field(factory=dict)
+    symbols: frozenset[Symbol] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Which symbols it is about."""
+        self.symbols = frozenset(symbol for _, symbol in self.missing if symbol is not None)
 
     @property
     def complete(self) -> bool:
         """Whether everything was read."""
         return not self.missing
+
+    def unread(self, symbol: Symbol) -> str:
+        """What of `symbol`, or of the whole account, is missing yet, or ""."""
+        needs = [need for need in _sorted(self.missing) if need[1] in (None, symbol)] if self.missing else []
+        if not needs:
+            return ""
+        return next((self.failing[need] for need in needs if need in self.failing), "not reconciled yet")
 
     def done(self, question: Question, result: ReadDone) -> bool:
         """Count an answer; whether it was the last one that was missing.  An older one is asked for again."""
@@ -61,8 +76,7 @@ class Survey:
         self.missing.discard(need)
         self.retry_at.pop(need, None)
         self.after.pop(need, None)
-        if self.complete:
-            self.failing = ""
+        self.failing.pop(need, None)
         return self.complete
 
     def lacks(self, need: Need, now: Nanos) -> None:
@@ -81,15 +95,31 @@ class Survey:
             return
         tries = self.tries.get(need, 0)
         self.tries[need] = tries + 1
-        self.retry_at[need] = Nanos(now + min(first << min(tries, 20), LONGEST_BACKOFF))
-        self.failing = f"{question.kind} could not be read: {result.reason}"
+        self.failing[need] = f"{question.kind} could not be read: {result.reason}"
+        if need == RULES and self.tries[need] >= ALONE_AFTER:
+            self._one_by_one(now)
+            return
+        alone = question.kind is ReadKind.INSTRUMENTS and question.symbol is not None
+        longest = LONGEST_ALONE if alone else LONGEST_BACKOFF
+        self.retry_at[need] = Nanos(now + min(first << min(tries, 20), longest))
+
+    def _one_by_one(self, now: Nanos) -> None:
+        """Read the rules of each symbol for itself: those that can be read are not to wait for the others."""
+        self.missing.discard(RULES)
+        reason = self.failing.pop(RULES)
+        for symbol in sorted(self.symbols):
+            need: Need = (ReadKind.INSTRUMENTS, symbol)
+            self.missing.add(need)
+            self.failing[need], self.retry_at[need] = reason, now
 
     def due(self, now: Nanos) -> list[Need]:
         """What is to be asked again now."""
-        return sorted(
-            (need for need, at in self.retry_at.items() if at <= now), key=lambda need: (need[0], need[1] or "")
-        )
+        return _sorted(need for need, at in self.retry_at.items() if at <= now)
 
     def next_due(self) -> Nanos | None:
         """When `due` has something."""
         return min(self.retry_at.values(), default=None)
+
+
+def _sorted(needs: Iterable[Need]) -> list[Need]:
+    return sorted(needs, key=lambda need: (need[0], need[1] or ""))

@@ -38,8 +38,9 @@ def may_be(order: Order, trade: TradeShown) -> bool:
         return False
     if trade.venue_at < order.at - CLOCKS_APART:
         return False
-    better = order.price is None or trade.price == order.price
-    return better or (trade.price < order.price if order.side is Side.BUY else trade.price > order.price)
+    if order.price is None or trade.price == order.price:
+        return True
+    return trade.price < order.price if order.side is Side.BUY else trade.price > order.price
 
 
 def any_may_be(orders: Iterable[Order], trades: Iterable[TradeShown]) -> bool:

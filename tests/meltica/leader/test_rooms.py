@@ -246,7 +246,7 @@ def test_a_failed_read_says_so_and_is_due_again() -> None:
     survey = Survey(VENUE, "takeover", Nanos(100), needs_of([SYMBOL]))
     question = Question(VENUE, ReadKind.BALANCES)
     survey.failed(question, ReadFailed(Read(1, ReadKind.BALANCES), "503"), Nanos(200), Nanos(50))
-    assert "503" in survey.failing
+    assert "503" in survey.unread(SYMBOL)
     assert survey.due(Nanos(250)) == [(ReadKind.BALANCES, None)]
 
 
