@@ -77,6 +77,7 @@ def test_what_an_order_in_doubt_traded_before_it_was_cancelled_on_the_venues_pag
     assert node.state.low_water[KEY] == 1
     assert node.state.risk.trading is Trading.RUNNING
     assert [alert for alert, _ in node.notes.alerts if alert in ("foreign_order", "unexplained_position")] == []
+    assert (blocked(node), order.unanswered) == ("", ())
 
 
 def test_an_order_that_was_found_dead_already_is_alive_again_by_its_trade() -> None:
