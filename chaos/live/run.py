@@ -275,8 +275,8 @@ class Runner:
 
     async def _until_back(self, sight: Sight) -> None:
         """Until trading is steady, so that there is something to judge; whether it was in time, the ledger says."""
-        await trio.sleep(HEALING * self.wish.slower)
-        with trio.move_on_after((BACK_WITHIN - HEALING) * self.wish.slower) as waiting:
+        await trio.sleep(HEALING)
+        with trio.move_on_after(BACK_WITHIN * self.wish.slower - HEALING) as waiting:
             while not sight.steady():  # noqa: ASYNC110 - another process is watched, by polling
                 await trio.sleep(0.1)
         self.came_back = not waiting.cancelled_caught

@@ -15,7 +15,7 @@ from tests.processes.rig import environment, holders_of, python_processes_of
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 
-INSIDE = ["takeover-killed-taking", "leader-clock-ahead"]  # an instant, and what is to strike again and again
+INSIDE = ["takeover-killed-taking"]  # an instant, and a launcher that strikes there
 SMOKE = [one.name for one in shipped() if "smoke" in one.suites]
 MOST_S = 280.0
 STANDS = 4  # times the bound: then trading stood still
