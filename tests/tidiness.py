@@ -33,6 +33,7 @@ ENTRIES: Final = (  # besides every __main__
 # Built and tested before what will use them: each goes from here when it is used.
 AHEAD: Final[tuple[str, ...]] = ()
 CONFLICT: Final = re.compile(r"(<{7}|>{7}|\|{7})( |$)|={7}$")
+UNSEEN_CLOCK: Final = re.compile(r"usefixtures\(.*_clock")
 REASON: Final = r"\S.{5,}"  # shorter says nothing
 
 # Rooms that hold nothing but decisions: the simulator runs them on virtual time, so they take clock, randomness
@@ -277,6 +278,17 @@ def conflicts(house: House) -> list[Finding]:
         for source in house
         for number, line in enumerate(source.text.splitlines(), 1)
         if CONFLICT.match(line)
+    ]
+
+
+def mock_clocks(house: House) -> list[Finding]:
+    """A mock clock is asked for as an argument: pytest-trio sees no other, and the test would sleep for real."""
+    text = "take the clock as an argument: pytest-trio does not see it here, and the test sleeps for real"
+    return [
+        Finding(source.path, number, text)
+        for source in house
+        for number, line in enumerate(source.text.splitlines(), 1)
+        if UNSEEN_CLOCK.search(line)
     ]
 
 
@@ -552,6 +564,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "reasons": reasons,
     "prose": prose,
     "conflicts": conflicts,
+    "mock_clocks": mock_clocks,
     "directions": directions,
     "single_importers": single_importers,
     "dead_modules": dead_modules,

@@ -188,8 +188,7 @@ async def test_a_power_cut_waits_for_what_is_not_synced_with_syncs_that_hang(rig
 
 
 @pytest.mark.parametrize(("kept", "told"), [(50, ["n1 has lost nothing: all that it wrote was synced"]), (100, [])])
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_power_cut_that_lost_nothing_was_none(folders, folder, kept, told):
+async def test_a_power_cut_that_lost_nothing_was_none(folders, folder, kept, told, autojump_clock):
     Durable(folder / "doors", "n1").say({"000004.log": 100})
     async with folders.struck(fault("power_cut", kept=kept), N1) as not_done:
         pass

@@ -88,8 +88,7 @@ async def test_one_that_ends_with_nobody_at_the_door_still_ended_by_itself(rig, 
 
 
 @pytest.mark.parametrize("end", [("n3", -9), ("n3", 1), ("n2", 1), ("n2", -11)])
-@pytest.mark.usefixtures("autojump_clock")
-async def test_any_other_end_beside_an_instant_is_one_by_itself(rig, nodes, instants, tmp_path, end):
+async def test_any_other_end_beside_an_instant_is_one_by_itself(*, rig, nodes, instants, tmp_path, end, autojump_clock):
     """n2 claims it: of another node no end is ours, and of n2 only a SIGKILL."""
     instants.within = 5
     async with trio.open_nursery() as nursery:
