@@ -298,12 +298,15 @@ class Operators:
 
 
 def not_led(handover: HandOver, leaders: Mapping[int, str]) -> str:
-    """What is wrong with a promote that was acknowledged: that node leads no later term; "" if it does."""
+    """What is wrong with a promote that was acknowledged: that node led from that epoch on never; "" if it did.
+
+    That term itself, where it was asked of the node before it had taken authority: then it is told to take over.
+    """
     if not isinstance(handover.answer, Done):
         return ""
-    if any(term > handover.epoch and name == handover.to for term, name in leaders.items()):
+    if any(term >= handover.epoch and name == handover.to for term, name in leaders.items()):
         return ""
-    return f"promote of {handover.to} in epoch {handover.epoch} was acknowledged, and it led in no later term"
+    return f"promote of {handover.to} in epoch {handover.epoch} was acknowledged, and it did not lead from then on"
 
 
 def _wrong(wish: Wish, found: list[int]) -> str:
