@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from chaos.live.document import listed
+from chaos.live.kept import CanNotGoOn, begun, differing, product
 from chaos.live.library import ENDLESS, chosen, plans_of, shipped
 from chaos.live.mutants import found
 from chaos.live.plan import Plan, plan
@@ -23,6 +24,8 @@ from chaos.toxiproxy.build import Missing, checked
 from meltica.api.outcomes import Exit
 
 SEEDS: Final = 1_000_000
+HELD: Final = {True: "held", False: "NOT ", None: "-   "}
+GO_ON: Final = "Go on with what --report was left of: what came to its end there is not played again."
 SLOWER: Final = "Election timers and bounds so many times longer; the authority window too, up to a second."
 
 
@@ -51,6 +54,8 @@ def list_scenarios(*, output: str) -> None:
 @click.option("--seed", type=click.IntRange(0), help="The same seed, the same plan.  [default: a new one, told]")
 @click.option("--rounds", type=click.IntRange(1), help="So often, each with the next seed.  [default: 1]")
 @click.option("--report", type=click.Path(file_okay=False, path_type=Path), help="Keep every run here, a new folder.")
+@click.option("--only-failed", is_flag=True, help="Of a run that passed keep only its document and its page.")
+@click.option("--go-on", is_flag=True, help=GO_ON)
 @click.option("--slower", type=click.IntRange(1, 20), default=1, help=SLOWER)
 @click.option("--mutant", default="", help="Break the product that the nodes run, too, by a name of the catalogue.")
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -65,39 +70,59 @@ def run(  # noqa: PLR0917 - click passes them by name
     slower: int,
     mutant: str,
     output: str,
+    *,
+    only_failed: bool,
+    go_on: bool,
 ) -> None:
     """Break a cluster of real processes on purpose, and judge what came of it by what the venue saw.
 
     Three nodes and a paper venue, every link through a Toxiproxy server (`make tools`).  A run that fails keeps its
-    folder: ledger, logs, data, and verdict.json.
+    folder: ledger, logs, data, and verdict.json.  Of many runs there is one document: faults and pauses by kind, the
+    budgets of the design, what failed.
     Exit code 0 only if everything passed.  With --mutant it should not: `live-mutants` has a list.
     """
     if (name is None) == (suite is None):
         raise click.UsageError("give a SCENARIO or --suite; `meltica-chaos list` tells what there is")
-    first = secrets.randbelow(SEEDS) if seed is None else seed
+    if report is None and (only_failed or go_on):
+        raise click.UsageError("--only-failed and --go-on are about what --report keeps")
     try:
+        found_there = begun(report) if go_on and report is not None else {}
+        first = found_there.get("seed", secrets.randbelow(SEEDS)) if seed is None else seed
+        played = Suite(
+            name or str(suite),
+            first,
+            report,
+            slower,
+            _say,
+            alone=suite is None and (rounds or 1) == 1,
+            until_stopped=suite == ENDLESS and rounds is None,
+            mutant=mutant,
+            only_failed=only_failed,
+            goes_on=go_on,
+            product=product(),
+        )
         plans = _plans(name, suite, first, rounds)
         if mutant:
             found(mutant)
         checked()
-        keep = _folder(report)
-    except (BadScenario, LookupError, Missing) as error:
+        _prepared(played, found_there)
+    except (BadScenario, CanNotGoOn, LookupError, Missing) as error:
         raise click.UsageError(str(error)) from error
-    played = Suite(
-        name or str(suite),
-        first,
-        keep,
-        slower,
-        _say,
-        alone=suite is None and (rounds or 1) == 1,
-        until_stopped=suite == ENDLESS and rounds is None,
-        mutant=mutant,
-    )
     played.run(plans)
     document = played.document()
     _print(document, output)
     told = played.store()
     context.exit(int(Exit.DONE if document["verdict"] == "pass" and told else Exit.FAILED))
+
+
+def _prepared(played: Suite, found_there: Mapping[str, Any]) -> None:
+    """The folder that keeps it is new, or one that it can go on with.  Raises BadScenario or CanNotGoOn."""
+    if not played.goes_on:
+        _folder(played.keep)
+        return
+    wrong = list(differing(found_there, played.document()))
+    if played.alone or wrong:
+        raise CanNotGoOn("; ".join(wrong) or "one run alone has nothing to go on with")
 
 
 def _plans(name: str | None, suite: str | None, seed: int, rounds: int | None) -> Iterable[Plan]:
@@ -108,12 +133,11 @@ def _plans(name: str | None, suite: str | None, seed: int, rounds: int | None) -
     return [plan(scenario, seed + number) for number in range(rounds or 1)]
 
 
-def _folder(report: Path | None) -> Path | None:
+def _folder(report: Path | None) -> None:
     if report is not None:
         if report.exists() and (not report.is_dir() or any(report.iterdir())):
             raise BadScenario(f"--report {report}: it is there and not an empty folder; name a new one")
         report.mkdir(parents=True, exist_ok=True)
-    return report
 
 
 def _say(text: str) -> None:
@@ -128,6 +152,11 @@ def _print(document: dict[str, Any], output: str) -> None:
         click.echo(f"{'held' if check['held'] else 'NOT '}  {check['name']:20} looked at {check['looked_at']}")
         for violation in check["violations"]:
             click.echo(f"      {violation}")
+    for kind, told in document.get("faults_by_kind", {}).items():
+        but = f", {told['not_done']} not done" if told["not_done"] else ""
+        click.echo(f"{kind:20} {told['times']}{but}; pauses {document['gaps_ms_by_kind'].get(kind, 'none of its own')}")
+    for one in document.get("budgets", ()):
+        click.echo(f"{HELD[one['held']]}  {one['what']}: {one['ours']} of {one['budget']}, n {one['n']}")
     click.echo(f"faults {len(document['faults'])}, gaps {document['gaps_ms']}")
     if document.get("interrupted"):
         click.echo(f"somebody ended it in {document['interrupted']}")

@@ -1,4 +1,4 @@
-"""The documents of contracts.md section 8, of one run and of several.
+"""The documents of contracts.md section 8, of one run and of what there is; that of many is `total`.
 
 Pure.
 """
@@ -15,7 +15,6 @@ from chaos.live.nodes import End
 from chaos.live.pauses import Gap, Pause, by_kind, pauses, spread
 from chaos.live.plan import Plan
 from chaos.live.scenarios import Scenario
-from chaos.rig.steps import summed
 
 SCHEMA = "meltica.chaos/1"
 
@@ -52,6 +51,7 @@ def one(played: Played) -> dict[str, Any]:
         "faults": [_fault(gap) for gap in played.gaps],
         "gaps_ms": spread(played.pauses),
         "gaps_ms_by_kind": by_kind(played.pauses),
+        "pauses": [pause.document() for pause in played.pauses],
         "bound_ms": bound,
         "slower": played.slower,
         "ends": [end.document() for end in played.ends],
@@ -64,25 +64,6 @@ def one(played: Played) -> dict[str, Any]:
 def _fault(gap: Gap) -> dict[str, Any]:
     where = {"gap_begin_mono_ns": gap.span.begin_ns, "gap_end_mono_ns": gap.span.end_ns}
     return gap.struck.document() | {"gap_ms": gap.span.ms} | where
-
-
-def several(name: str, seed: int, runs: Sequence[Played], report: str) -> dict[str, Any]:
-    """Of a suite, or of rounds: everything together, and each run."""
-    documents = [one(played) for played in runs]
-    checks = summed([played.checks for played in runs])
-    found = [pause for played in runs for pause in played.pauses]
-    return {
-        "schema": SCHEMA,
-        "scenario": name,
-        "seed": seed,
-        "verdict": verdict(checks),
-        "faults": [fault for document in documents for fault in document["faults"]],
-        "gaps_ms": spread(found),
-        "gaps_ms_by_kind": by_kind(found),
-        "checks": [check.document() for check in checks],
-        "report": report,
-        "runs": documents,
-    }
 
 
 def listed(scenarios: Sequence[Scenario]) -> dict[str, Any]:

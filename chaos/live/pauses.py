@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -33,10 +33,29 @@ class Gap:
 
 @frozen
 class Pause:
-    """One such time, whichever faults it was a gap of; `kind`: of the only fault that it can be put down to."""
+    """One such time, whichever faults it was a gap of; `struck`: the only one that it can be put down to."""
 
-    kind: str
+    struck: Struck | None
     span: Span
+
+    @property
+    def kind(self) -> str:
+        """The kind of that fault."""
+        return MIXED if self.struck is None else self.struck.fault.kind
+
+    def document(self) -> dict[str, Any]:
+        """As in contracts.md section 8; what of its fault a budget asks for is with it."""
+        fault = {} if self.struck is None else self.struck.document()
+        return {
+            "kind": self.kind,
+            "whom": None if self.struck is None else self.struck.whom,
+            "links": fault.get("links"),
+            "direction": fault.get("direction"),
+            "in_force_ms": round((fault["end_mono_ns"] - fault["in_force_mono_ns"]) / 1e6, 1) if fault else None,
+            "ms": self.span.ms,
+            "begin_mono_ns": self.span.begin_ns,
+            "end_mono_ns": self.span.end_ns,
+        }
 
 
 def gaps(done: Sequence[Struck], admitted: Sequence[int], until_ns: int) -> tuple[Gap, ...]:
@@ -66,8 +85,7 @@ def _pause(claims: Sequence[Gap], found: Sequence[Gap]) -> Pause:
     span = max((gap.span for gap in claims), key=lambda one: one.end_ns - one.begin_ns)
     struck = {gap.struck.fault.number: gap.struck for gap in found if _in_force(gap.struck, span)}
     struck = struck or {gap.struck.fault.number: gap.struck for gap in claims}
-    alone = next(iter(struck.values())).fault.kind if len(struck) == 1 else MIXED
-    return Pause(alone, span)
+    return Pause(next(iter(struck.values())) if len(struck) == 1 else None, span)
 
 
 def _in_force(struck: Struck, span: Span) -> bool:
@@ -76,7 +94,12 @@ def _in_force(struck: Struck, span: Span) -> bool:
 
 def spread(found: Iterable[Pause]) -> Spread:
     """As in contracts.md section 8."""
-    values = sorted(pause.span.ms for pause in found)
+    return spread_of(pause.span.ms for pause in found)
+
+
+def spread_of(lengths: Iterable[float]) -> Spread:
+    """The same of lengths alone."""
+    values = sorted(lengths)
     return {
         "p50": ranked(values, 0.5),
         "p99": ranked(values, 0.99),

@@ -19,6 +19,8 @@ from chaos.live.sight import Sight
 from chaos.rig.processes import NODES
 
 SECOND = 1_000_000_000
+# Whom of a cluster a fault hits, by who traded then.
+LEADER, STANDBY, MANY, STANDBYS, NOBODY = "leader", "standby", "leader and others", "standbys", "nobody traded"
 
 
 @frozen
@@ -38,11 +40,22 @@ class Struck:
     epoch: int = 0  # in which epoch; 0: nobody did
     not_done: tuple[str, ...] = ()  # what of it was not done, and why
 
+    @property
+    def whom(self) -> str:
+        """Whom it hit, by who traded when it began."""
+        if self.led is None:
+            return NOBODY
+        one, hit = len(self.aim.nodes) == 1, self.led in self.aim.nodes
+        if hit:
+            return LEADER if one else MANY
+        return STANDBY if one else STANDBYS
+
     def document(self) -> dict[str, Any]:
         """As in contracts.md section 8."""
         return {
             "kind": self.fault.kind,
             "target": str(self.aim),
+            "whom": self.whom,
             "begin_mono_ns": self.begin_ns,
             "in_force_mono_ns": self.set_ns,
             "end_mono_ns": self.end_ns,

@@ -1,12 +1,11 @@
 """Suite: plans played one after the other, and what is kept and told of each, whatever becomes of it.
 
-Only the order, and the files of verdicts and pages, may live here.  A run that can't be played, judged or told has
-failed, and the next goes on: an hour of runs is never lost to one of them.
+Only the order, and what is told, may live here; the files are `kept`, the sums `total`.  A run that can't be played,
+judged or told has failed, and the next goes on: an hour of runs is never lost to one of them.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import tempfile
@@ -20,16 +19,17 @@ from typing import Any, Final
 from attrs import define, evolve, field
 
 from chaos.checkers.verdict import Check, verdict
-from chaos.live.document import Played, one, several
-from chaos.live.library import ENDLESS
+from chaos.live import kept
+from chaos.live.document import SCHEMA, Played, one
+from chaos.live.kept import put
 from chaos.live.pauses import spread
 from chaos.live.plan import Plan
 from chaos.live.run import FAULTS, Runner, Wish, words
+from chaos.live.total import Total
 from chaos.report.folder import NoRun, incident_in
 from chaos.report.page import write, write_overview
 from chaos.rig.guarded import Interrupted, run_guarded
 
-VERDICT: Final = "verdict.json"
 GOING_ON: Final = "it has not come to its end: it is being played, or was ended by force"
 
 Say = Callable[[str], None]
@@ -68,10 +68,14 @@ class Suite:
     slower: int
     say: Say
     alone: bool  # it is one run: that run's document is all there is
-    until_stopped: bool  # only somebody who stops it can end it well
+    until_stopped: bool  # endless runs: only somebody who stops it can end it well, and one that fails ends it
     play: Play = played
     mutant: str = ""  # what is broken in the product
-    runs: list[Played] = field(factory=list)
+    only_failed: bool = False  # of a run that passed only its document and its page are kept
+    goes_on: bool = False  # what came to its end in `keep` is taken as it is
+    product: str = ""  # which code is played
+    total: Total = field(factory=Total)
+    only: dict[str, Any] | None = None  # the document of the one run
     broken: str = ""  # why it did not come to its end
     interrupted: str = ""  # the run that somebody ended
     _plays: str = ""  # the run that is being played
@@ -81,6 +85,7 @@ class Suite:
         self.broken = GOING_ON
         try:
             with _heeding_sigterm():
+                self._put_so_far()
                 self._all(plans)
         except (Interrupted, KeyboardInterrupt) as error:
             self.say(words(error))
@@ -92,7 +97,7 @@ class Suite:
         """Endless runs may be ended between two, or in one of which nothing is wrong so far; nothing else may."""
         self.interrupted = self._plays
         wrong: Sequence[str] = ()
-        if self.until_stopped and self.runs:
+        if self.until_stopped and self.total.played:
             wrong = self._wrong_by_then(error)
             if not wrong:
                 self.broken = ""
@@ -110,28 +115,49 @@ class Suite:
 
     def _all(self, plans: Iterable[Plan]) -> None:
         for each in plans:
-            self._one(each)
-            self._put_so_far()
-            if self.name == ENDLESS and verdict(self.runs[-1].checks) == "fail":
+            before = self._ended(each)
+            if before is None:
+                self._one(each)
+                self._put_so_far()
+            else:
+                self._add(before)
+            if self.until_stopped and self.total.failed:
                 break
+
+    def _ended(self, each: Plan) -> dict[str, Any] | None:
+        """What is known of a run that came to its end before; what is left of one that did not is put aside."""
+        if not self.goes_on or self.keep is None:
+            return None
+        folder = self.keep / _label(each)
+        found = kept.ended(folder, each)
+        if found is None:
+            kept.aside(folder)
+        return found
+
+    def _add(self, document: dict[str, Any]) -> None:
+        self.total.add(document)
+        self.only = document if self.alone else None
 
     def _put_so_far(self) -> None:
         """So that a suite that is ended by force has left what it had found."""
         if self.keep is None or self.alone:
             return
         try:
-            _put(self.document(), self.keep)
+            self.keep.mkdir(parents=True, exist_ok=True)
+            put(self.document(), self.keep)
         except OSError as error:  # as of a full disk: the document is told in the end
             self.say(words(error))
 
     def document(self) -> dict[str, Any]:
         """Of all runs so far (contracts.md section 8); `broken_off`: why there are no more; `interrupted`: in which."""
-        if self.alone and len(self.runs) == 1:
-            found = one(self.runs[0])
-        else:
-            found = several(self.name, self.seed, self.runs, str(self.keep or ""))
+        found = self._of_many() if self.only is None else dict(self.only)
         found |= {"interrupted": self.interrupted} if self.interrupted else {}
         return found | ({"verdict": "fail", "broken_off": self.broken} if self.broken else {})
+
+    def _of_many(self) -> dict[str, Any]:
+        head = {"schema": SCHEMA, "scenario": self.name, "seed": self.seed, "slower": self.slower}
+        head |= {"mutant": self.mutant, "product": self.product, "report": str(self.keep or "")}
+        return head | self.total.document()
 
     def store(self) -> bool:
         """Put the document, and an overview of many runs, into the folder that keeps them; whether it could be told."""
@@ -139,7 +165,7 @@ class Suite:
             return True
         document = self.document()
         try:
-            _put(document, self.keep)
+            put(document, self.keep)
             if not self.alone:
                 self.say(f"report: {write_overview(document, self.keep)}")
         except Exception:  # noqa: BLE001 - whatever it is, it is shown whole; the document has been told
@@ -149,12 +175,12 @@ class Suite:
 
     def _one(self, each: Plan) -> None:
         """Played, and added as soon as it is, whatever keeps it from being told."""
-        label = f"{each.scenario.name}-{each.seed}"
+        label = _label(each)
         try:
             folder = self._folder(label)
         except OSError as error:  # as of a full disk
             self.say(f"{label}: {words(error)}")
-            self.runs.append(Played(each, (), (Check("played", 1, (words(error),)),), self.slower, ""))
+            self._add(one(Played(each, (), (Check("played", 1, (words(error),)),), self.slower, "")))
             return
         began = time.monotonic()
 
@@ -169,20 +195,33 @@ class Suite:
             self.say(f"what the processes left is in {folder}")
             raise
         self._plays = ""
-        self.runs.append(found)
-        self.runs[-1] = found = told(found, folder, say)
-        if verdict(found.checks) == "pass" and self.keep is None:
+        try:
+            found = told(found, folder, say)
+        finally:  # a signal may come while it is told
+            self._add(one(found))
+        if verdict(found.checks) == "pass":
+            self._cleared(folder)
+
+    def _cleared(self, folder: Path) -> None:
+        """What nobody will look at goes."""
+        if self.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
+        elif self.only_failed:
+            kept.thinned(folder)
 
     def _folder(self, label: str) -> Path:
         return Path(tempfile.mkdtemp(prefix=f"meltica-chaos-{label}-")) if self.keep is None else self.keep / label
+
+
+def _label(each: Plan) -> str:
+    return f"{each.scenario.name}-{each.seed}"
 
 
 def told(found: Played, folder: Path, say: Say) -> Played:
     """The run's verdict and page in its folder, and a line of it; where they can't be made, the run has failed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _put(one(found), folder)
+        put(one(found), folder)
         page = str(write(incident_in(folder, one(found)), folder))
     except NoRun as error:
         page = str(error)  # it was broken off before there was anything to draw
@@ -194,7 +233,7 @@ def told(found: Played, folder: Path, say: Say) -> Played:
         return found
     found = evolve(found, report=str(folder))  # it is kept
     with suppress(OSError):  # then it was not written before either, and that has been told
-        _put(one(found), folder)
+        put(one(found), folder)
     say(f"fail: {_wrong(found)}; gaps {spread(found.pauses)}")
     say(f"report: {page}; ledger, logs and data are in {folder}")
     return found
@@ -202,10 +241,6 @@ def told(found: Played, folder: Path, say: Say) -> Played:
 
 def _wrong(found: Played) -> str:
     return "; ".join(f"{check.name}: {list(check.violations[:2])}" for check in found.checks if not check.held)
-
-
-def _put(document: dict[str, Any], folder: Path) -> None:
-    (folder / VERDICT).write_text(json.dumps(document, indent=1) + "\n")
 
 
 @contextmanager

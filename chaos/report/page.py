@@ -57,7 +57,8 @@ def overview(document: Mapping[str, Any], pages: Collection[str]) -> str:
 
     `pages`: the folders, beside this page, of the runs that have one of their own.
     """
-    return _filled("suite.html.j2", document={"broken_off": "", **document}, pages=pages, ms=_ms)
+    kinds = sorted({*document["faults_by_kind"], *document["gaps_ms_by_kind"]})
+    return _filled("suite.html.j2", document={"broken_off": "", **document}, kinds=kinds, pages=pages, ms=_ms)
 
 
 def _filled(template: str, **values: Any) -> str:

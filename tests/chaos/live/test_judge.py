@@ -7,7 +7,7 @@ from attrs import evolve
 
 from chaos.checkers.history import AuditRecord, History, NodeHistory
 from chaos.checkers.verdict import Check
-from chaos.live.document import Played, listed, one, several
+from chaos.live.document import Played, listed, one
 from chaos.live.judge import (
     acknowledged,
     all_done,
@@ -258,13 +258,6 @@ def test_the_document_of_one_run_is_as_agreed():
     assert found["gaps_ms"] == {"p50": 100, "p99": None, "max": 1000, "n": 2}
     assert (found["bound_ms"], found["report"]) == (2100, "kept")
     assert found["checks"] == [{"name": "one_trader", "held": True, "looked_at": 5, "violations": []}]
-
-
-def test_several_runs_pass_only_if_each_does():
-    good = several("smoke", 7, [played(), played()], "")
-    assert (good["verdict"], good["gaps_ms"]["n"], len(good["faults"]), len(good["runs"])) == ("pass", 4, 4, 2)
-    bad = several("smoke", 7, [played(), played(held=False)], "")
-    assert (bad["verdict"], bad["runs"][0]["verdict"]) == ("fail", "pass")
 
 
 def test_the_list_tells_what_each_shows_and_threatens():

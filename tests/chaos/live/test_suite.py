@@ -92,6 +92,11 @@ def few(name="trust", number=3):
     return list(plans_of("trust", 1, 1))[:number]
 
 
+def wrong(found):
+    """The last check of each run that did not hold."""
+    return [run["checks"][-1] for run in found.document()["runs"]]
+
+
 # What becomes of one run
 
 
@@ -105,15 +110,17 @@ def test_a_run_that_could_not_be_played_has_failed_and_the_next_goes_on(tmp_path
     said = []
     found = Suite("trust", 1, tmp_path / "kept", 2, said.append, alone=False, until_stopped=False)
     found.run(few())
-    assert [run.checks for run in found.runs] == [
-        (Check("played", 1, (why,)),)
+    document = found.document()
+    assert [run["checks"] for run in document["failures"]] == [
+        [Check("played", 1, (why,)).document()]
         for why in ("NoTrade: nobody traded: see logs", "TooSlowError", "TypeError: a fault of our own")
     ]
-    document = found.document()
     assert (document["verdict"], len(document["runs"]), "broken_off" in document) == ("fail", 3, False)
     assert [one["name"] for one in document["checks"] if not one["held"]] == ["played"]
     assert sum("Traceback" in text for text in said) == 1  # of the one that nobody foresaw
-    assert all(json.loads((Path(run.report) / "verdict.json").read_text())["verdict"] == "fail" for run in found.runs)
+    assert all(
+        json.loads((Path(run["report"]) / "verdict.json").read_text())["verdict"] == "fail" for run in document["runs"]
+    )
 
 
 def test_what_was_struck_before_a_run_broke_off_is_told(tmp_path, monkeypatch):
@@ -137,18 +144,18 @@ def test_a_page_that_cannot_be_made_fails_the_run_and_nothing_else(tmp_path, mon
     monkeypatch.setattr(suite, "incident_in", torn)
     found = trust(tmp_path, Plays())
     found.run(few())
-    assert [run.checks[-1] for run in found.runs] == [Check("told", 1, ("KeyError: 'wall'",))] * 3
-    assert len(found.runs) == 3
+    assert wrong(found) == [Check("told", 1, ("KeyError: 'wall'",)).document()] * 3
+    assert found.total.played == 3
 
 
 def test_a_full_disk_fails_the_run_and_nothing_else(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(suite, "_put", full)
+    monkeypatch.setattr(suite, "put", full)
     found = trust(tmp_path, Plays())
     found.run(few())
-    assert [run.checks[-1].name for run in found.runs] == ["told"] * 3
+    assert [one["name"] for one in wrong(found)] == ["told"] * 3
     assert not found.store()
     assert len(found.document()["runs"]) == 3
 
@@ -172,8 +179,8 @@ def test_each_run_leaves_the_suite_so_far_and_that_it_is_not_at_its_end(tmp_path
     plays = Plays()
     found = trust(tmp_path, plays)
     found.run(few())
-    assert [None if seen is None else len(seen["runs"]) for seen in plays.seen] == [None, 1, 2]
-    assert {(seen["verdict"], seen["broken_off"]) for seen in plays.seen[1:]} == {("fail", suite.GOING_ON)}
+    assert [len(seen["runs"]) for seen in plays.seen] == [0, 1, 2]
+    assert {(seen["verdict"], seen["broken_off"]) for seen in plays.seen} == {("fail", suite.GOING_ON)}
     assert found.store()
     kept = json.loads((tmp_path / "kept" / "verdict.json").read_text())
     assert (kept["verdict"], kept) == ("pass", found.document())
@@ -363,6 +370,56 @@ def test_a_damaged_store_fails_its_run_alone(monkeypatch, tmp_path):
     monkeypatch.setattr("chaos.live.run.judged", damaged)
     found = trust(tmp_path, played)
     found.run(few())
-    assert [run.checks for run in found.runs] == [
-        (Check("judged", 1, ("StoreFault: n2: block checksum mismatch",)),)
-    ] * 3
+    assert wrong(found) == [Check("judged", 1, ("StoreFault: n2: block checksum mismatch",)).document()] * 3
+
+
+# What many rounds are made for: an interruption, and the same command again
+
+
+def kept_rounds(tmp_path, plays, asked, *more):
+    words = ("--suite", "endless", "--rounds", "4", "--report", str(tmp_path / "kept"))
+    done = asked(plays, *words, *more)
+    return done, json.loads(done.stdout) if done.stdout else {}
+
+
+def test_rounds_that_were_ended_go_on_where_they_stood(asked, tmp_path):
+    def ended(wish_folder=tmp_path / "kept" / "endless-3-3"):
+        wish_folder.mkdir()
+        (wish_folder / "ledger.jsonl").write_text("half a ")
+        raise KeyboardInterrupt
+
+    done, first = kept_rounds(tmp_path, Plays((), ("an order was sent twice",), ended), asked)
+    assert (done.exit_code, first["played"], first["failed"]) == (1, 2, 1)
+    assert json.loads((tmp_path / "kept" / "verdict.json").read_text()) == first
+    plays = Plays()
+    done, found = kept_rounds(tmp_path, plays, asked, "--go-on")
+    assert [wish.plan.seed for wish in plays.wishes] == [3, 4]
+    assert (done.exit_code, found["played"], found["failed"], "broken_off" in found) == (1, 4, 1, False)
+    assert [one["seed"] for one in found["runs"]] == [1, 2, 3, 4]
+    assert found["failures"] == first["failures"]
+    assert (tmp_path / "kept" / "endless-3-3.broken-off-1" / "ledger.jsonl").read_text() == "half a "
+    more, total = kept_rounds(tmp_path, Plays(), asked, "--go-on", "--rounds", "5")
+    assert (more.exit_code, total["played"]) == (1, 5)
+
+
+def test_it_goes_on_with_nothing_else(asked, tmp_path):
+    kept_rounds(tmp_path, Plays(), asked)
+    for words, said in (
+        (("--go-on", "--slower", "2"), "slower: 1 was played there, and here it is 2"),
+        (("--go-on", "--seed", "9"), "seed: 1 was played there"),
+        ((), "not an empty folder"),
+    ):
+        done, _ = kept_rounds(tmp_path, Plays(), asked, *words)
+        assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
+    done = asked(Plays(), "--suite", "endless", "--go-on")
+    assert (done.exit_code, "what --report keeps" in done.stderr) == (2, True)
+    done = asked(Plays(), "leader-killed", "--report", str(tmp_path / "kept"), "--go-on")
+    assert done.exit_code == 2
+
+
+def test_a_round_that_fails_keeps_its_evidence_and_the_next_goes_on(asked, tmp_path):
+    done, found = kept_rounds(tmp_path, Plays((), ("an order was sent twice",)), asked, "--only-failed")
+    assert (done.exit_code, found["played"], found["failed"]) == (1, 4, 1)
+    left = {path.name: {one.name for one in path.iterdir()} for path in (tmp_path / "kept").iterdir() if path.is_dir()}
+    assert left["endless-2-2"] >= {"ledger.jsonl", "logs", "nodes", "verdict.json", "report.html"}
+    assert left["endless-1-1"] == left["endless-4-4"] == {"verdict.json", "report.html"}

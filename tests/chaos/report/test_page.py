@@ -86,6 +86,16 @@ def test_it_needs_nothing_but_itself() -> None:
     assert not any(word in whole for word in ("http:", "https:", "src=", "@import", "url("))
 
 
+MISSED = {
+    "what": "failover p99, quoting: W + 200 ms",
+    "ours": 612.5,
+    "budget": 500.0,
+    "n": 200,
+    "over": 3,
+    "held": False,
+}
+
+
 def suite(**changes: object) -> dict[str, object]:
     gaps = {"p50": 120.0, "p99": None, "max": 1234.5, "n": 20}
     run = {**LIVE, "gaps_ms": gaps, "bound_ms": 700}
@@ -93,7 +103,11 @@ def suite(**changes: object) -> dict[str, object]:
         **LIVE,
         "scenario": "smoke",
         "runs": [run, {**run, "verdict": "pass", "checks": []}],
-        "gaps_ms_by_kind": {"kill": gaps},
+        "played": 2,
+        "failed": 1,
+        "faults_by_kind": {"kill": {"times": 21, "not_done": 0}, "kill_staged": {"times": 7, "not_done": 6}},
+        "gaps_ms_by_kind": {"kill": gaps, "mixed": gaps},
+        "budgets": [MISSED, {**MISSED, "what": "promote p50", "held": None, "ours": None, "why": "3 of 30 samples"}],
         **changes,
     }
 
@@ -102,8 +116,11 @@ def test_a_suite_links_its_runs_and_says_how_long_trading_paused_by_kind() -> No
     whole = overview(suite(), ["leader-killed-3"])
     text = " ".join(read(whole).text)
     assert 'href="leader-killed-3/report.html"' in whole
-    for words in ("smoke", "1,234 ms", "700 ms", "120 ms", "kill", "one_send"):
-        assert words in text
+    for words in ("smoke", "1,234 ms", "700 ms", "120 ms", "kill", "one_send", "mixed", "kill_staged 7 6", "missed"):
+        assert words in " ".join(text.split())
+    for words in ("failover p99, quoting: W + 200 ms 500.0 612.5 200 3 missed", "not judged 3 of 30 samples"):
+        assert words in " ".join(text.split())
+    assert "budgets" not in overview(suite(budgets=[]), ())
     assert "Broken off" not in text
     assert "Broken off: the disk" in " ".join(read(overview(suite(broken_off="the disk <is> full"), ())).text)
 

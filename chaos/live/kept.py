@@ -1,0 +1,104 @@
+"""Kept: the folder in which a suite's runs are kept, and what one that goes on finds there.
+
+Only that folder's files may live here.  Each run has a folder of its own, with its document in it once it came to its
+end; the suite's own document lies beside them, written anew behind each run.  A document is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import chaos
+import cluster
+import meltica
+from chaos.campaign.product import fingerprint
+from chaos.live.plan import Plan
+from chaos.report.folder import VERDICT
+from chaos.report.page import NAME as PAGE
+
+STAYS: Final = (VERDICT, PAGE)  # of a run that passed, where only what failed is kept whole
+SAME: Final = {  # what a suite that goes on must have in common with what is there, and how it is asked for
+    "scenario": "SCENARIO or --suite",
+    "seed": "--seed",
+    "slower": "--slower",
+    "mutant": "--mutant",
+    "product": "the same checkout",
+}
+PLAYED: Final = (  # what decides what is played, and what is found
+    ("meltica", Path(meltica.__file__).parent),
+    ("cluster", Path(cluster.__file__).parent),
+    *((f"chaos/{room}", Path(chaos.__file__).parent / room) for room in ("checkers", "live", "rig")),
+)
+
+Document = dict[str, Any]
+
+
+class CanNotGoOn(Exception):
+    """The folder is not what this suite can go on with; the text says what differs."""
+
+
+def product() -> str:
+    """Which code is played, and judges, here."""
+    return fingerprint(PLAYED)
+
+
+def put(document: Mapping[str, Any], folder: Path) -> None:
+    """The document of a run, or of a suite.  Raises OSError; what was there before stays then."""
+    draft = folder / f".{VERDICT}"
+    draft.write_text(json.dumps(document, indent=1) + "\n")
+    draft.replace(folder / VERDICT)
+
+
+def read(folder: Path) -> Document | None:
+    """What lies there, if it can be read."""
+    with suppress(OSError, ValueError):
+        found = json.loads((folder / VERDICT).read_text())
+        return found if isinstance(found, dict) else None
+    return None
+
+
+def begun(folder: Path) -> Document:
+    """The document of the suite that was kept there.  Raises CanNotGoOn."""
+    found = read(folder)
+    if found is None or "runs" not in found:
+        raise CanNotGoOn(f"{folder} holds no suite's {VERDICT}: begin one with --report and a new folder")
+    return found
+
+
+def differing(found: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[str]:
+    """What keeps a suite from going on with what was found."""
+    for word, asked in SAME.items():
+        if found.get(word) != ours[word]:
+            yield f"{word}: {found.get(word)!r} was played there, and here it is {ours[word]!r} ({asked})"
+
+
+def ended(folder: Path, plan: Plan) -> Document | None:
+    """The document of this plan's run, if it came to its end there."""
+    found = read(folder)
+    same = found is not None and (found.get("scenario"), found.get("seed")) == (plan.scenario.name, plan.seed)
+    return found if same and found is not None and "pauses" in found else None
+
+
+def aside(folder: Path) -> None:
+    """What a run that was broken off has left goes out of the way: it may be looked at."""
+    if folder.exists():
+        number = 1
+        while (other := folder.with_name(f"{folder.name}.broken-off-{number}")).exists():
+            number += 1
+        folder.rename(other)
+
+
+def thinned(folder: Path) -> None:
+    """Of a run that passed only its document and its page stay."""
+    for path in folder.iterdir():
+        if path.name in STAYS:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

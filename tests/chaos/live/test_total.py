@@ -1,0 +1,84 @@
+"""What many runs come to: everything is counted, and nothing grows with them."""
+
+from __future__ import annotations
+
+from chaos.checkers.verdict import MOST_SHOWN, Check
+from chaos.live import total
+from chaos.live.document import Played, one
+from chaos.live.pauses import gaps
+from chaos.live.plan import Aim, Fault, Plan
+from chaos.live.scenarios import Scenario
+from chaos.live.strike import Struck
+from chaos.live.total import Total
+
+MS = 1_000_000
+SECOND = 1000 * MS
+SCENARIO = Scenario("one", "s", "t", 700, "", "", ("trust",), ())
+
+
+def fault(number=0, kind="kill"):
+    return Fault(number, kind, "leader", 0, SECOND, 0, "", "both", ())
+
+
+def run(seed=1, *wrong, pause=300, slower=1, kind="kill", not_done=(), looked=3, name="one_send"):
+    """One in which a fault of n1, which traded, stopped trading for so long."""
+    struck = Struck(fault(kind=kind), Aim(("n1",)), 10 * SECOND, 12 * SECOND, 10 * SECOND, "n1", 3, not_done)
+    orders = [at for at in range(9 * SECOND, 20 * SECOND, 100 * MS) if not 0 < at - 10 * SECOND < pause * MS]
+    found = gaps([struck], orders, 20 * SECOND)
+    return one(
+        Played(Plan(SCENARIO, seed, (fault(kind=kind),)), found, (Check(name, looked, wrong),), slower, f"r{seed}")
+    )
+
+
+def added(*runs):
+    found = Total()
+    for each in runs:
+        found.add(each)
+    return found
+
+
+def test_faults_and_pauses_are_counted_by_kind():
+    told = added(run(1), run(2, pause=400), run(3, kind="pause", not_done=("n1 does not run",))).document()
+    assert (told["verdict"], told["played"], told["failed"]) == ("pass", 3, 0)
+    assert told["faults_by_kind"] == {"kill": {"times": 2, "not_done": 0}, "pause": {"times": 1, "not_done": 1}}
+    assert told["gaps_ms_by_kind"]["kill"] == {"p50": 300, "p99": None, "max": 400, "n": 2}
+    assert told["gaps_ms"]["n"] == 3
+    assert [one["seed"] for one in told["runs"]] == [1, 2, 3]
+    assert len(told["faults"]) == 3
+    assert told["failures"] == []
+
+
+def test_a_run_that_failed_fails_all_and_is_kept_whole():
+    failed = run(2, "sent twice")
+    told = added(run(1), failed).document()
+    assert (told["verdict"], told["failed"]) == ("fail", 1)
+    assert told["failures"] == [failed]
+    assert told["checks"] == [{"name": "one_send", "held": False, "looked_at": 6, "violations": ["sent twice"]}]
+    assert [[check["violations"] for check in one["checks"]] for one in told["runs"]] == [[], [["sent twice"]]]
+
+
+def test_a_check_that_looked_at_nothing_in_one_run_has_not_held():
+    for runs in ((run(1), run(2, looked=0)), (run(1, looked=0), run(2)), (run(1), run(2, looked=0), run(3))):
+        (check,) = added(*runs).document()["checks"]
+        assert (check["held"], check["looked_at"]) == (False, 0)
+    assert added().verdict == "fail"
+
+
+def test_budgets_are_of_the_timers_as_they_are_shipped():
+    told = added(*[run(seed) for seed in range(30)]).document()["budgets"]
+    assert [(one["n"], one["held"]) for one in told] == [(30, True), (30, None)]
+    assert added(*[run(seed, slower=2) for seed in range(30)]).document()["budgets"] == []
+
+
+def test_many_runs_take_no_more_than_few(monkeypatch):
+    for name, most in (("MOST_WHOLE", 3), ("MOST_FAULTS", 4)):
+        monkeypatch.setattr(total, name, most)
+    found = added(*[run(seed, f"violation {seed}") for seed in range(40)])
+    told = found.document()
+    assert (len(told["failures"]), len(told["faults"]), told["failed"]) == (3, 4, 40)
+    assert found.lines.maxlen == total.MOST_LINES
+    (check,) = told["checks"]
+    assert len(check["violations"]) == MOST_SHOWN
+    assert check["violations"][-1] == f"violation {MOST_SHOWN - 1} (and {40 - MOST_SHOWN} more)"
+    assert told["faults_by_kind"]["kill"]["times"] == 40
+    assert found.pauses["kill"] == {300.0: 40}
