@@ -5,7 +5,7 @@ Pure, but for reading a log's end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -32,11 +32,16 @@ class Closed:
     kind: str
     code: int | None
     said: str  # its log, from when it was struck
+    number: int = 0  # its fault's
 
 
-def failed_closed(found: Sequence[Closed]) -> Check:
-    """Each ended by itself, in order, with a word of what to do next."""
-    return Check("failed_closed", len(found), tuple(filter(None, map(_wrong, found))))
+def failed_closed(found: Sequence[Closed], excused: Collection[tuple[int, str]] = ()) -> Check:
+    """Each ended by itself, in order, with a word of what to do next.
+
+    `excused`: of these faults, these nodes may have ended, or had nothing to do, because of another fault.
+    """
+    told = (_wrong(one) for one in found if (one.number, one.node) not in excused)
+    return Check("failed_closed", len(found), tuple(filter(None, told)))
 
 
 def _wrong(one: Closed) -> str:

@@ -9,10 +9,12 @@ import json
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Final
 
 import click
 
+from chaos.live.compose import NOT_DRAWN, shares
 from chaos.live.document import listed
 from chaos.live.kept import CanNotGoOn, begun, differing, product
 from chaos.live.library import ENDLESS, chosen, plans_of, shipped
@@ -24,6 +26,7 @@ from chaos.toxiproxy.build import Missing, checked
 from meltica.api.outcomes import Exit
 
 SEEDS: Final = 1_000_000
+INDENTED: Final[dict[str, Any]] = {"initial_indent": "    ", "subsequent_indent": "    ", "break_on_hyphens": False}
 HELD: Final = {True: "held", False: "NOT ", None: "-   "}
 GO_ON: Final = "Go on with what --report was left of: what came to its end there is not played again."
 SLOWER: Final = "Election timers and bounds so many times longer; the authority window too, up to a second."
@@ -45,7 +48,11 @@ def list_scenarios(*, output: str) -> None:
         click.echo(f"{scenario.name}  [{', '.join(scenario.suites)}; {bound}]")
         click.echo(f"    shows      {scenario.shows}")
         click.echo(f"    threatens  {scenario.threatens}")
-    click.echo(f"{ENDLESS}-SEED  [endless]: mixtures of any faults, made up from a seed: run --suite endless")
+    click.echo(f"{ENDLESS}-SEED  [endless]: mixtures made up from a seed, of so much of each: run --suite endless")
+    kinds = sorted(shares().items(), key=lambda one: (-one[1], one[0]))
+    click.echo(fill(", ".join(f"{kind} {share:.1%}" for kind, share in kinds), 110, **INDENTED))
+    for kind, why in NOT_DRAWN.items():
+        click.echo(f"    never {kind}: {why}")
 
 
 @click.command("run")

@@ -51,7 +51,7 @@ class Disks:
                     not_done[:] = await self.doors.missed(fault.number, aim.nodes)
             for name in logs if ends else ():
                 code = self.nodes.processes.code(name)
-                self.closed.append(Closed(name, fault.kind, code, logs[name].since()))
+                self.closed.append(Closed(name, fault.kind, code, logs[name].since(), fault.number))
 
     async def _ended(self, aim: Aim) -> None:
         """Each; or until it is plain that one goes on, which the judge says."""

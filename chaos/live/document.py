@@ -11,6 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from chaos.checkers.verdict import Check, verdict
+from chaos.live.compose import NOT_DRAWN, STEPS, shares
 from chaos.live.nodes import End
 from chaos.live.pauses import Gap, Pause, by_kind, pauses, spread
 from chaos.live.plan import Plan
@@ -86,4 +87,5 @@ def listed(scenarios: Sequence[Scenario]) -> dict[str, Any]:
             }
             for scenario in scenarios
         ],
+        "endless": {"steps": [*STEPS], "shares": shares(), "not_drawn": dict(NOT_DRAWN)},
     }

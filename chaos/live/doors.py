@@ -22,7 +22,7 @@ from chaos.live.missed import did_not_run
 from chaos.rig.processes import RigFault
 
 FOLDER: Final = "doors"  # in a cluster's folder
-TAKEN_WITHIN: Final = 10.0  # seconds; it looks fifty times a second
+TAKEN_WITHIN: Final = 20.0  # seconds; it looks fifty times a second, once it has read its program
 STRIKES_WITHIN: Final = 3.0  # seconds behind a fault's end, for one that has not come to pass yet
 LOOK_EVERY: Final = 0.01
 

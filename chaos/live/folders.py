@@ -63,7 +63,7 @@ class Folders:
                 with self._broken(fault, aim):
                     async with trio.open_nursery() as nursery:
                         for name in aim.nodes:
-                            nursery.start_soon(self._refuses, name, fault.kind)
+                            nursery.start_soon(self._refuses, name, fault)
                     yield not_done
 
     async def _written(self, aim: Aim) -> None:
@@ -116,10 +116,10 @@ class Folders:
         data.rename(aside)
         return lambda: _back(aside, data)
 
-    async def _refuses(self, name: str, kind: str) -> None:
+    async def _refuses(self, name: str, fault: Fault) -> None:
         log = log_of(self.folder, name)
         code = await self.nodes.tried(name)
-        self.closed.append(Closed(name, kind, code, log.since()))
+        self.closed.append(Closed(name, fault.kind, code, log.since(), fault.number))
 
 
 def cold(data: Path, pick: int) -> tuple[Path, int, int]:

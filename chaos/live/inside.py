@@ -71,8 +71,9 @@ class Inside:
 
     def _run(self, over: threading.Event) -> None:
         while not over.wait(EVERY):
-            self.look()
-            self.count()
+            with suppress(MemoryError):  # that is one of the things that a node is struck with: there may be some again
+                self.look()
+                self.count()
 
     def look(self) -> None:
         """Take in what is wanted now, and say so; one that stays keeps what it remembers."""
@@ -96,10 +97,10 @@ class Inside:
                 self._put(now)
 
     def say(self) -> None:
-        """That it is taken in.  A process that has no room or descriptor left for it says it later."""
+        """That it is taken in.  A process that has no room, descriptor or memory left for it says it later."""
         try:
             self._put({number: order.struck for number, order in self.orders.items()})
-        except OSError:
+        except (OSError, MemoryError):
             self._version -= 1
 
     def _put(self, struck: dict[int, int]) -> None:

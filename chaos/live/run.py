@@ -33,6 +33,7 @@ from chaos.live.judge import (
     brief,
     cancelled,
     denied,
+    disturbed,
     ended_well,
     leader_kept,
     paused_briefly,
@@ -78,6 +79,7 @@ LEAST_ORDERS: Final = 10  # admitted before the plan begins
 HEALING: Final = 3.0  # seconds behind the last fault, which belong to it
 HALTED: Final = 1.0  # seconds in which orders are asked for by hand though all is halted: each must be refused
 BACK_WITHIN: Final = 20.0  # from the last healing to steady trading
+AMID: Final = 3  # times longer may an operator's action take where anything else may be broken meanwhile
 STEADY: Final = 2.0  # a pause up to which is none, once trading is back
 AT_ANY_MOMENT: Final = (  # shared checks that need no cluster at rest
     "one_trader",
@@ -220,7 +222,8 @@ class Runner:
             nodes = self.nodes = Nodes(
                 RigProcesses(cluster.rig), self.say, UNDO_WITHIN * self.wish.slower, STOPPED_WITHIN * self.wish.slower
             )
-            hands = self.hands = Hands(self.operators, sight, DONE_WITHIN * self.wish.slower)
+            patience = self.wish.slower * (AMID if self.wish.plan.scenario.mixture else 1)
+            hands = self.hands = Hands(self.operators, sight, DONE_WITHIN * patience)
             rooms: dict[str, Breaks] = {NETWORK: cluster.network, PROCESS: nodes, VENUE: venue, OPERATOR: hands}
             rooms |= self._inside(nodes)
             rooms[VOLUME] = Fills(volumes, nodes, self.say)
@@ -306,9 +309,10 @@ class Runner:
             ledger_whole(wish.folder),
             self.rest,
         ]
-        if any(fault.kind in SAYS for fault in wish.plan.faults):
-            own.append(failed_closed(self.closed))
-        if self.hands.cancels:
+        mixture = wish.plan.scenario.mixture
+        if self.closed if mixture else any(fault.kind in SAYS for fault in wish.plan.faults):
+            own.append(failed_closed(self.closed, disturbed(done) if mixture else ()))
+        if self.hands.cancels and not mixture:
             own.append(cancelled(history, self.hands.cancels))
         if wish.plan.scenario.grows_mib is not None:
             own.append(not_grown(self.growth.found, done, self.until_ns, wish.plan.scenario.grows_mib))

@@ -97,6 +97,7 @@ class Scenario:
     no_authority: bool = False  # whose clock is wrong sends nothing in an epoch that it began so
     grows_mib: int | None = None  # how much memory a node may gain in a round; None: nobody looks
     keeps: int | None = None  # how many entries of its log each node keeps; None: all
+    mixture: bool = False  # nobody chose what meets what: a fault may find nothing to do, or another in its way
 
 
 def read(text: str, stem: str) -> Scenario:

@@ -50,24 +50,30 @@ class Straits:
     @asynccontextmanager
     async def struck(self, fault: Fault, aim: Aim) -> AsyncIterator[list[str]]:
         """Short of it until the block ends; one that ended of it is started again then.  Raises RigFault."""
-        kind, parameters, not_done = fault.kind, dict(fault.parameters), list[str]()
+        kind, not_done = fault.kind, list[str]()
         logs = {name: log_of(self.folder, name) for name in aim.nodes}
         async with self.nodes.giving_way(aim.nodes if kind != CPU else (), kind, at_last):
             with ExitStack() as stack:
                 for name in aim.nodes:
-                    pid = self.pids()[name]
-                    if self.nodes.processes.code(name) is not None:
+                    try:
+                        self._short(stack, name, fault)
+                    except (ProcessLookupError, FileNotFoundError):  # it has ended this moment, too
                         not_done.append(did_not_run(name))
-                    elif kind == CPU:
-                        stack.enter_context(self._crowded(pid, fault.pick, parameters["hogs"]))
-                    elif kind == MEMORY:
-                        room = taken(pid) + parameters["more_mib"] * MIB
-                        stack.enter_context(limited(pid, resource.RLIMIT_AS, room))
-                    else:
-                        stack.enter_context(limited(pid, resource.RLIMIT_NOFILE, first_free(pid)))
                 yield not_done
             if kind != CPU:
                 await self._ended(logs)
+
+    def _short(self, stack: ExitStack, name: str, fault: Fault) -> None:
+        """Until `stack` is closed.  Raises ProcessLookupError or FileNotFoundError if it is not there."""
+        pid, parameters = self.pids()[name], dict(fault.parameters)
+        if self.nodes.processes.code(name) is not None:
+            raise ProcessLookupError(name)
+        if fault.kind == CPU:
+            stack.enter_context(self._crowded(pid, fault.pick, parameters["hogs"]))
+        elif fault.kind == MEMORY:
+            stack.enter_context(limited(pid, resource.RLIMIT_AS, taken(pid) + parameters["more_mib"] * MIB))
+        else:
+            stack.enter_context(limited(pid, resource.RLIMIT_NOFILE, first_free(pid)))
 
     async def _ended(self, logs: Mapping[str, Log]) -> None:
         """Whoever has said that it can't go on ends, but for a fault; it may take its time."""

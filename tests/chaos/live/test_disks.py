@@ -313,7 +313,7 @@ async def test_one_that_ends_of_it_is_noted_with_its_words_and_started_when_it_h
             assert rig.are["n1"] == "gone"
     assert "n1" in rig.running
     assert found(wanted_at(folder / "doors", "n1"))["orders"] == []
-    assert disks.closed == [Closed("n1", "disk_full", 1, "free space on its disk")]
+    assert disks.closed == [Closed("n1", "disk_full", 1, "free space on its disk", 3)]
 
 
 async def test_one_that_goes_on_without_a_disk_is_told(rig, disks, autojump_clock):
@@ -321,6 +321,14 @@ async def test_one_that_goes_on_without_a_disk_is_told(rig, disks, autojump_cloc
         pass
     assert rig.done == []
     assert failed_closed(disks.closed).violations == ("n1 went on, or started, in spite of disk_sync_error",)
+
+
+def test_of_a_mixture_one_that_another_fault_may_have_ended_is_excused_and_no_other():
+    on, by_kill = Closed("n1", "disk_full", None, "", 3), Closed("n2", "disk_full", -9, "", 3)
+    assert failed_closed([on, by_kill], {(3, "n1"), (3, "n2")}).held
+    assert failed_closed([on, by_kill], {(3, "n1"), (4, "n2")}).violations == (
+        "n2 ended with code -9 by disk_full, not with 1",
+    )
 
 
 async def test_a_disk_of_a_node_that_does_not_run_is_told_and_its_earlier_end_is_none_of_it(rig, disks, autojump_clock):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 import trio
@@ -47,7 +48,7 @@ async def test_what_is_ordered_is_there_when_the_block_begins_and_gone_behind_it
 
 
 async def test_a_node_that_does_not_take_it_in_is_a_fault_and_one_that_does_not_run_is_none(doors, autojump_clock):
-    with pytest.RaisesGroup(pytest.RaisesExc(RigFault, match="n1 has not taken in what is wanted of it within 10 s")):
+    with pytest.RaisesGroup(pytest.RaisesExc(RigFault, match="n1 has not taken in what is wanted of it within 20 s")):
         async with doors.ordered(1, ["n1"], SENT):
             pytest.fail("it was entered")
     doors.runs = lambda _: False
@@ -132,12 +133,16 @@ def test_of_several_nodes_the_first_alone_dies(doors, tmp_path):
     assert doors.claim(5) == {}
 
 
-def test_a_watcher_hears_of_each_change_and_a_word_that_can_t_be_left_is_left_later(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), MemoryError()])
+def test_a_watcher_hears_of_each_change_and_a_word_that_can_t_be_left_is_left_later(tmp_path, monkeypatch, error):
+    def full(*_):
+        raise error
+
     node, heard = Node(tmp_path), []
     node.inside.watchers.append(lambda: heard.append(sorted(node.inside.orders)))
     wanted_at(tmp_path, "n1").write_text(json.dumps({"version": 3, "orders": [{"number": 1, **SENT}]}))
     with monkeypatch.context() as patch:
-        patch.setattr("chaos.live.inside.put", _full)
+        patch.setattr("chaos.live.inside.put", full)
         node.inside.look()
     assert not taken_at(tmp_path, "n1").exists()
     node.inside.look()
@@ -146,5 +151,19 @@ def test_a_watcher_hears_of_each_change_and_a_word_that_can_t_be_left_is_left_la
     assert heard == [[1], [1]]
 
 
-def _full(*_):
-    raise OSError(24, "Too many open files")
+def test_a_node_without_memory_goes_on_looking(tmp_path):
+    """Its thread does, in real time: some 20 ms a look."""
+    looked = threading.Event()
+    inside = Node(tmp_path).inside
+
+    class Short(Inside):
+        looks = 0
+
+        def look(self):
+            self.looks += 1
+            if self.looks == 1:
+                raise MemoryError
+            looked.set()
+
+    with Short(inside.folder, "n1").looking():
+        assert looked.wait(10)

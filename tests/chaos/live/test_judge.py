@@ -14,6 +14,7 @@ from chaos.live.judge import (
     brief,
     cancelled,
     denied,
+    disturbed,
     ended_well,
     leader_kept,
     paused_briefly,
@@ -120,6 +121,27 @@ def test_a_shipped_scenario_whose_instant_never_comes_fails(one):
         evolve(one, not_done=("no node came to it within 30 s",)) if one.fault in instants else one for one in done
     ]
     assert len(all_done(made, never).violations) == len(instants)
+
+
+MIXED = evolve(PLAN, scenario=evolve(SCENARIO, mixture=True))
+
+
+def test_of_a_mixture_something_has_to_be_done_and_what_was_not_is_told():
+    idle = struck(kind="kill_taking", not_done=("no node came to it within 30 s",))
+    assert all_done(MIXED, (idle, BOTH[1])).held
+    assert not all_done(PLAN, (idle, BOTH[1])).held
+    assert all_done(MIXED, (idle, evolve(idle, fault=FAULTS[1]))).violations == (
+        "nothing of the whole mixture was done",
+    )
+    assert not all_done(MIXED, BOTH[:1]).held  # one was not played at all
+
+
+def test_who_else_strikes_a_node_meanwhile_is_known():
+    one, other = struck(), struck(1, 11 * SECOND, 13 * SECOND, aim=Aim(("n1", "n2")))
+    assert disturbed((one, other)) == {(0, "n1"), (1, "n1")}
+    assert disturbed((one, struck(1, 11 * SECOND, 13 * SECOND, aim=Aim(("n2",))))) == set()
+    assert disturbed(BOTH) == {(1, "n1")}  # what heals still may be why
+    assert disturbed((one, struck(1, 60 * SECOND, 61 * SECOND))) == set()
 
 
 def test_a_fault_of_the_leader_while_nobody_leads_hits_somebody_else_and_fails():
@@ -261,7 +283,9 @@ def test_the_document_of_one_run_is_as_agreed():
 
 
 def test_the_list_tells_what_each_shows_and_threatens():
-    (found,) = listed([SCENARIO])["scenarios"]
+    told = listed([SCENARIO])
+    assert set(told["endless"]["shares"]) | set(told["endless"]["not_drawn"]) == set(NEMESES)
+    (found,) = told["scenarios"]
     assert found == {
         "name": "one",
         "shows": "s",

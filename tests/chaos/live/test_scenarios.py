@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 
 import pytest
 
 from chaos.live import library
 from chaos.live.cluster import WINDOW_MS
-from chaos.live.compose import KINDS, composed
-from chaos.live.nemeses import INSIDE, NEMESES, NETWORK, toxic_of
+from chaos.live.compose import NOT_DRAWN, SNAPSHOT, TAKEOVER, WEIGHTS, composed, shares
+from chaos.live.nemeses import INSIDE, KILL, NEMESES, NETWORK, toxic_of
 from chaos.live.pauses import HEALING_NS
 from chaos.live.plan import MS, aim, plan
-from chaos.live.scenarios import SHORTEST_S, SUITES, BadScenario, read
-from chaos.live.venue import COUNTED
+from chaos.live.scenarios import PAIRS, SHORTEST_S, SUITES, BadScenario, read
 
 AROUND_S = 14  # seconds that a run takes beside its faults
 NODES = ("n1", "n2", "n3")
@@ -185,11 +186,45 @@ def test_what_a_shipped_one_promises_can_fail(one):
     assert not (one.leader_kept and one.leader_lost)
 
 
-def test_what_is_composed_is_of_every_room_that_strikes_whatever_else_is_broken():
-    kinds = {fault.kind for made in range(200) for fault in plan(composed(made), made).faults}
-    assert kinds == set(KINDS)
-    assert {NEMESES[kind].room for kind in kinds} == {"network", "process", "time", "strait", "venue"}
-    assert not kinds & {f"venue_{kind}" for kind in COUNTED}
+MADE = 1500  # seeds, so that the rarest kind is drawn some times
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """How often each kind is a step of so many mixtures."""
+    return Counter(step.kind for made in range(MADE) for step in composed(made).steps)
+
+
+def test_what_is_composed_is_of_every_kind_but_those_that_it_says_it_never_draws(drawn):
+    assert set(drawn) == set(WEIGHTS) == set(NEMESES) - set(NOT_DRAWN)
+    assert sum(shares().values()) == pytest.approx(1, abs=0.01)
+
+
+def test_each_kind_is_drawn_as_often_as_its_weight_says(drawn):
+    """But for a kill, which is drawn besides with what it brings about."""
+    steps = sum(count for kind, count in drawn.items() if kind != KILL)
+    weights = sum(weight for kind, weight in WEIGHTS.items() if kind != KILL)
+    for kind, weight in WEIGHTS.items():
+        expected = steps * weight / weights
+        assert kind == KILL or abs(drawn[kind] - expected) < 5 * math.sqrt(expected), kind
+    assert drawn[KILL] > steps * WEIGHTS[KILL] / weights
+
+
+def test_what_would_not_come_by_chance_is_drawn_with_what_brings_it_about():
+    seen = set()
+    for made in range(300):
+        one = composed(made)
+        kinds = {step.kind.removeprefix("kill_"): step for step in one.steps if step.kind.startswith("kill_")}
+        kills = [step for step in one.steps if step.kind == KILL]
+        for instant in kinds.keys() & {*TAKEOVER}:
+            (at, _) = kinds[instant].at_s
+            assert any(kill.targets == ("leader",) and at < kill.at_s[0] < at + 3 for kill in kills)
+        for instant in kinds.keys() & {*SNAPSHOT}:
+            (at, _) = kinds[instant].at_s
+            assert any(kill.targets == kinds[instant].targets and kill.lasts_s[0] >= 9 for kill in kills)
+        assert (one.keeps is not None) is bool(kinds.keys() & {*SNAPSHOT})
+        seen |= kinds.keys()
+    assert seen >= {*TAKEOVER, *SNAPSHOT}
 
 
 @pytest.mark.parametrize("made", range(60))
@@ -198,7 +233,8 @@ def test_what_is_composed_could_be_read_from_a_file(made):
         assert dict(one.parameters).keys() == NEMESES[one.kind].takes.keys()
         for word, (least, most) in one.parameters:
             assert NEMESES[one.kind].takes[word][0] <= least <= most <= NEMESES[one.kind].takes[word][1]
-        assert NEMESES[one.kind].room != "venue" or one.links == "venue"
+        assert NEMESES[one.kind].room != "venue" or one.links in {"venue", "ws_api"}
+        assert NEMESES[one.kind].room == NETWORK or not {*one.targets} & {*PAIRS}
 
 
 @pytest.mark.parametrize("made", [*range(60)])

@@ -133,7 +133,9 @@ def test_one_thread_an_order_that_ends_with_the_loop(inside):
 
 @pytest.fixture
 def child():
-    with subprocess.Popen((sys.executable, "-c", "input()"), stdin=subprocess.PIPE) as process:
+    words = (sys.executable, "-c", "print(flush=True); input()")
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own
+        process.stdout.readline()  # what it takes to come up it has taken
         yield process
         process.kill()
 
@@ -170,6 +172,15 @@ async def test_a_limit_holds_until_the_block_ends(straits, child, kind, which, p
         assert soft == (first_free(child.pid) if parameters == {} else taken(child.pid) + 64 * 1024 * 1024)
     assert resource.prlimit(child.pid, which) == before
     assert not not_done
+
+
+@pytest.mark.parametrize("kind", ["memory_limit", "cpu_taken", "descriptors_gone"])
+async def test_a_node_that_is_gone_the_moment_it_is_struck_did_not_run(straits, child, kind):
+    child.kill()
+    child.wait()  # the rig has not seen it yet
+    async with straits.struck(fault(kind, more_mib=0, hogs=1), N1) as not_done:
+        assert not_done == ["n1 does not run"]
+        assert isinstance(not_done[0], DidNotRun)
 
 
 async def test_a_process_that_shares_its_processor_has_all_again_when_it_heals(straits, child, watched):
