@@ -20,6 +20,7 @@ from cluster.leading import Leading
 from cluster.replica import Replica
 from cluster.types import ApplyOutcome, LogIndex, Peer, Term
 from meltica.core.orders import ORDER_LIFE, OrderState, Sign
+from meltica.core.state import State
 from meltica.leader import authority
 from meltica.leader.dispatch import Dispatch
 from meltica.leader.mandate import Mandate
@@ -38,6 +39,7 @@ FORWARDED = "test_a_forwarded_command_is_no_message"
 BARRED = "test_told_between_its_question_and_the_answer_it_does_not_stand"
 ASLEEP = "test_a_node_that_slept_reads_what_came_before_its_mandate_acts"
 QUEUED = "test_a_cancel_that_waits_at_the_socket_does_not_leave_once_this_node_leads_again"
+UNTAKEN = "test_an_operator_cancels_by_hand_what_the_last_epoch_that_traded_left"
 STARVED = "test_the_catching_up_of_one_is_no_heartbeat_for_the_others"
 
 
@@ -72,6 +74,18 @@ def the_mandate_acts_before_the_inbox(patches: Patches) -> None:
 def a_mandates_cancel_is_judged_once(patches: Patches) -> None:
     """A cancel without a majority that waits at the socket is written whoever leads by then."""
     patches.attribute(Mandate, "_may", lambda _self, _order, _epoch: True)
+
+
+# Sixteen elections in a row that nobody may take, minutes apart, are more than a run is long.
+@mutant("9", directed("meltica/leader/test_untaken.py", UNTAKEN), UNTAKEN)
+def epochs_are_forgotten_by_count_and_age_alone(patches: Patches) -> None:
+    """The log forgets the last epoch that traded under a run of others that took no authority."""
+
+    def oldest(self: Any) -> tuple[Any, Any]:
+        first, second, *_ = sorted(self.epochs)
+        return first, second
+
+    patches.attribute(State, "_oldest_epochs", oldest)
 
 
 # The next read of open orders does not show it, and closes it again before the end.

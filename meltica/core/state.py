@@ -300,13 +300,24 @@ class State:
         self.epochs[epoch.epoch] = epoch
         self._note("epoch", epoch, f"{epoch.epoch:010d}")
         while len(self.epochs) > EPOCHS_KEPT:
-            oldest, following = sorted(self.epochs)[:2]
+            oldest, following = self._oldest_epochs()
             widest = max(self.epochs[oldest].windows.values(), default=Nanos(0))
             over = self.epochs[following].started_at + 2 * widest + MINUTE  # the log's clock is several nodes' clocks
             if over > self.clock and len(self.epochs) <= EPOCHS_MOST:
                 return
             del self.epochs[oldest]
             self._note("epoch", None, f"{oldest:010d}")
+
+    def _oldest_epochs(self) -> tuple[Epoch, Epoch]:
+        """The oldest epoch that may be forgotten, and the next that is kept behind it.
+
+        The newest before the current one that took authority may not: our orders and the gap are told by it, and many
+        may have started since and taken nothing.
+        """
+        kept = sorted(self.epochs)
+        taken = [epoch for epoch in kept[:-1] if self.epochs[epoch].taken_index is not None]
+        place = 1 if taken and taken[-1] == kept[0] else 0
+        return kept[place], kept[place + 1]
 
     def put_request(self, request: RequestRecord) -> None:
         """What an operator's request came to."""

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from meltica.core import commands as c
 from meltica.core.apply import LATEST, LEAP, STANDSTILL, CoreFault, apply_entry
@@ -16,7 +18,21 @@ from meltica.core.orders import Asked
 from meltica.core.risk import MAX_CAUSES, MORE
 from meltica.core.state import EPOCHS_KEPT, EPOCHS_MOST, State
 from meltica.core.values import Epoch, Index, Mode, Nanos, NodeName, Side, Trading, Venue
-from tests.meltica.core.harness import KEY, POLICY, SECOND, START, VENUE, Hand, by, d, trade, trading, wish
+from tests.meltica.core.harness import (
+    KEY,
+    POLICY,
+    SECOND,
+    START,
+    VENUE,
+    Hand,
+    by,
+    d,
+    loaded,
+    stored,
+    trade,
+    trading,
+    wish,
+)
 
 ZERO = (Epoch(0), Nanos(0))
 
@@ -128,7 +144,65 @@ def test_only_the_newest_epochs_are_kept() -> None:
     for _ in range(30):
         hand.wait(120 * SECOND)
         hand.start()
+        hand.take()
     assert sorted(hand.state.epochs) == list(range(32 - EPOCHS_KEPT, 32))
+
+
+@pytest.mark.parametrize("apart", [10 * SECOND, 120 * SECOND])
+def test_the_newest_epoch_that_was_taken_is_kept_however_many_follow_untaken(apart: int) -> None:
+    """Sixth review: who cancels by hand, or tells strategies of the gap, looks for it; it was forgotten by count."""
+    hand = trading()
+    for _ in range(EPOCHS_KEPT + 4):
+        hand.wait(apart)
+        hand.start()
+    assert hand.state.epochs[Epoch(1)].taken_index is not None
+    hand.wait(300 * SECOND)
+    hand.start()
+    assert sorted(hand.state.epochs) == [1, *range(hand.epoch - EPOCHS_KEPT + 2, hand.epoch + 1)]
+    hand.take()
+    assert 1 in hand.state.epochs, "while the next one that is taken looks back at it"
+    hand.wait(120 * SECOND)
+    hand.start()
+    assert sorted(hand.state.epochs) == list(range(hand.epoch - EPOCHS_KEPT + 1, hand.epoch + 1))
+
+
+def test_what_was_taken_last_is_kept_while_the_current_epoch_is_taken_and_released() -> None:
+    """All were young when it started, and their time is over when it is taken: its predecessor is looked for then."""
+    hand = trading()
+    for _ in range(EPOCHS_KEPT + 4):
+        hand.wait(SECOND)
+        hand.start()
+    hand.wait(300 * SECOND)
+    hand.take()
+    assert len(hand.state.epochs) == EPOCHS_KEPT
+    hand.configure(venues=(POLICY, evolve(POLICY, venue=Venue("other"))))
+    hand.release()
+    assert Epoch(1) in hand.state.epochs
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 90), st.sampled_from(["take", "cancels", "release"]))))
+def test_whatever_starts_is_taken_and_released_the_last_that_was_taken_is_known(
+    runs: list[tuple[int, int, str]],
+) -> None:
+    """Each run: elections, so many seconds apart, the last of which is taken.  A node that loads forgets alike."""
+    hand, disk, taken = trading(), {}, Epoch(1)
+    for elections, seconds, then in runs[:8]:
+        for _ in range(elections):
+            hand.wait(seconds * SECOND)
+            hand.start()
+            disk = stored(hand.state.take_changes(), disk)
+            assert loaded(disk).epochs == hand.state.epochs
+        hand.state = loaded(disk)
+        hand.take(cancels_only=then == "cancels")
+        if then == "release":
+            hand.release()
+        kept = hand.state.epochs
+        assert hand.state.epoch is kept[hand.epoch]
+        assert kept[taken].taken_index is not None
+        young = [epoch for epoch in kept if hand.now - kept[epoch].started_at < 61 * SECOND]
+        assert len(kept) <= max(EPOCHS_KEPT, len(young) + 2), "bounded by what may be on its way, and the taken one"
+        taken = hand.epoch
 
 
 def test_an_epoch_whose_sends_may_still_arrive_is_kept_however_many_follow() -> None:
@@ -148,6 +222,7 @@ def test_an_epoch_whose_sends_may_still_arrive_is_kept_however_many_follow() -> 
     for _ in range(EPOCHS_MOST + 1):
         hand.start()
     assert len(hand.state.epochs) == EPOCHS_MOST, "whatever the clock says, not without bound"
+    assert min(hand.state.epochs) == 1, "the newest that was taken is among them"
 
 
 def _storm(hand: Hand, times: int, *, release: bool = False, apart: int = SECOND) -> None:
