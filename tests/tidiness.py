@@ -105,6 +105,7 @@ DRIVERS: Final = (
     "meltica/paper/server.py",
     "meltica/paper/settings.py",
     "chaos/sim/command.py",
+    "chaos/sim/smaller.py",
     "chaos/sim/trace.py",
 )
 MONEY: Final = (CORE, "meltica/leader/", "meltica/strategies/", "meltica/paper/")

@@ -28,8 +28,8 @@ from chaos.campaign.total import total
 from chaos.sim.collector import put_off
 from chaos.sim.command import outcomes
 from chaos.sim.document import Tally
-from chaos.sim.profiles import EVERYTHING, PROFILES
-from chaos.storm.outcome import ALONE, StormTally, play
+from chaos.sim.profiles import ALONE, EVERYTHING, PROFILES
+from chaos.storm.outcome import StormTally, play
 
 PIECE: Final = 25  # seeds
 STOPPED: Final = 130  # as a shell counts an interrupted command

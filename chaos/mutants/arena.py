@@ -75,9 +75,15 @@ def _found(checks: Iterable[Check]) -> Iterable[Finding]:
 
 def _cluster(scene: Scene, seed: int) -> tuple[Finding, ...]:
     """What the storm itself said first; what its checks say of a run that was broken off, as far as they can tell."""
-    storms = (Turnover, _DirectedTurnover) if scene.turnover else (Storm, _Directed)
-    kind = storms[scene.direct is not None]
-    storm = kind(seed, scene.profile, duration=scene.seconds * SECOND, nodes=scene.nodes, retention=scene.retention)
+    kind = (_Asked if scene.direct else Turnover) if scene.turnover else Storm
+    storm = kind(
+        seed,
+        scene.profile,
+        duration=scene.seconds * SECOND,
+        nodes=scene.nodes,
+        retention=scene.retention,
+        planned=() if scene.direct else None,
+    )
     judge = None if scene.direct is None else scene.direct(storm)
     said: list[Finding] = []
     try:
@@ -129,18 +135,8 @@ _PLAYED: Final[Mapping[Arena, Callable[[Scene, int], tuple[Finding, ...]]]] = {
 }
 
 
-class _Directed(Storm):
-    """A storm without faults of its own choice."""
-
-    def _strike(self) -> None:
-        """None."""
-
-
-class _DirectedTurnover(Turnover):
-    """The same, with operators who ask for nothing of their own choice."""
-
-    def _strike(self) -> None:
-        """None."""
+class _Asked(Turnover):
+    """Operators ask for nothing of their own choice."""
 
     def _work(self) -> None:
         """None."""

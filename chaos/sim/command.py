@@ -13,23 +13,19 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from chaos.sim.collector import put_off, put_off_while
-from chaos.sim.document import Tally, failure
-from chaos.sim.plan import BadPlan, Plan, document_of, plan, plan_of
-from chaos.sim.profiles import EVERYTHING, PROFILES
+from chaos.sim.document import Tally
+from chaos.sim.plan import BadPlan, Plan, plan, plan_of
+from chaos.sim.profiles import ALONE, EVERYTHING, PROFILES
 from chaos.sim.run import Outcome, play, run_plan
-from chaos.sim.shrink import smallest
+from chaos.sim.smaller import OF_A_RANGE, TRIES, TRIES_OF_A_RANGE, Smaller
 from chaos.sim.trace import write_trace
-from chaos.storm.many import storms
-from chaos.storm.outcome import ALONE
-
-SHRUNK_OF_A_RANGE: Final = 2  # failures of a range of seeds that are shrunk
-TRIES_OF_A_RANGE: Final = 40
-TRIES: Final = 120  # of a single one
+from chaos.storm.many import one_storm, storms
+from chaos.storm.plans import plan as storm_plan
 
 Played = tuple[Outcome, float]
 
@@ -65,14 +61,8 @@ def told(found: Iterable[Played], total: int) -> Iterator[Played]:
     print(file=sys.stderr)
 
 
-def shrunk(outcome: Outcome, folder: Path, tries: int) -> dict[str, Any]:
-    """The smallest plan that fails like this one, kept as a file, and how to play it."""
-    print(f"seed {outcome.seed}: looking for a smaller plan, at most {tries} runs", file=sys.stderr, flush=True)
-    found = smallest(outcome.plan, outcome.failing, lambda candidate: run_plan(candidate).failing, tries)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{found.profile}-{found.seed}.json"
-    path.write_text(json.dumps(document_of(found), indent=1) + "\n")
-    return {"plan": document_of(found), "replay": f"meltica-chaos sim --plan {path}"}
+def _failing(candidate: Plan) -> frozenset[str]:
+    return run_plan(candidate).failing
 
 
 @click.command("sim")
@@ -106,22 +96,29 @@ def sim(
         raise click.UsageError("give one of --seeds, --seed and --plan")
     if trace_file is not None and seed is None and plan_file is None:
         raise click.UsageError("--trace is for one run: give --seed or --plan")
-    if profile in ALONE:
-        if plan_file is not None or trace_file is not None:
-            raise click.UsageError(f"--plan and --trace are for the whole product, not for --profile {profile}")
-        first, end = _range(seeds or "0:100") if seed is None else (seed, seed + 1)
-        document = storms(profile, first, end, processes)
-    elif seed is not None or plan_file is not None:
-        single = plan(seed, profile) if seed is not None else _read(plan_file)
-        document = _one(single, trace_file, plans if shrink else None)
+    kept_in = plans if shrink else None
+    single = _single(seed, plan_file, profile)
+    profile = profile if single is None else single.profile
+    if profile in ALONE and trace_file is not None:
+        raise click.UsageError(f"--trace is for the whole product, not for the profile {profile}")
+    if single is not None:
+        document = one_storm(single, kept_in) if profile in ALONE else _one(single, trace_file, kept_in)
     else:
-        first, end = _range(seeds or "0:100")
-        document = _many(profile, first, end, processes, plans if shrink else None)
+        document = (storms if profile in ALONE else _many)(profile, *_range(seeds or "0:100"), processes, kept_in)
     _print(document, output)
     proves_nothing = seeds is not None and not document["passed"] and not document["failed"]  # a replay need not
     if proves_nothing:
         print("No seed counts: too little happened in each (did_not_count says what). Give others.", file=sys.stderr)
     sys.exit(1 if document["failed"] or proves_nothing else 0)
+
+
+def _single(seed: int | None, plan_file: Path | None, profile: str) -> Plan | None:
+    """The one plan that is asked for, if it is one."""
+    if plan_file is not None:
+        return _read(plan_file)
+    if seed is None:
+        return None
+    return storm_plan(profile, seed) if profile in ALONE else plan(seed, profile)
 
 
 def _one(single: Plan, trace_file: Path | None, plans: Path | None) -> dict[str, Any]:
@@ -134,7 +131,7 @@ def _one(single: Plan, trace_file: Path | None, plans: Path | None) -> dict[str,
     if trace_file is not None:
         write_trace(trace_file, outcome, product)
     if plans is not None and outcome.violations:
-        tally.failed[0]["smallest"] = shrunk(outcome, plans, TRIES)
+        tally.failed[0]["smallest"] = Smaller(_failing, plans).kept(outcome.plan, outcome.failing, TRIES)
     return tally.document(single.seed, single.seed + 1, time.monotonic() - began)
 
 
@@ -146,9 +143,10 @@ def _many(profile: str, first: int, end: int, processes: int, plans: Path | None
         if outcome.violations:
             failing.append(outcome)
     wall_s = time.monotonic() - began
-    for place, outcome in enumerate(failing[:SHRUNK_OF_A_RANGE] if plans is not None else ()):
-        if plans is not None and tally.failed[place] == failure(outcome):
-            tally.failed[place]["smallest"] = shrunk(outcome, plans, TRIES_OF_A_RANGE)
+    if plans is not None:
+        smaller = Smaller(_failing, plans)
+        for entry, outcome in zip(tally.failed[:OF_A_RANGE], failing, strict=False):
+            entry["smallest"] = smaller.kept(outcome.plan, outcome.failing, TRIES_OF_A_RANGE)
     return tally.document(first, end, wall_s)
 
 
@@ -159,9 +157,9 @@ def _range(text: str) -> tuple[int, int]:
     return int(first), int(end)
 
 
-def _read(path: Path | None) -> Plan:
+def _read(path: Path) -> Plan:
     try:
-        return plan_of(json.loads(path.read_text() if path is not None else ""))
+        return plan_of(json.loads(path.read_text()))
     except (BadPlan, ValueError) as error:
         raise click.BadParameter(f"{path}: {error}", param_hint="--plan") from error
 

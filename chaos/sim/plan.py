@@ -1,4 +1,4 @@
-"""Plan: what is done to the simulated product in one run, and by what name it is written down.
+"""Plan: what is done in one run to what is simulated, and by what name it is written down.
 
 Pure: a plan of faults, each with its time and, where it lasts, its end; from a seed, or from a document (JSON) that a
 shrunk failure is kept in.
@@ -6,13 +6,13 @@ shrunk failure is kept in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, Final
 
 from attrs import frozen
 
-from chaos.sim.profiles import EVERYTHING, LEADER_CHANGES, OPERATORS, PROFILES, Profile
+from chaos.sim.profiles import EVERYTHING, KINDS, LEADER_CHANGES, OPERATORS, PROFILES, Profile
 
 SECOND: Final = 1_000_000_000
 MS: Final = 1_000_000
@@ -84,20 +84,20 @@ def plan_of(document: object) -> Plan:
     if not isinstance(faults, list):
         raise BadPlan("faults: allowed: a list")
     profile = document.get("profile", EVERYTHING)
-    if profile not in PROFILES:
-        raise BadPlan(f"profile: found {profile!r}, allowed: {', '.join(PROFILES)}")
-    read = tuple(sorted((_fault_of(each, place) for place, each in enumerate(faults)), key=lambda fault: fault.at))
+    if profile not in KINDS:
+        raise BadPlan(f"profile: found {profile!r}, allowed: {', '.join(KINDS)}")
+    kinds = KINDS[profile]
+    read = tuple(sorted((_fault_of(each, n, kinds) for n, each in enumerate(faults)), key=lambda fault: fault.at))
     return Plan(_whole(document, "seed", ""), read, _whole(document, "length", ""), str(profile))
 
 
-def _fault_of(found: object, place: int) -> Fault:
+def _fault_of(found: object, place: int, kinds: Sequence[str]) -> Fault:
     where = f"faults[{place}]"
     if not isinstance(found, Mapping):
         raise BadPlan(f"{where}: allowed: an object")
     kind = found.get("kind")
-    known = sorted({kind for habits in PROFILES.values() for kind in habits.kinds} | set(OPERATORS))
-    if kind not in known:
-        raise BadPlan(f"{where}.kind: found {kind!r}, allowed: {', '.join(known)}")
+    if kind not in kinds:
+        raise BadPlan(f"{where}.kind: found {kind!r}, allowed: {', '.join(sorted(kinds))}")
     at, until, pick = (_whole(found, name, f"{where}.") for name in ("at", "until", "pick"))
     if until < at:
         raise BadPlan(f"{where}.until: found {until}, allowed: {at} or later")

@@ -149,3 +149,40 @@ PROFILES: Final[Mapping[str, Profile]] = {
     "handovers": Profile(_stressed(ALL, 3, MOMENTS), faults=(6, 10), acts=(6, 14), lasts=SHORT),
     "retention": Profile(AWAY, faults=(8, 14), lasts=(SECOND, 3 * SECOND, 5 * SECOND), retention=KEPT),
 }
+
+# --- replication alone (chaos.storm): what strikes it ---------------------------------------------------------------
+
+CLUSTER: Final = "cluster"
+SNAPSHOTS: Final = "snapshots"
+MEMBERS: Final = "members"
+ALONE: Final = (CLUSTER, SNAPSHOTS, MEMBERS)
+STRIKES: Final[Mapping[str, int]] = {
+    "partition": 6,
+    "isolate": 3,
+    "kill": 6,
+    "freeze": 3,
+    "stall_disk": 3,
+    "hand_over": 3,
+    "resign": 3,
+    "reset": 3,
+    "kill_all": 1,
+    "power_all": 3,
+    "slow_link": 3,
+    "fail_disk": 3,
+    "flip_bit": 3,
+    "change_rate": 3,
+}
+LEAVE_BEHIND: Final = "leave_behind"  # only where logs are short
+POWER_CUTS: Final[Mapping[str, str]] = {"power": "power_cut", "restarts": "restart_and_power_cut"}  # by weather
+# Where nodes are replaced: a fault that waits for its moment, and how many of it there are in a second.
+MEANWHILE: Final = "meanwhile"  # for the next change that is about to be appended
+ASKED_ALONE: Final = "asked_alone"  # for the next question: whoever leads is cut off just before it
+FATES: Final = ("old_killed", "old_cut_off", "old_frozen", "old_lost")  # for the next node that is to be replaced
+WAITING: Final[Mapping[str, float]] = {MEANWHILE: 0.5, ASKED_ALONE: 0.5, **dict.fromkeys(FATES, 0.08)}
+_STRUCK: Final = (*STRIKES, *POWER_CUTS.values())
+KINDS: Final[Mapping[str, tuple[str, ...]]] = {  # what a plan of each profile may have in it
+    **{name: (*dict.fromkeys((*ALL, *ABSENCES, *OPERATORS)),) for name in PROFILES},
+    CLUSTER: _STRUCK,
+    SNAPSHOTS: (*_STRUCK, LEAVE_BEHIND),
+    MEMBERS: (*_STRUCK, LEAVE_BEHIND, *WAITING),
+}

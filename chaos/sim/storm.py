@@ -2,22 +2,23 @@
 
 `run(seed, profile)` is the whole face.  Profiles differ in what the network and the disks do; every one kills,
 unplugs one or all, freezes, partitions (both ways and one way, losing or holding), slows links, stalls and fails disks,
-flips bits in what a disk keeps, changes the clocks' rates, hands over and resigns.
+flips bits in what a disk keeps, changes the clocks' rates, hands over and resigns: when, is its plan's (`strikes`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
 from typing import Final
 
 from chaos.checkers.facts import FAULT, KILL, POWER
 from chaos.checkers.registers import Operation, encode
-from chaos.sim import rot
+from chaos.sim import rot, strikes
 from chaos.sim.collector import put_off_while
 from chaos.sim.history import History, RegisterMachine, Violation
 from chaos.sim.network import MS, SECOND, Network, Process, Weather
+from chaos.sim.plan import Fault
 from cluster.members import Configuration
 from cluster.replica import Busy, Replica
 from cluster.snapshot.sending import Pace
@@ -37,6 +38,7 @@ PACE: Final = 15 * MS
 REST: Final = 700 * MS
 # So slow, and in so small parts, that whatever happens to a snapshot on its way has time to happen.
 SNAPSHOTS: Final = Pace(part=32, rate=4096, flight=96, patience=300 * MS, give_up=2 * SECOND)
+LENGTHS: Final = (30 * MS, 150 * MS, 500 * MS, 1200 * MS)  # of what follows from a strike
 SLOW: Final = (5 * MS, 30 * MS, 80 * MS, 200 * MS)  # what a slow link takes at least
 _KINDS: Final = ("write", "write", "read", "swap", "other")
 _REGISTERS: Final = 5
@@ -57,10 +59,12 @@ class Storm:
         retention: Retention | None = None,
         members: Configuration | None = None,
         machine: Callable[[], RegisterMachine] = RegisterMachine,
+        planned: Sequence[Fault] | None = None,
     ) -> None:
         """`pace`: from one proposal (or a few at once) to the next, on average; `rest`: between faults, at most.
 
-        `members`: who takes part at first, of `nodes` nodes, if that may change.
+        `members`: who takes part at first, of `nodes` nodes, if that may change; `planned`: what strikes, if not what
+        the seed says.
         """
         self.history = History(made=machine, members=members)
         self.network = Network(
@@ -75,16 +79,21 @@ class Storm:
         )
         self.history.now = lambda: self.network.now
         self.network.disk_failed = lambda name: self.history.recorder.ended(name, FAULT)
-        self.random = Random(f"{seed} {profile}")
+        self.planned = self._plan(seed, profile, duration, rest) if planned is None else tuple(planned)
         self.faults: dict[str, int] = {}
-        cuts: dict[str, Callable[[], None]] = {"power": self._power_cut, "restarts": self._restart_and_power_cut}
-        self._power_fault = cuts.get(profile)
+        self._seed = f"{seed} {profile}"
+        self._load = Random(f"load {self._seed}")
+        self.random = Random(self._seed)  # of the strike that strikes
+        self._lasts = 0  # how long that is to last
         self._drift = PROFILES[profile].drift
         self._duration = duration
-        self._pace, self._rest = pace, rest
+        self._pace = pace
         self._token = 0
         self.away: dict[Peer, str] = {}  # who has found its disk damaged for good
         self.rotten: Peer | None = None  # on whose disk a bit was flipped
+
+    def _plan(self, seed: int, profile: str, duration: int, rest: int) -> tuple[Fault, ...]:
+        return strikes.strikes(seed, profile, duration, rest, short_logs=self.network.retention is not None)
 
     def run(self) -> History:
         """Start, storm, heal, and see that everything is well.
@@ -96,7 +105,8 @@ class Storm:
         for name in network.names:
             network.start(name)
         network.at(300 * MS, self._propose)
-        network.at(500 * MS, self._strike)
+        for fault in self.planned:
+            network.at(fault.at, partial(self._strike, fault))
         network.run(self._duration)
         self._heal()
         self._finish()
@@ -105,18 +115,18 @@ class Storm:
     # Work
 
     def _propose(self) -> None:
-        name = self.random.choice(self._struck())
+        name = self._load.choice(self._struck())
         leaders = self._leaders()
-        if leaders and self.random.random() < 0.9:
-            name = self.random.choice(leaders)
-        count = self.random.choice((1, 1, 1, 2, 5))
-        if count > 1 and self.random.random() < 0.5:
+        if leaders and self._load.random() < 0.9:
+            name = self._load.choice(leaders)
+        count = self._load.choice((1, 1, 1, 2, 5))
+        if count > 1 and self._load.random() < 0.5:
             self._propose_at(name, count)
         else:
             for _ in range(count):
                 self._propose_at(name)
         if self.network.now < self._duration:
-            self.network.at(self.random.randint(0, 2 * self._pace), self._propose)
+            self.network.at(self._load.randint(0, 2 * self._pace), self._propose)
 
     def _propose_at(self, name: Peer, count: int = 1, what: bytes | None = None) -> Token:
         """Propose in one round of the node's scheduler: one entry takes them all.  Returns the last one's token."""
@@ -137,33 +147,35 @@ class Storm:
 
     def _command(self, token: Token) -> bytes:
         """An operation on one of some registers, sometimes much longer; or, rarely, something else."""
-        kind, key = self.random.choice(_KINDS), b"k%d" % self.random.randrange(_REGISTERS)
+        kind, key = self._load.choice(_KINDS), b"k%d" % self._load.randrange(_REGISTERS)
         if kind == "other":
             return b"c%d" % token * 500
         value = None if kind == "read" else b"v%d" % token
-        expected = b"v%d" % self.random.randint(max(1, token - 20), token) if kind == "swap" else None
+        expected = b"v%d" % self._load.randint(max(1, token - 20), token) if kind == "swap" else None
         return encode(Operation(key, value, expected), token)
 
     # Faults
 
-    def _strike(self) -> None:
-        if self.network.now >= self._duration - SECOND // 2:
-            return
-        fault = self._fault()
-        self._count(fault.__name__.strip("_"))
-        fault()
-        self.network.at(self.random.randint(20 * MS, self._rest), self._strike)
+    def _strike(self, fault: Fault) -> None:
+        self._count(fault.kind)
+        self._struck_by(fault)
+        strike: Callable[[], None] = getattr(self, f"_{fault.kind}")
+        strike()
 
-    def _fault(self) -> Callable[[], None]:
-        """What strikes next."""
-        fault = self._power_fault if self._power_fault and self.random.random() < 0.6 else self.random.choice(
-            (self._partition, self._partition, self._isolate, self._kill, self._kill, self._freeze, self._stall_disk,
-             self._hand_over, self._resign, self._reset, self._kill_all, self._power_all, self._slow_link,
-             self._fail_disk, self._flip_bit, self._change_rate)
-        )  # fmt: skip
-        if self.network.retention is not None and self.random.random() < 0.5:
-            fault = self._leave_behind
-        return fault
+    def _struck_by(self, fault: Fault) -> None:
+        """What is drawn from now on is this strike's own: others before it, or none, change nothing of it."""
+        self.random = Random(f"{self._seed} {fault.kind} {fault.pick}")
+        self._lasts = fault.until - fault.at
+
+    def _later(self, wait: int, strike: Callable[[], None]) -> None:
+        """What follows from the strike at hand; it has draws of its own, taken now."""
+        random, lasts = Random(self.random.getrandbits(32)), self.random.choice((*LENGTHS, self._lasts))
+
+        def struck() -> None:
+            self.random, self._lasts = random, lasts
+            strike()
+
+        self.network.at(wait, struck)
 
     def _count(self, name: str) -> None:
         self.faults[name] = self.faults.get(name, 0) + 1
@@ -176,9 +188,6 @@ class Storm:
         """Any node, the leader more often."""
         leaders, names = self._leaders(), self._struck()
         return self.random.choice(leaders or names if self.random.random() < 0.5 else names)
-
-    def _length(self) -> int:
-        return self.random.choice((self.random.randint(1, 300), self.random.randint(300, 1500))) * MS
 
     def _cutting(self) -> Callable[[Peer, Peer], None]:
         return self.network.cut if self.random.random() < 0.5 else self.network.hold
@@ -201,7 +210,7 @@ class Storm:
             for pair in pairs:
                 self.network.heal(*pair)
 
-        self.network.at(self._length() if length is None else length, heal)
+        self.network.at(self._lasts if length is None else length, heal)
 
     def _kill(self) -> None:
         self._kill_one(self._someone())
@@ -213,7 +222,7 @@ class Storm:
 
     def _kill_one(self, name: Peer) -> None:
         self._end(name, power=self.random.random() < 0.7)
-        self._start_later(name, self._length())
+        self._start_later(name, self._lasts)
 
     def _start_later(self, name: Peer, wait: int) -> None:
         self.network.at(wait, partial(self._start, name))
@@ -229,16 +238,15 @@ class Storm:
             self.away[name] = str(fault)
 
     def _kill_all(self) -> None:
-        """A power cut of everything, sometimes."""
-        if self.random.random() < 0.3:
-            for name in self._struck():
-                self._kill_one(name)
+        for name in self._struck():
+            self._end(name, power=self.random.random() < 0.7)
+            self._start_later(name, self.random.randint(1, max(1, self._lasts)))
 
     def _power_all(self) -> None:
         """The power fails everywhere in one moment; each disk keeps some prefix of what it had not synced."""
         for name in self._struck():
             self._end(name, power=True)
-            self._start_later(name, self.random.randint(1, 500) * MS)
+            self._start_later(name, self.random.randint(1, max(1, min(self._lasts, 500 * MS))))
 
     def _power_cut(self) -> None:
         """Two or all lose power in one moment, with all that is not synced, and come back soon."""
@@ -259,19 +267,19 @@ class Storm:
                 self._end(name, power=True, keep=0)
                 self._start_later(name, self.random.randint(1, 50) * MS)
 
-        self.network.at(self.random.randint(1, 30) * MS, cut)
+        self._later(self.random.randint(1, 30) * MS, cut)
 
     def _freeze(self) -> None:
-        self.network.freeze(self._someone(), self._length())
+        self.network.freeze(self._someone(), self._lasts)
 
     def _stall_disk(self) -> None:
-        self.network.stall_disk(self._someone(), self._length())
+        self.network.stall_disk(self._someone(), self._lasts)
 
     def _fail_disk(self) -> None:
         """Its next sync fails, or its next write; the process ends then, and the next one finds a disk that works."""
         name = self._someone()
         self.network.fail_disk(name, full=self.random.random() < 0.5)
-        self._start_later(name, self._length())
+        self._start_later(name, self._lasts)
 
     def _flip_bit(self) -> None:
         """A bit of what a node's disk keeps is another: it is seen when it is read, at the next start at the latest.
@@ -285,12 +293,12 @@ class Storm:
         disk = self.network.processes[name].disk
         damage = rot.flip(disk, self.random)
         if disk.damaged:
-            self.network.at(self._length(), partial(self._end_and_start, name))
+            self.network.at(self._lasts, partial(self._end_and_start, name))
             return
         self._end(name, power=False)
         if damage:
             self.away[name] = damage
-        self._start_later(name, self._length())
+        self._start_later(name, self._lasts)
 
     def _end_and_start(self, name: Peer) -> None:
         if self.network.now < self._duration:
@@ -308,7 +316,7 @@ class Storm:
         def heal() -> None:
             link.slow = (0, 0)
 
-        self.network.at(self._length(), heal)
+        self.network.at(self._lasts, heal)
 
     def _hand_over(self) -> None:
         name = self._someone()
@@ -324,7 +332,7 @@ class Storm:
 
     def _leave_behind(self) -> None:
         """Somebody is away until the others' logs begin behind its own; while a snapshot is on its way, a fault."""
-        name, away = self._someone(), self.random.randint(600, 2000) * MS
+        name, away = self._someone(), self._lasts
         if self.random.random() < 0.5:
             self._end(name, power=self.random.random() < 0.7)
             self._start_later(name, away)
@@ -336,7 +344,7 @@ class Storm:
         )  # fmt: skip
         wait = away + self.random.randint(1, 600) * MS
         if self.network.now + wait < self._duration:
-            self.network.at(wait, strike)
+            self._later(wait, strike)
 
     def _restart(self, name: Peer) -> None:
         self._end(name, power=False)

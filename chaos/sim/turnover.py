@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from random import Random
 from typing import Any, Final
 
-from chaos.sim import rot
+from chaos.sim import rot, strikes
 from chaos.sim.desk import Desk, Replacement, founding, in_force, member, settled
 from chaos.sim.history import History, RegisterMachine, Violation
 from chaos.sim.network import MS, SECOND, Process
+from chaos.sim.plan import Fault
+from chaos.sim.profiles import ASKED_ALONE, FATES, MEANWHILE, WAITING
 from chaos.sim.storm import Storm
 from cluster.members import AddLearner, Change, Configuration
 from cluster.types import ApplyOutcome, LogIndex, Peer, Term, Token
@@ -59,7 +62,8 @@ class Turnover(Storm):
         """As a storm's."""
         first = founding(nodes)
         super().__init__(seed, profile, nodes=nodes, members=first, machine=VouchedMachine, **more)
-        self.desk = Desk(self.network, self.history.recorder, self.random, self._next_token, self._accepted)
+        self.operators = Random(f"operators {self._seed}")  # what they do, and of whom they ask it
+        self.desk = Desk(self.network, self.history.recorder, self.operators, self._next_token, self._accepted)
         self.replacements: list[Replacement] = []  # under way
         self.gone: set[Peer] = set()  # machines that never run again
         self._removed: list[Peer] = []  # in that order
@@ -69,6 +73,11 @@ class Turnover(Storm):
         self._careful = False  # a node is lost for good: nothing but its replacement is asked for
         self._begin_at = 1500 * MS
         self._changed_at = 0  # when a change was asked for last
+        self._waiting: list[Fault] = []  # strikes whose moment has not come
+
+    def _plan(self, seed: int, profile: str, duration: int, rest: int) -> tuple[Fault, ...]:
+        short_logs = self.network.retention is not None
+        return strikes.strikes(seed, profile, duration, rest, short_logs=short_logs, turnover=True)
 
     def run(self) -> History:
         """As a storm's."""
@@ -121,14 +130,14 @@ class Turnover(Storm):
         if len(under_way) < len(self.replacements):
             self.replacements = under_way
             self._careful = self._careful and bool(under_way)
-            self._begin_at = self.network.now + self.random.randint(0, 1500) * MS
+            self._begin_at = self.network.now + self.operators.randint(0, 1500) * MS
         self._part()
-        second = len(under_way) == 1 and not self._careful and self.random.random() < 0.002
+        second = len(under_way) == 1 and not self._careful and self.operators.random() < 0.002
         if second or (not under_way and self.network.now >= self._begin_at):
             self._begin()
         elif under_way:
-            self._ask(self.random.choice(under_way))
-        self.network.at(self.random.randint(5, 60) * MS, self._work)
+            self._ask(self.operators.choice(under_way))
+        self.network.at(self.operators.randint(5, 60) * MS, self._work)
 
     def _part(self) -> None:
         """Of those who were removed a few run on; who was removed first is turned off."""
@@ -137,50 +146,67 @@ class Turnover(Storm):
             self.gone.add(name)
 
     def _ask(self, replacement: Replacement) -> None:
-        chance = self.random.random()
-        if chance < 0.03:
-            self._ask_alone(replacement)
+        chance = self.operators.random()
+        if alone := self._come(ASKED_ALONE):
+            self._ask_alone(alone, replacement)
         elif chance < 0.1 and not self._careful:
             self._changed_at = self.network.now
             self.desk.blunder(self._whom(), self._newest, (STRANGER,))
         else:
             asked = [self._whom()] * (2 if chance < 0.2 else 1)
             if chance > 0.9:
-                asked.append(self.random.choice(self._struck()))
+                asked.append(self.operators.choice(self._struck()))
             for name in asked:
                 self.desk.ask(name, replacement)
 
     def _whom(self) -> Peer:
         leaders = self._leaders()
-        return self.random.choice(leaders if leaders and self.random.random() < 0.8 else self._struck())
+        return self.operators.choice(leaders if leaders and self.operators.random() < 0.8 else self._struck())
 
-    def _ask_alone(self, replacement: Replacement) -> None:
+    # Strikes that wait for their moment
+
+    def _strike(self, fault: Fault) -> None:
+        if fault.kind in WAITING:
+            self._waiting.append(fault)
+        else:
+            super()._strike(fault)
+
+    def _come(self, *kinds: str) -> Fault | None:
+        """What waited for this moment longest strikes now."""
+        for fault in self._waiting:
+            if fault.kind in kinds:
+                self._waiting.remove(fault)
+                self._count(fault.kind)
+                self._struck_by(fault)
+                return fault
+        return None
+
+    def _ask_alone(self, alone: Fault, replacement: Replacement) -> None:
         """A leader that hears nobody any more, and does not know it yet."""
         for name in self._leaders()[:1]:
-            self._count("asked_alone")
-            self._separate([pair for pair in self.network.links if name in pair])
-            self.network.at(self.random.randint(0, 300) * MS, self.desk.ask, name, replacement)
+            self._leave(name)
+            self.network.at(min(alone.until - alone.at, 300 * MS), self.desk.ask, name, replacement)
 
     def _accepted(self, name: Peer, change: Change) -> None:
         """A change is about to be appended; now and then something happens to it on its way."""
         self._changed_at = self.network.now
-        if self.random.random() > 0.4 or self.network.now >= self._duration - SECOND // 2:
+        if self.network.now >= self._duration - SECOND // 2 or self._come(MEANWHILE) is None:
             return
         new = change.member.name if isinstance(change, AddLearner) else change.name
-        strikes: list[Callable[[], None]] = [
+        found: list[Callable[[], None]] = [
             self._hand_over, self._resign, self._kill, self._partition, self._power_all, self._stall_disk, self._freeze,
             partial(self._power_off_on, name), partial(self._restart, name), partial(self._unplug_tail, name),
             partial(self._leave, name),
         ]  # fmt: skip
         if new in self.network.processes:
-            strikes += [partial(self._power_off_on, new), partial(self._kill_one, new), partial(self._leave, new)]
-        self._count("meanwhile")
-        self.network.at(self.random.choice((0, 1, self.random.randint(1, 80))) * MS, self.random.choice(strikes))
+            found += [partial(self._power_off_on, new), partial(self._kill_one, new), partial(self._leave, new)]
+        wait = self.random.choice((0, 1, self.random.randint(1, 80))) * MS
+        self._later(wait, self.random.choice(found))
 
     def _unplug_tail(self, name: Peer) -> None:
         """What it has not synced is lost."""
         self._end(name, power=True, keep=0)
-        self._start_later(name, self._length())
+        self._start_later(name, self._lasts)
 
     def _leave(self, name: Peer) -> None:
         """It is cut off from everybody."""
@@ -195,35 +221,33 @@ class Turnover(Storm):
             old = configuration.removed[-1]
         elif old is None:
             leaders = [name for name in self._leaders() if name in configuration.voting]
-            old = self.random.choice(leaders if leaders and self.random.random() < 0.3 else configuration.voting)
+            old = self.operators.choice(leaders if leaders and self.operators.random() < 0.3 else configuration.voting)
             if old in {one.old for one in self.replacements}:
                 return
             self._befall(old)
         self._made += 1
         new = Peer(f"n{self._made}")
         self.network.add(new)
-        self.network.at(self.random.choice((0, self.random.randint(0, 400))) * MS, self._start, new)
+        self.network.at(self.operators.choice((0, self.operators.randint(0, 400))) * MS, self._start, new)
         self.replacements.append(Replacement(old, member(new)))
 
     def _befall(self, old: Peer) -> None:
-        """Why it is replaced."""
-        away = self.random.randint(500, 5000) * MS
-        fate = self.random.choice(("healthy", "healthy", "healthy", "killed", "cut_off", "frozen", "lost"))
-        if fate == "lost" and not self._may_lose():
-            fate = "killed"
-        if fate != "healthy":
-            self._count(f"old_{fate}")
-        if fate == "killed":
-            self._end(old, power=self.random.random() < 0.5)
-            self._start_later(old, away)
-        elif fate == "cut_off":
-            self._separate([pair for pair in self.network.links if old in pair], away)
-        elif fate == "frozen":
-            self.network.freeze(old, away)
-        elif fate == "lost":
+        """Why it is replaced; nothing has befallen it, mostly."""
+        fault = self._come(*FATES)
+        if fault is None:
+            return
+        fate, away = fault.kind, self._lasts
+        if fate == "old_lost" and self._may_lose():
             self._end(old, power=True)
             self.gone.add(old)
             self._careful = True
+        elif fate == "old_cut_off":
+            self._separate([pair for pair in self.network.links if old in pair], away)
+        elif fate == "old_frozen":
+            self.network.freeze(old, away)
+        else:
+            self._end(old, power=self.random.random() < 0.5)
+            self._start_later(old, away)
 
     def _may_lose(self) -> bool:
         """Whether one voter may be lost for good: no change is under way in any log, nor asked for just now."""
@@ -248,18 +272,13 @@ class Turnover(Storm):
         disk = self.network.processes[name].disk
         damage = rot.flip(disk, self.random)
         if disk.damaged:
-            self.network.at(self._length(), self._end_and_start, name)
+            self.network.at(self._lasts, self._end_and_start, name)
         else:
             self._end(name, power=False)
             if damage:
                 self.away[name] = damage
-            self._start_later(name, self._length())
+            self._start_later(name, self._lasts)
         self._begin(name)
-
-    def _fault(self) -> Callable[[], None]:
-        """Nobody is left behind as often as where that is what it is about."""
-        fault = super()._fault()
-        return self._freeze if fault == self._leave_behind and self.random.random() < 0.6 else fault
 
     def _hand_over(self) -> None:
         name = self._someone()

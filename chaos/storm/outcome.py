@@ -1,9 +1,6 @@
-"""Outcome: one seed of the cluster alone, played and summed up, and many as one document (contracts.md, section 7).
+"""Outcome: one plan of the cluster alone, played and summed up, and many as one document (contracts.md, section 7).
 
-Only playing seeds and summing up may live here.  A seed's weather is one of `chaos.sim.storm`'s profiles in turn, so
-that any seven seeds in a row meet each once.  In the profile `snapshots` the nodes keep so little of their logs that
-whoever was away for a second needs a snapshot.  In `members` nodes are replaced meanwhile: in three of four seeds over
-logs as short, and in every third block of seven seeds five nodes vote instead of three.
+Only playing plans and summing up may live here.
 """
 
 from __future__ import annotations
@@ -18,24 +15,16 @@ from attrs import define, evolve, field, frozen
 from chaos.checkers.facts import APPLIED, Answered, Installed
 from chaos.checkers.members import replaced
 from chaos.checkers.verdict import Check
-from chaos.sim.network import MS, SECOND
-from chaos.sim.storm import PROFILES, Storm, played
+from chaos.sim.network import SECOND
+from chaos.sim.plan import Plan
+from chaos.sim.profiles import CLUSTER, MEMBERS, SNAPSHOTS
+from chaos.sim.storm import Storm, played
 from chaos.sim.turnover import Turnover
-from cluster.types import Retention
+from chaos.storm.plans import plan, storm_of, weather
 
-CLUSTER: Final = "cluster"
-SNAPSHOTS: Final = "snapshots"
-MEMBERS: Final = "members"
-ALONE: Final = (CLUSTER, SNAPSHOTS, MEMBERS)  # the profiles of replication alone
-LENGTH: Final = 30 * SECOND
-PACE: Final = {CLUSTER: 50 * MS, SNAPSHOTS: 25 * MS, MEMBERS: 25 * MS}  # from one command, or a few, to the next
-REST: Final = 2 * SECOND  # between two faults, at most
 # A seed counts only with at least so much in it.
 LEAST_FAULTS: Final = 5
 LEAST_COMMANDS: Final = 200
-WEATHERS: Final = tuple(PROFILES)
-KEPT: Final = 8  # entries
-KEPT_AT_MOST: Final = (8, 15, 30)  # whatever the others have, a seed one of them
 
 
 @frozen
@@ -57,6 +46,12 @@ class StormOutcome:
     replaced: int = 0  # nodes
     operators: Counter[str] = field(factory=Counter)  # what they asked for
     refused: Counter[str] = field(factory=Counter)  # of it, and why
+    plan: Plan = Plan(0, ())
+
+    @property
+    def failing(self) -> frozenset[str]:
+        """Which check was violated, if one was."""
+        return frozenset([self.violation.partition(": ")[0]]) if self.violation else frozenset()
 
     @property
     def too_little(self) -> str:
@@ -71,29 +66,15 @@ class StormOutcome:
         return ", ".join(f"{found} {what} of {bound}" for what, found, bound in least if found < bound)
 
 
-def retention(seed: int) -> Retention:
-    """How little of their logs the nodes keep, in a seed of the profile `snapshots`."""
-    return Retention(entries=KEPT, most_entries=KEPT_AT_MOST[seed // len(WEATHERS) % len(KEPT_AT_MOST)])
-
-
-def turnover(seed: int) -> Turnover:
-    """The storm of a seed of the profile `members`."""
-    block = seed // len(WEATHERS)
-    least = (*KEPT_AT_MOST, None)[block % (len(KEPT_AT_MOST) + 1)]
-    kept = None if least is None else Retention(entries=KEPT, most_entries=least)
-    nodes = 5 if block % 3 == 2 else 3
-    weather = WEATHERS[seed % len(WEATHERS)]
-    return Turnover(seed, weather, nodes=nodes, duration=LENGTH, pace=PACE[MEMBERS], rest=REST, retention=kept)
-
-
 def play(profile: str, seed: int) -> StormOutcome:
     """Play a seed of a profile to its end."""
-    weather = WEATHERS[seed % len(WEATHERS)]
-    if profile == MEMBERS:
-        return evolve(play_storm(seed, weather, turnover(seed)), profile=profile)
-    kept = retention(seed) if profile == SNAPSHOTS else None
-    storm = Storm(seed, weather, duration=LENGTH, pace=PACE[profile], rest=REST, retention=kept)
-    return evolve(play_storm(seed, weather, storm), profile=profile)
+    return play_plan(plan(profile, seed))
+
+
+def play_plan(planned: Plan) -> StormOutcome:
+    """Play a plan to its end."""
+    outcome = play_storm(planned.seed, weather(planned.seed), storm_of(planned))
+    return evolve(outcome, profile=planned.profile, plan=planned)
 
 
 def play_storm(seed: int, weather: str, storm: Storm) -> StormOutcome:

@@ -13,9 +13,8 @@ import pytest
 
 from chaos.sim.document import replay_of
 from chaos.sim.plan import plan_of
-from chaos.sim.profiles import PROFILES
+from chaos.sim.profiles import ALONE, MEMBERS, PROFILES, SNAPSHOTS
 from chaos.sim.run import Outcome, run_plan, run_seed
-from chaos.storm.outcome import ALONE, MEMBERS, SNAPSHOTS
 from chaos.storm.outcome import play as storm_outcome
 
 ROOT = Path(__file__).resolve().parents[3]

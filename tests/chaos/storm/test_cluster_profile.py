@@ -31,9 +31,9 @@ def test_one_seed_by_command() -> None:
     assert all(looked_at.values())
 
 
-@pytest.mark.parametrize("option", [["--trace", "t.json"], ["--plan", __file__]])
-def test_plans_and_traces_are_the_whole_products(option: list[str]) -> None:
-    assert CliRunner().invoke(main, ["sim", "--profile", "cluster", *option]).exit_code == 2
+def test_traces_are_the_whole_products() -> None:
+    ran = CliRunner().invoke(main, ["sim", "--profile", "cluster", "--seed", "1", "--trace", "t.json"])
+    assert ran.exit_code == 2
 
 
 def test_a_seed_with_too_little_in_it_does_not_count(outcome: StormOutcome) -> None:

@@ -11,9 +11,11 @@ from click.testing import CliRunner
 from chaos.checkers.facts import GoesBy, Moved, Wished
 from chaos.cli import main
 from chaos.sim.network import MS, SECOND
+from chaos.sim.profiles import ALONE, MEMBERS
 from chaos.sim.storm import Storm, played
 from chaos.sim.turnover import STRANGER, Turnover
-from chaos.storm.outcome import ALONE, MEMBERS, WEATHERS, play, play_storm, turnover
+from chaos.storm.outcome import play, play_storm
+from chaos.storm.plans import WEATHERS, plan, storm_of
 from cluster.types import Peer, Retention
 
 
@@ -44,7 +46,7 @@ def test_a_seed_in_which_nobody_was_replaced_does_not_count() -> None:
 
 
 def test_the_seeds_differ_in_nodes_and_in_what_is_kept() -> None:
-    storms = [turnover(block * len(WEATHERS)) for block in range(12)]
+    storms = [storm_of(plan(MEMBERS, block * len(WEATHERS))) for block in range(12)]
     kinds = {(len(storm.network.names), storm.network.retention) for storm in storms}
     assert len(kinds) == 8
 

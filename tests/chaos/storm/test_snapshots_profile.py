@@ -11,8 +11,10 @@ from click.testing import CliRunner
 from chaos.checkers.facts import Installed, Started
 from chaos.cli import main
 from chaos.sim.network import SECOND
+from chaos.sim.profiles import ALONE, SNAPSHOTS
 from chaos.sim.storm import Storm, played
-from chaos.storm.outcome import ALONE, KEPT_AT_MOST, SNAPSHOTS, WEATHERS, play, play_storm, retention
+from chaos.storm.outcome import play, play_storm
+from chaos.storm.plans import KEPT_AT_MOST, WEATHERS, retention
 from cluster.types import Retention
 
 
@@ -38,7 +40,9 @@ def test_a_seed_in_which_nothing_was_installed_does_not_count() -> None:
 
 
 def test_the_seeds_differ_in_what_is_kept() -> None:
-    kept = [retention(seed).most_entries for seed in range(len(WEATHERS) * len(KEPT_AT_MOST))]
+    kept = [
+        kept.most_entries for seed in range(len(WEATHERS) * len(KEPT_AT_MOST)) if (kept := retention(SNAPSHOTS, seed))
+    ]
     assert {*kept} == {*KEPT_AT_MOST}
     assert len({*kept[:: len(WEATHERS)]}) == len(KEPT_AT_MOST)
 

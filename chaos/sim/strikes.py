@@ -1,0 +1,63 @@
+"""Strikes: what a storm of replication alone is to meet, and when: its plan, drawn from a seed before anything runs.
+
+Pure.  Each strike has draws of its own (`pick`), so that one can be taken away, or made shorter, and the others stay
+what they were: that is what a failing plan is shrunk by.  What each kind does is `storm`'s and `turnover`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import Final
+
+from chaos.sim.network import MS, SECOND
+from chaos.sim.plan import Fault
+from chaos.sim.profiles import FATES, LEAVE_BEHIND, POWER_CUTS, STRIKES, WAITING
+
+FIRST: Final = 500 * MS
+QUIET_END: Final = SECOND // 2
+MOMENTS: Final = frozenset({"hand_over", "resign", "reset", "change_rate"})  # what does not last
+
+
+def strikes(
+    seed: int, weather: str, duration: int, rest: int, *, short_logs: bool = False, turnover: bool = False
+) -> tuple[Fault, ...]:
+    """Those of a seed, in order; `rest`: from one to the next, at most; times in nanoseconds."""
+    random = Random(f"strikes {seed} {weather}")
+    found = [*_random(random, weather, duration, rest, short_logs=short_logs, turnover=turnover)]
+    if turnover:
+        found += _waiting(random, duration)
+    return tuple(sorted(found, key=lambda fault: fault.at))
+
+
+def _random(
+    random: Random, weather: str, duration: int, rest: int, *, short_logs: bool, turnover: bool
+) -> Iterator[Fault]:
+    at = FIRST
+    while at < duration - QUIET_END:
+        yield _fault(random, at, _kind(random, weather, short_logs=short_logs, turnover=turnover))
+        at += random.randint(20 * MS, rest)
+
+
+def _kind(random: Random, weather: str, *, short_logs: bool, turnover: bool) -> str:
+    """Where nodes are replaced nobody is left behind as often as where that is what it is about."""
+    if short_logs and random.random() < 0.5:
+        return "freeze" if turnover and random.random() < 0.6 else LEAVE_BEHIND
+    if weather in POWER_CUTS and random.random() < 0.6:
+        return POWER_CUTS[weather]
+    return random.choices(list(STRIKES), list(STRIKES.values()))[0]
+
+
+def _fault(random: Random, at: int, kind: str) -> Fault:
+    short, long = random.randint(1, 300), random.randint(300, 1500)
+    lasts = random.randint(600, 2000) if kind == LEAVE_BEHIND else random.choice((short, long))
+    return Fault(at, at if kind in MOMENTS else at + lasts * MS, kind, random.getrandbits(32))
+
+
+def _waiting(random: Random, duration: int) -> Iterator[Fault]:
+    begins, ends = 3 * FIRST, max(3 * FIRST, duration - QUIET_END)
+    for kind, often in WAITING.items():
+        for _ in range(round(often * (ends - begins) / SECOND)):
+            at = random.randint(begins, ends)
+            lasts = random.randint(500, 5000) if kind in FATES else random.randint(1, 1500)
+            yield Fault(at, at + lasts * MS, kind, random.getrandbits(32))
