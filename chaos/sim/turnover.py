@@ -147,8 +147,8 @@ class Turnover(Storm):
 
     def _ask(self, replacement: Replacement) -> None:
         chance = self.operators.random()
-        if alone := self._come(ASKED_ALONE):
-            self._ask_alone(alone, replacement)
+        if self._come(ASKED_ALONE) is not None:
+            self._ask_alone(replacement)
         elif chance < 0.1 and not self._careful:
             self._changed_at = self.network.now
             self.desk.blunder(self._whom(), self._newest, (STRANGER,))
@@ -181,11 +181,11 @@ class Turnover(Storm):
                 return fault
         return None
 
-    def _ask_alone(self, alone: Fault, replacement: Replacement) -> None:
+    def _ask_alone(self, replacement: Replacement) -> None:
         """A leader that hears nobody any more, and does not know it yet."""
         for name in self._leaders()[:1]:
             self._leave(name)
-            self.network.at(min(alone.until - alone.at, 300 * MS), self.desk.ask, name, replacement)
+            self.network.at(self.random.randint(0, 300) * MS, self.desk.ask, name, replacement)
 
     def _accepted(self, name: Peer, change: Change) -> None:
         """A change is about to be appended; now and then something happens to it on its way."""
