@@ -104,7 +104,7 @@ class Leader:
         self._handover = Handover(desk, self._dispatch)
         self._tenure = Tenure(desk, lambda to, why: self._hand_over(to, why, _unheard))
         self._intake = Intake(desk, self._host.market, self._why_no_submit)
-        self._standstill = Standstill(desk, self._goes_on)
+        self._standstill = Standstill(desk, self._recon.goes_on)
         self._crew = Crew(desk)
         self._dropcopy = DropCopy(settings.drop_copy_after)
         self._results: list[CommandResult] = []
@@ -148,12 +148,6 @@ class Leader:
                 self._handover.new_leader(self._leader)
                 self._mandate.newer(term)
         self._standstill.look()
-
-    def _goes_on(self) -> None:
-        """Apply has gone on: what was learnt while it stood was not proposed."""
-        if self._desk.can_propose:
-            for venue in self._desk.venues:
-                self._recon.survey(venue, "apply went on")
 
     def _stepped_down(self) -> None:
         """First the gate, then everything else."""

@@ -109,19 +109,30 @@ class Reconciler:
 
     def begin(self, reason: str) -> None:
         """This node leads, and its epoch is committed: read everything, look up whatever is in doubt."""
-        self._reported.clear()
+        self._tell_anew()
         self._disputed.clear()
         self._renames.clear()
         self._claims.clear()
         self._claims.behind(self._desk.state)
-        for watch in self.watches.values():
-            watch.anew()
         for venue in self._desk.venues:
             self.survey(venue, reason, counters=True)
         for order in self._desk.state.live_orders():
             if lookups_room.doubtful(order, self._desk.epoch, self._flying()):
                 self._want(order, self._desk.mono())
         self._ask_lookups(self._desk.mono())
+
+    def goes_on(self) -> None:
+        """Apply has gone on: what came while it stood was not proposed, and what was told before may be passed over."""
+        if self._desk.can_propose:
+            self._tell_anew()
+            for venue in self._desk.venues:
+                self.survey(venue, "apply went on")
+
+    def _tell_anew(self) -> None:
+        """What was told or suspected may never have come into the log's state."""
+        self._reported.clear()
+        for watch in self.watches.values():
+            watch.anew()
 
     def lost_lead(self) -> None:
         """This node leads no more: answers that still come teach nobody."""
@@ -212,9 +223,12 @@ class Reconciler:
 
     def on_read(self, venue: Venue, result: ReadDone | ReadFailed) -> None:
         """An answer to a question of ours."""
+        desk = self._desk
         question = self.reads.answered(result)
-        if question is None or venue not in self._desk.venues or not self._desk.can_propose:
+        if question is None or venue not in desk.venues or desk.gate.leading is None or not desk.started:
             return
+        if desk.standing:  # it can teach nobody now: what waits for it asks again once apply goes on
+            result = ReadFailed(result.read, "apply stands")
         if isinstance(result, ReadFailed):
             self._failed(question, result)
             return

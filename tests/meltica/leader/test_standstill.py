@@ -10,11 +10,12 @@ from attrs import evolve
 
 from cluster.types import ApplyStop, LogIndex, NotLeader, Peer, Role, RoleChanged, Status, Term
 from meltica.core import commands as c
+from meltica.core.ids import make_id
 from meltica.core.orders import OrderState
-from meltica.core.values import ClientOrderId, Epoch, Nanos, Price, Quantity, Side, Trading
+from meltica.core.values import ClientOrderId, Epoch, Index, Nanos, Price, Quantity, Side, Trading
 from meltica.leader.ports import Done, Order
-from meltica.venues.base import Accepted, Answer, PublicTrade, Refused, Unknown
-from tests.meltica.leader.world import MS, QUOTER, SYMBOL, VENUE, Idle, Node, S, World, by, submit
+from meltica.venues.base import Accepted, Answer, PublicTrade, ReadKind, Refused, Unknown
+from tests.meltica.leader.world import ACCOUNT, MS, QUOTER, SYMBOL, VENUE, Idle, Node, S, World, by, submit
 
 ONE, LOW = Quantity(Decimal("0.01")), Price(Decimal(59_000))
 
@@ -69,6 +70,81 @@ def test_a_submit_whose_refusal_came_while_apply_stood_ends_as_dead() -> None:
     world.run(40 * S)
     assert node.state.orders[name].state is OrderState.DEAD
     assert len(world.exchange.written) == 1
+
+
+def asked_as_apply_stops(world: World, *, strange: bool) -> Node:
+    """One order's read, of a doubt or of a stranger, is on its way as apply stops; its answer comes while it stands."""
+    node = world.nodes["n1"]
+    node.port.read_latency = Nanos(50 * MS)
+    asked = len(node.port.reads)
+    for _ in range(400):
+        world.run(10 * MS)
+        about = [each for each in node.port.reads[asked:] if each.kind is ReadKind.ORDER]
+        if any(not each.order_ids for each in about) if strange else about:
+            break
+    else:
+        raise AssertionError("nobody asked")
+    stands(node, stands=True)
+    world.run(5 * S)
+    return node
+
+
+def test_a_doubt_that_was_asked_about_as_apply_stopped_is_asked_about_again() -> None:
+    world = World(Idle)
+    world.start()
+    world.exchange.answers, world.exchange.report = "drop", False
+    name = resting(world)
+    node = asked_as_apply_stops(world, strange=False)
+    about = [each for each in node.port.reads if each.kind is ReadKind.ORDER]
+    assert len(about) == 1, "nothing is asked while it stands"
+    stands(node, stands=False)
+    world.run(5 * S)
+    assert node.state.orders[name].state is OrderState.OPEN
+    assert not node.leader.status().blocked
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_a_stranger_that_was_asked_about_as_apply_stopped_is_asked_about_again(*, ours: bool) -> None:
+    world = World(Idle)
+    node = world.start()
+    world.exchange.answers, world.exchange.report = "lose", False
+    name = resting(world)  # its doubt may be the stranger's trade, as long as nobody knows whose that is
+    world.exchange.answers = "answer"
+    shown = world.exchange.add_foreign("59000")
+    if ours:
+        strange = make_id(node.state.cluster, Epoch(1), Index(7), 9)
+        world.exchange.orders[shown.venue_order_id].shown = evolve(shown, placed_as=strange, shown_as=strange)
+    world.exchange.fill(shown.venue_order_id, "0.004", tell=False)
+    node.leader.on_stream_gap(VENUE, "so that the trades are read")
+    asked_as_apply_stops(world, strange=True)
+    stands(node, stands=False)
+    world.run(40 * S)
+    assert not node.leader.status().blocked
+    assert node.state.orders[name].state is OrderState.DEAD
+    assert node.state.position_of((VENUE, ACCOUNT, SYMBOL)).traded == Decimal("0.004" if ours else 0)
+
+
+def test_what_was_reported_in_the_entry_that_is_passed_over_is_reported_again() -> None:
+    world = World(Idle)
+    node = world.start()
+    shown = world.exchange.add_foreign()
+    name = make_id(node.state.cluster, Epoch(1), Index(7), 9)
+    world.exchange.orders[shown.venue_order_id].shown = evolve(shown, placed_as=name, shown_as=name)
+    propose = node.cluster.propose
+
+    def isolated(command: c.Command, on_outcome: Any) -> None:
+        if not isinstance(command, c.Discrepancy):
+            propose(command, on_outcome)
+
+    node.cluster.propose = isolated  # type: ignore[method-assign] # its entry is the one that nobody can apply
+    world.run(20 * S)
+    node.cluster.propose = propose  # type: ignore[method-assign] # as it was
+    assert node.state.risk.trading is Trading.RUNNING
+    stands(node, stands=True)
+    world.run(100 * MS)
+    stands(node, stands=False)
+    world.run(1 * S)
+    assert node.state.risk.trading is Trading.REDUCING
 
 
 def test_a_send_whose_answer_never_comes_is_looked_up_and_its_order_cancelled_again() -> None:
