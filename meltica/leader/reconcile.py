@@ -7,9 +7,10 @@ look closer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from meltica.core.commands import (
     BalanceSeen,
@@ -21,6 +22,7 @@ from meltica.core.commands import (
 )
 from meltica.core.ids import is_ours
 from meltica.core.orders import CLOSED, SHOWN, Order, stepped
+from meltica.core.risk import short
 from meltica.core.state import State
 from meltica.core.values import (
     Account,
@@ -32,7 +34,11 @@ from meltica.core.values import (
     Venue,
     VenueOrderId,
 )
+from meltica.leader.balances import Drift
 from meltica.venues.base import BalanceShown, InstrumentShown, OrderShown, ReadDone, Report, TradeShown
+
+FOREIGN: Final = "foreign_order"
+UNKNOWN: Final = "unknown_order"
 
 
 @frozen
@@ -46,13 +52,41 @@ class Stamp:
 
 
 @frozen
+class Stray:
+    """An order that the log can't place, as it is told: once in a lead.  Venues number each symbol's orders anew."""
+
+    kind: str
+    venue: Venue
+    symbol: Symbol
+    order: VenueOrderId
+    alike: bool = False  # several orders of ours may be it: no proof that it is one
+
+    @property
+    def subject(self) -> str:
+        """What its discrepancy is about."""
+        return f"{self.symbol}:{self.order}:alike" if self.alike else f"{self.symbol}:{self.order}"
+
+    @property
+    def cause(self) -> str:
+        """Under which name `apply` reduces for it (core/apply_accounts.py)."""
+        return short(f"{self.kind}:{self.venue}:{self.subject}")
+
+    def told(self, stamp: Stamp, expected: str, found: str) -> Discrepancy:
+        """The command that tells of it."""
+        tighten = self.kind == UNKNOWN
+        return Discrepancy(
+            stamp.epoch, stamp.at, stamp.venue, stamp.account, self.kind, self.subject, expected, found, tighten
+        )
+
+
+@frozen
 class Learnt:
     """What followed from one answer or report."""
 
     commands: tuple[Command, ...] = ()
     missing: tuple[ClientOrderId, ...] = ()  # live orders of ours that an answer about open orders lacks
     unknown: tuple[tuple[Symbol, VenueOrderId], ...] = ()  # traded or shown, of no order known by that name
-    foreign: tuple[tuple[str, str], ...] = ()  # (kind, subject) of the discrepancies among `commands`
+    strays: tuple[Stray, ...] = ()  # that discrepancies among `commands` tell of
     behind: frozenset[Symbol] = field(default=frozenset())  # executed beyond the known fills: read the trades
 
 
@@ -111,42 +145,38 @@ def update(order: Order, shown: OrderShown, stamp: Stamp, source: str) -> OrderU
     )
 
 
-def stray(state: State, shown: OrderShown, stamp: Stamp) -> Discrepancy:
+def stray(state: State, venue: Venue, shown: OrderShown) -> Stray:
     """An order that the log does not know: foreign, or, under an id of our own making, a fault."""
-    ours = named_by_us(state, shown)
-    kind = "unknown_order" if ours else "foreign_order"
+    kind = UNKNOWN if named_by_us(state, shown) else FOREIGN
+    return Stray(kind, venue, shown.symbol, shown.venue_order_id)
+
+
+def told(each: Stray, shown: OrderShown, stamp: Stamp) -> Learnt:
+    """Such an order is to be told of."""
     found = f"{shown.side} {shown.quantity} {shown.symbol} at {shown.price} as {shown.shown_as}"
-    return Discrepancy(
-        stamp.epoch, stamp.at, stamp.venue, stamp.account, kind, str(shown.venue_order_id), "no such order", found, ours
-    )
+    return Learnt((each.told(stamp, "no such order", found),), strays=(each,))
 
 
 def disputed(shown: OrderShown, candidates: int, stamp: Stamp) -> Learnt:
     """It traded, goes by nobody's name, and several orders of ours are just like it: which, a person must say."""
-    name = str(shown.venue_order_id)
+    each = Stray(UNKNOWN, stamp.venue, shown.symbol, shown.venue_order_id, alike=True)
     expected, found = f"one order of ours like {shown.shown_as}", f"{candidates} that it may be"
-    command = Discrepancy(
-        stamp.epoch, stamp.at, stamp.venue, stamp.account, "unknown_order", name, expected, found, tighten=True
-    )
-    return Learnt((command,), foreign=((command.kind, command.subject),))
+    return Learnt((each.told(stamp, expected, found),), strays=(each,))
 
 
-def open_orders(
-    state: State, stamp: Stamp, shown: Iterable[OrderShown], reported: frozenset[tuple[str, str]]
-) -> Learnt:
+def open_orders(state: State, stamp: Stamp, shown: Iterable[OrderShown], reported: Collection[Stray]) -> Learnt:
     """Compare all open orders of the account with the log's live ones."""
     commands: list[Command] = []
-    foreign: list[tuple[str, str]] = []
+    strays: list[Stray] = []
     behind: set[Symbol] = set()
     seen: set[ClientOrderId] = set()
     for each in shown:
         order = owner(state, stamp.venue, each)
         if order is None:
-            command = stray(state, each, stamp)
-            key = (command.kind, command.subject)
-            if key not in reported:
-                commands.append(command)
-                foreign.append(key)
+            name = stray(state, stamp.venue, each)
+            if name not in reported:
+                commands += told(name, each, stamp).commands
+                strays.append(name)
             continue
         seen.add(order.id)
         if news(order, each):
@@ -158,7 +188,7 @@ def open_orders(
         for order in state.live_orders()
         if order.venue == stamp.venue and order.account == stamp.account and order.id not in seen
     )
-    return Learnt(tuple(commands), missing, (), tuple(foreign), frozenset(behind))
+    return Learnt(tuple(commands), missing, (), tuple(strays), frozenset(behind))
 
 
 def trades(
@@ -215,7 +245,7 @@ def has_fill(state: State, stamp: Stamp, symbol: Symbol, trade_id: TradeId) -> b
     return state.trades.known((stamp.venue, stamp.account, symbol), trade_id)
 
 
-def report(state: State, stamp: Stamp, heard: Report, reported: frozenset[tuple[str, str]]) -> Learnt:
+def report(state: State, stamp: Stamp, heard: Report, reported: Collection[Stray]) -> Learnt:
     """What one report of the user stream teaches: the fill first, then the order.
 
     The end of an order of ours that the log does not know is no reason to tighten: the log forgets orders an hour
@@ -228,11 +258,10 @@ def report(state: State, stamp: Stamp, heard: Report, reported: frozenset[tuple[
         behind = frozenset({heard.order.symbol} if lacking and named_by_us(state, heard.order) else ())
         if heard.order.status in CLOSED and named_by_us(state, heard.order):
             return Learnt(behind=behind)
-        command = stray(state, heard.order, stamp)
-        key = (command.kind, command.subject)
-        if key in reported:
+        name = stray(state, stamp.venue, heard.order)
+        if name in reported:
             return Learnt(behind=behind)
-        return Learnt((command,), (), (), (key,), behind)
+        return evolve(told(name, heard.order, stamp), behind=behind)
     commands: list[Command] = []
     if trade is not None and lacking:
         commands.append(fill(trade, order.id, stamp, "stream"))
@@ -253,6 +282,24 @@ def balances(state: State, stamp: Stamp, shown: Iterable[BalanceShown]) -> Learn
                 BalanceSeen(stamp.epoch, stamp.at, stamp.venue, stamp.account, each.asset, each.free, each.locked)
             )
     return Learnt(tuple(commands))
+
+
+def drifted(state: State, stamp: Stamp, drift: Drift) -> Learnt:
+    """The fills do not explain what the venue holds for us of one asset."""
+    base = any(each.base == drift.asset for each in state.instruments.values())
+    quote = any(each.quote == drift.asset for each in state.instruments.values())
+    command = Discrepancy(
+        stamp.epoch,
+        stamp.at,
+        stamp.venue,
+        stamp.account,
+        "unexplained_position" if base else "balance_drift",
+        drift.asset,
+        str(drift.expected),
+        str(drift.found),
+        tighten=base or quote,
+    )
+    return Learnt((command,))
 
 
 def instruments(state: State, stamp: Stamp, shown: Iterable[InstrumentShown], wanted: Iterable[Symbol]) -> Learnt:

@@ -21,7 +21,7 @@ from meltica.leader.desk import Desk
 from meltica.leader.lookups import Lookup, Lookups, Verdict
 from meltica.leader.marks import Marks
 from meltica.leader.reads import Question, Reads
-from meltica.leader.reconcile import Learnt, Stamp
+from meltica.leader.reconcile import FOREIGN, UNKNOWN, Learnt, Stamp, Stray
 from meltica.leader.strangers import FOR_EVER, Name, Strangers
 from meltica.leader.survey import COUNTERS, Need, Survey, needs_of
 from meltica.leader.suspects import alike, any_may_be, suspects
@@ -41,7 +41,7 @@ class Reconciler:
         self.surveyed_at: dict[Venue, Nanos] = {}  # mono at which the last complete survey began
         self.watches: dict[Venue, BalanceWatch] = {}
         self._news: dict[Venue, BalanceNews] = {}
-        self._reported: set[tuple[str, str]] = set()
+        self._reported: set[Stray] = set()
         self._disputed: set[Name] = set()  # strangers that several orders of ours are like
         self._renames: dict[ClientOrderId, Name] = {}  # orders of ours that were found under another name
         self._strangers = Strangers()
@@ -263,7 +263,7 @@ class Reconciler:
         desk = self._desk
         stamp = self.stamp(question.venue)
         if question.kind is ReadKind.OPEN_ORDERS:
-            learnt = reconcile.open_orders(desk.state, stamp, result.orders, frozenset(self._reported))
+            learnt = reconcile.open_orders(desk.state, stamp, result.orders, self._reported)
             self._commit(question.venue, learnt)
             self._missing(learnt, result)
         elif question.kind is ReadKind.TRADES and question.symbol is not None:
@@ -283,7 +283,7 @@ class Reconciler:
             if isinstance(command, Discrepancy):
                 desk.observer.alert(command.kind, f"{command.subject}: {command.found}, not {command.expected}")
             self._learnt(venue, command)
-        self._reported.update(learnt.foreign)
+        self._reported.update(learnt.strays)
         for symbol in sorted(learnt.behind):
             self._read_trades(venue, symbol)
 
@@ -387,7 +387,7 @@ class Reconciler:
                     self._read_trades(question.venue, question.symbol)
                 return
             self._report_stray(question.venue, shown)
-        ours = any(self._was_ours(shown) for shown in result.orders)
+        ours = any(self._was_ours(stamp.venue, shown) for shown in result.orders)
         self._strangers.settled(stranger, passed=self._orphans(stamp, trades) if ours else FOR_EVER)
 
     def _renamed(self, stamp: Stamp, shown: OrderShown) -> tuple[Order | None, bool]:
@@ -400,18 +400,21 @@ class Reconciler:
         found = [order for order in free if alike(order, shown, window, settle)]
         if any(order.state is OrderState.INTENT_ACCEPTED for order in found):
             return None, True  # the venue's word on it by its own name is still to come
-        if len(found) > 1 and name not in self._disputed:
+        if len(found) > 1:
             self._disputed.add(name)
-            self._commit(stamp.venue, reconcile.disputed(shown, len(found), stamp))
+            self._tell(stamp.venue, reconcile.disputed(shown, len(found), stamp))
         if len(found) == 1:
             self._renames[found[0].id] = name
             return found[0], False
         return None, name in self._disputed  # also once the log has forgotten those that it may be
 
-    def _was_ours(self, shown: OrderShown) -> bool:
-        """Whether it goes by a name of ours, or did when it was reported: since then somebody may have cancelled it."""
-        reported = ("unknown_order", str(shown.venue_order_id)) in self._reported
-        return reported or reconcile.named_by_us(self._desk.state, shown)
+    def _was_ours(self, venue: Venue, shown: OrderShown) -> bool:
+        """Whether it goes by a name of ours, or did when it was reported: since then somebody may have cancelled it.
+
+        Who reported it may have been another node: the log remembers the cause until somebody resumes it.
+        """
+        state, name = self._desk.state, Stray(UNKNOWN, venue, shown.symbol, shown.venue_order_id)
+        return name in self._reported or name.cause in state.risk.reduces or reconcile.named_by_us(state, shown)
 
     def _orphans(self, stamp: Stamp, trades: Iterable[TradeShown]) -> Nanos:
         """Trades of an order of ours that the log forgot or never knew: they count, with no order.  After when they do.
@@ -432,10 +435,13 @@ class Reconciler:
             desk.observer.alert("TradesUnclaimed", f"whose order {order} of {symbol} at {venue} is cannot be told")
 
     def _report_stray(self, venue: Venue, shown: OrderShown) -> None:
-        command = reconcile.stray(self._desk.state, shown, self.stamp(venue))
-        key = (command.kind, command.subject)
-        if key not in self._reported:
-            self._commit(venue, Learnt((command,), (), (), (key,)))
+        name = reconcile.stray(self._desk.state, venue, shown)
+        self._tell(venue, reconcile.told(name, shown, self.stamp(venue)))
+
+    def _tell(self, venue: Venue, learnt: Learnt) -> None:
+        """Once in a lead."""
+        if not self._reported.issuperset(learnt.strays):
+            self._commit(venue, learnt)
 
     def _trades_read(self, venue: Venue, symbol: Symbol, stamp: Stamp, result: ReadDone) -> None:
         self._marks.read(venue, symbol, result)
@@ -482,7 +488,7 @@ class Reconciler:
             mark = self._marks.low_water(venue, symbol)
             if mark is not None:
                 marks.append((symbol, mark))
-        foreign = sum(1 for kind, _ in self._reported if kind == "foreign_order")
+        foreign = sum(1 for each in self._reported if (each.kind, each.venue) == (FOREIGN, venue))
         desk.evidence(Reconciled(desk.epoch, desk.at, venue, self.account(venue), tuple(marks), foreign_orders=foreign))
         desk.observer.event("surveyed", {"venue": venue, "reason": survey.reason})
 
@@ -496,7 +502,7 @@ class Reconciler:
         if isinstance(heard, BalanceReport):
             self._news[venue].heard(heard.balances, desk.mono())
         else:
-            learnt = reconcile.report(desk.state, self.stamp(venue), heard, frozenset(self._reported))
+            learnt = reconcile.report(desk.state, self.stamp(venue), heard, self._reported)
             self._commit(venue, learnt)
             if learnt.behind and heard.trade is not None:
                 self._met(venue, heard.trade)
@@ -531,21 +537,7 @@ class Reconciler:
             if (venue, self.account(venue)) not in desk.state.openings:
                 continue
             for drift in watch.compare(now):
-                base = any(each.base == drift.asset for each in desk.state.instruments.values())
-                quote = any(each.quote == drift.asset for each in desk.state.instruments.values())
-                stamp = self.stamp(venue)
-                command = Discrepancy(
-                    stamp.epoch,
-                    stamp.at,
-                    venue,
-                    stamp.account,
-                    "unexplained_position" if base else "balance_drift",
-                    drift.asset,
-                    str(drift.expected),
-                    str(drift.found),
-                    tighten=base or quote,
-                )
-                self._commit(venue, Learnt((command,)))
+                self._commit(venue, reconcile.drifted(desk.state, self.stamp(venue), drift))
             if watch.read_again:
                 watch.read_again = False
                 self._ask(venue, (ReadKind.BALANCES, None))

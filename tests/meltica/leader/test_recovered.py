@@ -103,7 +103,7 @@ def test_an_order_that_only_the_lost_nodes_knew_is_told_and_its_fills_count(quan
     world.run(20 * S)
     assert node.state.position_of((VENUE, ACCOUNT, SYMBOL)).traded == Decimal(quantity or "0.01")
     assert {alert for alert, _ in node.notes.alerts} == {"unknown_order"}
-    assert f"unknown_order:{VENUE}:{name}" in node.state.risk.reduces
+    assert f"unknown_order:{VENUE}:{SYMBOL}:{name}" in node.state.risk.reduces
     assert [one.venue_order_id for one in world.exchange.open()] == ([name] if quantity else []), "a person's to cancel"
     world.exchange.fill(name, "0.001") if quantity else None
     world.run(70 * S)

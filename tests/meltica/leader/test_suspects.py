@@ -4,19 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from attrs import evolve
 
 from meltica.core.ids import make_id
 from meltica.core.orders import Order, OrderState
-from meltica.core.values import Epoch, Index, Nanos, Price, Quantity, Side, TradeId, Trading, VenueOrderId
-from meltica.leader import suspects
+from meltica.core.values import (
+    Asset,
+    Epoch,
+    Index,
+    Money,
+    Nanos,
+    Price,
+    Quantity,
+    Side,
+    Symbol,
+    TradeId,
+    Trading,
+    Venue,
+    VenueOrderId,
+)
+from meltica.leader import reconcile, suspects
 from meltica.leader.ports import Order as OrderAction
-from meltica.venues.base import OrderShown, Read, ReadKind
+from meltica.venues.base import BalanceShown, OrderShown, Read, ReadKind, Report
 from meltica.venues.numbers import strategy_number
 from tests.meltica.leader.test_takeover_reads import blocked, reading
-from tests.meltica.leader.world import ACCOUNT, MS, QUOTER, SYMBOL, VENUE, Idle, Node, S, W, World, submit
+from tests.meltica.leader.world import (
+    ACCOUNT,
+    MS,
+    QUOTER,
+    RULES,
+    SETTINGS,
+    SYMBOL,
+    VENUE,
+    Exchange,
+    Idle,
+    Node,
+    S,
+    W,
+    World,
+    submit,
+)
 
 KEY = (VENUE, ACCOUNT, SYMBOL)
 
@@ -193,6 +223,138 @@ def test_an_order_of_an_unknown_id_of_ours_stays_ours_when_somebody_cancels_it_o
     cancelled_on_its_page(world)
     world.run(130 * S)
     assert node.state.position_of(KEY).traded == Decimal("0.4")
+
+
+def under_an_id_of_ours(exchange: Exchange, *, price: str = "50000") -> str:
+    """An order under an id of our own making that the log does not know rests there."""
+    shown, name = exchange.add_foreign(price), make_id("c0ffee", Epoch(1), Index(2), 0)
+    exchange.orders[shown.venue_order_id].shown = evolve(shown, shown_as=name, placed_as=name)
+    return shown.venue_order_id
+
+
+def test_it_stays_ours_over_a_failover_as_long_as_its_cause_stands() -> None:
+    """Who reported it dies before it has read the trade; the cause is in the log."""
+    world = World(make=Idle)
+    world.start()
+    name = under_an_id_of_ours(world.exchange)
+    world.run(20 * S)
+    assert f"unknown_order:{VENUE}:{SYMBOL}:{name}" in world.nodes["n2"].state.risk.reduces
+    world.exchange.fill(name, "0.4", tell=False)
+    cancelled_on_its_page(world)
+    world.kill("n1")
+    world.elect("n2")
+    node = world.nodes["n2"]
+    world.run(130 * S)
+    assert node.state.position_of(KEY).traded == Decimal("0.4")
+    assert node.state.low_water[KEY] == 1
+    world.elect("n3")
+    world.run(130 * S)
+    assert world.nodes["n3"].state.position_of(KEY).traded == Decimal("0.4"), "once"
+
+
+def test_a_foreigner_that_orders_of_ours_were_taken_to_be_is_one_still_after_a_failover() -> None:
+    """The cause of a dispute says that it may be ours; once these have shown under their own numbers it is not."""
+    world = unheard(2)
+    ours = list(world.exchange.orders)
+    twin = world.exchange.add_foreign().venue_order_id
+    shown = world.exchange.orders[ours[0]].shown
+    world.exchange.orders[twin].shown = evolve(shown, venue_order_id=twin, shown_as="web_1", placed_as="web_1")
+    world.exchange.fill(twin, "0.004", tell=False)
+    for name in ours:
+        world.exchange.orders[name].visible_from = Nanos(world.now + 100 * S)
+    world.run(60 * S)
+    node = back(world)
+    world.run(30 * S)
+    assert any(cause.startswith("unknown_order:") for cause in node.state.risk.reduces)
+    world.run(60 * S)
+    assert all(order.venue_order_id in ours for order in node.state.orders.values())
+    world.elect("n3")
+    world.run(130 * S)
+    assert world.nodes["n3"].state.position_of(KEY).traded == 0
+    assert world.nodes["n3"].state.low_water[KEY] == 1
+
+
+# --- the venue's numbers --------------------------------------------------------------------------
+
+
+OTHER = Symbol("ETHUSDT")
+
+
+def two_books() -> tuple[World, Exchange]:
+    """A venue that numbers the orders of each symbol for themselves, and the second symbol's book."""
+    world = World(make=Idle, settings=evolve(SETTINGS, symbols=((VENUE, (SYMBOL, OTHER)),)))
+    first, second = world.exchange, Exchange(world)
+    read = first.read
+
+    def both(asked: Read) -> dict[str, Any]:
+        if asked.symbol == OTHER:
+            found = second.read(asked)
+        elif asked.kind is ReadKind.OPEN_ORDERS:
+            found = {"orders": (*read(asked)["orders"], *second.read(asked)["orders"])}
+        elif asked.kind is ReadKind.BALANCES:
+            ether, dollars = second.balances[Asset("BTC")] - 1, second.balances[Asset("USDT")] - 1_000_000
+            zero = Money(Decimal(0))
+            held = {**first.balances, Asset("ETH"): ether}
+            held[Asset("USDT")] += dollars
+            found = {"balances": tuple(BalanceShown(asset, Money(held[asset]), zero) for asset in sorted(held))}
+        elif asked.kind is ReadKind.INSTRUMENTS:
+            found = {"instruments": (RULES, evolve(RULES, symbol=OTHER, base=Asset("ETH")))}
+        else:
+            found = read(asked)
+        return found
+
+    first.read = both  # type: ignore[method-assign] # of both books
+    world.start()
+    return world, second
+
+
+def of_the_other(exchange: Exchange, name: str) -> None:
+    order = exchange.orders[VenueOrderId(name)]
+    order.shown = evolve(order.shown, symbol=OTHER)
+
+
+def test_a_foreigners_order_on_another_symbol_with_the_number_of_one_that_was_reported_stays_foreign() -> None:
+    world, other = two_books()
+    name = under_an_id_of_ours(world.exchange)
+    world.run(20 * S)
+    foreign = other.add_foreign()
+    assert foreign.venue_order_id == name
+    of_the_other(other, name)
+    other.fill(name, "0.4", tell=False)
+    world.run(130 * S)
+    state = world.nodes["n1"].state
+    assert state.position_of((VENUE, ACCOUNT, OTHER)).traded == 0
+    assert state.low_water[VENUE, ACCOUNT, OTHER] == 1
+
+
+@pytest.mark.parametrize("how", ["shown by a read", "heard", "found by its trade"])
+def test_two_unknown_orders_with_one_number_on_two_symbols_are_two_causes(how: str) -> None:
+    world, other = two_books()
+    name = under_an_id_of_ours(world.exchange)
+    world.run(20 * S)
+    assert under_an_id_of_ours(other) == name
+    of_the_other(other, name)
+    if how == "found by its trade":
+        other.fill(name, tell=False)
+    elif how == "heard":
+        other.tell(other.orders[VenueOrderId(name)].shown)
+    world.run(1 * S if how == "heard" else 70 * S)
+    node = world.nodes["n1"]
+    wanted = {f"unknown_order:{VENUE}:{symbol}:{name}" for symbol in (SYMBOL, OTHER)}
+    assert set(node.state.risk.reduces) == wanted
+    assert [alert for alert, _ in node.notes.alerts if alert == "unknown_order"] == ["unknown_order"] * 2
+
+
+def test_what_was_reported_at_one_venue_is_reported_at_another_too() -> None:
+    world = World(make=Idle)
+    node = world.start()
+    name = under_an_id_of_ours(world.exchange)
+    shown = world.exchange.orders[VenueOrderId(name)].shown
+    here, there = (reconcile.Stamp(Epoch(1), Nanos(0), venue, ACCOUNT) for venue in (VENUE, Venue("elsewhere")))
+    known = frozenset(reconcile.open_orders(node.state, here, (shown,), frozenset()).strays)
+    assert not reconcile.open_orders(node.state, here, (shown,), known).commands
+    assert reconcile.open_orders(node.state, there, (shown,), known).commands
+    assert reconcile.report(node.state, there, Report(shown, None, Nanos(0)), known).commands
 
 
 # --- the comparison itself ------------------------------------------------------------------------
