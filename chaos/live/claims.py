@@ -73,3 +73,10 @@ def no_authority(done: Sequence[Struck], elected: Elected, sent: Sequence[Sent])
             if epoch in epochs and at < one.end_ns
         ][:1]
     return Check("no_authority", len(wrong), tuple(told))
+
+
+def unseen_fills(done: Sequence[Struck], filled: Sequence[int]) -> Check:
+    """The venue filled orders of ours while each fault was in force; `filled`: when it did.  Looks at these fills."""
+    found = [[at for at in filled if one.set_ns < at < one.end_ns] for one in done]
+    told = [f"{one}: nothing of ours was filled meanwhile" for one, own in zip(done, found, strict=True) if not own]
+    return Check("unseen_fills", sum(map(len, found)), tuple(told))

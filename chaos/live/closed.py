@@ -5,23 +5,14 @@ Pure, but for reading a log's end.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Final
 
 from attrs import frozen
 
 from chaos.checkers.verdict import Check
+from chaos.live.nemeses import SAYS
 from meltica.api.outcomes import Exit
-
-SAYS: Final[Mapping[str, str]] = {  # by the kind of a fault, the next step that the node's last words must name
-    "disk_full": "free space on its disk",
-    "disk_write_error": "free space on its disk or replace the disk",
-    "disk_sync_error": "check its disk",
-    "bit_flip": "restore this node's folder from a copy",
-    "folder_deleted": "do not start this node",
-    "folder_read_only": "writable",
-}
 
 
 @frozen

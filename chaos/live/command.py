@@ -20,7 +20,7 @@ from chaos.live.kept import CanNotGoOn, begun, differing, product
 from chaos.live.library import ENDLESS, chosen, plans_of, shipped
 from chaos.live.mutants import found
 from chaos.live.plan import Plan, plan
-from chaos.live.scenarios import SUITES, BadScenario
+from chaos.live.scenarios import SUITES, BadScenario, closes
 from chaos.live.suite import Suite
 from chaos.toxiproxy.build import Missing, checked
 from meltica.api.outcomes import Exit
@@ -48,6 +48,9 @@ def list_scenarios(*, output: str) -> None:
         click.echo(f"{scenario.name}  [{', '.join(scenario.suites)}; {bound}]")
         click.echo(f"    shows      {scenario.shows}")
         click.echo(f"    threatens  {scenario.threatens}")
+        click.echo(f"    recovers   {scenario.recovers}")
+        for state in closes(scenario):
+            click.echo(f"    closes     {state}")
     click.echo(f"{ENDLESS}-SEED  [endless]: mixtures made up from a seed, of so much of each: run --suite endless")
     kinds = sorted(shares().items(), key=lambda one: (-one[1], one[0]))
     click.echo(fill(", ".join(f"{kind} {share:.1%}" for kind, share in kinds), 110, **INDENTED))

@@ -33,7 +33,7 @@ from chaos.live.nemeses import (
     VENUE,
     Nemesis,
 )
-from chaos.live.scenarios import EVERY, NODES, ONE, PAIRS, SHORTEST_S, Range, Scenario, Step
+from chaos.live.scenarios import EVERY, NODES, ONE, PAIRS, SHORTEST_S, STORM, Range, Scenario, Step
 
 LENGTH_S: Final = 20.0
 STEPS: Final = (3, 7)
@@ -99,6 +99,7 @@ def composed(seed: int) -> Scenario:
         runbook="",
         suites=("endless",),
         steps=tuple(drawn),
+        recovers=STORM,
         keeps=KEPT if snapshots else None,
         mixture=True,
     )

@@ -13,9 +13,10 @@ from typing import Final
 import trio
 from attrs import define, field
 
-from chaos.live.closed import SAYS, Closed, log_of
+from chaos.live.closed import Closed, log_of
 from chaos.live.doors import Doors
 from chaos.live.missed import did_not_run
+from chaos.live.nemeses import SAYS
 from chaos.live.nodes import Nodes, in_order
 from chaos.live.plan import Aim, Fault
 

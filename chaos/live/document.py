@@ -15,7 +15,7 @@ from chaos.live.compose import NOT_DRAWN, STEPS, shares
 from chaos.live.nodes import End
 from chaos.live.pauses import Gap, Pause, by_kind, pauses, spread
 from chaos.live.plan import Plan
-from chaos.live.scenarios import Scenario
+from chaos.live.scenarios import Scenario, closes
 
 SCHEMA = "meltica.chaos/1"
 
@@ -54,6 +54,8 @@ def one(played: Played) -> dict[str, Any]:
         "gaps_ms_by_kind": by_kind(played.pauses),
         "pauses": [pause.document() for pause in played.pauses],
         "bound_ms": bound,
+        "recovers": scenario.recovers,
+        "closes": list(closes(scenario)),
         "slower": played.slower,
         "ends": [end.document() for end in played.ends],
         "lifted": [dict(each) for each in played.lifted],
@@ -76,11 +78,14 @@ def listed(scenarios: Sequence[Scenario]) -> dict[str, Any]:
                 "name": scenario.name,
                 "shows": scenario.shows,
                 "threatens": scenario.threatens,
+                "recovers": scenario.recovers,
+                "closes": list(closes(scenario)),
                 "gap_ms": scenario.gap_ms,
                 "leader_kept": scenario.leader_kept,
                 "leader_lost": scenario.leader_lost,
                 "silent_within_ms": scenario.silent_within_ms,
                 "no_authority": scenario.no_authority,
+                "unseen_fills": scenario.unseen_fills,
                 "alert": scenario.alert,
                 "runbook": scenario.runbook,
                 "suites": list(scenario.suites),

@@ -17,7 +17,7 @@ from chaos.live.nodes import End
 from chaos.live.pauses import HEALING_NS
 from chaos.live.plan import Fault, Plan
 from chaos.live.strike import Struck
-from chaos.live.workload import Denied, Told
+from chaos.live.workload import Denied, Lifted, Told
 
 MS: Final = 1_000_000
 ENDS: Final = (INSTANT, DISK, FOLDER, VOLUME, STRAIT)  # rooms whose faults may end processes
@@ -187,6 +187,12 @@ def leader_kept(done: Sequence[Struck], elected: Sequence[Mapping[str, Any]]) ->
     if not any(int(change["mono_ns"]) < first for change in elected):
         told.append("no log tells of the election before the first fault: elections are not seen at all")
     return Check("leader_kept", len(elected), tuple(told))
+
+
+def unaided(lifted: Sequence[Lifted]) -> Check:
+    """Nobody had to do anything for trading to come back.  Looks at the run."""
+    told = (f"somebody lifted {one.cause} at index {one.index}: without that nobody would trade" for one in lifted)
+    return Check("unaided", 1, tuple(told))
 
 
 def cancelled(history: History, asked: Mapping[int, Collection[str]]) -> Check:

@@ -183,6 +183,15 @@ _ALL += tuple(
 )
 NEMESES: Final[Mapping[str, Nemesis]] = {one.kind: one for one in _ALL}
 
+SAYS: Final[Mapping[str, str]] = {  # by the kind of a fault, the next step that the node's last words must name
+    "disk_full": "free space on its disk",
+    "disk_write_error": "free space on its disk or replace the disk",
+    "disk_sync_error": "check its disk",
+    "bit_flip": "restore this node's folder from a copy",
+    "folder_deleted": "do not start this node",
+    "folder_read_only": "writable",
+}
+
 
 def toxic_of(kind: str, name: str, stream: str, parameters: Mapping[str, int]) -> Toxic:
     """The toxic of a network nemesis, with its parameters.  Raises BadToxic."""

@@ -15,8 +15,8 @@ from attrs import define, field, frozen
 
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
-from chaos.live.claims import leader_lost, no_authority, silent
-from chaos.live.closed import SAYS, Closed, failed_closed
+from chaos.live.claims import leader_lost, no_authority, silent, unseen_fills
+from chaos.live.closed import Closed, failed_closed
 from chaos.live.cluster import WINDOW_MS, Cluster, RigProcesses, open_cluster, window_ms
 from chaos.live.disks import ENDS_WITHIN, Disks
 from chaos.live.document import Played
@@ -38,6 +38,7 @@ from chaos.live.judge import (
     leader_kept,
     paused_briefly,
     tightened,
+    unaided,
 )
 from chaos.live.nemeses import (
     DISK,
@@ -49,6 +50,7 @@ from chaos.live.nemeses import (
     NETWORK,
     OPERATOR,
     PROCESS,
+    SAYS,
     STRAIT,
     TIME,
     VENUE,
@@ -57,6 +59,7 @@ from chaos.live.nemeses import (
 from chaos.live.nodes import STOPPED_WITHIN, UNDO_WITHIN, Nodes
 from chaos.live.pauses import Back, Gap, gaps, in_bound, recovered
 from chaos.live.plan import Fault, Plan
+from chaos.live.scenarios import ITSELF
 from chaos.live.sight import LEADER_WITHIN, Sight
 from chaos.live.straits import Straits
 from chaos.live.strike import Breaks, Striker, Struck
@@ -344,6 +347,10 @@ class Runner:
             found.append(silent(self.done, sent, NODES, scenario.silent_within_ms + window_ms(slower) - WINDOW_MS))
         if scenario.no_authority:
             found.append(no_authority(self.done, elected, sent))
+        if scenario.recovers == ITSELF and slower == 1:  # where they are longer, the machine itself may cost leaders
+            found.append(unaided(self.operators.lifted))
+        if scenario.unseen_fills:
+            found.append(unseen_fills(self.done, _filled(self.wish.folder, history.account)))
         return found
 
     def _gaps(self, history: History) -> tuple[Gap, ...]:
@@ -355,6 +362,12 @@ class Runner:
 def _times(history: History) -> list[int]:
     """When the venue let an order through, sorted."""
     return [at for at, _, request in admitted(history) if not request.is_cancel]
+
+
+def _filled(folder: Path, account: str) -> list[int]:
+    """When the venue filled an order of ours."""
+    lines = json_lines(folder / "ledger.jsonl")
+    return [int(one["mono_ns"]) for one in lines if one["type"] == "fill" and one.get("account") == account]
 
 
 def _logs(folder: Path) -> Mapping[str, Iterable[Mapping[str, Any]]]:

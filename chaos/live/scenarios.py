@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from chaos.live.links import DIRECTIONS, EITHER, SCOPES
 from chaos.live.links import VENUE as WAYS
-from chaos.live.nemeses import NEMESES, NETWORK, VENUE, Nemesis
+from chaos.live.nemeses import HALT, NEMESES, NETWORK, SAYS, VENUE, Nemesis
 
 NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 SUITES: Final = ("smoke", "trust", "inside", "long", "endless")
@@ -27,15 +27,20 @@ TARGETS: Final = (*ONE, *PAIRS, EVERY)
 LONGEST_S: Final = 600.0
 SHORTEST_S: Final = 0.5  # of a network's nemesis: all its proxies take a third of a second to be told
 MOST_TIMES: Final = 50
+# Who has to do something before all trade again: nobody; whoever halted by hand; or, where three leaders may be lost
+# within ten minutes, whoever lifts the halt that comes of it.
+ITSELF, HAND, STORM = RECOVERS = ("by itself", "by hand", "after a storm")
 FIELDS: Final = (
     "name",
     "shows",
     "threatens",
+    "recovers",
     "gap_ms",
     "leader_kept",
     "leader_lost",
     "silent_within_ms",
     "no_authority",
+    "unseen_fills",
     "keeps",
     "grows_mib",
     "alert",
@@ -91,13 +96,30 @@ class Scenario:
     runbook: str
     suites: tuple[str, ...]
     steps: tuple[Step, ...]
+    recovers: str = ITSELF  # one of RECOVERS
     leader_kept: bool = False  # no leader may change meanwhile
     leader_lost: bool = False  # each fault of the leader costs it the lead, and another trades
     silent_within_ms: int | None = None  # whom a fault hits sends nothing later than this, until it heals
     no_authority: bool = False  # whose clock is wrong sends nothing in an epoch that it began so
+    unseen_fills: bool = False  # the venue fills orders of ours in each fault, which nobody hears of then
     grows_mib: int | None = None  # how much memory a node may gain in a round; None: nobody looks
     keeps: int | None = None  # how many entries of its log each node keeps; None: all
     mixture: bool = False  # nobody chose what meets what: a fault may find nothing to do, or another in its way
+
+
+def closes(scenario: Scenario) -> tuple[str, ...]:
+    """The closed states that it must show, each judged by a check: a word of what is closed, and for how long."""
+    ends = sorted({step.kind for step in scenario.steps} & SAYS.keys())
+    found = [f"node: it ends, or refuses to start, and says what to do ({kind})" for kind in ends]
+    if any(step.kind == HALT for step in scenario.steps):
+        found.append("trading: halted, until somebody resumes it")
+    if scenario.silent_within_ms is not None:
+        found.append(
+            f"sends: whom a fault hits sends nothing later than {scenario.silent_within_ms} ms, until it heals"
+        )
+    if scenario.no_authority:
+        found.append("authority: a node whose clock is wrong takes none, until it is right")
+    return tuple(found)
 
 
 def read(text: str, stem: str) -> Scenario:
@@ -131,6 +153,8 @@ def _scenario(reader: _Reader, document: Mapping[str, Any], stem: str) -> Scenar
         runbook=reader.text(document, "runbook", "", empty=True),
         suites=reader.words(document, "suites", "", SUITES),
         steps=tuple(_step(reader, one, f"steps[{place}].") for place, one in enumerate(steps)),
+        recovers=reader.word(document, "recovers", "", RECOVERS, ""),
+        unseen_fills=reader.flag(document, "unseen_fills", ""),
         leader_kept=reader.flag(document, "leader_kept", ""),
         leader_lost=reader.flag(document, "leader_lost", ""),
         silent_within_ms=_whole(reader, document, "silent_within_ms", (1, 600_000)),

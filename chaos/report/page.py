@@ -19,6 +19,8 @@ NAME: Final = "report.html"
 OF_A_RUN: Final = {  # checks of a live run, which need more than ledger and trails
     "faults_played": "Every fault of the plan was done to whom it says: else the run shows less than it says.",
     "recovered": "Trading came back by itself behind the last healing, and went on until it was halted.",
+    "unaided": "Trading came back without anybody: no halt had to be lifted.",
+    "unseen_fills": "While nobody of ours could hear it, the venue filled orders of ours.",
     "leader_kept": "Nobody became leader in a fault, or behind it, that is to depose nobody.",
     "leader_lost": "Each fault of the node that traded cost it the lead, and another traded.",
     "silent": "Whom a fault hit sent nothing more in time, until it healed.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from chaos.live.claims import leader_lost, no_authority, silent
+from chaos.live.claims import leader_lost, no_authority, silent, unseen_fills
 from chaos.live.pauses import HEALING_NS
 from chaos.live.plan import Aim, Fault
 from chaos.live.strike import Struck
@@ -74,3 +74,10 @@ def test_one_that_led_before_or_whose_clock_is_right_may_trade():
     assert no_authority([CLOCK], [FIRST, elected("n3", 11 * S)], [*OWN, *NEXT]).held
     assert no_authority([CLOCK], [FIRST, elected("n2", 9 * S)], [*OWN, *NEXT]).held
     assert not no_authority([CUT], [FIRST], OWN).held  # no clock was wrong
+
+
+def test_fills_that_nobody_of_ours_could_hear_must_have_been():
+    assert unseen_fills([CUT], [9 * S, 12 * S, 15 * S]).looked_at == 1
+    assert unseen_fills([CUT], [9 * S, 12 * S, 15 * S]).held
+    found = unseen_fills([CUT, evolve(CUT, set_ns=20 * S, end_ns=30 * S)], [9 * S, 12 * S])
+    assert found.violations == ("cut n1: nothing of ours was filled meanwhile",)

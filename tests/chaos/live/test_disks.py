@@ -10,14 +10,14 @@ import trio
 from attrs import evolve
 
 from chaos.live.between import Between, Refused
-from chaos.live.closed import SAYS, Closed, failed_closed, log_of
+from chaos.live.closed import Closed, failed_closed, log_of
 from chaos.live.disks import Disks
 from chaos.live.doors import Doors, found, taken_at, wanted_at
 from chaos.live.folders import Folders, cold, flip
 from chaos.live.inside import Inside, Order
 from chaos.live.missed import DidNotRun
 from chaos.live.mutants import found as found_mutant
-from chaos.live.nemeses import DISK, FOLDER, NEMESES
+from chaos.live.nemeses import DISK, FOLDER, NEMESES, SAYS
 from chaos.live.nodes import Nodes
 from chaos.live.plan import Aim, Fault
 from chaos.live.powercut import Durable, cut, lengths

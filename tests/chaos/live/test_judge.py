@@ -19,6 +19,7 @@ from chaos.live.judge import (
     leader_kept,
     paused_briefly,
     tightened,
+    unaided,
 )
 from chaos.live.library import shipped
 from chaos.live.missed import DidNotRun
@@ -28,7 +29,7 @@ from chaos.live.pauses import HEALING_NS, gaps
 from chaos.live.plan import Aim, Fault, Plan, plan
 from chaos.live.scenarios import Scenario
 from chaos.live.strike import Struck
-from chaos.live.workload import Denied, Told
+from chaos.live.workload import Denied, Lifted, Told
 
 MS = 1_000_000
 NODES = ("n1", "n2", "n3")
@@ -223,6 +224,12 @@ def test_a_cancel_by_hand_that_found_nothing_to_cancel_is_told():
     assert cancelled(history, {7: ["b"], 8: ["a"]}).violations == (said,)
 
 
+def test_a_halt_that_somebody_has_to_lift_is_no_recovery_by_itself():
+    assert unaided([]).held
+    (said,) = unaided([Lifted("takeover_storm", "r", 77)]).violations
+    assert said == "somebody lifted takeover_storm at index 77: without that nobody would trade"
+
+
 def state(cause, trading="halted"):
     return {"event": "risk state changed", "trading": trading, "cause": cause}
 
@@ -290,11 +297,14 @@ def test_the_list_tells_what_each_shows_and_threatens():
         "name": "one",
         "shows": "s",
         "threatens": "t",
+        "recovers": "by itself",
+        "closes": [],
         "gap_ms": 700,
         "leader_kept": False,
         "leader_lost": False,
         "silent_within_ms": None,
         "no_authority": False,
+        "unseen_fills": False,
         "alert": "",
         "runbook": "",
         "suites": ["trust"],

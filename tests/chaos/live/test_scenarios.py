@@ -11,10 +11,10 @@ import pytest
 from chaos.live import library
 from chaos.live.cluster import WINDOW_MS
 from chaos.live.compose import NOT_DRAWN, SNAPSHOT, TAKEOVER, WEIGHTS, composed, shares
-from chaos.live.nemeses import INSIDE, KILL, NEMESES, NETWORK, toxic_of
+from chaos.live.nemeses import INSIDE, KILL, NEMESES, NETWORK, SAYS, toxic_of
 from chaos.live.pauses import HEALING_NS
 from chaos.live.plan import MS, aim, plan
-from chaos.live.scenarios import PAIRS, SHORTEST_S, SUITES, BadScenario, read
+from chaos.live.scenarios import PAIRS, SHORTEST_S, SUITES, BadScenario, closes, read
 
 AROUND_S = 14  # seconds that a run takes beside its faults
 NODES = ("n1", "n2", "n3")
@@ -22,6 +22,7 @@ GOOD = """
 name = "one"
 shows = "a thing"
 threatens = "rule 1"
+recovers = "by itself"
 gap_ms = 700
 alert = ""
 runbook = ""
@@ -53,6 +54,8 @@ def test_a_good_one_is_read_whole():
     [
         ('name = "one"', 'name = "two"', "name: found 'two', allowed: the file's own, one"),
         ('shows = "a thing"', "", "shows: found None, allowed: a text that says something"),
+        ('recovers = "by itself"\n', "", "recovers: found '', allowed: by itself, by hand, after a storm"),
+        ('recovers = "by itself"', 'recovers = "soon"', "recovers: found 'soon', allowed: by itself"),
         ('alert = ""', "alert = 3", "alert: found 3, allowed: a text"),
         ("gap_ms = 700", "gap_ms = 0.5", "gap_ms: found 0.5, allowed: a whole number from 1"),
         ("gap_ms = 700", "leader_kept = 1", "leader_kept: found 1, allowed: true or false"),
@@ -184,6 +187,38 @@ def test_what_a_shipped_one_promises_can_fail(one):
     ):
         assert claimed or one.name in NOT_CLAIMED or not re.search(words, one.shows), words
     assert not (one.leader_kept and one.leader_lost)
+
+
+DEPOSES = {"kill", "cut", "hold", "pause", "reset", "refuse", "power_cut", "disk_full", "disk_sync_error"}
+STANDBY = {"follower", "followers", "n2", "n3"}
+
+
+def lost_at_most(one):
+    """So many leaders a run may cost: each time of a fault that deposes whoever leads."""
+    steps = [step for step in one.steps if step.kind in DEPOSES and step.links in {"", "peers"}]
+    return sum(int(step.times[1]) for step in steps if not {*step.targets} <= STANDBY)
+
+
+@pytest.mark.parametrize("one", library.shipped(), ids=lambda one: one.name)
+def test_a_shipped_one_says_who_has_to_do_something_before_all_trade_again(one):
+    """Three leaders lost in ten minutes halt (design.md 7); a halt by hand is lifted by hand; else nobody has to."""
+    kinds = {step.kind for step in one.steps}
+    if "halt" in kinds:
+        assert one.recovers == "by hand"
+    elif lost_at_most(one) >= 3 and not one.leader_kept:
+        assert one.recovers == "after a storm"
+    else:
+        assert one.recovers == "by itself" or one.name == "takeover-on-slow-links"
+
+
+@pytest.mark.parametrize("one", library.shipped(), ids=lambda one: one.name)
+def test_a_shipped_one_says_which_closed_states_it_must_show(one):
+    words = " ".join(closes(one))
+    for step in one.steps:
+        assert (f"({step.kind})" in words) == (step.kind in SAYS)
+    assert ("halted" in words) == any(step.kind == "halt" for step in one.steps)
+    assert ("sends nothing" in words) == (one.silent_within_ms is not None)
+    assert ("takes none" in words) == one.no_authority
 
 
 MADE = 1500  # seeds, so that the rarest kind is drawn some times
