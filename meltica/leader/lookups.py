@@ -22,6 +22,7 @@ LONGEST_BACKOFF = 2_000_000_000
 BETWEEN_FINAL_READS = 1_000_000_000  # two full reads that say the same prove more when time lies between
 FULL_READ_TICK = 500_000_000  # full reads begin on common ticks: one read of all open orders then serves all doubts
 STILL_DOUBTFUL = 1_000_000_000  # found, but a cancel of it is still without an answer: look again
+LONGEST_DROPPED = 30_000_000_000  # between two full reads that what they showed made worthless
 
 
 @frozen
@@ -57,6 +58,7 @@ class Lookup:
     tries: int = 0
     full_since: Nanos | None = None  # a full read is under way for it, begun then
     full_missing: set[ReadKind] = field(factory=set)
+    drops: int = 0  # full reads in a row that what they showed made worthless
 
 
 def doubtful(order: Order, own: Epoch, flying: frozenset[ClientOrderId]) -> bool:
@@ -139,7 +141,7 @@ class Lookups:
         if lookup is None:
             return
         lookup.asked, lookup.served, lookup.failing = False, True, ""
-        lookup.full_since, lookup.full_missing = None, set()
+        lookup.full_since, lookup.full_missing, lookup.drops = None, set(), 0
         lookup.next_at = Nanos(now + STILL_DOUBTFUL)
 
     def not_found(self, name: ClientOrderId, result: ReadDone, limits: Bounds, *, hidden: bool = False) -> Verdict:
@@ -175,7 +177,7 @@ class Lookups:
         if lookup.full_missing:
             lookup.next_at = _tick(Nanos(now + BETWEEN_FINAL_READS))
             return Verdict(absent=True)
-        lookup.full_since = None
+        lookup.full_since, lookup.drops = None, 0
         lookup.next_at = _tick(Nanos(now + BETWEEN_FINAL_READS))
         return Verdict(absent=True, final=True)
 
@@ -223,8 +225,10 @@ class Lookups:
 
 
 def _drop_full(lookup: Lookup, now: Nanos) -> None:
+    """Begin it anew, later each time: on an account that somebody else trades too there is always a next trade."""
     lookup.full_since, lookup.full_missing = None, set()
-    lookup.next_at = Nanos(now + STILL_DOUBTFUL)
+    lookup.next_at = Nanos(now + min(STILL_DOUBTFUL << min(lookup.drops, 20), LONGEST_DROPPED))
+    lookup.drops += 1
 
 
 def _tick(earliest: Nanos) -> Nanos:

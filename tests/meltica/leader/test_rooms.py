@@ -194,6 +194,30 @@ def test_absent_then_dead_only_after_two_full_reads_later_than_settle() -> None:
     assert finals == 2
 
 
+def test_a_full_read_that_is_dropped_again_and_again_begins_anew_ever_more_rarely() -> None:
+    lookups, question = looked_up()
+    name, trades = question.order_ids[0], Question(VENUE, ReadKind.TRADES, SYMBOL)
+    limits, now, waits = Bounds(Nanos(100), Nanos(200)), 200, []
+    for turn in range(8):
+        hidden = bool(turn % 2)
+        verdict = lookups.not_found(name, order_read(now), limits, hidden=hidden)
+        ended = now + MS
+        if not hidden:  # and then the trades show one that may be its own
+            begun = ended + MS
+            ended = begun + MS
+            read = ReadDone(Read(2, ReadKind.TRADES, SYMBOL), Nanos(begun), Nanos(ended))
+            assert lookups.also_read(trades, read, lambda _: True) == []
+        assert verdict.absent
+        due = lookups.next_due()
+        assert due is not None
+        waits.append(due - ended)
+        now = due
+    assert waits == [each * S for each in (1, 2, 4, 8, 16, 30, 30, 30)]
+    lookups.found(name, Nanos(now))
+    lookups.not_found(name, order_read(now), limits, hidden=True)
+    assert lookups.next_due() == now + MS + S, "it was found: all begins anew"
+
+
 def test_trades_read_before_the_full_read_began_do_not_complete_it() -> None:
     lookups, question = looked_up()
     name = question.order_ids[0]

@@ -27,6 +27,7 @@ from meltica.core.values import (
     VenueOrderId,
 )
 from meltica.leader import reconcile, suspects
+from meltica.leader.lookups import LONGEST_DROPPED
 from meltica.leader.ports import Order as OrderAction
 from meltica.venues.base import BalanceShown, OrderShown, Read, ReadKind, Report
 from meltica.venues.numbers import strategy_number
@@ -144,6 +145,56 @@ def test_two_orders_that_it_may_be_hold_the_mark_tighten_and_are_told() -> None:
     assert "cannot be told" in blocked(node)
     world.run(3700 * S)  # past the hour for which the log remembers an order that has ended
     assert node.state.low_water.get(KEY, 0) == 0, "it waits for a person, however long"
+
+
+WEIGHTS = {ReadKind.ORDER: 4, ReadKind.OPEN_ORDERS: 80, ReadKind.TRADES: 20, ReadKind.BALANCES: 20}  # Binance's
+
+
+def weight_a_minute(world: World, node: Node, *, each_second: Callable[[], None] = lambda: None) -> float:
+    """What the reads of five minutes weigh, a minute."""
+    before = len(node.port.reads)
+    for _ in range(300):
+        each_second()
+        world.run(S)
+    return sum(WEIGHTS.get(read.kind, 20) for read in node.port.reads[before:]) / 5
+
+
+def test_somebody_who_trades_all_the_time_where_an_order_was_lost_costs_no_more_weight_each_minute() -> None:
+    """Each full read showed a new stranger, and the next began a second later: 5,300 of 6,000 and more, for ever."""
+    world = World(make=Idle)
+    node = world.start()
+    world.exchange.answers, world.exchange.report = "lose", False
+    world.act("n1", OrderAction(submit()))
+    world.run(9 * S)
+
+    def trades() -> None:
+        balances = dict(world.exchange.balances)
+        world.exchange.fill(world.exchange.add_foreign("59990").venue_order_id, "0.004", tell=False)
+        world.exchange.balances = balances  # another bot's own affair
+
+    weight_a_minute(world, node, each_second=trades)
+    assert weight_a_minute(world, node, each_second=trades) < 1500
+    (order,) = node.state.orders.values()
+    assert order.state is OrderState.ABSENT
+    assert blocked(node) == ""
+    world.run(60 * S)
+    (order,) = node.state.orders.values()
+    assert order.state is OrderState.DEAD, "as soon as nobody trades there any more"
+
+
+def test_a_dispute_costs_little_however_long_it_lasts() -> None:
+    world = unheard(2)
+    world.exchange.fill(next(iter(world.exchange.orders)), "0.004", tell=False)
+    for number in (0, 1):
+        cancelled_on_its_page(world, number)
+    world.run(60 * S)
+    node = back(world)
+    world.run(200 * S)
+    assert "cannot be told" in blocked(node)
+    asked = len(node.port.reads)
+    world.run(300 * S)
+    assert sum(read.kind is ReadKind.ORDER for read in node.port.reads[asked:]) <= 3 * 300 * S / LONGEST_DROPPED + 3
+    assert "cannot be told" in blocked(node)
 
 
 def test_an_order_of_ours_is_one_of_two_that_are_like_it_and_not_both() -> None:
