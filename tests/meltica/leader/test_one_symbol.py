@@ -101,20 +101,93 @@ def test_rules_that_cannot_be_read_together_are_read_one_by_one() -> None:
     assert blocked(node) == {OTHER}
     assert (VENUE, SYMBOL) in node.state.instruments
     asked = [read for read in node.port.reads if read.kind is ReadKind.INSTRUMENTS]
-    before = len(asked)
-    assert before <= 10
+    assert len(asked) <= 10
+    world.run(55 * S)  # until it is sure that the fault is the symbol's own
+    before = sum(read.kind is ReadKind.INSTRUMENTS for read in node.port.reads)
+    assert before <= 30
     world.run(600 * S)
     again = [read.symbol for read in node.port.reads if read.kind is ReadKind.INSTRUMENTS][before:]
     assert again.count(SYMBOL) == 2, "each period"
     assert again.count(OTHER) <= 600 * S / survey_room.LONGEST_ALONE + 2, "rules weigh much"
 
 
-def test_an_outage_that_is_over_leaves_no_symbol_blocked() -> None:
+OF_RULES = {RULES, (ReadKind.INSTRUMENTS, OTHER), (ReadKind.INSTRUMENTS, SYMBOL)}
+OF_TRADES = {(ReadKind.TRADES, OTHER), (ReadKind.TRADES, SYMBOL)}
+OF_ALL = {*OF_RULES, *OF_TRADES, (ReadKind.OPEN_ORDERS, None), (ReadKind.BALANCES, None)}
+
+
+@pytest.mark.parametrize("lasts", [9, 26, 61])
+@pytest.mark.parametrize("how", ["a start", "a gap", "a failover"])
+@pytest.mark.parametrize("needs", [OF_RULES, OF_TRADES, OF_ALL], ids=["rules", "trades", "all"])
+def test_an_outage_that_is_over_leaves_no_symbol_blocked(
+    needs: set[tuple[ReadKind, Symbol | None]], how: str, lasts: int
+) -> None:
+    """Its reads had come to be 30 s apart: they failed for a reason that had nothing to do with their symbol."""
     world = World(make=Idle, settings=BOTH)
-    failing = unreadable(world, RULES, (ReadKind.INSTRUMENTS, OTHER), (ReadKind.INSTRUMENTS, SYMBOL))
+    if how != "a start":
+        world.start()
+        world.run(S)
+    failing = unreadable(world, *needs)
+    node = world.nodes["n2" if how == "a failover" else "n1"]
+    if how == "a gap":
+        node.leader.on_stream_gap(VENUE, "lost")
+    else:
+        world.tick()
+        world.elect(node.name)
+    world.run(lasts * S)
+    assert blocked(node) == {SYMBOL, OTHER}
+    failing.clear()
+    world.run(3 * S)
+    assert blocked(node) == set()
+
+
+def test_one_symbol_that_is_gone_keeps_no_other_shut_behind_an_outage() -> None:
+    """The rules of all can't be read together then, and each outage begins the reading one by one anew."""
+    world = World(make=Idle, settings=BOTH)
+    gone = {RULES, (ReadKind.INSTRUMENTS, OTHER), (ReadKind.TRADES, OTHER)}
+    failing = unreadable(world, *gone)
     node = world.start()
     world.run(60 * S)
+    assert blocked(node) == {OTHER}
+    failing |= OF_ALL
+    node.leader.on_stream_gap(VENUE, "lost")
+    world.run(26 * S)
     assert blocked(node) == {SYMBOL, OTHER}
+    failing -= OF_ALL - gone
+    world.run(5 * S)
+    assert blocked(node) == {OTHER}
+    failing.clear()
+    world.run(survey_room.LONGEST_ALONE)
+    assert blocked(node) == set(), "it is asked for as long as it takes"
+
+
+def test_rules_that_none_of_can_be_read_are_not_read_symbol_by_symbol_all_the_time() -> None:
+    """Each such read weighs as much as one of all."""
+    world = World(make=Idle, settings=BOTH)
+    unreadable(world, *OF_RULES)
+    node = world.start()
+    world.run(60 * S)
+    before = len(node.port.reads)
+    world.run(600 * S)
+    asked = [read.symbol for read in node.port.reads[before:] if read.kind is ReadKind.INSTRUMENTS]
+    assert asked.count(None) <= 600 / 2 + 3
+    assert asked.count(SYMBOL) <= 600 * S / survey_room.LONGEST_ALONE + 3
+
+
+@pytest.mark.parametrize("how", ["a start", "a gap"])
+def test_trades_of_a_symbol_that_is_gone_are_asked_for_ever_more_rarely(how: str) -> None:
+    """Every 2 s for ever, 600 of the weight a minute."""
+    world = World(make=Idle, settings=BOTH)
+    failing = unreadable(world, (ReadKind.TRADES, OTHER))
+    node = world.start()
+    if how == "a gap":
+        node.leader.on_stream_gap(VENUE, "lost")
+    world.run(60 * S)
+    before = len(node.port.reads)
+    world.run(600 * S)
+    asked = [read.symbol for read in node.port.reads[before:] if read.kind is ReadKind.TRADES]
+    assert 600 / 30 <= asked.count(OTHER) <= 600 / 30 + 600 / 60 + 2, "its own, and the period's"
+    assert blocked(node) == {OTHER}
     failing.clear()
     world.run(survey_room.LONGEST_ALONE)
     assert blocked(node) == set()
@@ -131,3 +204,37 @@ def test_a_survey_says_of_each_symbol_what_of_it_is_missing() -> None:
     assert "-1121" in survey.unread(OTHER)
     assert survey.unread(SYMBOL) == ""
     assert not survey.complete
+
+
+@pytest.mark.parametrize("first", ["the rules", "the rest"])
+def test_rules_are_read_one_by_one_at_their_second_failure_whichever_answer_came_first(first: str) -> None:
+    """A takeover waits for it."""
+    survey = Survey(VENUE, "takeover", Nanos(100), needs_of([SYMBOL, OTHER]))
+    rules = Question(VENUE, *RULES), ReadFailed(Read(1, *RULES), "-1121")
+    if first == "the rules":
+        survey.failed(*rules, Nanos(200), Nanos(50))
+    for kind, symbol in needs_of([SYMBOL, OTHER]) - {RULES}:
+        survey.done(Question(VENUE, kind, symbol), ReadDone(Read(1, kind, symbol), Nanos(100), Nanos(201)))
+    if first == "the rest":
+        survey.failed(*rules, Nanos(202), Nanos(50))
+    assert survey.missing == {RULES}
+    survey.failed(*rules, Nanos(300), Nanos(50))
+    assert survey.missing == {(ReadKind.INSTRUMENTS, SYMBOL), (ReadKind.INSTRUMENTS, OTHER)} == set(survey.due(Nanos(300)))
+
+
+def test_rules_stay_together_while_the_venue_answers_nothing() -> None:
+    survey = Survey(VENUE, "takeover", Nanos(100), needs_of([SYMBOL, OTHER]))
+    for turn in range(50):
+        survey.failed(Question(VENUE, *RULES), ReadFailed(Read(1, *RULES), "503"), Nanos(200 + turn), Nanos(100 * MS))
+    assert RULES in survey.missing
+    assert survey.next_due() == 249 + survey_room.LONGEST_BACKOFF
+
+
+def test_a_read_of_all_rules_serves_each_symbol_if_it_is_no_older_than_the_survey() -> None:
+    survey = Survey(VENUE, "takeover", Nanos(100), {(ReadKind.INSTRUMENTS, SYMBOL), (ReadKind.INSTRUMENTS, OTHER)})
+    question = Question(VENUE, *RULES)
+    assert not survey.done(question, ReadDone(Read(1, *RULES), Nanos(99), Nanos(120)))
+    assert survey.due(Nanos(120)) == [RULES]
+    assert survey.done(question, ReadDone(Read(2, *RULES), Nanos(100), Nanos(130)))
+    assert survey.complete
+    assert survey.next_due() is None
