@@ -27,6 +27,7 @@ class Marks:
     def read(self, venue: Venue, symbol: Symbol, result: ReadDone) -> None:
         """The symbol's trades were read, from its mark on."""
         self._trades[(venue, symbol)] = (result.begun, result.trades)
+        self._strangers.read(venue, symbol, result.trades)
 
     def opened(self, venue: Venue) -> bool:
         """Whether the account's opening balance is in the log."""

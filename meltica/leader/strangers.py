@@ -36,8 +36,8 @@ class Strangers:
 
     def __init__(self) -> None:
         self._asked: dict[Name, Stranger] = {}
-        # Up to when, in the venue's time, the trades of one are not the log's to have; true for ever.  All of them, if
-        # an answer showed an id that is not ours; those before the opening balance, if it is ours, of an earlier life.
+        # Up to when, in the venue's time, the trades of one are not the log's to have; true in every term.  All of them,
+        # if an answer showed an id that is not ours; those before the opening, if it is ours, of an earlier life.
         self._passed: dict[Name, Nanos] = {}
 
     def clear(self) -> None:
@@ -85,6 +85,15 @@ class Strangers:
         self._asked.pop(name, None)
         if passed is not None:
             self._passed[name] = passed
+
+    def read(self, venue: Venue, symbol: Symbol, trades: Iterable[TradeShown]) -> None:
+        """These are all trades there from the mark on: of others nobody need know any more that they are passed.
+
+        What lies below the mark counts as known, and the mark never goes back.  One who trades again is asked about
+        once more.
+        """
+        there, shown = (venue, symbol), {each.venue_order_id for each in trades}
+        self._passed = {name: at for name, at in self._passed.items() if name[:2] != there or name[2] in shown}
 
     def names(self) -> list[Name]:
         """All that are asked about."""

@@ -11,13 +11,14 @@ from attrs import evolve
 from cluster.types import NotLeader, Outcome, OutcomeUnknown
 from meltica.core import commands as c
 from meltica.core.ids import make_id
-from meltica.core.values import Epoch, Index, Nanos, Trading, VenueOrderId
+from meltica.core.values import Epoch, Index, Nanos, Symbol, Trading, Venue, VenueOrderId
 from meltica.leader.dropcopy import DropCopy
 from meltica.leader.ports import Order
 from meltica.leader.reconcile import Learnt, Stamp, news, owner, report
 from meltica.leader.strangers import FOR_EVER, LONGEST, ODD_AFTER, Strangers
 from meltica.venues.base import Read, ReadKind, Report
 from tests.meltica.leader.test_rooms import trade
+from tests.meltica.leader.test_takeover_reads import blocked
 from tests.meltica.leader.world import ACCOUNT, MS, SYMBOL, VENUE, Idle, Node, S, World, by, submit
 
 
@@ -165,6 +166,37 @@ def test_a_stranger_is_asked_about_until_somebody_answers_ever_more_rarely() -> 
     assert strangers.names() == []
     strangers.clear()
     assert strangers.is_passed(VENUE, trade(7, 3)), "whose it is never changes"
+
+
+def test_what_no_read_of_trades_shows_any_more_is_forgotten() -> None:
+    """An account that somebody else trades too: one name for each of his orders, for ever, and over every term."""
+    strangers, one, other = Strangers(), VenueOrderId("1"), VenueOrderId("2")
+    elsewhere = (Venue("okx"), SYMBOL, one), (VENUE, Symbol("ETHUSDT"), one)
+    for name in ((VENUE, SYMBOL, one), (VENUE, SYMBOL, other), *elsewhere):
+        strangers.settled(name, passed=FOR_EVER)
+    strangers.read(VENUE, SYMBOL, [trade(7, 3)])  # of order 1
+    assert strangers.is_passed(VENUE, trade(7, 3))
+    assert not strangers.is_passed(VENUE, evolve(trade(6, 2), venue_order_id=other))
+    assert len(strangers._passed) == 3, "other symbols and venues have reads of their own"
+
+
+def test_an_order_of_somebody_elses_that_trades_again_is_asked_about_once_more_and_stays_his() -> None:
+    world = World(make=Idle)
+    node = world.start()
+    for _ in range(50):
+        world.exchange.fill(world.exchange.add_foreign().venue_order_id, "0.1", tell=False)
+        world.run(30 * S)
+    slow = world.exchange.add_foreign().venue_order_id
+    for _ in range(3):
+        for name in (slow, world.exchange.add_foreign().venue_order_id):
+            world.exchange.fill(name, "0.1", tell=False)
+            world.run(150 * S)
+    asked = [read.venue_order_id for read in node.port.reads if read.kind is ReadKind.ORDER]
+    assert asked.count(slow) == 3
+    assert len(node.leader._recon._strangers._passed) <= 1
+    assert node.state.low_water[VENUE, ACCOUNT, SYMBOL] == 56
+    assert node.state.position_of((VENUE, ACCOUNT, SYMBOL)).traded == 0
+    assert blocked(node) == ""
 
 
 # --- the drop copy --------------------------------------------------------------------------------
