@@ -13,6 +13,7 @@ from meltica.core.apply import LEAP
 from meltica.core.values import Nanos, Venue
 from meltica.leader.desk import Desk
 from meltica.leader.settings import LeaderSettings
+from meltica.leader.suspects import CLOCKS_APART
 from meltica.venues.base import Capabilities, Health, VenuePort
 
 MS = 1_000_000
@@ -98,6 +99,13 @@ def time_fault(desk: Desk, healths: Mapping[Venue, Health], now: Nanos) -> TimeF
         return None
     why = "no venue's clock is known yet, and this node's alone may not begin an epoch so far from the log's"
     return TimeFault(why, contradicted=False)
+
+
+def clocks_apart(desk: Desk, venue: Venue) -> Nanos:
+    """How far the log's clock and this venue's are apart, at most, as far as is known."""
+    offset = desk.venues[venue].health().clock_offset
+    known = 0 if offset is None else abs(offset - (desk.at - desk.wall()))
+    return Nanos(CLOCKS_APART + known)
 
 
 def _way(off: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from meltica.core.commands import OpeningApproved, VenuePolicy
 from meltica.core.exact import add
 from meltica.core.values import Account, Money, Nanos, Symbol, TradeId, Venue
-from meltica.leader import reconcile
+from meltica.leader import fitness, reconcile
 from meltica.leader.desk import Desk
 from meltica.leader.strangers import Strangers
 from meltica.leader.suspects import CLOCKS_APART
@@ -22,10 +22,14 @@ class Marks:
     def __init__(self, desk: Desk, strangers: Strangers) -> None:
         self._desk = desk
         self._strangers = strangers
+        self._apart: dict[
+            Venue, Nanos
+        ] = {}  # the log's clock and the venue's, at most, at the last read of trades there
         self._trades: dict[tuple[Venue, Symbol], tuple[Nanos, tuple[TradeShown, ...]]] = {}
 
     def read(self, venue: Venue, symbol: Symbol, result: ReadDone) -> None:
         """The symbol's trades were read, from its mark on."""
+        self._apart[venue] = fitness.clocks_apart(self._desk, venue)
         self._trades[(venue, symbol)] = (result.begun, result.trades)
         self._strangers.read(venue, symbol, result.trades)
 
@@ -40,7 +44,7 @@ class Marks:
         clock and the venue's may be apart: what is nearer to the opening is asked about.
         """
         opening = self._desk.state.openings.get((venue, self._account(venue)))
-        before = opening is not None and trade.venue_at <= opening.at - CLOCKS_APART
+        before = opening is not None and trade.venue_at <= opening.at - self._apart.get(venue, CLOCKS_APART)
         return before or self._strangers.is_passed(venue, trade)
 
     def low_water(self, venue: Venue, symbol: Symbol) -> TradeId | None:

@@ -18,13 +18,14 @@ from meltica.leader.arrears import Arrears
 from meltica.leader.balances import BalanceNews, BalanceWatch
 from meltica.leader.claims import Claims
 from meltica.leader.desk import Desk
+from meltica.leader.fitness import clocks_apart
 from meltica.leader.lookups import Lookup, Lookups, Verdict
 from meltica.leader.marks import Marks
 from meltica.leader.reads import Question, Reads
 from meltica.leader.reconcile import FOREIGN, UNKNOWN, Learnt, Stamp, Stray
 from meltica.leader.strangers import FOR_EVER, Name, Strangers
 from meltica.leader.survey import COUNTERS, Need, Survey, needs_of
-from meltica.leader.suspects import alike, any_may_be, suspects
+from meltica.leader.suspects import alike, suspects
 from meltica.venues.base import BalanceReport, OrderShown, ReadDone, ReadFailed, ReadKind, Report, TradeShown
 
 
@@ -44,7 +45,7 @@ class Reconciler:
         self._reported: set[Stray] = set()
         self._disputed: set[Name] = set()  # strangers that several orders of ours are like
         self._renames: dict[ClientOrderId, Name] = {}  # orders of ours that were found under another name
-        self._strangers = Strangers()
+        self._strangers = Strangers(functools.partial(clocks_apart, desk))
         self._marks = Marks(desk, self._strangers)
         self._claims = Claims()
         self._last: dict[tuple[Venue, Need], Nanos] = {}  # when each was asked for
@@ -397,7 +398,8 @@ class Reconciler:
         there = suspects(self._desk.state, stamp.venue, stamp.account, shown.symbol)
         name = (stamp.venue, shown.symbol, shown.venue_order_id)
         free = (order for order in there if self._renames.get(order.id, name) == name)
-        found = [order for order in free if alike(order, shown, window, settle)]
+        apart = clocks_apart(self._desk, stamp.venue)
+        found = [order for order in free if alike(order, shown, window, settle, apart)]
         if any(order.state is OrderState.INTENT_ACCEPTED for order in found):
             return None, True  # the venue's word on it by its own name is still to come
         if len(found) > 1:
@@ -455,7 +457,7 @@ class Reconciler:
         doubts = self._doubts(venue, symbol) if learnt.unknown else []
         for name in learnt.unknown:
             named = [each for each in result.trades if each.venue_order_id == name[1] and not passed(each)]
-            self._strangers.meet((venue, *name), named, now, owed=owing or any_may_be(doubts, named))
+            self._strangers.meet((venue, *name), named, now, owed=owing or self._strangers.may_be(venue, doubts, named))
         self._ask_strangers(now)
         survey = self.surveys.get(venue)
         if survey is not None and not self._claims.lacking(self._desk.state, venue, symbol):
@@ -511,7 +513,8 @@ class Reconciler:
         """A trade was heard of an order of ours that the log does not know; a read of the trades may lag behind it."""
         if self._marks.opened(venue):
             now, name = self._desk.mono(), (venue, trade.symbol, trade.venue_order_id)
-            owed = self._owing(venue, trade.symbol) or any_may_be(self._doubts(venue, trade.symbol), (trade,))
+            doubts = self._doubts(venue, trade.symbol)
+            owed = self._owing(venue, trade.symbol) or self._strangers.may_be(venue, doubts, (trade,))
             self._strangers.meet(name, (trade,), now, owed=owed)
             self._ask_strangers(now)
 

@@ -6,13 +6,14 @@ nothing: a stranger is asked about until an answer shows the order, or until the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from attrs import define
 
+from meltica.core.orders import Order
 from meltica.core.state import State
 from meltica.core.values import ClientOrderId, Nanos, Symbol, Venue, VenueOrderId
-from meltica.leader.suspects import any_may_be
+from meltica.leader.suspects import CLOCKS_APART, any_may_be
 from meltica.venues.base import TradeShown
 
 Name = tuple[Venue, Symbol, VenueOrderId]
@@ -32,11 +33,12 @@ class Stranger:
 
 
 class Strangers:
-    """See the module."""
+    """See the module.  `apart`: the log's clock and a venue's, at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, apart: Callable[[Venue], Nanos] = lambda _: CLOCKS_APART) -> None:
+        self._apart = apart
         self._asked: dict[Name, Stranger] = {}
-        # Up to when, in the venue's time, the trades of one are not the log's to have; true in every term.  All of them,
+        # Up to when, in the venue's time, the trades of one are not the log's to have; true in any term.  All of them,
         # if an answer showed an id that is not ours; those before the opening, if it is ours, of an earlier life.
         self._passed: dict[Name, Nanos] = {}
 
@@ -78,7 +80,11 @@ class Strangers:
         if doubt is None or doubt.venue_order_id is not None:
             return False
         there = (each for name, each in self._asked.items() if name[:2] == (doubt.venue, doubt.symbol))
-        return any(any_may_be((doubt,), each.trades) for each in there)
+        return any(self.may_be(doubt.venue, (doubt,), each.trades) for each in there)
+
+    def may_be(self, venue: Venue, orders: Iterable[Order], trades: Iterable[TradeShown]) -> bool:
+        """Whether one of `trades` there can be one of one of `orders`."""
+        return any_may_be(orders, trades, self._apart(venue))
 
     def settled(self, name: Name, *, passed: Nanos | None = None) -> None:
         """It is known whose it is; `passed`: up to when its trades are not the log's to have."""

@@ -16,7 +16,8 @@ from meltica.core.values import Account, Nanos, Side, Symbol, Venue
 from meltica.venues.base import OrderShown, TradeShown
 from meltica.venues.numbers import strategy_number
 
-CLOCKS_APART: Final = Nanos(5_000_000_000)  # the log's and the venue's, at most; a fit node's is within 1 s
+CLOCKS_APART: Final = Nanos(5_000_000_000)  # the log's and a venue's that agrees with it, at most: a fit node's is
+# within 1 s of one venue's.  What is known of how far another one's is off comes on top (`apart`, fitness.py).
 # Dead is an inference, and gives way to evidence for as long as the log remembers the order: an hour.
 UNSEEN: Final = frozenset({OrderState.INTENT_ACCEPTED, OrderState.ABSENT, OrderState.DEAD})
 
@@ -32,24 +33,24 @@ def suspects(state: State, venue: Venue, account: Account, symbol: Symbol) -> tu
     )
 
 
-def may_be(order: Order, trade: TradeShown) -> bool:
-    """Whether `trade` can be one of `order`, as far as a trade tells."""
+def may_be(order: Order, trade: TradeShown, apart: Nanos) -> bool:
+    """Whether `trade` can be one of `order`, as far as a trade tells; `apart`: the two clocks, at most."""
     if trade.side is not order.side or trade.quantity > order.quantity:
         return False
-    if trade.venue_at < order.at - CLOCKS_APART:
+    if trade.venue_at < order.at - apart:
         return False
     if order.price is None or trade.price == order.price:
         return True
     return trade.price < order.price if order.side is Side.BUY else trade.price > order.price
 
 
-def any_may_be(orders: Iterable[Order], trades: Iterable[TradeShown]) -> bool:
+def any_may_be(orders: Iterable[Order], trades: Iterable[TradeShown], apart: Nanos) -> bool:
     """Whether one of `trades` can be one of one of `orders`."""
     trades = tuple(trades)
-    return any(may_be(order, trade) for order in orders for trade in trades)
+    return any(may_be(order, trade, apart) for order in orders for trade in trades)
 
 
-def alike(order: Order, shown: OrderShown, window: Nanos, settle: Nanos) -> bool:
+def alike(order: Order, shown: OrderShown, window: Nanos, settle: Nanos, apart: Nanos) -> bool:
     """Whether `shown` can be `order` under another name.
 
     A request gets past the venue's check within `window`, and takes effect within `settle` after that.
@@ -58,5 +59,5 @@ def alike(order: Order, shown: OrderShown, window: Nanos, settle: Nanos) -> bool
         return False
     if shown.strategy_id is not None and shown.strategy_id != strategy_number(order.strategy):
         return False
-    latest = order.at + window + settle + CLOCKS_APART
-    return shown.placed_at is None or order.at - CLOCKS_APART <= shown.placed_at <= latest
+    latest = order.at + window + settle + apart
+    return shown.placed_at is None or order.at - apart <= shown.placed_at <= latest

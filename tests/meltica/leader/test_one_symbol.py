@@ -219,7 +219,9 @@ def test_rules_are_read_one_by_one_at_their_second_failure_whichever_answer_came
         survey.failed(*rules, Nanos(202), Nanos(50))
     assert survey.missing == {RULES}
     survey.failed(*rules, Nanos(300), Nanos(50))
-    assert survey.missing == {(ReadKind.INSTRUMENTS, SYMBOL), (ReadKind.INSTRUMENTS, OTHER)} == set(survey.due(Nanos(300)))
+    assert (
+        survey.missing == {(ReadKind.INSTRUMENTS, SYMBOL), (ReadKind.INSTRUMENTS, OTHER)} == set(survey.due(Nanos(300)))
+    )
 
 
 def test_rules_stay_together_while_the_venue_answers_nothing() -> None:

@@ -408,6 +408,32 @@ def test_what_was_reported_at_one_venue_is_reported_at_another_too() -> None:
     assert reconcile.report(node.state, there, Report(shown, None, Nanos(0)), known).commands
 
 
+@pytest.mark.parametrize("off", [-60 * S, 60 * S])
+@pytest.mark.parametrize("since_opening", [100 * MS, 300 * S])
+def test_a_venue_whose_clock_is_known_to_be_off_shows_our_orders_all_the_same(off: int, since_opening: int) -> None:
+    """A node leads if one venue agrees with its clock: another one's may be minutes away from the log's."""
+    world = World(make=Idle)
+    node = world.start()
+    world.run(since_opening)
+    world.tick()
+    for each in world.nodes.values():
+        each.port.offset = Nanos(off)
+    world.exchange.answers, world.exchange.report = "drop", False
+    world.act("n1", OrderAction(submit()))
+    world.run(20 * MS)
+    (name,) = world.exchange.orders
+    world.exchange.fill(name, "0.004", tell=False)
+    cancelled_on_its_page(world)
+    (trade,), placed = world.exchange.trades, world.exchange.orders[name]
+    world.exchange.trades = [evolve(trade, venue_at=Nanos(trade.venue_at + off))]
+    assert placed.shown.placed_at is not None
+    placed.shown = evolve(placed.shown, placed_at=Nanos(placed.shown.placed_at + off))
+    world.run(200 * S)
+    (order,) = node.state.orders.values()
+    assert (order.state, str(order.filled)) == (OrderState.CANCELLED, "0.004")
+    assert node.state.position_of(KEY).traded == Decimal("0.004")
+
+
 # --- the comparison itself ------------------------------------------------------------------------
 
 
@@ -432,7 +458,7 @@ def one() -> tuple[World, Order, OrderShown]:
 )
 def test_what_makes_a_stranger_like_an_order_of_ours(change: dict[str, object], *, same: bool) -> None:
     _, order, shown = one()
-    assert suspects.alike(order, evolve(shown, **change), Nanos(W), Nanos(10 * S)) is same  # type: ignore[arg-type] # a table
+    assert suspects.alike(order, evolve(shown, **change), Nanos(W), Nanos(10 * S), suspects.CLOCKS_APART) is same  # type: ignore[arg-type] # a table
 
 
 def test_a_stranger_is_placed_within_the_window_of_the_order_that_it_may_be() -> None:
@@ -440,18 +466,19 @@ def test_a_stranger_is_placed_within_the_window_of_the_order_that_it_may_be() ->
     apart = suspects.CLOCKS_APART
     latest = order.at + W + 10 * S + apart
     for at, same in ((order.at - apart, True), (order.at - apart - 1, False), (latest, True), (latest + 1, False)):
-        assert suspects.alike(order, evolve(shown, placed_at=Nanos(at)), Nanos(W), Nanos(10 * S)) is same
+        placed = evolve(shown, placed_at=Nanos(at))
+        assert suspects.alike(order, placed, Nanos(W), Nanos(10 * S), apart) is same
 
 
 def test_what_a_trade_says_of_the_order_that_it_may_be_of() -> None:
-    world, order, shown = one()
+    (world, order, shown), apart = one(), suspects.CLOCKS_APART
     trade = world.exchange.fill(shown.venue_order_id, "0.004", tell=False)
-    assert suspects.may_be(order, trade)
-    assert suspects.may_be(order, evolve(trade, price=Price(Decimal(1)))), "bought for less"
-    assert not suspects.may_be(order, evolve(trade, price=Price(Decimal(59991))))
-    assert not suspects.may_be(order, evolve(trade, side=Side.SELL))
-    assert not suspects.may_be(order, evolve(trade, quantity=Quantity(Decimal("0.011"))))
-    assert not suspects.may_be(order, evolve(trade, venue_at=Nanos(order.at - suspects.CLOCKS_APART - 1)))
+    assert suspects.may_be(order, trade, apart)
+    assert suspects.may_be(order, evolve(trade, price=Price(Decimal(1))), apart), "bought for less"
+    assert not suspects.may_be(order, evolve(trade, price=Price(Decimal(59991))), apart)
+    assert not suspects.may_be(order, evolve(trade, side=Side.SELL), apart)
+    assert not suspects.may_be(order, evolve(trade, quantity=Quantity(Decimal("0.011"))), apart)
+    assert not suspects.may_be(order, evolve(trade, venue_at=Nanos(order.at - suspects.CLOCKS_APART - 1)), apart)
 
 
 def test_an_order_whose_number_is_known_is_no_suspect() -> None:
