@@ -14,8 +14,7 @@ from chaos.bench.budgets import budgets, ratios
 from chaos.bench.figures import Row
 
 SCHEMA: Final = "meltica.bench/1"
-QUIET: Final = 0.25  # load a core before the run, above which figures are not to be quoted
-OTHERS: Final = 0.1  # the same of all processors' time that others had in the run
+OTHERS: Final = 0.1  # of all processors' time, just before the run or in it: with more, figures are not to be quoted
 COLUMNS: Final = {  # what people see of a row, where there is any of it
     "what": "what",
     "system": "system",
@@ -53,13 +52,13 @@ class Measured:
     cores: int
     fsync_us_p50: float | None  # of a file that grew, on this folder's disk, between the turns
     in_place_us_p50: float | None  # the same of one that did not grow
-    load: float  # runnable processes before the run, a minute's mean
-    others: float = 0.0  # the share of all processors' time in the run that was not the bench's
+    before: float  # the share of all processors' time that others had just before the run
+    others: float = 0.0  # the same in the run
 
     @property
     def quiet(self) -> bool:
         """Whether it had little else to do, before the run and in it."""
-        return self.load <= QUIET * self.cores and self.others <= OTHERS
+        return max(self.before, self.others) <= OTHERS
 
 
 def document(build: Build, machine: Measured, rows: Sequence[Row], disturbed: int) -> dict[str, Any]:
@@ -73,7 +72,7 @@ def document(build: Build, machine: Measured, rows: Sequence[Row], disturbed: in
             "cores": machine.cores,
             "fsync_us_p50": machine.fsync_us_p50,
             "fdatasync_in_place_us_p50": machine.in_place_us_p50,
-            "load_before": machine.load,
+            "busy_before": machine.before,
             "busy_by_others": machine.others,
             "quiet": machine.quiet,
         },
@@ -90,8 +89,8 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     fsync, in_place = cell(machine["fsync_us_p50"]), cell(machine["fdatasync_in_place_us_p50"])
     yield f"{machine['cores']} cores; one fsync {fsync} us, where no file grows {in_place} us, at the median"
     if not machine["quiet"] and any(row["what"] != "counts" for row in found["rows"]):
-        others = f"{machine['busy_by_others']:.0%} of the processors' time others' in it"
-        yield f"NOT QUIET: load {machine['load_before']} before the run, {others}: quote none of these figures"
+        shares = f"{machine['busy_before']:.0%} of the processors' time before the run, {machine['busy_by_others']:.0%} in it"
+        yield f"NOT QUIET: others had {shares}: quote none of these figures"
     columns = [name for name in COLUMNS if any(row.get(name) is not None for row in found["rows"])]
     head = [COLUMNS[name] for name in columns]
     yield from aligned([head, *([cell(row.get(name)) for name in columns] for row in found["rows"])])

@@ -1,8 +1,9 @@
 """Machine: whether it does anything beside the bench, before the run and in it.
 
-Only reading the kernel's counts, and waiting until they are low, may live here.  The load is a mean of a minute, so
-that the bench before is in it: it is waited for.  It says nothing of what comes later: for that the processor time of
-all is compared with that of the bench and of all processes that it has waited for.
+Only reading the kernel's counts, and waiting until they are low, may live here.  Before the run it is looked at for
+some seconds in which nothing of ours works: a load would still have the bench before in it, minutes later.  It says
+nothing of what comes later: for that the processor time of all is compared with that of the bench and of all processes
+that it has waited for.
 """
 
 from __future__ import annotations
@@ -15,30 +16,36 @@ from typing import Final
 
 from attrs import frozen
 
-from chaos.bench.document import QUIET
+from chaos.bench.document import OTHERS
 
 STAT: Final = Path("/proc/stat")
 THEIRS: Final = ("user", "nice", "system", "steal")  # who is interrupted for a packet of ours is not to blame for it
 FIELDS: Final = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
-AGAIN: Final = 5.0  # seconds between two looks
+LOOK: Final = 5.0  # seconds that one look takes, at most
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
-def quiet_load(
-    wait: float,
-    say: Callable[[str], None],
-    load: Callable[[], float] = lambda: os.getloadavg()[0],
-    sleep: Callable[[float], None] = time.sleep,
-) -> float:
-    """The load, once it is low or so many seconds are over."""
-    limit, left, found = QUIET * (os.cpu_count() or 1), wait, load()
-    if found > limit and left > 0:
-        say(f"the machine is not quiet (load {found:.2f}, over {limit:g}): waiting, for {wait:g} s at most")
-    while found > limit and left > 0:
-        sleep(AGAIN)
-        left -= AGAIN
-        found = load()
-    return found
+def quiet(wait: float, say: Callable[[str], None]) -> float:
+    """The share of all processors that others have, once it is small or so many seconds are over.
+
+    What was written before is on the disk by then: the kernel would write it back in the bench's time.
+    """
+    os.sync()
+    look, left, told = min(LOOK, wait), wait, False
+    while True:
+        found, left = busy(look), left - look
+        if found <= OTHERS or left < look:
+            return found
+        if not told:
+            say(f"the machine is not quiet ({found:.0%} of its processors in use): waiting, for {wait:g} s at most")
+        told = True
+
+
+def busy(seconds: float) -> float:
+    """The share of all processors that is in use in a time in which we sleep."""
+    before = used()
+    time.sleep(seconds)
+    return before.others(used(), os.cpu_count() or 1)
 
 
 @frozen

@@ -27,7 +27,7 @@ from chaos.bench.etcd import ROOT, Etcd, Missing
 from chaos.bench.failover import KINDS, Failover, OursStruck, PeerStruck
 from chaos.bench.figures import Row
 from chaos.bench.growth import ORDERS, Commits, applies
-from chaos.bench.machine import quiet_load, used
+from chaos.bench.machine import quiet, used
 from chaos.bench.restart import Restart
 from chaos.bench.snapshot import Snapshot
 from chaos.bench.stock import Stock
@@ -88,7 +88,7 @@ def _several(text: str) -> tuple[str, ...]:
 
 def run_bench(wish: Wish, say: Say) -> dict[str, Any]:
     """Measure.  Raises one of FAULTS where it can't."""
-    load = quiet_load(wish.extras.get("wait", 0), say)
+    busy = quiet(wish.extras["wait"], say) if "wait" in wish.extras else 0.0
     before, began = used(), dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     with _folder(wish.folder) as folder:
         syncs = Syncs(folder)
@@ -97,7 +97,7 @@ def run_bench(wish: Wish, say: Say) -> dict[str, Any]:
         syncs.look()
     appended, in_place = syncs.p50(syncs.appended), syncs.p50(syncs.in_place)
     cores = os.cpu_count() or 1
-    machine = Measured(cores, appended, in_place, round(load, 2), round(before.others(used(), cores), 3))
+    machine = Measured(cores, appended, in_place, round(busy, 3), round(before.others(used(), cores), 3))
     return document(Build(wish.what, began, commit()), machine, rows, disturbed)
 
 

@@ -171,11 +171,11 @@ def test_the_table_says_each_figure_and_what_came_of_each_budget():
 
 
 def test_a_busy_machines_figures_say_that_they_are_not_to_be_quoted():
-    def said(what, load=0.6, others=0.0):
-        machine = Measured(2, 190.0, 60.0, load, others)
+    def said(what, before=0.6, others=0.0):
+        machine = Measured(2, 190.0, 60.0, before, others)
         return "\n".join(lines(document(BUILD, machine, [row("meltica", "core", what)], 0)))
 
-    assert "NOT QUIET: load 0.6" in said("commit")
+    assert "NOT QUIET: others had 60% of the processors' time before the run, 0% in it" in said("commit")
     assert "NOT QUIET" not in said("counts")  # which are the same on any machine
-    assert "NOT QUIET: load 0.1 before the run, 11% of the processors' time others'" in said("commit", 0.1, 0.11)
-    assert "NOT QUIET" not in said("commit", 0.5, 0.1)
+    assert "10% of the processors' time before the run, 11% in it" in said("commit", 0.1, 0.11)
+    assert "NOT QUIET" not in said("commit", 0.1, 0.1)

@@ -72,16 +72,18 @@ def test_processor_time_is_of_all_that_is_named():
     assert cpu_us([os.getpid(), os.getpid()]) >= 2 * used
 
 
-def test_a_machine_that_is_not_quiet_is_waited_for_and_not_for_ever():
-    said, slept = [], []
-    loads = iter([9.0, 9.0, 0.0])
-    assert machine.quiet_load(300, said.append, lambda: next(loads), slept.append) == 0.0
-    assert (len(said), slept) == (1, [machine.AGAIN] * 2)
-    assert machine.quiet_load(2 * machine.AGAIN, said.append, lambda: 9.0, slept.append) == 9.0
-    assert (len(said), len(slept)) == (2, 4)
-    assert machine.quiet_load(300, said.append, lambda: 0.0, slept.append) == 0.0
-    assert machine.quiet_load(0, said.append, lambda: 9.0, slept.append) == 9.0
-    assert (len(said), len(slept)) == (2, 4)
+def test_a_machine_that_is_not_quiet_is_waited_for_and_not_for_ever(monkeypatch):
+    def waited(wait, *shares):
+        looked, said, synced = [], [], []
+        left = iter(shares)
+        monkeypatch.setattr(machine, "busy", lambda seconds: looked.append(seconds) or next(left))
+        monkeypatch.setattr(machine.os, "sync", lambda: synced.append(1))
+        return machine.quiet(wait, said.append), looked, len(said), len(synced)
+
+    assert waited(300, 0.9, 0.9, 0.05) == (0.05, [machine.LOOK] * 3, 1, 1)
+    assert waited(3 * machine.LOOK, *[0.9] * 9) == (0.9, [machine.LOOK] * 3, 1, 1)
+    assert waited(300, 0.0) == (0.0, [machine.LOOK], 0, 1)
+    assert waited(1, 0.9) == (0.9, [1], 0, 1)  # no longer than it may take
 
 
 def test_what_others_had_of_the_processors_is_what_all_had_less_what_we_had():
@@ -98,7 +100,7 @@ def test_what_others_had_of_the_processors_is_what_all_had_less_what_we_had():
 def test_a_run_waits_and_tells_what_others_had_in_it(tmp_path, monkeypatch):
     had = iter([machine.Used(0.0, 0.0, 0.0), machine.Used(10.0, 10.0, 2.0)])
     waited = []
-    monkeypatch.setattr(run, "quiet_load", lambda wait, _say: waited.append(wait) or 0.1)
+    monkeypatch.setattr(run, "quiet", lambda wait, _say: waited.append(wait) or 0.1)
     monkeypatch.setattr(run, "used", lambda: next(had))
     monkeypatch.setattr(run.os, "cpu_count", lambda: 2)
     monkeypatch.setitem(run.RUNS, "apply", lambda *_given: ([], 0))
