@@ -19,6 +19,7 @@ COLUMNS: Final = {  # what people see of a row, where there is any of it
     "what": "what",
     "system": "system",
     "variant": "variant",
+    "like": "like our",
     "callers": "callers",
     "n": "n",
     "p50_ms": "p50 ms",
@@ -43,6 +44,7 @@ class Build:
     bench: str
     at: str  # UTC
     commit: str | None  # of the checkout; None: it is none
+    alone: str | None = None  # why no peer was measured, though one was asked for
 
 
 @frozen
@@ -68,6 +70,7 @@ def document(build: Build, machine: Measured, rows: Sequence[Row], disturbed: in
         "bench": build.bench,
         "at": build.at,
         "commit": build.commit,
+        "alone": build.alone,
         "machine": {
             "cores": machine.cores,
             "fsync_us_p50": machine.fsync_us_p50,
@@ -89,11 +92,14 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     fsync, in_place = cell(machine["fsync_us_p50"]), cell(machine["fdatasync_in_place_us_p50"])
     yield f"{machine['cores']} cores; one fsync {fsync} us, where no file grows {in_place} us, at the median"
     if not machine["quiet"] and any(row["what"] != "counts" for row in found["rows"]):
-        shares = f"{machine['busy_before']:.0%} of the processors' time before the run, {machine['busy_by_others']:.0%} in it"
+        before, meanwhile = machine["busy_before"], machine["busy_by_others"]
+        shares = f"{before:.0%} of the processors' time before the run, {meanwhile:.0%} in it"
         yield f"NOT QUIET: others had {shares}: quote none of these figures"
     columns = [name for name in COLUMNS if any(row.get(name) is not None for row in found["rows"])]
     head = [COLUMNS[name] for name in columns]
     yield from aligned([head, *([cell(row.get(name)) for name in columns] for row in found["rows"])])
+    if found["alone"]:
+        yield f"no peer is measured: {found['alone']}"
     yield from sorted({f"{row['system']} {row['variant']}: {row['note']}" for row in found["rows"] if row["note"]})
     judged = [*found["ratios"], *found["budgets"]]
     if judged:

@@ -6,16 +6,20 @@ Only how it is started, measured and struck may live here.  Its certificates are
 from __future__ import annotations
 
 import datetime as dt
+import os
 import shutil
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from attrs import define, field
 
+from chaos.bench.cables import Cables
 from chaos.bench.child import READY_WITHIN, BenchFault, Child, leashed, start
 from chaos.bench.figures import Turn, Who
+from chaos.bench.peers import Peers
 from chaos.bench.ports import HOST, free_ports
 from chaos.bench.systems import PATIENCE, SIZE, turn_of
 from cluster import pki
@@ -26,12 +30,13 @@ CLIENT: Final = ROOT / ".tools" / "etcdclient"
 MEMBERS: Final = ("e1", "e2", "e3")
 MILLISECOND: Final = 1_000_000
 OURS: Final = Timers()
-TUNED: Final = (  # as ours; it draws each election timeout from this to its double
+TUNED: Final = (  # as ours; it draws each election timeout from this to its double; later releases always ask first
+    "--pre-vote",
     f"--heartbeat-interval={OURS.heartbeat // MILLISECOND}",
     f"--election-timeout={OURS.election_min // MILLISECOND}",
 )
 CONNECTIONS: Final = 8  # of the tuned one's client to each member: one is one stream of frames, and one writer
-FAILOVER_WITHIN: Final = 40.0  # seconds
+FIRST_WITHIN: Final = 40.0  # seconds: more than its client waits for the next leader
 
 
 class Missing(Exception):
@@ -52,20 +57,26 @@ def check_installed() -> None:
 
 
 @define
-class EtcdCluster:
+class EtcdCluster(Peers):
     """Three members and a client."""
 
     folder: Path
     flags: tuple[str, ...]
     clients: dict[str, int]  # ports
-    peers: dict[str, int]
+    peers: dict[str, int]  # where each listens for the others
+    dialled: dict[str, int]  # where they dial it: the same, or its cable's end
     connections: int = 1  # of its client to each member
+    term: int = 0  # of the leader that was looked for last
+    cables: Cables = field(init=False)
     members: dict[str, Child] = field(factory=dict)
     etcds: dict[str, int] = field(factory=dict)  # process ids of the members, which are on leashes
 
+    def __attrs_post_init__(self) -> None:
+        self.cables = Cables(lambda: self.etcds)
+
     def command(self, name: str) -> list[str]:
         """One member's command line."""
-        files, own, peer = pki.credentials(self.folder / "pki", name), self.url(name), self._peer(name)
+        files, own = pki.credentials(self.folder / "pki", name), self.url(name)
         trusted = [f"--{kind}trusted-ca-file={files.authority}" for kind in ("", "peer-")]
         certs = [f"--{kind}cert-file={files.certificate}" for kind in ("", "peer-")]
         keys = [f"--{kind}key-file={files.key}" for kind in ("", "peer-")]
@@ -75,8 +86,8 @@ class EtcdCluster:
             f"--data-dir={self.folder / name}",
             f"--listen-client-urls={own}",
             f"--advertise-client-urls={own}",
-            f"--listen-peer-urls={peer}",
-            f"--initial-advertise-peer-urls={peer}",
+            f"--listen-peer-urls=https://{HOST}:{self.peers[name]}",
+            f"--initial-advertise-peer-urls={self._peer(name)}",
             "--initial-cluster=" + ",".join(f"{one}={self._peer(one)}" for one in MEMBERS),
             "--client-cert-auth",
             "--peer-client-cert-auth",
@@ -93,7 +104,7 @@ class EtcdCluster:
         return f"https://{HOST}:{self.clients[name]}"
 
     def _peer(self, name: str) -> str:
-        return f"https://{HOST}:{self.peers[name]}"
+        return f"https://{HOST}:{self.dialled[name]}"
 
     def start(self, name: str) -> None:
         """Start a member, or start it again on its data."""
@@ -124,23 +135,57 @@ class EtcdCluster:
         self.leader()
 
     def leader(self) -> str:
-        """The leader's address, once every member answers."""
-        return str(self.client.ask(PATIENCE, do="wait")["leader"])
+        """The leader's address, once every member answers; its term is kept."""
+        found = self.client.ask(PATIENCE, do="wait")
+        self.term = int(found["term"])
+        return str(found["leader"])
 
     def commit(self, callers: int, count: int, seconds: float) -> Turn:
         """Puts over TLS to the leader from one client process."""
         words = {"callers": callers, "count": count, "seconds": seconds, "size": SIZE}
         return turn_of(self.client.ask(seconds + PATIENCE, do="commit", **words))
 
-    def fail_over(self) -> float:
-        """Milliseconds from SIGKILL of the leader to the first put that succeeds; then it is started again."""
+    def leads(self) -> str:
+        """Who leads, once every member answers and a put through each is done."""
         leader = self.leader()
-        (name,) = [one for one in MEMBERS if self.url(one) == leader]
-        said = self.client.ask(FAILOVER_WITHIN, do="failover", pid=self.etcds[name], leader=leader)
+        return next(one for one in MEMBERS if self.url(one) == leader)
+
+    def names(self) -> tuple[str, ...]:
+        """All members."""
+        return MEMBERS
+
+    def pid(self, name: str) -> int:
+        """Of the member itself, not of its leash."""
+        return self.etcds[name]
+
+    def down(self, name: str) -> None:
+        """SIGKILL, and its leash goes with it."""
+        os.kill(self.etcds[name], signal.SIGKILL)
         self.members[name].end()
+
+    def up(self, name: str) -> None:
+        """Start it again on its data."""
         self.start(name)
-        self.leader()
-        return float(said["ms"])
+
+    def ask_first(self, leader: str) -> None:
+        """By the client, at the other two."""
+        self.client.tell(do="first", leader=self.url(leader), term=self.term)
+
+    def ask_moved(self, leader: str) -> None:
+        """By the client, at all three."""
+        self.client.tell(do="promote", leader=self.url(leader), term=self.term)
+
+    def heard_first(self, leader: str) -> int:  # noqa: ARG002 - there is one client, whoever leads
+        """When a put was done in a newer term."""
+        return int(self.client.heard(FIRST_WITHIN)["at_ns"])
+
+    def ask_beat(self, leader: str, seconds: float) -> None:
+        """By the client, at the leader."""
+        self.client.tell(do="beat", leader=self.url(leader), seconds=seconds)
+
+    def heard_beat(self, leader: str, within: float) -> dict[str, Any]:  # noqa: ARG002 - as above
+        """What the client met."""
+        return self.client.heard(within)
 
     def end(self) -> None:
         """End all of it."""
@@ -164,25 +209,25 @@ class Etcd:
         self.who = Who("etcd", self.variant, f"{SIZE} bytes, put over TLS to the leader by a client in Go{tuned}")
 
     @contextmanager
-    def running(self, folder: Path) -> Iterator[EtcdCluster]:
-        """Three members with TLS between them and to their client."""
+    def running(self, folder: Path, *, cables: bool = False) -> Iterator[EtcdCluster]:
+        """Three members with TLS between them and to their client; `cables`: their links can be cut."""
         check_installed()
         if not (folder / "pki").exists():
             pki.create(folder / "pki", "bench", [Peer(one) for one in MEMBERS], dt.datetime.now(dt.UTC))
-        ports = free_ports(2 * len(MEMBERS))
-        flags = TUNED if self.variant == "tuned" else ()
-        clients, peers = ports[: len(MEMBERS)], ports[len(MEMBERS) :]
-        both = (dict(zip(MEMBERS, clients, strict=True)), dict(zip(MEMBERS, peers, strict=True)))
-        cluster = EtcdCluster(folder, flags, *both, CONNECTIONS if self.variant == "tuned" else 1)
-        try:
-            for name in MEMBERS:
-                cluster.start(name)
-            cluster.connect()
-            yield cluster
-        except BenchFault as fault:
-            raise BenchFault(f"etcd {self.variant}: {fault}; {_words(cluster)}") from fault
-        finally:
-            cluster.end()
+        ports = iter(free_ports(3 * len(MEMBERS)))
+        clients, listens, dialled = ({name: next(ports) for name in MEMBERS} for _ in range(3))
+        flags, connections = (TUNED, CONNECTIONS) if self.variant == "tuned" else ((), 1)
+        cluster = EtcdCluster(folder, flags, clients, listens, dialled if cables else listens, connections)
+        with cluster.cables.carried(dialled, listens) if cables else nullcontext():
+            try:
+                for name in MEMBERS:
+                    cluster.start(name)
+                cluster.connect()
+                yield cluster
+            except BenchFault as fault:
+                raise BenchFault(f"etcd {self.variant}: {fault}; {_words(cluster)}") from fault
+            finally:
+                cluster.end()
 
 
 def _words(cluster: EtcdCluster) -> str:

@@ -22,6 +22,7 @@ class Who:
     system: str  # meltica, etcd, pysyncobj
     variant: str  # of meltica: nothing, core; of a peer: defaults, tuned
     note: str = ""  # what a reader must know before comparing
+    like: str = ""  # of a peer, where one thing has several rows of ours: the variant of ours that it is like
 
 
 @frozen
@@ -66,6 +67,7 @@ class Row:
             "max_ms": self.max_ms,
             "rate_per_s": self.rate_per_s,
             "note": self.who.note,
+            **({"like": self.who.like} if self.who.like else {}),
             **dict(self.more),
         }
 

@@ -84,7 +84,9 @@ def _line(each: Against | Within | Absolute, rows: Sequence[Document], judged: S
     others = dict.fromkeys(OTHERS.values()) | {
         OTHERS[row["system"], row["variant"]]: row[each.column]
         for row in rows
-        if row["what"] == each.what and (row["system"], row["variant"]) in OTHERS and row["callers"] == callers
+        if (row["what"], row["callers"]) == (each.what, callers)
+        and (row["system"], row["variant"]) in OTHERS
+        and row.get("like", each.variant) == each.variant
     }
     own = [
         row

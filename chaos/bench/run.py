@@ -24,7 +24,7 @@ from chaos.bench.commit import Commit
 from chaos.bench.disk import Syncs, check_on_disk
 from chaos.bench.document import Build, Measured, document
 from chaos.bench.etcd import ROOT, Etcd, Missing
-from chaos.bench.failover import KINDS, Failover, OursStruck, PeerStruck
+from chaos.bench.failover import HOWS, KINDS, Failover, OursStruck, PeerStruck
 from chaos.bench.figures import Row
 from chaos.bench.growth import ORDERS, Commits, applies
 from chaos.bench.machine import quiet, used
@@ -70,7 +70,7 @@ def wish_of(
         if peer not in bench.against:
             can = ", ".join(bench.against) or "nothing"
             raise BadWish(f"{what} is measured against {can}, not against {peer!r}")
-    if "etcd" in peers:
+    if "etcd" in peers and not bench.alone:
         etcd.check_installed()
     wanted = bench.samples if samples is None else samples
     if wanted < bench.fewest:
@@ -89,6 +89,9 @@ def _several(text: str) -> tuple[str, ...]:
 def run_bench(wish: Wish, say: Say) -> dict[str, Any]:
     """Measure.  Raises one of FAULTS where it can't."""
     busy = quiet(wish.extras["wait"], say) if "wait" in wish.extras else 0.0
+    alone = (BENCHES[wish.what].alone or None) if wish.against else None
+    if alone:
+        say(f"{wish.what}: no peer is measured: {alone}")
     before, began = used(), dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     with _folder(wish.folder) as folder:
         syncs = Syncs(folder)
@@ -98,7 +101,7 @@ def run_bench(wish: Wish, say: Say) -> dict[str, Any]:
     appended, in_place = syncs.p50(syncs.appended), syncs.p50(syncs.in_place)
     cores = os.cpu_count() or 1
     machine = Measured(cores, appended, in_place, round(busy, 3), round(before.others(used(), cores), 3))
-    return document(Build(wish.what, began, commit()), machine, rows, disturbed)
+    return document(Build(wish.what, began, commit(), alone), machine, rows, disturbed)
 
 
 def commit() -> str | None:
@@ -126,14 +129,18 @@ def _apply(wish: Wish, _syncs: Syncs, say: Say) -> Found:
 
 def _failover(wish: Wish, syncs: Syncs, say: Say) -> Found:
     ours = [OursStruck(kind) for kind in KINDS[wish.what]]
-    struck: list[OursStruck | PeerStruck] = [*ours, *(PeerStruck(one) for one in _peers(wish.against))]
+    theirs = [PeerStruck(one, wish.what, how) for how in HOWS[wish.what] for one in _peers(wish.against)]
+    struck: list[OursStruck | PeerStruck] = [*ours, *theirs]
     run = Failover(syncs.folder, syncs, struck, say)
     return run.run(wish.rounds), run.disturbed
 
 
 def _heal(wish: Wish, syncs: Syncs, say: Say) -> Found:
-    within = syncs.folder.parent  # the same disk, and not what is removed with the bench: evidence is kept
-    return heal.measure(wish.rounds, wish.extras["seconds"], within, say), 0
+    seconds, within, systems = wish.extras["seconds"], syncs.folder.parent, list[heal.Ours | heal.Theirs]()
+    for lost in heal.KINDS:
+        systems.append(heal.Ours(lost, seconds, within))
+        systems += [heal.Theirs(one, lost, seconds) for one in _peers(wish.against)]
+    return heal.Heal(syncs.folder, syncs, systems, say).run(wish.rounds), 0
 
 
 def _snapshot(wish: Wish, syncs: Syncs, say: Say) -> Found:

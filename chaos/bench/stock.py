@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from attrs import define, field
 
+from chaos.bench.cables import Cables
 from chaos.bench.child import READY_WITHIN, BenchFault, Child, python, start
 from chaos.bench.figures import Turn, Who
+from chaos.bench.peers import Peers
 from chaos.bench.ports import HOST, free_ports
 from chaos.bench.systems import PATIENCE, SIZE, turn_of
 
@@ -18,18 +21,23 @@ NODES = 3
 
 
 @define
-class StockCluster:
-    """Three processes; each is known by its address."""
+class StockCluster(Peers):
+    """Three processes; each is known by its address, at which it is dialled."""
 
     folder: Path
     variant: str
-    addresses: tuple[str, ...]
+    listens: Mapping[str, int]  # where each does, by address
+    cables: Cables = field(init=False)
     children: dict[str, Child] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.cables = Cables(lambda: {name: child.pid for name, child in self.children.items()})
 
     def start(self, own: str) -> None:
         """Start one, without waiting for it."""
-        others = [one for one in self.addresses if one != own]
-        settings = {"own": own, "others": others, "variant": self.variant}
+        others = [one for one in self.listens if one != own]
+        bind = f"{HOST}:{self.listens[own]}"
+        settings = {"own": own, "others": others, "bind": bind, "variant": self.variant}
         log = self.folder / f"{own.rpartition(':')[2]}.log"
         self.children[own] = start(f"PySyncObj {own}", python("chaos.bench.stock_node", settings), log)
 
@@ -53,20 +61,52 @@ class StockCluster:
         words = {"callers": callers, "count": count, "seconds": seconds, "size": SIZE}
         return turn_of(self.children[self.leader()].ask(seconds + PATIENCE, do="commit", **words))
 
-    def fail_over(self) -> float:
-        """Milliseconds from SIGKILL of the leader to the first put that is done; then it is started again."""
-        leader = self.leader()
-        struck = time.monotonic_ns()
-        self.children[leader].kill()
-        rest = [child for own, child in self.children.items() if own != leader]
-        for child in rest:
+    def leads(self) -> str:
+        """Who leads, once it is connected to both others."""
+        return self.leader()
+
+    def names(self) -> tuple[str, ...]:
+        """All addresses."""
+        return tuple(self.listens)
+
+    def pid(self, name: str) -> int:
+        """Its process."""
+        return self.children[name].pid
+
+    def down(self, name: str) -> None:
+        """SIGKILL."""
+        self.children[name].kill()
+        self.children[name].end()
+
+    def up(self, name: str) -> None:
+        """Start it again: it has forgotten everything."""
+        self.start(name)
+        self.children[name].heard(READY_WITHIN)
+
+    def ask_first(self, leader: str) -> None:
+        """By both others, in their own processes."""
+        for child in self._rest(leader):
             child.tell(do="first_put", old=leader)
-        at = min(int(child.heard(2 * PATIENCE)["at_ns"]) for child in rest)
-        self.children[leader].end()
-        self.start(leader)
-        self.children[leader].heard(READY_WITHIN)
-        self.leader()
-        return (at - struck) / 1e6
+
+    def ask_moved(self, leader: str) -> None:
+        """The same, and the leader hands over."""
+        self.ask_first(leader)
+        self.children[leader].ask(PATIENCE, do="transfer")
+
+    def heard_first(self, leader: str) -> int:
+        """When the first of them was done."""
+        return min(int(child.heard(2 * PATIENCE)["at_ns"]) for child in self._rest(leader))
+
+    def ask_beat(self, leader: str, seconds: float) -> None:
+        """By the leader's own process."""
+        self.children[leader].tell(do="beat", seconds=seconds)
+
+    def heard_beat(self, leader: str, within: float) -> dict[str, Any]:
+        """What that one met."""
+        return self.children[leader].heard(within)
+
+    def _rest(self, leader: str) -> list[Child]:
+        return [child for own, child in self.children.items() if own != leader]
 
 
 @define
@@ -81,15 +121,19 @@ class Stock:
         self.who = Who("pysyncobj", self.variant, note)
 
     @contextmanager
-    def running(self, folder: Path) -> Iterator[StockCluster]:
-        """Three processes on loopback."""
-        cluster = StockCluster(folder, self.variant, tuple(f"{HOST}:{port}" for port in free_ports(NODES)))
-        try:
-            for own in cluster.addresses:
-                cluster.start(own)
-            for child in cluster.children.values():
-                child.heard(READY_WITHIN)
-            yield cluster
-        finally:
-            for child in cluster.children.values():
-                child.end()
+    def running(self, folder: Path, *, cables: bool = False) -> Iterator[StockCluster]:
+        """Three processes on loopback; `cables`: their links can be cut."""
+        ports = free_ports(2 * NODES)
+        dialled = {f"{HOST}:{port}": port for port in ports[:NODES]}
+        listens = dict(zip(dialled, ports[NODES:], strict=True)) if cables else dialled
+        cluster = StockCluster(folder, self.variant, listens)
+        with cluster.cables.carried(dialled, listens) if cables else nullcontext():
+            try:
+                for own in cluster.names():
+                    cluster.start(own)
+                for child in cluster.children.values():
+                    child.heard(READY_WITHIN)
+                yield cluster
+            finally:
+                for child in cluster.children.values():
+                    child.end()

@@ -6,6 +6,7 @@ is synced.  Callers live on its callbacks, which is its fastest way.  Asked and 
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import threading
@@ -17,7 +18,8 @@ from attrs import define, field
 from pysyncobj import SyncObj, SyncObjConf, replicated
 
 SUCCESS: Final = 0  # PySyncObj's code of a command that was applied
-AGAIN: Final = 0.002  # seconds between two tries of a put in a failover
+AGAIN: Final = 0.002  # seconds between two tries of a put in a failover, or of a hand-over
+BEAT: Final = 0.1  # seconds between two puts of a beat
 PATIENCE: Final = 60.0
 TUNED: Final[Mapping[str, Any]] = {
     "appendEntriesUseBatch": False,  # a command is sent when it comes, not at the next period
@@ -113,6 +115,40 @@ def first_put(store: Store, old: str) -> dict[str, Any]:
     return {"at_ns": time.monotonic_ns()}  # late: over every budget, and a figure all the same
 
 
+def transfer(store: Store, _asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Hand over, asked again until it is taken; it is refused until the other has everything."""
+    errors: list[int] = []
+    deadline = time.monotonic() + PATIENCE
+    while SUCCESS not in errors and time.monotonic() < deadline:
+        store.transferLeadership(callback=lambda _result, error: errors.append(error))
+        time.sleep(AGAIN)
+    return {}
+
+
+def beat(store: Store, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Puts at a steady pace, whether the last was done or not; the longest time without one that was, and the terms."""
+    began = time.monotonic()
+    end = began + asked["seconds"]
+    done, terms = [began], list[int]()
+
+    def heard(_result: object, error: int) -> None:
+        at = time.monotonic()
+        if error == SUCCESS and at < end:
+            done.append(at)
+            if (term := store.getStatus()["raft_term"]) not in terms:
+                terms.append(term)
+
+    due = began
+    while due < end:
+        time.sleep(max(0.0, due - time.monotonic()))
+        store.put(b"beat", callback=heard)
+        due += BEAT
+    time.sleep(max(0.0, end - time.monotonic()))
+    moments = [*done, end]
+    longest = max(later - earlier for earlier, later in itertools.pairwise(moments))
+    return {"gap_ms": 1000 * longest, "terms": terms}
+
+
 def answering(store: Store) -> Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
     """What this process does when it is asked."""
     return {
@@ -123,6 +159,8 @@ def answering(store: Store) -> Mapping[str, Callable[[Mapping[str, Any]], dict[s
         },
         "commit": lambda asked: commit(store, asked),
         "first_put": lambda asked: first_put(store, str(asked["old"])),
+        "transfer": lambda asked: transfer(store, asked),
+        "beat": lambda asked: beat(store, asked),
     }
 
 
@@ -130,7 +168,7 @@ def main() -> None:
     """Serve until stdin ends."""
     settings = json.loads(sys.argv[1])
     conf = TUNED if settings["variant"] == "tuned" else {}
-    store = Store(settings["own"], settings["others"], **conf)
+    store = Store(settings["own"], settings["others"], bindAddress=settings["bind"], **conf)
     answers = answering(store)
     print(json.dumps({"ready": settings["own"]}), flush=True)
     for line in sys.stdin:

@@ -63,12 +63,13 @@ class Healing:
     seconds: float
     slower: int = 1  # times that the election timers are longer: for a machine that does five other things
     lost: bool = False  # killed (SIGKILL) and started again in the stead of cut off and healed
+    seed: int = 1  # of the market
     cuts: list[Cut] = field(factory=list)
 
     async def run(self, folder: Path) -> dict[str, Any]:
         """Play it and judge it."""
         timers = Timers().slower(self.slower)
-        async with open_rig(folder, self.market, 1) as rig:
+        async with open_rig(folder, self.market, self.seed) as rig:
             await rig.create()
             relay = Relay()
             await relay.start(folder, NODES, rig.nursery)

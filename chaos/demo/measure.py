@@ -321,14 +321,21 @@ def _told(found: Sequence[dict[str, Any]]) -> list[Any]:
 
 
 async def heal(
-    rounds: int, market: str, seconds: float, slower: int = 1, within: Path | None = None, *, lost: bool = False
+    rounds: int,
+    market: str,
+    seconds: float,
+    slower: int = 1,
+    within: Path | None = None,
+    *,
+    lost: bool = False,
+    seed: int = 1,
 ) -> dict[str, Any]:
     """Cut and heal so often, on one cluster, whose election timers are so many times the shipped ones.
 
-    `within`: as in `measure`; `lost`: kill and start in the stead of it.
+    `within`: as in `measure`; `lost`: kill and start in the stead of it; `seed`: of the market.
     """
     with evidence(within) as cluster:
-        found = await Healing(market, rounds, seconds, slower, lost).run(cluster.folder)
+        found = await Healing(market, rounds, seconds, slower, lost, seed).run(cluster.folder)
         cluster.keep = found["verdict"] == "fail"
     return {"timers": slower, **found}
 

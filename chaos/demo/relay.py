@@ -74,16 +74,16 @@ class Relay:
         gate = self.gates[link] = Gate()
         gate.open()
 
-        async def carry(dialled: trio.SocketStream) -> None:
+        async def through(dialled: trio.SocketStream) -> None:
             await gate.passed()
-            await _carry(dialled, port, gate)
+            await carry(dialled, port, gate)
 
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         self.ports[link] = listeners[0].socket.getsockname()[1]
-        nursery.start_soon(trio.serve_listeners, carry, listeners)
+        nursery.start_soon(trio.serve_listeners, through, listeners)
 
 
-async def _carry(dialled: trio.SocketStream, port: int, gate: Gate) -> None:
+async def carry(dialled: trio.SocketStream, port: int, gate: Gate) -> None:
     """Both ways until either side ends; a node that is down ends the connection, as if nobody had answered."""
     try:
         reached = await trio.open_tcp_stream("127.0.0.1", port)

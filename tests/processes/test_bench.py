@@ -14,6 +14,7 @@ import sys
 import pytest
 
 from chaos.bench.etcd import Etcd, Missing, check_installed
+from chaos.bench.peers import CUT, KILL, PROMOTE, STOP
 from chaos.bench.stock import Stock
 from meltica.api.outcomes import Exit
 from tests.processes.rig import CALL_S, environment
@@ -97,14 +98,19 @@ def test_commits_are_measured_beside_etcd_or_it_is_said_what_to_install(tmp_path
 
 
 def test_peers_lose_their_leaders(tmp_path):
-    """etcd too, where it is installed.  Ours is played by tests/processes/test_demo.py, by the same rig."""
+    """By each strike, and a standby for a second.  Ours is played by tests/processes/test_demo.py, by the same rig."""
     peers = [Stock("tuned"), *([] if missing() else [Etcd("tuned")])]
     for peer in peers:
         folder = tmp_path / peer.who.system
         folder.mkdir()
-        with peer.running(folder) as cluster:
-            gaps = [cluster.fail_over(), cluster.fail_over()]
-        assert all(50 < gap < 30_000 for gap in gaps), gaps  # not before an election could be
+        with peer.running(folder, cables=True) as cluster:
+            gaps = {how: cluster.strike(how) for how in (KILL, STOP, CUT, PROMOTE)}
+            beaten = cluster.beaten(1.0, CUT, 0)
+        moved = gaps.pop(PROMOTE)
+        assert 0 < moved < 30_000
+        assert all(50 < gap < 30_000 for gap in gaps.values()), gaps  # not before an election could be
+        assert beaten.gap_ms > 0
+        assert beaten.terms
 
 
 def test_without_etcd_it_says_what_to_install(tmp_path):

@@ -2,12 +2,15 @@
 //
 // It reads one JSON object a line from stdin, does what it says, and answers with one line; it ends when stdin does.
 //
-//	{"do":"wait"}                                      until a leader is known and a put is done
+//	{"do":"wait"}                                      until a leader, and its term, is known and a put is done
 //	{"do":"commit","callers":32,"count":20000,"seconds":5,"size":200}
-//	{"do":"failover","pid":123,"leader":"https://..."} SIGKILL of that process, to the first put that succeeds
+//	{"do":"first","leader":"https://...","term":4}     until a put is done in a newer term, by anybody but that one
+//	{"do":"promote","leader":"https://...","term":4}   that one hands over; until a put is done in a newer term
+//	{"do":"beat","leader":"https://...","seconds":8}   a put every 100 ms: the longest time without one that was done
 //
-// A put goes over TLS to the leader itself, so that no follower's forwarding is counted; in a failover every other
-// endpoint is asked every few milliseconds, whether those before were answered or not, and the first answer counts.
+// A measured put goes over TLS to the leader itself, so that no follower's forwarding is counted; while the next leader
+// is waited for every endpoint is asked every few milliseconds, whether those before were answered or not, and the first
+// answer counts.  Moments are of the machine's monotonic clock, which all its processes share.
 package main
 
 import (
@@ -20,14 +23,15 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -35,6 +39,8 @@ const (
 	oneTry   = 200 * time.Millisecond // of a put while there may be no leader
 	pause    = 2 * time.Millisecond   // between two tries
 	inFlight = 128                    // tries at one endpoint that wait for an answer, at most: more than one lasts
+	beat     = 100 * time.Millisecond // between two puts of a beat
+	oneBeat  = 10 * time.Second       // of such a put
 )
 
 type order struct {
@@ -43,16 +49,19 @@ type order struct {
 	Count   int     `json:"count"`
 	Seconds float64 `json:"seconds"`
 	Size    int     `json:"size"`
-	Pid     int     `json:"pid"`
 	Leader  string  `json:"leader"`
+	Term    uint64  `json:"term"`
 }
 
 type answer struct {
 	Us       []float64 `json:"us,omitempty"`
 	Commands int       `json:"commands,omitempty"`
 	Seconds  float64   `json:"seconds,omitempty"`
-	Ms       float64   `json:"ms,omitempty"`
+	AtNs     int64     `json:"at_ns,omitempty"`
+	GapMs    float64   `json:"gap_ms,omitempty"`
+	Terms    []uint64  `json:"terms,omitempty"`
 	Leader   string    `json:"leader,omitempty"`
+	Term     uint64    `json:"term,omitempty"`
 	Fault    string    `json:"fault,omitempty"`
 }
 
@@ -131,31 +140,35 @@ func open(endpoints []string, ca, cert, key string, connections int) (*cluster, 
 func (c *cluster) do(asked order) (answer, error) {
 	switch asked.Do {
 	case "wait":
-		leader, err := c.wait()
-		return answer{Leader: leader}, err
+		leader, term, err := c.wait()
+		return answer{Leader: leader, Term: term}, err
 	case "commit":
 		return c.commit(asked)
-	case "failover":
-		return c.failover(asked)
+	case "first":
+		return c.first(asked, false)
+	case "promote":
+		return c.first(asked, true)
+	case "beat":
+		return c.beat(asked)
 	}
 	return answer{}, errors.New("unknown order: " + asked.Do)
 }
 
-// wait returns the leader's endpoint once every member answers and a put through each of them is done.
-func (c *cluster) wait() (string, error) {
+// wait returns the leader's endpoint and term once every member answers and a put through each of them is done.
+func (c *cluster) wait() (string, uint64, error) {
 	deadline := time.Now().Add(patience)
 	for time.Now().Before(deadline) {
-		leader, complete := c.look()
+		leader, term, complete := c.look()
 		if leader != "" && complete {
-			return leader, nil
+			return leader, term, nil
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	return "", errors.New("etcd had no leader, or a member that did not answer, for " + patience.String())
+	return "", 0, errors.New("etcd had no leader, or a member that did not answer, for " + patience.String())
 }
 
-func (c *cluster) look() (string, bool) {
-	leader := ""
+func (c *cluster) look() (string, uint64, bool) {
+	leader, term := "", uint64(0)
 	for _, one := range c.endpoints {
 		limited, cancel := context.WithTimeout(context.Background(), time.Second)
 		status, err := c.clients[one][0].Status(limited, one)
@@ -166,18 +179,18 @@ func (c *cluster) look() (string, bool) {
 		}
 		cancel()
 		if err != nil {
-			return "", false
+			return "", 0, false
 		}
 		if status.Leader == status.Header.MemberId {
-			leader = one
+			leader, term = one, status.RaftTerm
 		}
 	}
-	return leader, true
+	return leader, term, true
 }
 
 // commit makes puts, each caller one after another, until there are enough of them or the time is up.
 func (c *cluster) commit(asked order) (answer, error) {
-	leader, err := c.wait()
+	leader, _, err := c.wait()
 	if err != nil {
 		return answer{}, err
 	}
@@ -216,28 +229,84 @@ func (c *cluster) commit(asked order) (answer, error) {
 	return found, errors.Join(faults...)
 }
 
-// failover kills the leader's process and puts through the others until one succeeds.
-func (c *cluster) failover(asked order) (answer, error) {
+// first puts until one is done in a newer term than the leader's; move: the leader hands over, and is asked too.
+func (c *cluster) first(asked order, move bool) (answer, error) {
 	limited, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	struck := time.Now()
-	if err := syscall.Kill(asked.Pid, syscall.SIGKILL); err != nil {
-		return answer{}, err
+	if move {
+		go c.move(limited, asked.Leader)
 	}
 	var puts []func(context.Context) error
 	for _, one := range c.endpoints {
-		if one != asked.Leader {
+		if one != asked.Leader || move {
 			client := c.clients[one][0]
 			puts = append(puts, func(limited context.Context) error {
-				_, err := client.Put(limited, "failover", "x")
+				done, err := client.Put(limited, "first", "x")
+				if err == nil && done.Header.RaftTerm <= asked.Term {
+					err = errors.New("by the old leader")
+				}
 				return err
 			})
 		}
 	}
-	if !firstOf(limited, puts) {
-		return answer{Ms: float64(patience.Milliseconds())}, nil // late, and a figure all the same
+	firstOf(limited, puts) // late where none is done, and a figure all the same
+	return answer{AtNs: now()}, nil
+}
+
+// move has the leader hand over to another member, asked again until it does.
+func (c *cluster) move(limited context.Context, leader string) {
+	for _, one := range c.endpoints {
+		if one == leader {
+			continue
+		}
+		status, err := c.clients[one][0].Status(limited, one)
+		for err == nil && limited.Err() == nil {
+			if _, moved := c.clients[leader][0].MoveLeader(limited, status.Header.MemberId); moved == nil {
+				return
+			}
+			time.Sleep(pause)
+		}
 	}
-	return answer{Ms: float64(time.Since(struck).Nanoseconds()) / 1e6}, nil
+}
+
+// beat puts at the leader at a steady pace, whether the last was answered or not.
+func (c *cluster) beat(asked order) (answer, error) {
+	var lock sync.Mutex
+	var waiting sync.WaitGroup
+	client, began := c.clients[asked.Leader][0], time.Now()
+	end := began.Add(time.Duration(asked.Seconds * float64(time.Second)))
+	last, longest, terms := began, time.Duration(0), []uint64{}
+	put := func() {
+		defer waiting.Done()
+		limited, cancel := context.WithTimeout(context.Background(), oneBeat)
+		defer cancel()
+		done, err := client.Put(limited, "beat", "x")
+		lock.Lock()
+		defer lock.Unlock()
+		if at := time.Now(); err == nil && at.Before(end) {
+			longest, last = max(longest, at.Sub(last)), at
+			if term := done.Header.RaftTerm; !slices.Contains(terms, term) {
+				terms = append(terms, term)
+			}
+		}
+	}
+	for due := began; due.Before(end); due = due.Add(beat) {
+		time.Sleep(time.Until(due))
+		waiting.Add(1)
+		go put()
+	}
+	time.Sleep(time.Until(end))
+	waiting.Wait()
+	return answer{GapMs: float64(max(longest, end.Sub(last)).Nanoseconds()) / 1e6, Terms: terms}, nil
+}
+
+// now is the machine's monotonic clock, in nanoseconds.
+func now() int64 {
+	var at unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &at); err != nil {
+		panic(err) // it is always there
+	}
+	return at.Nano()
 }
 
 // firstOf puts at all endpoints every few milliseconds until one put succeeds; false if none did in time.

@@ -89,6 +89,17 @@ def test_a_figure_alone_is_judged_and_a_peers_stands_beside_it():
     assert "too few samples" in text
 
 
+def test_a_peers_row_stands_beside_that_of_ours_which_it_is_like():
+    ours = [row("meltica", variant, "freeze", None, max_ms=700.0) for variant in ("frozen", "cut off")]
+    rows = [
+        Row("freeze", Who("etcd", "tuned", like=like), 30, max_ms=ms)
+        for like, ms in (("frozen", 1.0), ("cut off", 2.0))
+    ]
+    lines = lines_of(made("freeze", *ours, *rows))
+    beside = [one["others"]["etcd, tuned"] for one in lines.values() if one["bench"] == "freeze"]
+    assert beside == [1.0, 2.0]
+
+
 def test_how_many_there_were_and_how_many_of_them_were_over_stands_beside_it():
     few = made("failover", row_of("failover", Who("meltica", "quoting"), [Turn((340.0, 341.0))]))
     line = lines_of(few)["failover p50, quoting: W + 50 ms"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from chaos.bench import etcd, machine, restart, run, trading
+from chaos.bench import document, etcd, machine, restart, run, trading
 from chaos.bench.apply import apply_log, log_of
 from chaos.bench.child import BenchFault, Disturbed, cpu_us, leashed, start
 from chaos.bench.commit import Commit
@@ -135,12 +135,28 @@ def test_the_defaults_are_filled_in():
 
 
 def test_what_cannot_be_measured_is_refused():
-    with pytest.raises(run.BadWish, match="apply is measured against nothing"):
-        run.wish_of("apply", "etcd", None, None, None)
+    with pytest.raises(run.BadWish, match="counts is measured against nothing"):
+        run.wish_of("counts", "etcd", None, None, None)
     with pytest.raises(run.BadWish, match="not against 'redis'"):
         run.wish_of("commit", "redis", None, None, None)
     with pytest.raises(run.BadWish, match="at least 300 samples"):
         run.wish_of("apply", "", None, 20, None)
+
+
+def test_where_no_peer_has_what_is_measured_that_is_told_and_no_fault(tmp_path, monkeypatch):
+    """Whoever asks for each budget beside the peers gets a document for each of them."""
+    monkeypatch.setattr(run, "quiet", lambda _wait, _say: 0.0)
+    monkeypatch.setattr(etcd.shutil, "which", lambda _name: None)
+    for what in ("apply", "snapshot", "restart", "growth"):
+        monkeypatch.setitem(run.RUNS, what, lambda *_given: ([], 0))
+        wish, said = run.wish_of(what, "etcd,pysyncobj", folder=str(tmp_path)), []
+        found = run.run_bench(wish, said.append)
+        assert found["alone"] == run.BENCHES[what].alone
+        assert said == [f"{what}: no peer is measured: {found['alone']}"]
+        assert f"no peer is measured: {found['alone']}" in document.lines(found)
+        assert run.run_bench(run.wish_of(what, folder=str(tmp_path)), said.append)["alone"] is None
+    with pytest.raises(etcd.Missing):
+        run.wish_of("promote", "etcd,pysyncobj")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +173,8 @@ def test_without_etcd_or_its_client_it_says_what_to_install(there, following, mo
 
 def test_the_tuned_etcds_client_has_more_connections_and_says_so(tmp_path):
     ports = dict.fromkeys(etcd.MEMBERS, 1)
-    made = [etcd.EtcdCluster(tmp_path, (), ports, ports, count).connecting()[-1] for count in (1, etcd.CONNECTIONS)]
+    counts = (1, etcd.CONNECTIONS)
+    made = [etcd.EtcdCluster(tmp_path, (), ports, ports, ports, count).connecting()[-1] for count in counts]
     assert made == ["-connections=1", "-connections=8"]
     notes = [etcd.Etcd(variant).who.note for variant in ("defaults", "tuned")]
     assert ["8 connections" in note for note in notes] == [False, True]

@@ -11,6 +11,7 @@ from attrs import evolve
 from chaos.bench import heal as bench_heal
 from chaos.bench.budgets import CUTS, budgets
 from chaos.bench.child import BenchFault
+from chaos.bench.disk import Syncs
 from chaos.checkers.history import History, Request
 from chaos.checkers.verdict import Check
 from chaos.demo import freeze, heal, measure
@@ -126,7 +127,7 @@ def test_a_time_without_a_cut_that_lost_a_leader_is_no_measure_of_what_is_usual(
 
 def test_a_bench_tells_the_same_and_judges_it():
     def told(*words, **more):
-        rows = bench_heal.rows(cut_document(*words, **more))
+        rows = bench_heal.rows([bench_heal.checked(cut_document(*words, **more))])
         enough = [evolve(row, n=CUTS) for row in rows]
         assert not any(one["held"] for one in budgets(rows))
         return rows, {one["what"].rpartition(": ")[2]: one["held"] for one in budgets(enough)}
@@ -138,7 +139,9 @@ def test_a_bench_tells_the_same_and_judges_it():
     assert told(EVEN, elected=(500,))[1] == {"gaps in trading": True, "new leaders": False}
     lost = cut_document(EVEN) | {"checks": [Check("every_fill_once", 9, ("one is missing",)).document()]}
     with pytest.raises(BenchFault, match="every_fill_once"):
-        bench_heal.rows(lost)
+        bench_heal.checked(lost)
+    both = bench_heal.rows([cut_document(EVEN), cut_document(without((300, 650)), elected=(500,))])
+    assert [(row.n, row.value("gaps"), row.value("leader_changes")) for row in both] == [(2, 1, 1), (2, None, None)]
 
 
 def waiting(*samples):
@@ -425,12 +428,13 @@ async def test_a_standby_is_cut_off_and_healed_or_killed_and_started(autojump_cl
 def test_a_bench_has_rows_of_both(monkeypatch, tmp_path):
     played = []
 
-    async def fake(*_given, lost):
-        played.append(lost)
+    async def fake(*_given, lost, seed):
+        played.append((lost, seed))
         return cut_document(EVEN)
 
     monkeypatch.setattr(bench_heal, "heal", fake)
-    rows = bench_heal.measure(1, 4, tmp_path, lambda _text: None)
+    systems = [bench_heal.Ours(lost, 4, tmp_path) for lost in (False, True)]
+    rows = bench_heal.Heal(tmp_path, Syncs(tmp_path), systems, lambda _text: None).run(bench_heal.A_TURN + 1)
     assert [row.who.variant for row in rows] == ["cut and healed", "no cut", "killed and started", "no kill"]
-    assert played == [False, True]
+    assert played == [(False, 1), (True, 1), (False, 2), (True, 2)]
     assert len(budgets(rows)) == 4
