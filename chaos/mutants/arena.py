@@ -82,7 +82,7 @@ def _cluster(scene: Scene, seed: int) -> tuple[Finding, ...]:
         duration=scene.seconds * SECOND,
         nodes=scene.nodes,
         retention=scene.retention,
-        planned=() if scene.direct else None,
+        planned=scene.faults if scene.direct or scene.faults else None,
     )
     judge = None if scene.direct is None else scene.direct(storm)
     said: list[Finding] = []

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import evolve
 
-from chaos.mutants.members_scenes import TORN_JOINING, TURNOVER
+from chaos.mutants.members_scenes import ONE_AWAY, TORN_JOINING, TURNOVER
 from chaos.mutants.mutant import directed, mutant
 from chaos.mutants.patches import Patches
 from cluster import appending
@@ -113,7 +113,7 @@ def a_truncation_keeps_the_configuration(patches: Patches) -> None:
     patches.attribute(Adopted, "truncated", lambda _self, _index: False)
 
 
-@mutant("members", TURNOVER, "members", seeds=60)  # a voter must be gone while another is removed: one seed in thirty
+@mutant("members", ONE_AWAY, "members", seeds=20)
 def a_silent_voter_is_healthy(patches: Patches) -> None:
     """Whether those who stay are a majority that answers is not looked at."""
     patches.attribute(Leading, "_healthy", lambda *_args: True)

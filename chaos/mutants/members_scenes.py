@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from chaos.mutants.cluster_scenes import FEW, STRUCK_AT, cut_when_installed, leader_of
-from chaos.mutants.mutant import Arena, Scene
+from chaos.mutants.mutant import Arena, Scene, storm
 from chaos.sim.desk import member
 from chaos.sim.storm import Storm
 from chaos.sim.turnover import Turnover
@@ -18,21 +18,29 @@ from cluster.types import Peer
 _NEW: Final = Peer("n4")
 
 
-def _cut_at_joining(storm: Storm) -> None:
+def _cut_at_joining(run: Storm) -> None:
     """A node joins, and is sent a snapshot, as no log reaches back to the beginning."""
 
     def strike() -> None:
-        if not isinstance(storm, Turnover):
+        if not isinstance(run, Turnover):
             raise TypeError("this scene is for storms in which who takes part changes")
-        storm.network.add(_NEW)
-        storm.network.start(_NEW)
-        storm.desk.change(leader_of(storm), AddLearner(member(_NEW)))
-        cut_when_installed(storm)
+        run.network.add(_NEW)
+        run.network.start(_NEW)
+        run.desk.change(leader_of(run), AddLearner(member(_NEW)))
+        cut_when_installed(run)
 
-    storm.network.at(STRUCK_AT, strike)
+    run.network.at(STRUCK_AT, strike)
 
 
 TURNOVER: Final = Scene("cluster storm, nodes are replaced", Arena.CLUSTER, seconds=10, retention=FEW, turnover=True)
+ONE_AWAY: Final = Scene(
+    "cluster storm, nodes are replaced while one is away",
+    Arena.CLUSTER,
+    faults=storm(*(("kill", 1.5 * number, 1.5 * number + 3, number) for number in range(1, 13))),
+    seconds=20,
+    retention=FEW,
+    turnover=True,
+)
 POWER_TURNOVER: Final = Scene(
     "cluster storm, nodes are replaced and power fails",
     Arena.CLUSTER,

@@ -46,7 +46,7 @@ class Scene:
 
     name: str
     arena: Arena = Arena.PRODUCT
-    faults: tuple[Fault, ...] = ()  # of the whole product
+    faults: tuple[Fault, ...] = ()  # of the whole product; of the cluster's storm, if not what the seed says
     script: Callable[[Run], Judge | None] | None = None  # of the whole product
     profile: str = "tcp"  # of the cluster's storm
     direct: Callable[[Storm], Judge | None] | None = None  # in the place of the cluster's random faults
