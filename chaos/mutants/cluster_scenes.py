@@ -169,14 +169,14 @@ def _left_behind(storm: Storm) -> Judge:
         looked.append(name)
         applied = int(storm.network.replica(name).status().applied_index)
         if applied < since:
-            found.append(f"{name} was at {applied} 400 ms after it came back; the others had been at {since} then")
+            found.append(f"{name} was at {applied} 900 ms after it came back; the others had been at {since} then")
 
     def back(name: Peer) -> None:
         leader = leader_of(storm)
         since = int(storm.network.replica(leader).status().applied_index)
+        _end(storm, leader)  # before it has sent it anything
         storm.network.start(name)
-        storm.network.at(5 * MS, lambda: _end(storm, leader))
-        storm.network.at(400 * MS, lambda: look(name, since))
+        storm.network.at(900 * MS, lambda: look(name, since))
 
     def strike() -> None:
         name = standby_of(storm)
