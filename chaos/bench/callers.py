@@ -33,6 +33,11 @@ class Load(Protocol):
         """It was applied, with this result.  Raises ValueError if it was refused."""
         ...
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of it is left behind if it ends now."""
+        ...
+
 
 @define
 class Opaque:
@@ -46,6 +51,11 @@ class Opaque:
 
     def done(self, result: object) -> None:
         """Nothing to see."""
+
+    @property
+    def idle(self) -> bool:
+        """At any time."""
+        return True
 
 
 @define
@@ -78,10 +88,19 @@ class Orders:
         trading.taken([result])
         self.open = result.order if result.kind == "submit" else None
 
+    @property
+    def idle(self) -> bool:
+        """Its last order has its end."""
+        return self.open is None
+
 
 @define
 class Run:
-    """One measurement: so many callers, until enough commands are done or the time is up."""
+    """One measurement: so many callers, until enough commands are done or the time is up.
+
+    Each ends what it has begun: an order that stayed open would take its share of the account with it, and after a few
+    measurements on one cluster the core would refuse the next.
+    """
 
     node: ClusterNode
     count: int
@@ -102,7 +121,8 @@ class Run:
 
     def _propose(self, load: Load) -> None:
         began = time.perf_counter_ns()
-        if self.disturbed or self.proposed >= self.count or began >= self.deadline_ns:
+        enough = load.idle and (self.proposed >= self.count or began >= self.deadline_ns)
+        if self.disturbed or enough:
             self.running -= 1
             if not self.running:
                 self.ended.set()
@@ -125,7 +145,7 @@ class Run:
 
 async def open_trading(node: ClusterNode, term: int, state: State) -> None:
     """Make the core's state one that trades.  Raises ValueError if the lead is lost meanwhile."""
-    for command in trading.opening(NODE) if state.epoch is None else trading.resuming(NODE):
+    for command in trading.opening(NODE, trading.WEALTH) if state.epoch is None else trading.resuming(NODE):
         outcome = await node.propose(trading.encoded(command, term, trading.now(state)))
         if not isinstance(outcome, Applied) or not isinstance(outcome.result, CommandResult):
             raise ValueError(f"the lead was lost: {outcome}")  # noqa: TRY004 - an outcome, no wrong type

@@ -20,7 +20,7 @@ from chaos.bench import trading
 from chaos.bench.apply import TERM, applied
 from chaos.bench.child import BenchFault, Disturbed
 from chaos.bench.figures import Row, Turn, Who, row_of
-from chaos.bench.restart import BATCH, STARTS, WEALTH, Writer
+from chaos.bench.restart import BATCH, STARTS, Writer
 from chaos.bench.systems import NODES, PATIENCE, OurCluster, Ours, turn_of
 from cluster import pki
 from cluster.types import Peer
@@ -112,7 +112,7 @@ def log_beside(orders: int, samples: int) -> tuple[list[tuple[bytes, ...]], list
         made.append(entry)
         return applied(machine, entry)
 
-    for place, command in enumerate(trading.opening("n1", WEALTH)):
+    for place, command in enumerate(trading.opening("n1", trading.WEALTH)):
         trading.taken(apply((trading.encoded(command, TERM, trading.START + place),)))
     for _ in trading.resting(machine.state, apply, TERM, orders, BATCH):
         pass

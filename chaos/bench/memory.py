@@ -62,7 +62,7 @@ def of_core(commands: int) -> Looks:
     def apply(entry: tuple[bytes, ...]) -> Sequence[CommandResult]:
         return applied(machine, entry)
 
-    for place, command in enumerate(trading.opening("n1")):
+    for place, command in enumerate(trading.opening("n1", trading.WEALTH)):
         trading.taken(apply((trading.encoded(command, TERM, trading.START + place),)))
     mix, done, found = trading.entries(machine.state, apply, TERM, 1), 0, [(0, resident_mb())]
     for goal in slices(commands):

@@ -32,7 +32,6 @@ from cluster.wire import pack_commands
 from meltica.core.events import CommandResult
 from meltica.machine import Machine
 
-WEALTH: Final = 1_000  # times the usual: a hundred thousand open orders reserve it
 BATCH: Final = 256  # entries in one batch of the store
 TERM: Final = 1
 STARTS: Final = 300.0  # seconds that the first start of a long log may take
@@ -54,7 +53,7 @@ class Writer:
 
     def write(self, commands: int, say: Callable[[str], None]) -> None:
         """So many commands or a few more, one an entry; every node has applied them all."""
-        with self._open(1):
+        with self._open():
             mix = trading.entries(self.machine.state, self._entry, TERM, 1)
             while self.commands < commands:
                 for _ in islice(mix, BATCH):
@@ -65,7 +64,7 @@ class Writer:
 
     def fill(self, orders: int, say: Callable[[str], None]) -> int:
         """So many orders that are open; every node has applied them all.  The state's bytes."""
-        with self._open(WEALTH):
+        with self._open():
             resting = trading.resting(self.machine.state, self._entry, TERM, orders, BATCH)
             for place, _ in enumerate(resting):
                 self._commit()
@@ -75,12 +74,12 @@ class Writer:
             return sum(len(key) + len(value) for key, value in self.stores[0].state())
 
     @contextmanager
-    def _open(self, wealth: int) -> Iterator[None]:
+    def _open(self) -> Iterator[None]:
         """The stores, with a state that trades; what was written is synced behind the block."""
         try:
             for name in NODES:
                 self.stores.append(RocksStore(self.folder / name, trading.CLUSTER, Peer(name), first_start=True))
-            for place, command in enumerate(trading.opening(NODES[0], wealth)):
+            for place, command in enumerate(trading.opening(NODES[0], trading.WEALTH)):
                 trading.taken(self._entry((trading.encoded(command, TERM, trading.START + place),)))
             yield
             self._commit()

@@ -48,6 +48,7 @@ MAKER, VENUE, ACCOUNT, SYMBOL = StrategyId("mm"), Venue("paper"), Account("main"
 BASE, QUOTE = Asset("BTC"), Asset("USDT")
 NOBODY: Final = (Epoch(0), Nanos(0))  # epoch and time are filled in when a command is made
 PRICE: Final = 60_000
+WEALTH: Final = 1_000  # times the usual, where very many orders are open at once, or stay so when a lead is lost
 # Limits that no mix reaches: what is measured is commands that are taken.
 LIMITS: Final = c.Limits(
     order_notional=Money(Decimal(10**6)),
