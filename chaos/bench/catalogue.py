@@ -68,10 +68,10 @@ BENCHES: Final = {
     "freeze": Bench("the active node frozen or cut off, to another's first order", 100, 1, rounds_are=STRIKES),
     "heal": Bench(
         "a standby cut off and healed, or killed: no gap in trading, no new leader",
-        20,
+        10,
         1,
         rounds_are="Cuts, and as many kills; of a peer half as many.",
-        extras=WAIT | {"seconds": Extra("How long each cut lasts; an equal time without one follows it.", 10)},
+        extras=WAIT | {"seconds": Extra("How long each cut lasts; an equal time without one follows it.", 5)},
     ),
     "snapshot": Bench(
         "a client's commits beside a snapshot that is taken and sent",

@@ -43,9 +43,8 @@ def test_an_emptied_folder_is_refused_and_told_what_to_do(folder: Path) -> None:
     RocksStore(folder, "c", N1).close()
     shutil.rmtree(folder)
     for _ in range(2):
-        with pytest.raises(
-            firststart.EmptiedFolder, match=r"its data is gone.*do not start this node.*The other nodes go on"
-        ):
+        words = r"its data is gone.*do not start this node.*The other nodes go on.*`meltica cluster replace OLD --with"
+        with pytest.raises(firststart.EmptiedFolder, match=words):
             RocksStore(folder, "c", N1)
         assert names(folder) <= {"meltica.lock"}
 

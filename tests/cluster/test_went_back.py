@@ -160,7 +160,9 @@ def test_below_what_it_has_acknowledged_it_takes_no_part_until_it_has_caught_up(
     node = hand()
     node.hears("n2", Known(1, 0, 3, 3))
     for _ in range(2):
-        assert "acknowledged entry 3 of term 3: its disk went back" in str(node.replica.status().stalled)
+        said = str(node.replica.status().stalled)
+        assert "acknowledged entry 3 of term 3: its disk went back" in said
+        assert "(`meltica cluster replace`, runbooks/replace-a-node.md)" in said
         assert not asks(node)
         assert not encourages(node, "n3", AskPreVote(1, 9, 9, 9))
         assert not votes_for(node, "n3", AskVote(9, 9, 9))
@@ -297,6 +299,7 @@ def test_a_copied_disk_takes_no_part_until_a_leader_has_brought_it_up(hand: type
     disk.suspect = True
     node = hand(disk=disk)
     assert "is a copy" in str(node.replica.status().stalled)
+    assert "runbooks/folder-is-a-copy.md (`meltica cluster attest`)" in str(node.replica.status().stalled)
     assert not asks(node)
     assert not votes_for(node, "n3", AskVote(4, 9, 3))
     node.hears("n3", Append(4, 3, 3, 3, (), 60, 3))  # a leader whose own term has no entry here yet
