@@ -81,6 +81,8 @@ PURE: Final = (
     "cluster/stored.py",
     "chaos/checkers/",
     "chaos/sim/",
+    "chaos/abroad/judge.py",
+    "chaos/abroad/reach.py",
     "chaos/live/allowed.py",
     "chaos/live/compose.py",
     "chaos/live/document.py",

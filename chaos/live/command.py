@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import click
 
+from chaos.abroad.place import BadPlace
+from chaos.abroad.visits import visits
 from chaos.live.compose import NOT_DRAWN, shares
 from chaos.live.document import listed
 from chaos.live.kept import CanNotGoOn, begun, differing, product
@@ -29,6 +31,7 @@ SEEDS: Final = 1_000_000
 INDENTED: Final[dict[str, Any]] = {"initial_indent": "    ", "subsequent_indent": "    ", "break_on_hyphens": False}
 HELD: Final = {True: "held", False: "NOT ", None: "-   "}
 GO_ON: Final = "Go on with what --report was left of: what came to its end there is not played again."
+CLUSTER: Final = "A file that says what may be reached of a cluster that runs already: chaos/DESIGN.md, Abroad."
 SLOWER: Final = "Election timers and bounds so many times longer; the authority window too, up to a second."
 
 
@@ -67,6 +70,7 @@ def list_scenarios(*, output: str) -> None:
 @click.option("--only-failed", is_flag=True, help="Of a run that passed keep only its document and its page.")
 @click.option("--go-on", is_flag=True, help=GO_ON)
 @click.option("--slower", type=click.IntRange(1, 20), default=1, help=SLOWER)
+@click.option("--cluster", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=CLUSTER)
 @click.option("--mutant", default="", help="Break the product that the nodes run, too, by a name of the catalogue.")
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_context
@@ -83,18 +87,22 @@ def run(  # noqa: PLR0917 - click passes them by name
     *,
     only_failed: bool,
     go_on: bool,
+    cluster: Path | None,
 ) -> None:
     """Break a cluster of real processes on purpose, and judge what came of it by what the venue saw.
 
     Three nodes and a paper venue, every link through a Toxiproxy server (`make tools`).  A run that fails keeps its
     folder: ledger, logs, data, and verdict.json.  Of many runs there is one document: faults and pauses by kind, the
     budgets of the design, what failed.
+    With --cluster it is one that somebody else deployed: only what can be reached there is done, the rest is said.
     Exit code 0 only if everything passed.  With --mutant it should not: `live-mutants` has a list.
     """
     if (name is None) == (suite is None):
         raise click.UsageError("give a SCENARIO or --suite; `meltica-chaos list` tells what there is")
     if report is None and (only_failed or go_on):
         raise click.UsageError("--only-failed and --go-on are about what --report keeps")
+    if cluster is not None and mutant:
+        raise click.UsageError("--mutant starts nodes of its own, and those of --cluster run already")
     try:
         found_there = begun(report) if go_on and report is not None else {}
         first = found_there.get("seed", secrets.randbelow(SEEDS)) if seed is None else seed
@@ -114,15 +122,33 @@ def run(  # noqa: PLR0917 - click passes them by name
         plans = _plans(name, suite, first, rounds)
         if mutant:
             found(mutant)
-        checked()
+        if cluster is None:
+            checked()
+        else:
+            plans = _abroad(played, cluster, plans)
         _prepared(played, found_there)
-    except (BadScenario, CanNotGoOn, LookupError, Missing) as error:
+    except (BadScenario, BadPlace, CanNotGoOn, LookupError, Missing) as error:
         raise click.UsageError(str(error)) from error
     played.run(plans)
     document = played.document()
     _print(document, output)
     told = played.store()
     context.exit(int(Exit.DONE if document["verdict"] == "pass" and told else Exit.FAILED))
+
+
+def _abroad(played: Suite, file: Path, plans: Iterable[Plan]) -> Iterable[Plan]:
+    """What of them can be done at that place, where the suite is played from now on.  Raises BadPlace."""
+    there = visits(file)
+    _say(str(there))
+    played.play, played.cluster, played.skipped = there, there.place.cluster.cluster, there.skipped
+    if played.until_stopped:
+        return there.plans(plans)
+    here = list(there.plans(plans))
+    for scenario, left in there.skipped.items():
+        _say(f"not played: {scenario}: {left[0]['kind']}: {left[0]['why']}")
+    if not here:
+        raise BadPlace("nothing of it can be done to this cluster")
+    return here
 
 
 def _prepared(played: Suite, found_there: Mapping[str, Any]) -> None:

@@ -32,6 +32,7 @@ class Played:
     lifted: tuple[Mapping[str, Any], ...] = ()  # halts that whoever is on duty lifted: cause, index, by which request
     mutant: str = ""  # what was broken in the product on purpose
     ends: tuple[End, ...] = ()  # of nodes' processes, but for those that were killed
+    unjudged: tuple[tuple[str, str], ...] = ()  # checks that this cluster is too far away for, and why
 
     @property
     def pauses(self) -> tuple[Pause, ...]:
@@ -61,7 +62,17 @@ def one(played: Played) -> dict[str, Any]:
         "lifted": [dict(each) for each in played.lifted],
         "checks": [check.document() for check in played.checks],
         "report": played.report,
-    } | ({"mutant": played.mutant} if played.mutant else {})
+        **({"mutant": played.mutant} if played.mutant else {}),
+        **({"left_out": _left_out(played)} if played.unjudged else {}),
+    }
+
+
+def _left_out(played: Played) -> dict[str, Any]:
+    """What of the scenario was not done, and what was not looked at, as somebody else deployed the cluster."""
+    return {
+        "faults": [one.document() for one in played.plan.left_out],
+        "checks": [{"name": name, "why": why} for name, why in played.unjudged],
+    }
 
 
 def _fault(gap: Gap) -> dict[str, Any]:

@@ -27,6 +27,7 @@ SAME: Final = {  # what a suite that goes on must have in common with what is th
     "seed": "--seed",
     "slower": "--slower",
     "mutant": "--mutant",
+    "cluster": "--cluster",
     "product": "the same checkout",
 }
 PLAYED: Final = (  # what decides what is played, and what is found

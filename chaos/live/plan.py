@@ -11,7 +11,7 @@ from itertools import combinations
 from random import Random
 from typing import Any, Final
 
-from attrs import evolve, frozen
+from attrs import asdict, evolve, frozen
 
 from chaos.live.scenarios import EVERY, PAIRS, Range, Scenario, Step
 
@@ -57,12 +57,27 @@ class Fault:
 
 
 @frozen
+class LeftOut:
+    """A fault of the scenario that can't be done to this cluster, and why."""
+
+    kind: str
+    target: str
+    links: str
+    why: str
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+@frozen
 class Plan:
     """One run of a scenario."""
 
     scenario: Scenario
     seed: int
     faults: tuple[Fault, ...]
+    left_out: tuple[LeftOut, ...] = ()  # only of a cluster that somebody else deployed
 
     @property
     def ends(self) -> int:

@@ -87,6 +87,7 @@ class Striker:
     say: Callable[[str], None]
     done: list[Struck] = field(factory=list)
     begun: list[Fault] = field(factory=list)  # whether they were healed or not
+    nodes: Sequence[str] = NODES
 
     async def play(self, plan: Plan) -> None:
         """Every fault at its time; returns when the last is healed."""
@@ -100,7 +101,7 @@ class Striker:
         await trio.sleep_until(began + fault.at / SECOND)
         found = await self.sight.leader() if fault.needs_leader else self.sight.active()
         led, epoch = found or (None, 0)
-        hit = aim(fault, NODES, led)
+        hit = aim(fault, self.nodes, led)
         begin = time.monotonic_ns()
         self.begun.append(fault)
         async with self.rooms[NEMESES[fault.kind].room].struck(fault, hit) as not_done:

@@ -11,10 +11,10 @@ import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from attrs import define, evolve, field
 
@@ -23,7 +23,7 @@ from chaos.live import kept
 from chaos.live.document import SCHEMA, Played, one
 from chaos.live.kept import put
 from chaos.live.pauses import spread
-from chaos.live.plan import Plan
+from chaos.live.plan import Fault, Plan
 from chaos.live.run import FAULTS, Runner, Wish, words
 from chaos.live.total import Total
 from chaos.report.folder import NoRun, incident_in
@@ -44,14 +44,34 @@ class Stopped(Interrupted):
         self.wrong = wrong
 
 
-def played(wish: Wish, say: Say) -> Played:
+class Plays(Protocol):
+    """Whoever plays one run."""
+
+    begun: list[Fault]
+
+    async def run(self) -> Played:
+        """To its end."""
+
+    def failed(self, check: str, error: BaseException) -> Played:
+        """All that can be told of a run that `error` broke off."""
+
+    def so_far(self) -> tuple[str, ...]:
+        """What of a run that somebody ended is wrong at any moment."""
+
+
+def played(
+    wish: Wish,
+    say: Say,
+    by: Callable[[Wish, Say], Plays] = Runner,
+    known: tuple[type[Exception], ...] = FAULTS,
+) -> Played:
     """One run to its end, or to what broke it off.  Raises Stopped; every process has ended all the same."""
-    runner = Runner(wish, say)
+    runner = by(wish, say)
     try:
-        return run_guarded(runner.run, FAULTS)
+        return run_guarded(runner.run, known)
     except Interrupted as error:
         raise Stopped(error, runner.so_far if runner.begun else tuple) from error
-    except FAULTS as error:
+    except known as error:
         return runner.failed("played", error)
     except Exception as error:  # noqa: BLE001 - a fault of our own: shown whole, and the other runs go on
         say(traceback.format_exc())
@@ -74,6 +94,8 @@ class Suite:
     only_failed: bool = False  # of a run that passed only its document and its page are kept
     goes_on: bool = False  # what came to its end in `keep` is taken as it is
     product: str = ""  # which code is played
+    cluster: str = ""  # somebody else's, by its six digits; "": a fresh one for each run
+    skipped: Mapping[str, Any] = field(factory=dict)  # scenarios of which nothing could be done there, and why
     total: Total = field(factory=Total)
     only: dict[str, Any] | None = None  # the document of the one run
     broken: str = ""  # why it did not come to its end
@@ -156,8 +178,9 @@ class Suite:
 
     def _of_many(self) -> dict[str, Any]:
         head = {"schema": SCHEMA, "scenario": self.name, "seed": self.seed, "slower": self.slower}
-        head |= {"mutant": self.mutant, "product": self.product, "report": str(self.keep or "")}
-        return head | self.total.document()
+        head |= {"mutant": self.mutant, "product": self.product, "cluster": self.cluster}
+        left = {"left_out": dict(self.skipped)} if self.cluster else {}
+        return head | {"report": str(self.keep or "")} | self.total.document() | left
 
     def store(self) -> bool:
         """Put the document, and an overview of many runs, into the folder that keeps them; whether it could be told."""

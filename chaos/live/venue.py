@@ -6,7 +6,7 @@ not end, or that it never had anything to do to, was not done.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -50,6 +50,7 @@ class Venue:
     """The paper venue's door; `client` knows where it is."""
 
     client: httpx.AsyncClient
+    nodes: Sequence[str] = NODES
 
     @asynccontextmanager
     async def struck(self, fault: Fault, aim: Aim) -> AsyncIterator[list[str]]:
@@ -61,7 +62,7 @@ class Venue:
                 not_done.extend(await self._end(number))
 
         async with undone(heal, HEAL_WITHIN, VenueFault(f"{fault.kind} {aim} was not healed in {HEAL_WITHIN:g} s")):
-            for wish in wishes(fault, aim):
+            for wish in wishes(fault, aim, self.nodes):
                 with trio.CancelScope(shield=True):  # whether it runs must be known; a call is bounded
                     begun.append(await self._begin(wish))
             yield not_done
@@ -98,7 +99,7 @@ class Venue:
         return told
 
 
-def wishes(fault: Fault, aim: Aim) -> list[dict[str, Any]]:
+def wishes(fault: Fault, aim: Aim, every: Sequence[str] = NODES) -> list[dict[str, Any]]:
     """What the venue is asked for: one fault for each node, or one for all of them."""
     parameters = dict(fault.parameters)
     percent = parameters.pop("percent", 100)
@@ -109,12 +110,12 @@ def wishes(fault: Fault, aim: Aim) -> list[dict[str, Any]]:
     elif asked == "lose_event":
         common["probability"] = 1  # else it strikes once
     connection = () if fault.links not in VENUE else (f"connection:{fault.links}",)
-    nodes = ("",) if set(aim.nodes) == set(NODES) else aim.nodes
+    nodes = ("",) if set(aim.nodes) == set(every) else aim.nodes
     return [common | {"target": ",".join((*((f"node:{node}",) if node else ()), *connection))} for node in nodes]
 
 
 @asynccontextmanager
-async def open_venue(address: str) -> AsyncIterator[Venue]:
+async def open_venue(address: str, nodes: Sequence[str] = NODES) -> AsyncIterator[Venue]:
     """What asks the venue that listens there."""
     async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
-        yield Venue(client)
+        yield Venue(client, nodes)

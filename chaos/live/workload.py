@@ -16,7 +16,7 @@ import trio
 from attrs import asdict, define, field, frozen
 
 from chaos.live.sight import EVERY, Sight
-from chaos.rig.beat import Beat
+from chaos.rig.beat import ORDER, Beat
 from chaos.rig.watch import ActRefused, Watcher
 
 BEAT_MS: Final = 450  # of each of three operators, each with a node of its own: an order every 150 ms
@@ -94,6 +94,7 @@ class Operators:
     denied: list[Denied] = field(factory=list)
     lifted: list[Lifted] = field(factory=list)
     reach: Reach = field(factory=Reach)
+    order: Mapping[str, Any] | None = field(factory=lambda: ORDER)  # asked for again and again; None: nothing is
 
     async def act(self, node: str, action: str, body: Mapping[str, Any], reason: str) -> dict[str, Any]:
         """Ask `node`, or, if it is not known what came of it, the next one too.  Raises ActRefused."""
@@ -119,9 +120,11 @@ class Operators:
         """Work, for ever."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._on_duty, sight)
+            if self.order is None:
+                return
             for place, name in enumerate(self.asks.apis):
                 await trio.sleep(BEAT_MS / 1000 / len(self.asks.apis) if place else 0)
-                beat = Beat(self, name, BEAT_MS)
+                beat = Beat(self, name, BEAT_MS, order=self.order)
                 nursery.start_soon(beat.run)
                 nursery.start_soon(self._turn, beat, name)
 

@@ -15,11 +15,14 @@ from typing import Any, Final
 from attrs import evolve
 
 from chaos.checkers.history import History
+from chaos.checkers.stored import history_from
 from chaos.report.incident import Incident
 from chaos.report.retell import Left, retell
 from chaos.rig.gather import gather, json_lines
 
 VERDICT = "verdict.json"
+ABROAD = "abroad.json"  # in the folder of a run on a cluster that somebody else deployed: account, cluster, nodes
+ELSEWHERE: Final = "the nodes' logs and data, which are on somebody else's machines; who led is as the nodes answered"
 UNJUDGED: Final[dict[str, Any]] = {"title": "A run that was broken off", "verdict": "not judged", "checks": []}
 
 
@@ -29,6 +32,8 @@ class NoRun(Exception):
 
 def nodes_in(folder: Path) -> tuple[str, ...]:
     """The nodes that ran there.  Raises NoRun."""
+    if (folder / ABROAD).is_file():
+        return tuple(sorted(json.loads((folder / ABROAD).read_text())["nodes"]))
     names = tuple(sorted(path.parent.name for path in folder.glob("nodes/*/meltica.toml")))
     if not names or not (folder / "ledger.jsonl").is_file():
         keeps = "`meltica demo --keep DIR` and `meltica-chaos run --report DIR` keep one"
@@ -68,6 +73,10 @@ def _lines(log: Path) -> list[dict[str, Any]]:
 
 def _history(folder: Path, nodes: Sequence[str]) -> tuple[History, tuple[str, ...]]:
     """Of the nodes that can be read; and of the others, why not."""
+    if (folder / ABROAD).is_file():
+        about = json.loads((folder / ABROAD).read_text())
+        ledger = list(json_lines(folder / "ledger.jsonl"))
+        return history_from(ledger, about["account"], about["cluster"], ()), (ELSEWHERE,)
     try:
         return gather(folder, nodes), ()
     except Exception:  # noqa: BLE001 - a damaged store may raise anything; below, each by itself says what
@@ -90,6 +99,7 @@ def again(document: dict[str, Any]) -> str:
         slower = int(document.get("slower") or 1)
         words = ["meltica-chaos", "run", str(document["scenario"]), "--seed", str(document["seed"])]
         broken = ("--mutant", str(document["mutant"])) if document.get("mutant") else ()
+        broken = ("--cluster", "FILE") if "left_out" in document else broken
         return shlex.join([*words, *(("--slower", str(slower)) if slower != 1 else ()), *broken])
     if "seed" not in document:
         return ""

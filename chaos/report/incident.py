@@ -112,4 +112,5 @@ class Incident:
     checks: tuple[Check, ...] = ()
     excerpts: dict[str, tuple[Line, ...]] = field(factory=dict)  # by the violation that they show
     lifted: tuple[str, ...] = ()  # halts that somebody lifted meanwhile
+    left_out: tuple[str, ...] = ()  # faults that were not done, and checks not made, as it is somebody else's cluster
     lacks: tuple[str, ...] = ()  # what could not be read, and why; nothing of it is on the page

@@ -39,6 +39,7 @@ KILLS: Final = frozenset({KILL, "power_cut", "bit_flip", "folder_deleted", "fold
 ENDS: Final = KILLS | {TERM}  # faults behind which a process is not there any more
 LAST_WORDS: Final = frozenset({"stopped", "stopped by an error"})  # of a process that could say them
 SECOND: Final = 1_000_000_000
+AROUND: Final = 5 * SECOND  # of what was done, where no ledger says when a run began and ended
 
 
 Logs = Mapping[str, Sequence[Mapping[str, Any]]]  # by node, its log lines
@@ -55,7 +56,7 @@ class Left:
 
 def retell(left: Left, document: Mapping[str, Any], command: str) -> Incident:
     """The whole incident, of a demo's verdict or of a live scenario's (contracts.md sections 6 and 8)."""
-    begin, end = _bounds(left.ledger)
+    begin, end = _bounds(left.ledger, document)
     asked = faults_of(document)
     named = {fault.kind for fault in asked}  # a scenario's faults of the venue are told as it tells them, once
     killed = [Struck(KILL, str(one["node"]), int(one["at_mono_ns"])) for one in document.get("ends", ())]
@@ -79,20 +80,25 @@ def retell(left: Left, document: Mapping[str, Any], command: str) -> Incident:
         causes=causes(left.logs, states, begin),
         checks=checks,
         excerpts=dict(_excerpts(checks, left)),
+        left_out=tuple(_left_out(document.get("left_out", {}))),
         lifted=tuple(f"{one['cause']} at index {one['index']}" for one in document.get("lifted", ())),
     )
 
 
-def _bounds(ledger: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+def _bounds(ledger: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -> tuple[int, int]:
+    """From the ledger's first record to its last; where there is none, around what was done."""
     if not ledger:
-        return 0, SECOND
+        moments = [moment for one in faults_of(document) for moment in (one.begin_ns, one.end_ns or one.begin_ns)]
+        return (min(moments) - AROUND, max(moments) + AROUND) if moments else (0, SECOND)
     first, last = int(ledger[0]["mono_ns"]), int(ledger[-1]["mono_ns"])
     return first, max(last, first + SECOND)
 
 
 def _offset(left: Left) -> int:
-    """What to take from the wall clock's nanoseconds to come to the monotonic clock's: as the venue saw both."""
-    return int(median([int(r["wall_ns"]) - int(r["mono_ns"]) for r in left.ledger])) if left.ledger else 0
+    """What to take off the wall clock to come to the monotonic one, nanoseconds: as the venue, or nodes, saw both."""
+    seen = [int(r["wall_ns"]) - int(r["mono_ns"]) for r in left.ledger]
+    lines = (line for lines in left.logs.values() for line in lines if "mono_ns" in line and "wall" in line)
+    return int(median(seen or [_wall(line) - int(line["mono_ns"]) for line in lines] or [0]))
 
 
 def _check(found: Mapping[str, Any]) -> Check:
@@ -131,6 +137,17 @@ def _fault(found: Mapping[str, Any]) -> Struck:
         str(found.get("led") or ""),
         tuple(map(str, found.get("not_done", ()))),
     )
+
+
+def _left_out(found: Mapping[str, Any]) -> Iterator[str]:
+    """What was not done, and what not looked at, as somebody else deployed the cluster."""
+    for one in found.get("faults", ()):
+        yield " ".join(filter(None, (one["kind"], one["target"], one["links"]))) + f" was not done: {one['why']}"
+    why: dict[str, list[str]] = {}
+    for one in found.get("checks", ()):
+        why.setdefault(str(one["why"]), []).append(str(one["name"]))
+    for reason, names in why.items():
+        yield f"{', '.join(names)} were not made: {reason}"
 
 
 def _whole(found: Any) -> int | None:

@@ -37,6 +37,7 @@ class Beat:
     node: str
     every_ms: int = EVERY_MS
     counts: Counter[str] = field(factory=Counter)
+    order: Mapping[str, Any] = ORDER
 
     async def run(self) -> None:
         """Ask, again and again, for ever."""
@@ -48,7 +49,7 @@ class Beat:
                 due = max(due + self.every_ms / 1000, trio.current_time())  # what was missed is not made up for
                 number += 1
                 if len(nursery.child_tasks) < AT_ONCE:
-                    nursery.start_soon(self._ask, {**ORDER, "side": "BUY" if number % 2 else "SELL"})
+                    nursery.start_soon(self._ask, {**self.order, "side": "BUY" if number % 2 else "SELL"})
                 else:
                     self.counts["skipped"] += 1
 

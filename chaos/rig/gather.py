@@ -34,14 +34,14 @@ def json_lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield document
 
 
-def ledger_whole(folder: Path) -> Check:
-    """Every line of a cluster's ledger can be read, and none is missing: `seq` is 1, 2, and so on.
+def ledger_whole(folder: Path, after: int = 0) -> Check:
+    """Every line of a cluster's ledger can be read, and none is missing: `seq` is 1, 2, and so on, from `after` on.
 
     Only a last line may be cut short, by a venue that was ended while it wrote.
     """
     lines = (folder / "ledger.jsonl").read_bytes().split(b"\n")
     torn = lines.pop()  # what is behind the last newline
-    violations, last = [], 0
+    violations, last = [], after
     for place, line in enumerate(lines, 1):
         seq = _seq(line)
         if seq is None:

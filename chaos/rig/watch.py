@@ -47,7 +47,7 @@ class Watcher:
         """One node's status; None while it can't be reached."""
         try:
             answer = await self.client.get(
-                f"{self.apis[node]}/api/v1/status", headers=_bearer(self.viewer), timeout=ASK_WITHIN
+                f"{self.apis[node]}/api/v1/status", headers=bearer(self.viewer), timeout=ASK_WITHIN
             )
             answer.raise_for_status()
             document: dict[str, Any] = answer.json()
@@ -71,7 +71,7 @@ class Watcher:
             answer = await self.client.post(
                 f"{self.apis[node]}/api/v1/actions/{action}",
                 json=document,
-                headers=_bearer(self.operator),
+                headers=bearer(self.operator),
                 timeout=ACT_WITHIN,
             )
         except httpx.HTTPError as error:
@@ -104,7 +104,8 @@ class Watcher:
             self.outcomes["fills"] += 1
 
 
-def _bearer(token: str) -> dict[str, str]:
+def bearer(token: str) -> dict[str, str]:
+    """The header that a role's token goes into."""
     return {"Authorization": f"Bearer {token}"}
 
 

@@ -33,6 +33,7 @@ class Client:
     """Implements `Proxies`.  Calls may run side by side."""
 
     port: int
+    host: str = HOST
 
     async def version(self) -> str:
         """What the server calls itself; a build from source says "git"."""
@@ -111,7 +112,7 @@ class Client:
         """In a thread; one that hangs is left behind."""
 
         def ours() -> _T:
-            if (APIConsumer.host, APIConsumer.port) != (HOST, self.port):
+            if (APIConsumer.host, APIConsumer.port) != (self.host, self.port):
                 raise ToxiproxyFault(f"{what}: the library was led to {APIConsumer.host}:{APIConsumer.port} meanwhile")
             return ask()
 
@@ -134,15 +135,15 @@ class Client:
         return str(json.loads(told)["version"])
 
 
-def client(port: int) -> Client:
-    """A client of the server on this machine; from now on the whole process asks that one.
+def client(port: int, host: str = HOST) -> Client:
+    """A client of the server there, on this machine if nothing else is said; the whole process asks that one from now.
 
-    Raises ToxiproxyFault if the environment leads loopback elsewhere.
+    Raises ToxiproxyFault if the environment leads that host elsewhere.
     """
-    if "http" in getproxies() and not proxy_bypass(HOST):
-        raise ToxiproxyFault(f"HTTP_PROXY leads {HOST} elsewhere: add it to NO_PROXY")
-    Toxiproxy().update_api_consumer(HOST, port)
-    return Client(port)
+    if "http" in getproxies() and not proxy_bypass(host):
+        raise ToxiproxyFault(f"HTTP_PROXY leads {host} elsewhere: add it to NO_PROXY")
+    Toxiproxy().update_api_consumer(host, port)
+    return Client(port, host)
 
 
 def _named(name: str) -> str:

@@ -63,7 +63,7 @@ def test_of_a_run_that_passed_its_document_and_its_page_stay(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"verdict.json", "report.html"}
 
 
-OURS = {"scenario": "endless", "seed": 1, "slower": 1, "mutant": "", "product": "ab"}
+OURS = {"scenario": "endless", "seed": 1, "slower": 1, "mutant": "", "cluster": "", "product": "ab"}
 
 
 def test_a_suite_goes_on_only_with_its_own_kind(tmp_path):

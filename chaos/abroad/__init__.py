@@ -1,0 +1,1 @@
+"""Abroad: live chaos on a cluster that somebody else deployed."""
