@@ -83,22 +83,26 @@ class Visitor:
 
     async def run(self) -> Played:
         """To its end.  Raises one of FAULTS_ABROAD."""
-        folder = self.wish.folder
-        await trio.Path(folder).mkdir(parents=True, exist_ok=True)
-        about = {"account": self.place.account, "cluster": self.place.cluster.cluster, "nodes": [*self.place.nodes]}
-        await trio.Path(folder / ABROAD).write_text(json.dumps(about))
-        await trio.Path(folder / "ledger.jsonl").touch()
+        self._opened()
         for one in self.wish.plan.left_out:
             self.say(f"left out: {one.kind} {one.target} {one.links}: {one.why}")
         try:
-            async with open_here(self.place, folder) as here:
+            async with open_here(self.place, self.wish.folder) as here:
                 try:
                     await self._play(here)
                 finally:
                     await self._as_found(here)
         finally:
-            self.seen.put(folder)
+            self.seen.put(self.wish.folder)
         return await trio.to_thread.run_sync(self.judged, abandon_on_cancel=True)
+
+    def _opened(self) -> None:
+        """Its folder, and what a report needs to know of the cluster besides."""
+        folder, place = self.wish.folder, self.place
+        folder.mkdir(parents=True, exist_ok=True)
+        about = {"account": place.account, "cluster": place.cluster.cluster, "nodes": [*place.nodes]}
+        (folder / ABROAD).write_text(json.dumps(about))
+        (folder / "ledger.jsonl").touch()
 
     async def _play(self, here: Here) -> None:
         self.operators = Operators(here.asks, order=self.place.order)
