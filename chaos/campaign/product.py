@@ -1,37 +1,77 @@
 """Product: which code a piece was played on, as one text that says the same on every machine.
 
 Only that may live here.  Pieces of different products must not be added up: that the old one held says nothing about
-the new one.
+the new one.  What counts is what decides a run and its verdict: every module of ours that the simulations import,
+however far down; not the command lines, pages and drills beside them.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 import chaos
-import cluster
-import meltica
 
-# What decides a trace: the product, the simulated world, and what judges it.  Not chaos' other rooms.
-PLAYED: Final = (
-    ("meltica", Path(meltica.__file__).parent),
-    ("cluster", Path(cluster.__file__).parent),
-    *((f"chaos/{room}", Path(chaos.__file__).parent / room) for room in ("checkers", "sim", "storm")),
-)
+TOP: Final = Path(chaos.__file__).parents[1]  # of what is ours
+OURS: Final = ("chaos", "cluster", "meltica")
+PLAYED: Final = ("chaos.sim.run", "chaos.storm.outcome")  # they play a seed, and judge it
 BESIDE: Final = ("pysyncobj", "attrs", "cattrs")
 
 
-def fingerprint(folders: tuple[tuple[str, Path], ...] = PLAYED, packages: tuple[str, ...] = BESIDE) -> str:
-    """A hash over the sources of `folders` (name, where) and the versions of `packages`."""
+def fingerprint(roots: tuple[str, ...] = PLAYED, packages: tuple[str, ...] = BESIDE, top: Path = TOP) -> str:
+    """A hash over the sources of `roots` and of all of ours that they import, and the versions of `packages`."""
     seen = hashlib.blake2b(digest_size=8)
-    for name, folder in folders:
-        for path in sorted(folder.rglob("*.py")):
-            text = path.read_bytes()
-            seen.update(f"{name}/{path.relative_to(folder).as_posix()} {len(text)}\n".encode())
-            seen.update(text)
+    for name, path in sorted(closure(roots, top).items()):
+        text = path.read_bytes()
+        seen.update(f"{name} {len(text)}\n".encode())
+        seen.update(text)
     for package in packages:
         seen.update(f"{package} {version(package)}\n".encode())
     return seen.hexdigest()
+
+
+def closure(roots: tuple[str, ...], top: Path = TOP) -> dict[str, Path]:
+    """The modules of ours that `roots` import, they and the packages that hold them included, by name."""
+    found: dict[str, Path] = {}
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop()
+        path = _source(name, top)
+        if name in found or path is None:
+            continue
+        found[name] = path
+        waiting += [name.rpartition(".")[0], *_imported(path, name)]
+    return found
+
+
+def modules(package: str, top: Path = TOP) -> tuple[str, ...]:
+    """Every module of a package of ours: as roots, where what is run is named by a command line."""
+    files = top.joinpath(*package.split(".")).rglob("*.py")
+    return tuple(
+        sorted(".".join(path.relative_to(top).with_suffix("").parts).removesuffix(".__init__") for path in files)
+    )
+
+
+def _source(name: str, top: Path) -> Path | None:
+    """Where a module of ours is written; None: it is not ours, or a name within a module."""
+    if name.partition(".")[0] not in OURS:
+        return None
+    place = top.joinpath(*name.split("."))
+    candidates = (place / "__init__.py", place.with_suffix(".py"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _imported(path: Path, name: str) -> Iterator[str]:
+    """Whatever it may import, wherever in it: a name that is imported from a package may be a module, or not."""
+    for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level or node.module is None:
+                raise ValueError(f"{name} imports by a relative name: write it out")
+            yield node.module
+            yield from (f"{node.module}.{each.name}" for each in node.names)

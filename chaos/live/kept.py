@@ -13,10 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-import chaos
-import cluster
-import meltica
-from chaos.campaign.product import fingerprint
+from chaos.campaign.product import fingerprint, modules
 from chaos.live.plan import Plan
 from chaos.report.folder import VERDICT
 from chaos.report.page import NAME as PAGE
@@ -30,12 +27,6 @@ SAME: Final = {  # what a suite that goes on must have in common with what is th
     "cluster": "--cluster",
     "product": "the same checkout",
 }
-PLAYED: Final = (  # what decides what is played, and what is found
-    ("meltica", Path(meltica.__file__).parent),
-    ("cluster", Path(cluster.__file__).parent),
-    *((f"chaos/{room}", Path(chaos.__file__).parent / room) for room in ("checkers", "live", "rig")),
-)
-
 Document = dict[str, Any]
 
 
@@ -44,8 +35,8 @@ class CanNotGoOn(Exception):
 
 
 def product() -> str:
-    """Which code is played, and judges, here."""
-    return fingerprint(PLAYED)
+    """Which code is played, and judges, here: all of the product, whose processes are started by their names."""
+    return fingerprint((*modules("meltica"), *modules("chaos.live")))
 
 
 def put(document: Mapping[str, Any], folder: Path) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import multiprocessing
 import os
 import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from chaos.cli import main
 
 FAILS_AT = 75
 PARENT = os.getpid()
+KNOWN = multiprocessing.get_context("fork").Event()  # to whoever played the first piece
 
 
 def made(place: tuple[str, int, int]) -> dict[str, Any]:
@@ -47,9 +51,11 @@ def ended_from_outside(place: tuple[str, int, int]) -> dict[str, Any]:
 
 
 def stopped(place: tuple[str, int, int]) -> dict[str, Any]:
-    """Somebody stops the whole while the first piece is played."""
+    """Somebody stops the whole while the first piece is played; the third waits until that is known."""
     if place[1] == 0:
         os.kill(PARENT, signal.SIGTERM)
+    if place[1] == 50:
+        assert KNOWN.wait(60)
     return made(place)
 
 
@@ -87,6 +93,13 @@ def test_a_failure_is_told_and_stays(path: Path) -> None:
 
 
 def test_stopped_it_keeps_what_was_under_way_and_says_how_to_go_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(futures: Sequence[Future[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+        for document in whole(futures):
+            KNOWN.set()
+            yield document
+
+    whole = command._ended
+    monkeypatch.setattr(command, "_ended", ended)
     monkeypatch.setattr(command, "played", stopped)
     before = signal.getsignal(signal.SIGTERM)
     found = campaign(path, "--seeds", "0:1000")
