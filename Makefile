@@ -5,6 +5,7 @@ ARGS ?=
 SEEDS ?= 0:200
 SPEC ?= all
 SHELL := /bin/bash
+unexport PYTHONDONTWRITEBYTECODE # what is compiled once is kept: every process of a real node starts a third sooner
 
 .DEFAULT_GOAL := help
 .PHONY: help demo etcdclient tools sim mutants spec test lint types format lock clean
