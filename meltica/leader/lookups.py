@@ -163,7 +163,8 @@ class Lookups:
             _drop_full(lookup, result.ended)
             return Verdict(absent=True)
         if lookup.full_since is None or result.begun < lookup.full_since:
-            self._begin_full(lookup, result.ended)
+            # What was dropped while this answer was on its way still waits for as long as that says.
+            self._begin_full(lookup, max(result.ended, lookup.next_at) if lookup.drops else result.ended)
             return Verdict(absent=True)
         lookup.full_missing.discard(ReadKind.ORDER)
         return self._full(lookup, result.ended)

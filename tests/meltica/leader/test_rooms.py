@@ -218,6 +218,25 @@ def test_a_full_read_that_is_dropped_again_and_again_begins_anew_ever_more_rarel
     assert lookups.next_due() == now + MS + S, "it was found: all begins anew"
 
 
+def test_an_answer_that_was_on_its_way_when_the_full_read_was_dropped_begins_it_no_sooner() -> None:
+    """Seen by review: an order that is cancelled again and again asks by each of its ids, longer than the trades do."""
+    lookups, question = looked_up()
+    name, trades = question.order_ids[0], Question(VENUE, ReadKind.TRADES, SYMBOL)
+    limits, now, waits = Bounds(Nanos(100), Nanos(200)), 200, []
+    for _ in range(4):
+        lookups.not_found(name, order_read(now), limits)
+        begun = lookups.next_due()
+        assert begun is not None
+        read = ReadDone(Read(2, ReadKind.TRADES, SYMBOL), begun, Nanos(begun + MS))
+        assert lookups.also_read(trades, read, lambda _: True) == []
+        lookups.not_found(name, order_read(begun), limits)  # placed meanwhile: it hides nothing any more
+        due = lookups.next_due()
+        assert due is not None
+        waits.append((due - begun) // S)
+        now = due
+    assert waits == [1, 2, 4, 8]
+
+
 def test_trades_read_before_the_full_read_began_do_not_complete_it() -> None:
     lookups, question = looked_up()
     name = question.order_ids[0]
