@@ -36,6 +36,7 @@ from chaos.live.nemeses import (
 from chaos.live.scenarios import EVERY, NODES, ONE, PAIRS, SHORTEST_S, STORM, Range, Scenario, Step
 
 LENGTH_S: Final = 20.0
+CUT: Final = "power_cut"
 STEPS: Final = (3, 7)
 LASTS_S: Final[Range] = (0.1, 5.0)  # of a process; of a network, no shorter than it takes to be set
 AWAY_S: Final[Range] = (9.0, 10.0)  # of a node that is to lack more of the log than the others keep
@@ -48,7 +49,7 @@ OWN: Final[Mapping[str, int]] = {  # kinds with a weight other than their room's
     PROMOTE: 3,
     HALT: 2,
     CANCEL: 2,
-    "power_cut": 5,
+    CUT: 5,
     "disk_slow": 4,
 }
 NOT_DRAWN: Final[Mapping[str, str]] = {
@@ -133,7 +134,9 @@ def _kinds(instants: tuple[str, ...]) -> tuple[str, ...]:
 
 def _step(random: Random, nemesis: Nemesis) -> Step:
     network = nemesis.room == NETWORK
-    target = random.choice((*ONE, *PAIRS, EVERY) if network else (*ONE, EVERY))
+    once = nemesis.room == FOLDER and nemesis.kind != CUT  # it takes two starts; of all nodes at once it shows no more
+    others = () if once else (*PAIRS, EVERY) if network else (EVERY,)
+    target = random.choice((*ONE, *others))
     return Step(
         kind=nemesis.kind,
         targets=(target,),
@@ -141,7 +144,7 @@ def _step(random: Random, nemesis: Nemesis) -> Step:
         lasts_s=(SHORTEST_S, LASTS_S[1]) if network else LASTS_S,
         links=_links(random, nemesis, target),
         direction=random.choice(DIRECTIONS) if network and nemesis.kind != REFUSE else EITHER,
-        times=(1, random.choice((1, 1, 1, 4))),
+        times=(1, 1 if once else random.choice((1, 1, 1, 4))),
         between_s=(0.2, 2.0),
         parameters=tuple((word, USUAL[word]) for word in nemesis.takes),
     )
