@@ -8,7 +8,7 @@ not listed: to four digits there are only so many.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from attrs import define, evolve, field
@@ -36,6 +36,7 @@ class Total:
     faults: list[Told] = field(factory=list)
     kinds: dict[str, Counter[str]] = field(factory=dict)  # by kind of fault: times, and how often not done
     pauses: dict[str, Counter[float]] = field(factory=dict)  # by kind of fault, how often each length came
+    during: dict[str, Counter[float]] = field(factory=dict)  # the same of the longest in each fault, whatever caused it
     rows: dict[tuple[str, str], Counter[float]] = field(factory=dict)  # the same by row of a budget
     whole: list[Told] = field(factory=list)
     lines: deque[Told] = field(factory=lambda: deque(maxlen=MOST_LINES))
@@ -54,6 +55,7 @@ class Total:
             told = self.kinds.setdefault(str(fault["kind"]), Counter())
             told["times"] += 1
             told["not_done"] += bool(fault["not_done"])
+            self.during.setdefault(str(fault["kind"]), Counter())[_length(fault["gap_ms"])] += 1
         for check in run["checks"]:
             self._check(check)
         for pause in run["pauses"]:
@@ -70,7 +72,7 @@ class Total:
         self.checks[name] = Check(name, looked, violations[:MOST_SHOWN])
 
     def _pause(self, pause: Told, *, slower: int) -> None:
-        length = rounded(float(pause["ms"])) or 0.0
+        length = _length(pause["ms"])
         self.pauses.setdefault(str(pause["kind"]), Counter())[length] += 1
         row = kind_of(pause)
         if row is not None and slower == 1:  # a budget is of the timers as they are shipped
@@ -80,10 +82,6 @@ class Total:
     def verdict(self) -> str:
         """Whether everything passed."""
         return verdict(tuple(self.checks.values()))
-
-    def spreads(self) -> dict[str, Spread]:
-        """By kind of fault."""
-        return {kind: spread_of(times.elements()) for kind, times in sorted(self.pauses.items())}
 
     def document(self) -> dict[str, Any]:
         """Of all together, and a line of each."""
@@ -95,7 +93,8 @@ class Total:
             "faults": list(self.faults),
             "faults_by_kind": {kind: _times(told) for kind, told in sorted(self.kinds.items())},
             "gaps_ms": spread_of(every.elements()),
-            "gaps_ms_by_kind": self.spreads(),
+            "gaps_ms_by_kind": _spreads(self.pauses),
+            "gaps_ms_during": _spreads(self.during),
             "budgets": judged(self.rows),
             "checks": [self._told(check) for check in self.checks.values()],
             "runs": [*self.lines],
@@ -109,6 +108,15 @@ class Total:
         return check.document()
 
 
+def _length(ms: Any) -> float:
+    return rounded(float(ms)) or 0.0
+
+
+def _spreads(found: Mapping[str, Counter[float]]) -> dict[str, Spread]:
+    """By kind of fault."""
+    return {kind: spread_of(times.elements()) for kind, times in sorted(found.items())}
+
+
 def _times(told: Counter[str]) -> dict[str, int]:
     return {"times": told["times"], "not_done": told["not_done"]}
 
@@ -116,11 +124,3 @@ def _times(told: Counter[str]) -> dict[str, int]:
 def _broken(run: Told) -> list[Told]:
     """What did not hold, shortly: the whole is in the run's own document."""
     return [{**one, "violations": one["violations"][:2]} for one in run["checks"] if not one["held"]]
-
-
-def added(runs: Iterable[Told]) -> Total:
-    """All of these."""
-    total = Total()
-    for run in runs:
-        total.add(run)
-    return total

@@ -42,10 +42,24 @@ def test_faults_and_pauses_are_counted_by_kind():
     assert (told["verdict"], told["played"], told["failed"]) == ("pass", 3, 0)
     assert told["faults_by_kind"] == {"kill": {"times": 2, "not_done": 0}, "pause": {"times": 1, "not_done": 1}}
     assert told["gaps_ms_by_kind"]["kill"] == {"p50": 300, "p99": None, "max": 400, "n": 2}
+    assert told["gaps_ms_during"]["kill"] == told["gaps_ms_by_kind"]["kill"]
     assert told["gaps_ms"]["n"] == 3
     assert [one["seed"] for one in told["runs"]] == [1, 2, 3]
     assert len(told["faults"]) == 3
     assert told["failures"] == []
+
+
+def test_of_overlapping_faults_each_kind_has_the_gap_that_neither_can_be_blamed_for():
+    both = run(1)
+    other = {**both["faults"][0], "kind": "cut"}
+    mixed = {
+        **both,
+        "faults": [*both["faults"], other],
+        "pauses": [{**both["pauses"][0], "kind": "mixed", "whom": None}],
+    }
+    told = added(mixed).document()
+    assert set(told["gaps_ms_by_kind"]) == {"mixed"}
+    assert {kind: one["max"] for kind, one in told["gaps_ms_during"].items()} == {"cut": 300, "kill": 300}
 
 
 def test_a_run_that_failed_fails_all_and_is_kept_whole():

@@ -107,6 +107,7 @@ def suite(**changes: object) -> dict[str, object]:
         "failed": 1,
         "faults_by_kind": {"kill": {"times": 21, "not_done": 0}, "kill_staged": {"times": 7, "not_done": 6}},
         "gaps_ms_by_kind": {"kill": gaps, "mixed": gaps},
+        "gaps_ms_during": {"kill": gaps, "kill_staged": {**gaps, "max": 4321.0}},
         "budgets": [MISSED, {**MISSED, "what": "promote p50", "held": None, "ours": None, "why": "3 of 30 samples"}],
         **changes,
     }
@@ -116,7 +117,18 @@ def test_a_suite_links_its_runs_and_says_how_long_trading_paused_by_kind() -> No
     whole = overview(suite(), ["leader-killed-3"])
     text = " ".join(read(whole).text)
     assert 'href="leader-killed-3/report.html"' in whole
-    for words in ("smoke", "1,234 ms", "700 ms", "120 ms", "kill", "one_send", "mixed", "kill_staged 7 6", "missed"):
+    for words in (
+        "smoke",
+        "1,234 ms",
+        "700 ms",
+        "120 ms",
+        "kill",
+        "one_send",
+        "mixed",
+        "kill_staged 7 6",
+        "4,321 ms",
+        "missed",
+    ):
         assert words in " ".join(text.split())
     for words in ("failover p99, quoting: W + 200 ms 500.0 612.5 200 3 missed", "not judged 3 of 30 samples"):
         assert words in " ".join(text.split())
