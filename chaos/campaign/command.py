@@ -76,15 +76,18 @@ def campaign(*, file: Path, seeds: str | None, profiles: Sequence[str], processe
     """Seeds by the thousand, as `sim` plays them, kept in FILE by the piece: stop it, and run it again to go on.
 
     Ctrl-C (or SIGTERM) lets the pieces under way end, at most a minute or two, and keeps them; a second one stops at
-    once.  FILE is of one build: on another one it is refused.
+    once.  FILE is of one build: on another one nothing is added to it.
     """
     wanted = places(profiles, *_range(seeds)) if seeds is not None else []
     if not wanted and not file.exists():
         raise click.UsageError(f"{file} does not exist: give --seeds to begin a campaign")
     try:
-        with Kept.open(file, fingerprint()) as kept:
+        here = fingerprint()
+        with Kept.open(file, here if wanted else None) as kept:
             whole = _play(kept, [place for place in wanted if not kept.has(*place)], processes)
             document = total(kept.pieces, kept.product)
+        if kept.product != here:
+            print(f"played on another build, {kept.product}; this one is {here}", file=sys.stderr)
     except BadCampaign as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:

@@ -36,8 +36,8 @@ class Kept:
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path, product: str) -> Iterator[Self]:
-        """Read what is there, and hold the file.
+    def open(cls, path: Path, product: str | None) -> Iterator[Self]:
+        """Read what is there, and hold the file; without a product: that of its first piece, to be told only.
 
         Raises:
             BadCampaign: another process has it, it is of another product, or a line is damaged.
@@ -50,7 +50,7 @@ class Kept:
             except BlockingIOError as error:
                 message = f"{path}: another process plays this campaign: wait for it, or give another file"
                 raise BadCampaign(message) from error
-            found = cls(path, product, file)
+            found = cls(path, product or "", file)
             found._read()
             yield found
 
@@ -94,6 +94,7 @@ class Kept:
             raise BadCampaign(f"{self.path}: line {number} is damaged ({error!r}): delete that line") from error
         if not valid:
             raise BadCampaign(f"{self.path}: line {number} has no piece of a campaign: delete that line")
+        self.product = self.product or str(product)
         if product != self.product:
             raise BadCampaign(
                 f"{self.path}: line {number} was played on the product {product}, and this is {self.product}: "

@@ -128,6 +128,9 @@ def test_the_file_of_another_product_is_refused(path: Path) -> None:
     found = campaign(path, "--seeds", "0:25")
     assert found.exit_code == 1
     assert "was played on the product other" in found.stderr
+    told = campaign(path, "-o", "json")  # what it holds may be looked at all the same
+    assert (told.exit_code, json.loads(told.stdout)["product"]) == (0, "other")
+    assert "played on another build, other; this one is" in told.stderr
 
 
 @pytest.mark.parametrize("seeds", ["0:30", "5:50", "25:25", "x", "50:25"])

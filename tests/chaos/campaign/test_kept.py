@@ -53,6 +53,8 @@ def test_pieces_of_another_product_are_refused(tmp_path: Path) -> None:
     ):
         pass
     assert path.read_bytes() == before
+    with Kept.open(path, None) as told:
+        assert (told.product, told.pieces) == ("p", [piece()])
 
 
 @pytest.mark.parametrize(
