@@ -172,22 +172,36 @@ class TlsTransport:
 
     async def reach(self, member: Member) -> str:
         """See `Transport`."""
-        peer = member.name
-        with trio.move_on_after(REACH_S):
-            while peer not in self._inbound:
-                await self._came.wait()
-        if peer not in self._inbound:
-            return f"no connection of {peer}'s has come"
-        address = self._links[peer].address if peer in self._door.peers else Address.of(member.address)
-        link = self._want(peer, address)
+        peer, told = member.name, "given up"
+        known = self._links.get(peer) if peer in self._door.peers else None
+        link = self._want(peer, Address.of(member.address) if known is None else known.address)
+        try:
+            told = await self._no_way_there(link) or await self._no_way_back(link)
+        finally:
+            if told and peer not in self._door.peers and self._links.get(peer) is link:
+                self._drop(peer)
+        return told
+
+    async def _no_way_there(self, link: Dialled) -> str:
         with trio.move_on_after(REACH_S):
             while not link.up and not link.trouble:
                 await link.tried.wait()
         if link.up:
             return ""
-        if peer not in self._door.peers:
-            self._drop(peer)
-        return f"{peer} can't be dialled at {link.address}: {link.trouble or 'no answer in time'}"
+        return f"{link.peer} can't be dialled at {link.address}: {link.trouble or 'no answer in time'}"
+
+    async def _no_way_back(self, link: Dialled) -> str:
+        """Why it can't dial us: by our card, as its own settings may name nobody who is left."""
+        peer = link.peer
+        with trio.move_on_after(REACH_S):
+            while peer not in self._inbound:
+                await self._came.wait()
+        if peer in self._inbound:
+            return ""
+        return (
+            f"{peer} answers at {link.address}, but no connection of {peer}'s has come: it has to reach {self.name} at "
+            f"{self._listen}; its log says what is in the way"
+        )
 
     def _want(self, peer: Peer, address: Address) -> Dialled:
         """The link to `peer` at that address: the one that there is, or a new one, dialled once the last has ended."""

@@ -88,7 +88,8 @@ class Transport(Protocol):
     async def reach(self, member: Member) -> str:
         """Why this node and `member`, which does not take part yet, can't speak with each other; "" if they can.
 
-        It is dialled at the address that it is to have, and its own connection is waited for: some seconds at most.
+        It is dialled at the address that it is to have, and then its own connection is waited for, which it makes as
+        its settings name us or as we are its guest: some seconds at most.  What was tried in vain is dialled no more.
         """
         ...
 
@@ -123,16 +124,14 @@ class MemoryNetwork:
         self._refresh()
 
     def up(self, dialler: Peer, to: Peer) -> bool:
-        """Whether that link is: a member is dialled, and a guest back, if it can be."""
-        return self._free(dialler, to) and (
-            self._running[dialler].dials(to) or (self._running[dialler].hosts(to) and self._calls(to, dialler))
-        )
+        """Whether that link is: a member is dialled, a guest back, and who is tried as long as it dials back."""
+        return self._calls(dialler, to) or self._hosts(dialler, to) or self._tries(dialler, to)
 
     def reached(self, dialler: Peer, to: Peer) -> str:
         """Why `dialler` can't speak with `to`, whom it would dial; "" if it can."""
         if not self._free(dialler, to):
             return f"{to} can't be dialled"
-        return "" if self._calls(to, dialler) else f"no connection of {to}'s has come"
+        return "" if self._answers(to, dialler) else f"{to} answers, but no connection of {to}'s has come"
 
     def refused(self, peer: Peer, *, by: Peer) -> bool:
         """Whether `peer` is refused for good by that node."""
@@ -146,6 +145,19 @@ class MemoryNetwork:
     def _calls(self, dialler: Peer, to: Peer) -> bool:
         """Whether a link is up because `to` is a member for `dialler`."""
         return self._free(dialler, to) and self._running[dialler].dials(to)
+
+    def _hosts(self, dialler: Peer, to: Peer) -> bool:
+        """Whether a link is up because `to` is a guest of `dialler`."""
+        called = self._calls(to, dialler) or self._tries(to, dialler)
+        return called and self._free(dialler, to) and self._running[dialler].hosts(to)
+
+    def _tries(self, dialler: Peer, to: Peer) -> bool:
+        """Whether a link is up because `dialler` was told to reach `to`."""
+        return self._free(dialler, to) and self._running[dialler].tries(to) and self._answers(to, dialler)
+
+    def _answers(self, dialler: Peer, to: Peer) -> bool:
+        """Whether `dialler` dials `to` if that one dials it."""
+        return self._free(dialler, to) and (self._running[dialler].dials(to) or self._running[dialler].hosts(to))
 
     def _free(self, dialler: Peer, to: Peer) -> bool:
         """Whether nothing is in the way of that link."""
@@ -182,6 +194,10 @@ class MemoryNetwork:
         receiver = self._running.get(to)
         return receiver.waiting[sender] if receiver else 0
 
+    def tried(self) -> None:
+        """Somebody is dialled who is no member."""
+        self._refresh()
+
     def _refresh(self) -> None:
         for transport in list(self._running.values()):
             transport.refresh()
@@ -199,6 +215,7 @@ class MemoryTransport:
         self._listener: LinkListener | None = None
         self._outbound: dict[Peer, bool] = dict.fromkeys(peers, False)
         self._inbound: dict[Peer, bool] = dict.fromkeys(peers, False)
+        self._tried: set[Peer] = set()  # dialled by `reach`, for as long as their own connection is up
         self._events: deque[tuple[str, Peer, Sequence[bytes]]] = deque()
         self._wake = trio.Event()
         self._counts: defaultdict[Peer, Counter[str]] = defaultdict(Counter)
@@ -236,11 +253,19 @@ class MemoryTransport:
     async def reach(self, member: Member) -> str:
         """See `Transport`."""
         await trio.lowlevel.checkpoint()
-        return self._network.reached(self.name, member.name)
+        told = self._network.reached(self.name, member.name)
+        if not told:
+            self._tried.add(member.name)
+            self._network.tried()
+        return told
 
     def dials(self, peer: Peer) -> bool:
         """Whether `peer` is a member for this node."""
         return peer in self._peers
+
+    def tries(self, peer: Peer) -> bool:
+        """Whether `peer` was to be reached, and its own connection has not ended since."""
+        return peer in self._tried
 
     def hosts(self, peer: Peer) -> bool:
         """Whether `peer` would be a guest here."""
@@ -299,6 +324,8 @@ class MemoryTransport:
             self._push("connected" if out else "disconnected", peer, ())
         if into != self._inbound.get(peer, False):
             self._inbound[peer] = into
+            if not into:
+                self._tried.discard(peer)
             self._push("inbound_up" if into else "inbound_down", peer, ())
 
     def _push(self, what: str, peer: Peer, frames: Sequence[bytes]) -> None:

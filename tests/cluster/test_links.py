@@ -20,18 +20,18 @@ from cluster.transport import LinkFigures, MemoryNetwork, Transport
 from cluster.types import Applied, Peer, Role
 from tests.cluster.test_driver import Counting, Ears, ports, seeded
 
-N1, N2, N3, N4 = ALL = (Peer("n1"), Peer("n2"), Peer("n3"), Peer("n4"))
+N1, N2, N3, N4, N5, N6, N7 = ALL = tuple(Peer(f"n{number}") for number in range(1, 8))
 
 
 class Group:
-    """Nodes that come and go; n1 to n3 are there at first, n4 is to take n3's place."""
+    """Nodes that come and go; n1 to n3 founded it, and all settings name them; the others are to take their places."""
 
     def __init__(self, nursery: trio.Nursery, folder: Path | None) -> None:
         """`folder`: with certificates, for links over TLS."""
         self._nursery = nursery
         self._network = MemoryNetwork()
         self._folder = folder
-        self._addresses = {name: Address("127.0.0.1", port) for name, port in zip(ALL, ports(4), strict=True)}
+        self._addresses = {name: Address("127.0.0.1", port) for name, port in zip(ALL, ports(len(ALL)), strict=True)}
         self.settings = Configuration(0, tuple([self.member(name) for name in (N1, N2, N3)]))
         self.nodes: dict[Peer, ClusterNode] = {}
         self.machines: dict[Peer, Counting] = {}
@@ -117,14 +117,20 @@ class Group:
     def number(self, name: Peer) -> int:
         return self.nodes[name].status().configuration
 
-    async def replace(self) -> None:
-        """n4 takes n3's place, at configuration 3."""
-        await self.start(N4)
-        await self.change(AddLearner(self.member(N4)))
-        await self.change(Promote(N4))
-        if self.leads() is self.nodes.get(N3):
+    async def spoken_with(self, name: Peer) -> None:
+        """Whoever leads has made sure that it and this one can speak with each other."""
+        while (leader := self.leads()) is None or await leader.reach(self.member(name)):  # noqa: ASYNC110  # it is asked, and tells nobody
+            await trio.sleep(0.01)
+
+    async def replace(self, old: Peer = N3, new: Peer = N4) -> None:
+        """`new` takes the place of `old`, in three configurations, as an operator has it done."""
+        await self.start(new)
+        await self.spoken_with(new)
+        await self.change(AddLearner(self.member(new)))
+        await self.change(Promote(new))
+        if self.leads() is self.nodes.get(old):
             await self.lead(N1)
-        await self.change(Remove(N3))
+        await self.change(Remove(old))
 
 
 @pytest.fixture(params=["memory", "tls"])
@@ -196,6 +202,23 @@ async def test_who_takes_part_is_known_from_the_first_link_on_after_a_restart(gr
         for name, others in mine.items():
             assert {link.peer for link in group.nodes[name].links()} == others
         await group.commit()
+
+
+async def test_all_founders_are_replaced_and_who_came_for_them_too_though_settings_name_the_founders_alone(
+    group: Group,
+) -> None:
+    """Each time the one that came last leads, of which the next one's settings know nothing; who is replaced ends."""
+    with trio.fail_after(60):
+        await group.start(N1, N2, N3)
+        await group.commit()
+        for old, new in ((N3, N4), (N2, N5), (N1, N6), (N4, N7)):
+            await group.replace(old, new)
+            await group.kill(old)
+            await group.lead(new)
+            await group.commit()
+        members = group.nodes[N7].members
+        assert members is not None
+        assert ({*members.voting}, members.learners, {*members.removed}) == ({N5, N6, N7}, (), {N1, N2, N3, N4})
 
 
 async def test_two_new_nodes_that_nobody_has_promoted_elect_nobody(group: Group) -> None:

@@ -681,7 +681,7 @@ async def test_where_a_new_node_is_to_be_is_tried_and_a_wrong_address_is_forgott
     with trio.fail_after(20):
         here, heard, own = await running(nursery, folder, "n1", NOBODY)
         _, _, address = await running(nursery, folder, "n9", Roster((member("n1", own),)))
-        await until(lambda: "inbound_up n9" in heard.heard)
+        await until(lambda: "connected n9" in heard.heard)  # by its card, which is no news then
         told = await here.reach(member("n9", "127.0.0.1:1"))
         assert told.startswith("n9 can't be dialled at 127.0.0.1:1: ")
         assert here.figures() == ()
@@ -689,12 +689,54 @@ async def test_where_a_new_node_is_to_be_is_tried_and_a_wrong_address_is_forgott
         assert [link.up for link in here.figures()] == [True]
 
 
-async def test_who_is_not_there_is_waited_for_a_while(
+async def test_who_does_not_listen_or_never_answers_is_told_with_the_reason(
     folder: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cluster.tls.REACH_S", 0.05)
     here, _, _ = await running(nursery, folder, "n1", NOBODY)
-    assert await here.reach(member("n9", "127.0.0.1:1")) == "no connection of n9's has come"
+    with trio.fail_after(10), socket.create_server(("127.0.0.1", 0)) as silent:
+        told = await here.reach(member("n9", "127.0.0.1:1"))
+        assert told.startswith("n9 can't be dialled at 127.0.0.1:1: ")
+        assert "refused" in told
+        monkeypatch.setattr("cluster.tls.REACH_S", 0.05)
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert await here.reach(member("n9", address)) == f"n9 can't be dialled at {address}: no answer in time"
+        assert here.figures() == ()
+
+
+async def test_who_answers_but_can_t_dial_back_is_told_where_it_would_have_to(
+    folder: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with trio.fail_after(10):
+        log = Logged()
+        here, heard, _ = await running(nursery, folder, "n1", NOBODY)
+        _, there, address = await running(nursery, folder, "n9", NOBODY, log)
+        here._listen = Address("127.0.0.1", 1)  # where nobody can
+        here._want(Peer("n9"), Address.of(address))
+        await until(lambda: "connected n9" in heard.heard)
+        monkeypatch.setattr("cluster.tls.REACH_S", 0.05)
+        assert await here.reach(member("n9", address)) == (
+            f"n9 answers at {address}, but no connection of n9's has come: it has to reach n1 at 127.0.0.1:1; its log "
+            "says what is in the way"
+        )
+        assert here.figures() == ()
+        await until(lambda: "inbound_down n1" in there.heard)
+        assert (await log.of("peer_unreachable"))["address"] == "127.0.0.1:1"
+
+
+async def test_whoever_gives_up_asking_leaves_no_link_behind(folder: Path, nursery: trio.Nursery) -> None:
+    here, _, _ = await running(nursery, folder, "n1", NOBODY)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with trio.move_on_after(0.05):
+            await here.reach(member("n9", f"127.0.0.1:{silent.getsockname()[1]}"))
+        assert here.figures() == ()
+
+
+async def test_an_address_that_another_has_is_told(folder: Path, nursery: trio.Nursery) -> None:
+    with trio.fail_after(10):
+        here, _, _ = await running(nursery, folder, "n1", NOBODY)
+        _, there, address = await running(nursery, folder, "n2", NOBODY)
+        assert (await here.reach(member("n9", address))).startswith(f"n9 can't be dialled at {address}: ")
+        assert there.heard == []
 
 
 async def test_a_member_is_tried_where_it_is_whatever_is_asked(folder: Path, nursery: trio.Nursery) -> None:

@@ -371,7 +371,7 @@ async def test_a_dry_run_tells_the_whole_way_and_changes_nothing():
     assert dead.detail["plan"][2:] == ["n3 is removed, for ever", "n4 votes"]
     first = await World().step(ReplaceNode("n1", "n4", "n4:7400"), dry_run=True)
     assert first.detail["plan"][3:] == ["n1 hands over to another node", "n1 is removed, for ever"]
-    world.cluster.trouble = "no connection of n4's has come"
+    world.cluster.trouble = "n4 can't be dialled at n4:7400: no answer in time"
     assert (await world.step(dry_run=True)).message == world.cluster.trouble
     world.cluster.members = Configuration(3, (PLACES[N1], PLACES[N2], PLACES[N4]), (), (N3,))
     assert "nothing is left to do" in (await world.step(dry_run=True)).message

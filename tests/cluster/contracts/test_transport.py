@@ -365,3 +365,56 @@ async def test_whether_a_new_node_can_be_spoken_with_is_known_before_it_takes_pa
         assert await nodes[N1].transport.reach(make.member(N4)) == ""
         nodes[N1].transport.adopt(roster(make, *NAMES, N4))
         await both_ways(nodes, N1, N4)
+
+
+async def test_a_new_node_that_does_not_know_who_asks_is_dialled_and_dials_back(
+    make: Make, nursery: trio.Nursery
+) -> None:
+    """Its settings name who founded the cluster, and none of them may be left."""
+    with trio.fail_after(20):
+        nodes = {
+            N1: await start(make, nursery, N1, roster(make, N1)),
+            N4: await start(make, nursery, N4, roster(make, N2, N3)),
+        }
+        assert await nodes[N1].transport.reach(make.member(N4)) == ""
+        await both_ways(nodes, N1, N4)
+        nodes[N1].transport.adopt(roster(make, N1, N4))
+        assert nodes[N1].transport.send(N4, [b"member"])
+        await nodes[N4].recorder.until(lambda: nodes[N4].recorder.frames[N1][-1] == b"member")
+        assert {what for what, _ in nodes[N4].recorder.heard} == {"connected", "inbound_up", "received"}
+
+
+async def test_a_new_node_that_was_spoken_with_and_ends_is_dialled_no_more(make: Make, nursery: trio.Nursery) -> None:
+    with trio.fail_after(20):
+        nodes = {
+            N1: await start(make, nursery, N1, roster(make, N1)),
+            N4: await start(make, nursery, N4, roster(make, N2, N3)),
+        }
+        assert await nodes[N1].transport.reach(make.member(N4)) == ""
+        await both_ways(nodes, N1, N4)
+        nodes[N4].scope.cancel()
+        await nodes[N1].recorder.hears("disconnected", N4)
+        await nodes[N1].recorder.hears("inbound_down", N4)
+        assert linked(nodes[N1]) == {}
+        nodes[N4] = await start(make, nursery, N4, roster(make, N2, N3))
+        assert await nodes[N1].transport.reach(make.member(N4)) == ""
+        await nodes[N4].recorder.hears("connected", N1)
+
+
+async def test_a_new_node_that_can_t_be_heard_is_dialled_no_more(
+    make: Make, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """n1 takes nobody's connection but its peers'."""
+    monkeypatch.setattr("cluster.tls.REACH_S", 0.3)
+    with trio.fail_after(20):
+        nodes = {N1: await start(make, nursery, N1), N4: await start(make, nursery, N4, roster(make, N2, N3))}
+        assert await nodes[N1].transport.reach(make.member(N4)) != ""
+        assert N4 not in linked(nodes[N1])
+        assert not nodes[N1].transport.send(N4, [b"x"])
+
+
+async def test_a_new_node_that_admits_nobody_else_can_t_be_spoken_with(make: Make, nursery: trio.Nursery) -> None:
+    with trio.fail_after(20):
+        nodes = {N2: await start(make, nursery, N2), N4: await start(make, nursery, N4, roster(make, N1, N4))}
+        assert (await nodes[N4].transport.reach(make.member(N2))).startswith("n2 can't be dialled")
+        assert N2 not in linked(nodes[N4])
