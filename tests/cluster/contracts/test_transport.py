@@ -397,6 +397,7 @@ async def test_a_new_node_that_was_spoken_with_and_ends_is_dialled_no_more(make:
         await nodes[N1].recorder.hears("inbound_down", N4)
         assert linked(nodes[N1]) == {}
         nodes[N4] = await start(make, nursery, N4, roster(make, N2, N3))
+        assert linked(nodes[N1]) == {}
         assert await nodes[N1].transport.reach(make.member(N4)) == ""
         await nodes[N4].recorder.hears("connected", N1)
 
@@ -418,3 +419,19 @@ async def test_a_new_node_that_admits_nobody_else_can_t_be_spoken_with(make: Mak
         nodes = {N2: await start(make, nursery, N2), N4: await start(make, nursery, N4, roster(make, N1, N4))}
         assert (await nodes[N4].transport.reach(make.member(N2))).startswith("n2 can't be dialled")
         assert N2 not in linked(nodes[N4])
+
+
+async def test_in_memory_too_one_broken_way_ends_what_was_tried_and_its_healing_brings_nothing_back(
+    nursery: trio.Nursery,
+) -> None:
+    make = InMemory(MemoryNetwork())
+    with trio.fail_after(20):
+        nodes = {N1: await start(make, nursery, N1, roster(make, N1))}
+        nodes[N4] = await start(make, nursery, N4, roster(make, N2, N3))
+        for dialler, to in ((N4, N1), (N1, N4)):
+            assert await nodes[N1].transport.reach(make.member(N4)) == ""
+            assert linked(nodes[N1]) == {N4: True}
+            make.network.cut(dialler, to)
+            assert linked(nodes[N1]) == {}
+            make.network.heal()
+            assert linked(nodes[N1]) == {}
