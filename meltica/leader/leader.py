@@ -169,8 +169,7 @@ class Leader:
         Sends leave from here at once; strategies hear of it in the `wake` that follows.
         """
         self._dispatch.applied(entry)
-        if self._desk.gate.leading is not None:
-            self._mandate.commits(self._desk.mono())
+        self._mandate.commits(self._desk.mono())  # leading or not: the role is told first, of one step of replication
         changed = False
         for result in entry.results:
             if not isinstance(result, CommandResult):

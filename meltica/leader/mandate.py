@@ -80,7 +80,7 @@ class Mandate:
             self._of(epoch.epoch)
 
     def commits(self, now: Nanos) -> None:
-        """This node leads and a majority answers, be it in a term in which it has no authority."""
+        """A majority has answered this node, be it in a term without authority, or in the step that ended its lead."""
         if self._majority_at is not None:
             self._majority_at = now
 

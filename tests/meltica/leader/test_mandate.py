@@ -165,6 +165,23 @@ def test_its_time_begins_again_when_something_commits_under_a_newer_lead_of_its_
     assert sent(node) == 2
 
 
+def test_its_time_begins_again_with_what_commits_in_the_step_that_ends_its_lead() -> None:
+    """Simulated, elections-512: as it woke it committed and fell back in one step, of which the role is told first."""
+    world = World()
+    node = world.start()
+    world.run(1 * S)
+    world.majority = False
+    node.frozen = True
+    world.run(1 * S)
+    world.depose()
+    node.call("on_applied", AppliedEntry(LogIndex(world.index), Term(1), (), (), False, None, MonoNs(world.now)))
+    node.thaw()
+    world.run(1990 * MS)
+    assert sent(node) == 0
+    world.run(100 * MS)
+    assert sent(node) == 2
+
+
 def test_a_node_without_a_place_left_says_so_and_sends_nothing() -> None:
     world = World()
     world.start()
