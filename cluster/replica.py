@@ -450,7 +450,8 @@ class Replica:
         """A node that has diverged steps down; a leader that can't apply what a follower has applied hands over."""
         vouching, guard, stop = self._vouching, self._guard, self._applying.stop
         vouching.stands = stop is not None and guard.core.role is Role.LEADER
-        if vouching.stands or vouching.disputed is not None:
+        vouching.lacking = vouching.awaited(self._standing) if guard.behind else ()
+        if vouching.stands or vouching.disputed is not None or vouching.lacking:
             vouching.tick(self._applying.applied)
         if vouching.diverged is not None:
             guard.resign("diverged")

@@ -18,7 +18,7 @@ from cluster.types import MonoNs, Peer
 from cluster.wire import Copied, Vouch
 
 KEPT: Final = 8  # digests a node
-AGAIN: Final = 200_000_000  # ns: as long as something is in question, everybody is asked again after so long
+AGAIN: Final = 200_000_000  # ns: as long as something is in question, or awaited, it is asked again after so long
 NEXT: Final = 1_000_000_000  # ns from one hand-over to the next: one that fails takes 0.4 s, and appends nothing
 
 
@@ -48,6 +48,7 @@ class Vouching:
         self.diverged: int | None = None  # for good: of a state that differs nothing is to be trusted again
         self.disputed: int | None = None
         self.stands = False  # this node leads and can't apply an entry: is anybody past it?  None may be yet
+        self.lacking: Sequence[Peer] = ()  # whose words hold up a copy that somebody needs: said once, and maybe lost
         self.abouts: dict[Peer, bytes] = {}
         self.applied: dict[Peer, int] = {}
         self._name = name
@@ -113,19 +114,18 @@ class Vouching:
 
     def ask_all(self, applied: int) -> None:
         """Ask every peer how far it is."""
-        self._asked_at = self._clock()
-        for peer in self._peers:
-            self.tell(peer, applied, at=self.disputed or 0, ask=True)
+        self._ask(self._peers, applied)
 
     def tick(self, applied: int) -> None:
-        """In a dispute, or while this node stands, ask again when it is time."""
+        """In a dispute, or while this node stands, ask all again when it is time; else whose words are lacking."""
         due = self.next_due()
         if due is not None and self._clock() >= due:
-            self.ask_all(applied)
+            self._ask(self._peers if self.stands or self.disputed is not None else self.lacking, applied)
 
     def next_due(self) -> MonoNs | None:
         """When `tick` has something to do."""
-        return MonoNs(self._asked_at + AGAIN) if self.stands or self.disputed is not None else None
+        asks = self.stands or self.disputed is not None or self.lacking
+        return MonoNs(self._asked_at + AGAIN) if asks else None
 
     @property
     def in_question(self) -> bool:
@@ -135,12 +135,19 @@ class Vouching:
     def may_copy(self, lead: Lead) -> bool:
         """Whether this node, as leader, may begin to copy its state to another.
 
-        Not while it is in question, nor while a majority may still say what it is at this node's newest digest.  Where
-        none can say so (too few are left that know, or that have not forgotten), to wait would be for ever.
+        Not while it is in question, nor while a majority may still say what it is at this node's newest digest.
+        """
+        return not self.in_question and not self.awaited(lead)
+
+    def awaited(self, lead: Lead) -> Sequence[Peer]:
+        """Whose words at this node's newest digest are to come before a copy.
+
+        Nobody's where no majority can come of them any more (too few are left that know, or that have not forgotten):
+        to wait would be for ever.  So would it be for a word that was lost: they are `lacking`, and asked again.
         """
         own = self._said[self._name]
         if self.in_question or not own:
-            return not self.in_question
+            return ()
         index = max(own)
         agree = len(self._by_digest(index).get(own[index], ()))
         awaited = [
@@ -149,7 +156,7 @@ class Vouching:
             if peer in self._voters and index not in self._said[peer] and self.applied.get(peer, 0) < index
             if lead.linked(peer) and not lead.needs_snapshot(peer)
         ]
-        return not agree <= len(self._voters) // 2 < agree + len(awaited)
+        return awaited if agree <= len(self._voters) // 2 < agree + len(awaited) else ()
 
     def successor(self, past: Sequence[Peer]) -> Peer | None:
         """Whom of those that went `past` the entry this leader hands over to now; None: nobody, or not yet.
@@ -163,6 +170,11 @@ class Vouching:
         self._handed_at = now
         self._handed += 1
         return past[(self._handed - 1) % len(past)]
+
+    def _ask(self, peers: Sequence[Peer], applied: int) -> None:
+        self._asked_at = self._clock()
+        for peer in peers:
+            self.tell(peer, applied, at=self.disputed or 0, ask=True)
 
     def _keep(self, node: Peer, index: int, digest: bytes) -> None:
         said = self._said[node]

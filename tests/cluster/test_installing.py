@@ -374,6 +374,31 @@ def test_one_that_was_brought_up_is_borne_out_by_both_others_and_judges_again() 
     assert [group.network.replica(name).status().diverged for name in (right, away)] == [None] * 2
 
 
+class Unheard(Totals):
+    """What it has to say of its state never arrives."""
+
+    mute = False
+
+    def vouch(self, index: LogIndex) -> bytes | None:
+        return None if self.mute else super().vouch(index)
+
+
+def test_a_word_that_was_lost_does_not_keep_a_state_from_who_lacks_it() -> None:
+    """Found by seeds 17 and 202 of `members`: who waits for it asks again."""
+    machines: dict[Peer, Unheard] = {}
+    group = Group(machine=lambda name: machines.setdefault(name, Unheard()))
+    (leader,) = group.leading()
+    away, other = [name for name in group.network.names if name != leader]
+    group.network.kill(away, power=False)
+    machines[other].mute = True
+    group.network.run(1000 * MS)
+    machines.pop(away)
+    group.network.start(away)
+    group.network.run(2000 * MS)
+    assert [name for _, name, _ in group.installed] == [away]
+    assert not group.faults
+
+
 def test_the_log_is_kept_for_one_that_is_sent_a_snapshot_and_dropped_once_it_has_it() -> None:
     group = Group(rate=40)
     (leader,) = group.leading()

@@ -258,3 +258,32 @@ def test_nobody_waits_for_a_word_that_can_t_come() -> None:
     assert book.vouching.may_copy(Lead(N2, N3))
     book.vouching.heard(N2, Vouch(0, b"", 1007, False, b""), 1007)
     assert book.vouching.may_copy(Lead(N3)), "n2 is past it and has started since"
+
+
+def test_a_word_that_holds_a_copy_up_is_asked_for_again_as_it_may_have_been_lost() -> None:
+    book, lead = Book(N2, N3, N4, N5), Lead(N5, peers=(N2, N3, N4, N5))
+    book.now = MonoNs(AGAIN)
+    book.passed(1000, GOOD)
+    book.heard(N2, 1000, GOOD)
+    book.said()
+    book.vouching.lacking = book.vouching.awaited(lead)
+    book.vouching.tick(1007)
+    assert book.said() == [(peer, Vouch(1000, GOOD, 1007, True, b"about")) for peer in (N3, N4)]
+    book.vouching.tick(1007)
+    assert (book.said(), book.vouching.next_due()) == ([], 2 * AGAIN), "not yet again"
+    book.heard(N3, 1000, GOOD)
+    book.vouching.lacking = book.vouching.awaited(lead)
+    assert (book.vouching.lacking, book.vouching.next_due()) == ((), None)
+
+
+def test_in_a_dispute_all_are_asked_and_nobody_holds_a_copy_up() -> None:
+    book = Book()
+    book.passed(1000, GOOD)
+    book.vouching.lacking = book.vouching.awaited(Lead(N3))
+    assert list(book.vouching.lacking) == [N2]
+    book.heard(N2, 1000, BAD)
+    assert list(book.vouching.awaited(Lead(N3))) == []
+    book.said()
+    book.now = MonoNs(AGAIN)
+    book.vouching.tick(1007)
+    assert [peer for peer, _ in book.said()] == [N2, N3]
