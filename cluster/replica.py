@@ -450,8 +450,7 @@ class Replica:
         """A node that has diverged steps down; a leader that can't apply what a follower has applied hands over."""
         vouching, guard, stop = self._vouching, self._guard, self._applying.stop
         vouching.stands = stop is not None and guard.core.role is Role.LEADER
-        vouching.lacking = vouching.awaited(self._standing) if guard.behind else ()
-        if vouching.stands or vouching.disputed is not None or vouching.lacking:
+        if vouching.stands or vouching.disputed is not None:
             vouching.tick(self._applying.applied)
         if vouching.diverged is not None:
             guard.resign("diverged")
@@ -487,6 +486,8 @@ class Replica:
 
     def _ship(self, now: MonoNs) -> None:
         """What the snapshots' parts want said leaves at once: what is a promise they keep back themselves."""
+        if self._guard.behind:
+            self._vouching.ask_lacking(self._standing, self._applying.applied)
         for peer, word in self._shipping.step(self._standing, now):
             if self._guard.linked(peer):
                 self._sends.append((peer, encode_word(word)))
@@ -548,9 +549,9 @@ class Replica:
         if again is not None:
             wake = min(wake, again)
         if self._shipping.awake or self._guard.behind:
-            again = self._shipping.due(now)
-            if again is not None:
-                wake = min(wake, again)
+            for again in (self._shipping.due(now), self._vouching.lacking_due() if self._guard.behind else None):
+                if again is not None:
+                    wake = min(wake, again)
         if self._unsynced and self._guard.stalled is None:
             wake = min(wake, MonoNs(self._unsynced[0][1] + self._timers.fallback))
         return wake if wake > now else MonoNs(now + _SOONEST)

@@ -117,15 +117,25 @@ class Vouching:
         self._ask(self._peers, applied)
 
     def tick(self, applied: int) -> None:
-        """In a dispute, or while this node stands, ask all again when it is time; else whose words are lacking."""
+        """In a dispute, or while this node stands, ask all again when it is time."""
         due = self.next_due()
         if due is not None and self._clock() >= due:
-            self._ask(self._peers if self.stands or self.disputed is not None else self.lacking, applied)
+            self.ask_all(applied)
+
+    def ask_lacking(self, lead: Lead, applied: int) -> None:
+        """While somebody needs a copy: ask those again whose words hold it up, when it is time."""
+        self.lacking = self.awaited(lead)
+        due = self.lacking_due()
+        if due is not None and self._clock() >= due:
+            self._ask(self.lacking, applied)
+
+    def lacking_due(self) -> MonoNs | None:
+        """When `ask_lacking` has something to do."""
+        return MonoNs(self._asked_at + AGAIN) if self.lacking else None
 
     def next_due(self) -> MonoNs | None:
         """When `tick` has something to do."""
-        asks = self.stands or self.disputed is not None or self.lacking
-        return MonoNs(self._asked_at + AGAIN) if asks else None
+        return MonoNs(self._asked_at + AGAIN) if self.stands or self.disputed is not None else None
 
     @property
     def in_question(self) -> bool:

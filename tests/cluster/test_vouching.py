@@ -266,20 +266,19 @@ def test_a_word_that_holds_a_copy_up_is_asked_for_again_as_it_may_have_been_lost
     book.passed(1000, GOOD)
     book.heard(N2, 1000, GOOD)
     book.said()
-    book.vouching.lacking = book.vouching.awaited(lead)
-    book.vouching.tick(1007)
+    book.vouching.ask_lacking(lead, 1007)
     assert book.said() == [(peer, Vouch(1000, GOOD, 1007, True, b"about")) for peer in (N3, N4)]
-    book.vouching.tick(1007)
-    assert (book.said(), book.vouching.next_due()) == ([], 2 * AGAIN), "not yet again"
+    book.vouching.ask_lacking(lead, 1007)
+    assert (book.said(), book.vouching.lacking_due()) == ([], 2 * AGAIN), "not yet again"
     book.heard(N3, 1000, GOOD)
-    book.vouching.lacking = book.vouching.awaited(lead)
-    assert (book.vouching.lacking, book.vouching.next_due()) == ((), None)
+    book.vouching.ask_lacking(lead, 1007)
+    assert (book.vouching.lacking, book.vouching.lacking_due(), book.said()) == ((), None, [])
 
 
 def test_in_a_dispute_all_are_asked_and_nobody_holds_a_copy_up() -> None:
     book = Book()
     book.passed(1000, GOOD)
-    book.vouching.lacking = book.vouching.awaited(Lead(N3))
+    book.vouching.ask_lacking(Lead(N3), 1007)
     assert list(book.vouching.lacking) == [N2]
     book.heard(N2, 1000, BAD)
     assert list(book.vouching.awaited(Lead(N3))) == []
