@@ -126,6 +126,14 @@ class LocalCommit:
 
 
 @frozen
+class SetBack:
+    """The venue's own clock went back: what was on its way is in time for so much longer."""
+
+    at_ns: int  # by the clock of `received_ns`
+    by_ns: int
+
+
+@frozen
 class NodeOrder:
     """An order of ours as one node's final state has it."""
 
@@ -179,6 +187,7 @@ class History:
     orders: tuple[VenueOrder, ...]
     nodes: tuple[NodeHistory, ...] = field(factory=tuple)
     gone: Mapping[str, tuple[LocalCommit, ...]] = field(factory=dict)  # of nodes that are not there any more
+    set_backs: tuple[SetBack, ...] = ()  # only a simulation knows
 
 
 def node_of(user_agent: str) -> str:

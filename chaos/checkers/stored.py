@@ -17,6 +17,7 @@ from chaos.checkers.history import (
     LocalCommit,
     NodeHistory,
     NodeOrder,
+    SetBack,
     VenueFill,
     audit_of,
     fills_of,
@@ -61,6 +62,7 @@ def history_from(
     stored: Sequence[Stored],
     *,
     gone: Mapping[str, tuple[LocalCommit, ...]] | None = None,
+    set_backs: tuple[SetBack, ...] = (),
     replay: Replay = replayed,
     audit: Audit = audit_of,
 ) -> History:
@@ -74,6 +76,7 @@ def history_from(
         orders=orders_of(ledger, account),
         nodes=tuple(_node(one, completed(one, stored), common, replay, audit) for one in stored),
         gone=gone or {},
+        set_backs=set_backs,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
+from chaos.checkers.history import SetBack
 from chaos.sim.network import MS, Network, between
 from meltica.paper.exchange import PaperExchange, open_exchange
 from meltica.paper.ledger import MemoryLedger
@@ -61,6 +62,8 @@ class SimExchange:
     exchange: PaperExchange = field(init=False)
     venue: PaperVenue = field(init=False)
     random: Random = field(init=False)
+    set_backs: list[SetBack] = field(factory=list)  # each time that its clock went back
+    _off_ms: int = 0  # by how much faults move its clock
     _due: int = 1 << 62
     _alarm: int = 0  # the number of the newest alarm: an older one rings for nobody
 
@@ -189,6 +192,10 @@ class SimExchange:
                 self._back(cable, lambda: cable.on_close() if cable.up else None)
 
     def _rearm(self) -> None:
+        off = self.venue.clock_off_ms()
+        if off < self._off_ms:
+            self.set_backs.append(SetBack(self.network.now, (self._off_ms - off) * MS))
+        self._off_ms = off
         due = self.venue.next_event_at()
         if due is None or due >= self._due:
             return

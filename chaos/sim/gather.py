@@ -41,6 +41,7 @@ def history_of(product: Product) -> History:
         CLUSTER,
         [reader.stored(name) for name in product.here()],
         gone={name: tuple(product.commits.get(name, ())) for name in sorted(product.away)},
+        set_backs=tuple(product.exchange.set_backs),
         replay=reader.replay,
         audit=reader.audit,
     )

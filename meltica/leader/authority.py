@@ -15,6 +15,7 @@ from meltica.core.records import EpochRecord
 from meltica.core.state import State
 from meltica.core.values import ClientOrderId, Epoch, Nanos, Venue
 from meltica.venues.base import Health
+from meltica.venues.clock import SetBack
 
 MILLION = 1_000_000
 KEEP_LIMITS = 4096  # deadlines of answered intents kept before they are pruned
@@ -158,6 +159,18 @@ def wait_over_at(epochs: Mapping[Epoch, EpochRecord], sends: Iterable[OlderSend]
         return Nanos(0)
     ends = [send.appended + stretched(send.window, drift_ppm) for send in sends if send.epoch < own]
     return Nanos(max(ends, default=0))
+
+
+def wait_longer(ends: Nanos, set_backs: Iterable[SetBack], window: Nanos, longest: Nanos) -> Nanos:
+    """By how much a wait that ends at `ends` is to be longer, as venues' clocks went back around it.
+
+    A venue that has set its clock back by D lets in for D longer what is on its way; and who did not see it yet (his
+    estimate is good for `longest`, as is a request on its way for that and its `window`) goes on dating by the old
+    clock.  More than `settle` is not waited for: the caller cuts `by` down to it.
+    """
+    if ends == 0:
+        return Nanos(0)
+    return Nanos(max((one.by for one in set_backs if one.at >= ends - window - longest), default=0))
 
 
 def drift_of(state: State) -> int:

@@ -18,6 +18,7 @@ from meltica.leader.desk import Desk, describe, result_of
 from meltica.leader.fitness import time_fault, unfit_itself, window_fault
 from meltica.leader.reconciler import Reconciler
 from meltica.leader.status import Phase
+from meltica.venues.clock import SetBack
 
 RETRY = 200_000_000  # a proposal of this room that replication did not take is made again after so long
 
@@ -149,7 +150,7 @@ class Takeover:
         if ready and not self._ready_marked:
             self._ready_marked = True
             self.marks["reconciled"] = now
-        if not ready or now < self._wait_over or self._desk.repeats:
+        if not ready or now < self.wait_over or self._desk.repeats:
             return  # what replication did not take yet is to stand before AuthorityTaken in the log
         unfit = self.unfit(now)
         if unfit and not self._waits:
@@ -171,7 +172,7 @@ class Takeover:
 
     def _patience_ends(self) -> Nanos:
         begun = self.marks.get("epoch_committed", Nanos(0))
-        return Nanos(max(begun, self._wait_over) + self._desk.settings.takeover_patience)
+        return Nanos(max(begun, self.wait_over) + self._desk.settings.takeover_patience)
 
     def unfit(self, now: Nanos) -> str:
         """Why authority would be refused or useless: the epoch's windows must be in the log, and long enough.
@@ -243,8 +244,15 @@ class Takeover:
 
     @property
     def wait_over(self) -> Nanos:
-        """When the authority wait ends, on this node's monotonic clock."""
-        return self._wait_over
+        """When the authority wait ends, on this node's monotonic clock; later where a venue's clock went back."""
+        desk, back = self._desk, []
+        for venue, port in desk.venues.items():
+            one, policy = port.health().clock_set_back, desk.state.venues.get(venue)
+            if one is not None:
+                settle = port.capabilities.settle if policy is None else policy.settle
+                back.append(SetBack(one.at, min(one.by, settle)))
+        window = authority.stretched(authority.widest_window(desk.state), authority.drift_of(desk.state))
+        return Nanos(self._wait_over + authority.wait_longer(self._wait_over, back, window, desk.settings.clock_age))
 
     def landed(self, now: Nanos) -> None:
         """The venue accepted an order of this epoch."""
@@ -263,5 +271,5 @@ class Takeover:
         if self.phase is not Phase.RECONCILING:
             return self._retry_at
         dues = [] if self._retry_at is None else [self._retry_at]
-        dues += [at for at in (self._wait_over, self._patience_ends()) if at > self._worked_at]
+        dues += [at for at in (self.wait_over, self._patience_ends()) if at > self._worked_at]
         return min(dues, default=None)

@@ -242,6 +242,10 @@ class PaperVenue:
         out, self._floor.out = self._floor.out, []
         return out
 
+    def clock_off_ms(self) -> int:
+        """By how much `clock_offset` faults move its clock now."""
+        return self._floor.faults.offset_ms()
+
     # --- faults, for drivers that do not speak HTTP -----------------------------------------------------------
 
     def begin_fault(self, asked: Mapping[str, Any], now: Times) -> int:

@@ -30,6 +30,7 @@ from meltica.core.values import (
     Venue,
     VenueOrderId,
 )
+from meltica.venues.clock import SetBack
 
 
 @frozen
@@ -264,6 +265,7 @@ class Health:
     clock_since: Nanos | None  # mono time since which nothing contradicted it: see VenueClock.since
     signed_read_at: Nanos | None  # the last signed read that succeeded
     refused: str | None  # why the venue refuses us, if it does
+    clock_set_back: SetBack | None = None  # the last time that its clock was seen to go back
 
     @property
     def ready(self) -> bool:

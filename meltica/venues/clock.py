@@ -10,6 +10,7 @@ so an interval widens with age; each sample is intersected with what the earlier
 that contradict each other mean that a clock jumped (or lies): nothing is believed until a run of samples
 agrees again.  And what was proposed before that moment (`since`) must not be dated by what is known after it:
 if our own clock stood still (a machine that was suspended), its time counted from a clock that is no more.
+A clock that was set back is remembered by how much: what was sent before is in time for so much longer.
 """
 
 from __future__ import annotations
@@ -56,6 +57,14 @@ class Estimate:
         return Nanos(-((self.low - self.high) // 2))
 
 
+@frozen
+class SetBack:
+    """The venue's clock went back by at most `by`, as a sample showed that came in at mono time `at`."""
+
+    at: Nanos
+    by: Nanos
+
+
 def apart(drift_ppm: int) -> int:
     """How far two clocks drift apart, each of which is off by at most `drift_ppm`: the ratio's bound, rounded up."""
     return -(-2 * drift_ppm * MILLION // (MILLION - drift_ppm))
@@ -71,6 +80,7 @@ class VenueClock:
         self._agreeing = 0
         self.contradictions = 0  # how often samples did not meet
         self.since: Nanos | None = None  # mono time of the last sample that went on from nothing that was sure
+        self.set_back: SetBack | None = None  # the last one that was seen
 
     def add(self, sample: Sample) -> bool:
         """Take a sample in; False if it contradicts what was known, which closes the clock."""
@@ -89,11 +99,19 @@ class VenueClock:
         low, high = Nanos(max(known.low, low)), Nanos(min(known.high, high))
         if low > high:
             self.contradictions += 1
+            if fresh.high < known.low:
+                self._went_back(Nanos(known.high - fresh.low), sample.received)
             self._begin(fresh)
             return False
         self._estimate = Estimate(low, high, known.at)
         self._agreeing += 1
         return True
+
+    def _went_back(self, by: Nanos, now: Nanos) -> None:
+        """One that follows soon on another adds to it: what was sent before both has both."""
+        before = self.set_back
+        soon = before is not None and now - before.at <= self._stale
+        self.set_back = SetBack(now, Nanos(by + before.by) if soon and before is not None else by)
 
     def _begin(self, fresh: Estimate) -> bool:
         self._estimate, self._agreeing, self.since = fresh, 1, fresh.at

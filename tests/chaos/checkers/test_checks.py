@@ -11,11 +11,11 @@ from chaos.checkers.accounted import accounted
 from chaos.checkers.all import CHECKS, check_all
 from chaos.checkers.every_fill_once import every_fill_once
 from chaos.checkers.halt_survives import halt_survives
-from chaos.checkers.history import AuditRecord, History, VenueOrder
+from chaos.checkers.history import AuditRecord, History, LocalCommit, SetBack, VenueOrder
 from chaos.checkers.intent_first import intent_first
 from chaos.checkers.log_clock import SECOND
 from chaos.checkers.one_send import one_send
-from chaos.checkers.one_trader import one_trader
+from chaos.checkers.one_trader import ESTIMATED, one_trader
 from chaos.checkers.orders_equal import orders_equal
 from chaos.checkers.positions import positions
 from chaos.checkers.state_equal import state_equal
@@ -55,6 +55,42 @@ def test_an_older_epoch_admitted_behind_a_newer_one() -> None:
 def test_a_refused_request_counts_if_it_was_admitted() -> None:
     late = evolve(h.request(4, "n1", "order.place", h.cid(1, 15), 400), outcome="rejected")
     fails(one_trader(h.with_request(h.honest(), late)), "after epoch 2")
+
+
+LATE = 4_000_000_000  # s + W of what the older epoch sent last, in nanoseconds, and sent before the clock was seen
+FAR = 20_000_000_000
+
+
+def set_back(*, by: int, at: int, admitted: int, until: int | None = LATE) -> Check:
+    """An order of epoch 1 whose window ended at LATE is admitted at `admitted`, behind epoch 2."""
+    name = h.cid(1, 15)
+    commits = (*h.COMMITS["n1"], LocalCommit(15, 1, LATE - 300, (name,), until))
+    late = evolve(h.request(4, "n1", "order.place", name, admitted), admitted_ns=admitted)
+    honest = evolve(h.with_request(h.honest(), late), set_backs=(SetBack(at, by),))
+    return one_trader(h.with_node(honest, "n1", commits=commits))
+
+
+def test_what_only_a_clock_that_went_back_let_in_is_nobodys_doing() -> None:
+    """Nobody can call back what is on its way: the successor's order was there before the venue set its clock back."""
+    found = set_back(by=500, at=LATE + 100, admitted=LATE + 500)
+    assert found.held
+    assert found.looked_at == 3, "it is not looked at"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("later than the clock went back", {"by": 499, "at": LATE + 100, "admitted": LATE + 500}),
+        ("in its window", {"by": 500, "at": LATE - 100, "admitted": LATE}),
+        ("before the clock went back", {"by": 500, "at": LATE + 501, "admitted": LATE + 500}),
+        ("sent when the new clock was long known", {"by": FAR, "at": LATE - 300 - ESTIMATED - 1, "admitted": LATE + 5}),
+        ("nobody knows when its window ended", {"by": 500, "at": LATE + 1, "admitted": LATE + 2, "until": None}),
+    ],
+)
+def test_a_clock_that_went_back_excuses_nothing_else(name: str, told: dict[str, int]) -> None:
+    found = set_back(**told)
+    assert not found.held, name
+    fails(found, "after epoch 2")
 
 
 def test_what_the_deadline_stopped_breaks_nothing() -> None:

@@ -10,11 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
+from chaos.checkers.one_trader import one_trader
 from chaos.sim.document import replay_of
+from chaos.sim.gather import history_of
 from chaos.sim.plan import plan_of
 from chaos.sim.profiles import ALONE, MEMBERS, PROFILES, SNAPSHOTS
-from chaos.sim.run import Outcome, run_plan, run_seed
+from chaos.sim.run import Outcome, play, run_plan, run_seed
 from chaos.storm.outcome import play as storm_outcome
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -40,6 +43,15 @@ def holds(outcome: Outcome) -> None:
 @pytest.mark.parametrize("path", PINNED, ids=lambda path: path.stem)
 def test_a_plan_that_found_something_once(path: Path) -> None:
     holds(run_plan(plan_of(json.loads(path.read_text()))))
+
+
+def test_a_venue_that_sets_its_clock_back_in_a_takeover_is_waited_for() -> None:
+    """Retention 412, without what `one_trader` excuses: the successor saw it, so nothing is to be excused here."""
+    outcome, product = play(plan_of(json.loads((Path(__file__).parent / "pinned" / "retention-412.json").read_text())))
+    holds(outcome)
+    history = history_of(product)
+    assert history.set_backs, "the plan has one"
+    assert one_trader(evolve(history, set_backs=())).held
 
 
 @pytest.mark.parametrize(("profile", "seed"), FRESH)

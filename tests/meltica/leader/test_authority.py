@@ -31,8 +31,19 @@ from meltica.core.values import (
     Venue,
 )
 from meltica.leader import authority
-from meltica.leader.authority import Gate, Jump, OlderSend, Ordered, Sends, stretched, wait_over_at, why_shut
+from meltica.leader.authority import (
+    Gate,
+    Jump,
+    OlderSend,
+    Ordered,
+    Sends,
+    stretched,
+    wait_longer,
+    wait_over_at,
+    why_shut,
+)
 from meltica.venues.base import Health
+from meltica.venues.clock import SetBack
 
 VENUE = Venue("paper")
 W = 300_000_000
@@ -155,6 +166,28 @@ def test_the_wait_outlasts_the_older_authority_on_any_two_clocks(ppm: int, windo
 )
 def test_the_wait(name: str, epochs: dict[Epoch, EpochRecord], sends: list[OlderSend], expected: int) -> None:
     assert wait_over_at(epochs, sends, Epoch(3), 0) == expected, name
+
+
+S = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "ends", "back", "longer"),
+    [
+        ("nothing older", 0, [(10 * S, 700)], 0),
+        ("no clock went back", 10 * S, [], 0),
+        ("while it waited", 10 * S, [(10 * S - 1, 700)], 700),
+        ("after it, before anything was sent", 10 * S, [(11 * S, 700)], 700),
+        ("while whoever sent last may still have dated by the old clock", 10 * S, [(5 * S - W, 700)], 700),
+        ("before that", 10 * S, [(5 * S - W - 1, 700)], 0),
+        ("of two venues the longer", 10 * S, [(9 * S, 700), (9 * S, 900)], 900),
+    ],
+)
+def test_a_venue_that_set_its_clock_back_is_waited_for(
+    name: str, ends: int, back: list[tuple[int, int]], longer: int
+) -> None:
+    seen = [SetBack(Nanos(at), Nanos(by)) for at, by in back]
+    assert wait_longer(Nanos(ends), seen, Nanos(W), Nanos(5 * S)) == longer, name
 
 
 def test_what_came_with_a_snapshot_counts_from_its_installation() -> None:

@@ -18,6 +18,7 @@ from meltica.leader.ports import Done, NotActive, Order, Promote, Refused, Witho
 from meltica.leader.status import Phase
 from meltica.strategies.base import Strategy
 from meltica.venues.base import PublicTrade, ReadKind, Unknown
+from meltica.venues.clock import SetBack
 from tests.meltica.leader.world import (
     CONFIGURED,
     MS,
@@ -104,6 +105,42 @@ def test_after_a_kill_while_quoting_the_next_order_comes_w_after_the_last_send()
     world.run(600 * MS)
     gap = first_of(world, "n2") - struck
     assert W - 10 * MS <= gap <= W + 50 * MS
+    assert_one_trader(world)
+
+
+def test_a_successor_that_saw_the_venues_clock_go_back_waits_so_much_longer() -> None:
+    """Campaign, retention 412: two orders of the old leader's were late, and in time by the clock that went back."""
+    world = World()
+    world.start()
+    world.exchange.fill(world.exchange.open()[0].venue_order_id)
+    world.run(5 * MS)
+    world.tick()
+    world.run(3 * MS)
+    struck = killed(world)
+    fill = lambda: world.exchange.fill(world.exchange.open()[0].venue_order_id)  # noqa: E731 - after the strike
+    world.after(100 * MS, fill)
+    world.after(
+        200 * MS, lambda: setattr(world.nodes["n2"].port, "clock_set_back", SetBack(world.now, Nanos(400 * MS)))
+    )
+    world.run(1_200 * MS)
+    gap = first_of(world, "n2") - struck
+    assert W + 390 * MS <= gap <= W + 450 * MS
+    assert_one_trader(world)
+
+
+def test_it_waits_no_longer_than_settle_for_a_clock_that_went_back() -> None:
+    world = World()
+    world.start()
+    world.exchange.fill(world.exchange.open()[0].venue_order_id)
+    world.run(5 * MS)
+    world.tick()
+    world.run(3 * MS)
+    struck = killed(world)
+    settle = world.nodes["n2"].port.capabilities.settle
+    world.nodes["n2"].port.clock_set_back = SetBack(world.now, Nanos(3600 * S))
+    world.run(settle + 2 * S)
+    assert settle + W - 10 * MS <= world.nodes["n2"].leader._takeover.wait_over - struck <= settle + W + 50 * MS
+    assert world.nodes["n2"].leader.status().active
     assert_one_trader(world)
 
 

@@ -76,6 +76,7 @@ from meltica.venues.base import (
     TradeShown,
     Unknown,
 )
+from meltica.venues.clock import SetBack
 
 MS = 1_000_000
 S = 1_000_000_000
@@ -339,6 +340,7 @@ class Port:
         self.clock_at: Nanos | None = None
         self.clock_known = True
         self.clock_since = Nanos(0)
+        self.clock_set_back: SetBack | None = None
 
     def send(self, effect: Effect, send_by: Nanos, may_send: Callable[[], bool]) -> None:
         def write() -> None:
@@ -375,9 +377,8 @@ class Port:
         at = now if self.clock_at is None else self.clock_at
         offset = Nanos(self.offset - self.node.wall_shift) if self.clock_known else None
         unsure = Nanos(MS) if self.clock_known else None
-        return Health(
-            self.connected, self.connected, ((SYMBOL, now),), now, offset, unsure, at, self.clock_since, now, None
-        )
+        since, back = self.clock_since, self.clock_set_back
+        return Health(self.connected, self.connected, ((SYMBOL, now),), now, offset, unsure, at, since, now, None, back)
 
     def answer(self, intent: ClientOrderId, answer: Any) -> None:
         self.node.call("on_answer", VENUE, intent, answer)

@@ -66,6 +66,46 @@ def test_a_contradiction_closes_until_a_run_agrees() -> None:
     assert estimate.low <= jumped <= estimate.high
 
 
+def back(clock: VenueClock, now: int, offset: int, trip: int = 2 * MS) -> None:
+    """A sample that contradicts."""
+    venue = (now + trip // 2 + offset) // MS * MS
+    assert not clock.add(Sample(Nanos(now), Nanos(now + trip), Nanos(venue), Nanos(MS)))
+
+
+def test_a_clock_that_was_set_back_is_remembered_by_no_less_than_it_was() -> None:
+    """Campaign, retention 412: what is on its way is in time for so much longer."""
+    clock = a_clock()
+    now = feed(clock, offset=10**18)
+    assert clock.set_back is None
+    back(clock, now, 10**18 - 300 * MS)
+    assert clock.set_back is not None
+    assert clock.set_back.at == now + 2 * MS
+    assert 300 * MS <= clock.set_back.by < 310 * MS, "not much more than what the samples leave open"
+    seen = clock.set_back
+    now = feed(clock, offset=10**18 - 300 * MS, begin=now + 500 * MS)
+    assert clock.set_back == seen, "samples that agree change nothing of it"
+
+
+def test_one_that_goes_forward_was_not_set_back() -> None:
+    clock = a_clock()
+    now = feed(clock, offset=10**18)
+    back(clock, now, 10**18 + 300 * MS)
+    assert clock.contradictions == 1
+    assert clock.set_back is None
+
+
+def test_set_back_twice_soon_is_by_both_and_later_by_the_last_alone() -> None:
+    clock = a_clock()
+    now = feed(clock, offset=10**18)
+    back(clock, now, 10**18 - 300 * MS)
+    back(clock, now + 500 * MS, 10**18 - 500 * MS)
+    assert clock.set_back is not None
+    assert 500 * MS <= clock.set_back.by < 520 * MS
+    now = feed(clock, offset=10**18 - 500 * MS, begin=now + 1_000 * MS, trips=14)
+    back(clock, now, 10**18 - 600 * MS)
+    assert 100 * MS <= clock.set_back.by < 110 * MS
+
+
 def test_samples_narrow_the_estimate() -> None:
     """A slow trip one way and a fast one the other intersect to less than either."""
     clock = a_clock()
