@@ -124,7 +124,7 @@ def _play(kept: Kept, left: Sequence[Place], processes: int) -> bool:
             with _stopped_gently(futures):
                 for number, document in enumerate(_ended(futures), 1):
                     kept.add(document)
-                    _tell(document, number, len(left))
+                    _tell(document, number, len(left), sum(len(piece["failed"]) for piece in kept.pieces))
     except BrokenProcessPool as error:
         message = (
             "a process that played was ended from outside (too little memory?): what had ended is kept, run it again"
@@ -180,12 +180,13 @@ def _stopped_gently(futures: Sequence[Future[Document]]) -> Iterator[None]:
 # --- telling ----------------------------------------------------------------------------------------------------
 
 
-def _tell(document: Document, number: int, of: int) -> None:
+def _tell(document: Document, number: int, of: int, failed: int) -> None:
+    """`failed`: seeds of all that FILE holds; said in each line, as what failed scrolls away."""
     for entry in document["failed"]:
         print(f"seed {entry['seed']}: {entry['check']}: {entry['message']}  {entry['replay']}", file=sys.stderr)
     first, end = document["seeds"]
-    failed = f", {len(document['failed'])} FAILED" if document["failed"] else ""
-    print(f"{number:5} of {of} pieces: {document['profile']} {first}:{end}{failed}", file=sys.stderr, flush=True)
+    so_far = f"{failed} FAILED so far" if failed else "none failed so far"
+    print(f"{number:5} of {of} pieces: {document['profile']} {first}:{end}, {so_far}", file=sys.stderr, flush=True)
 
 
 def _table(document: Document) -> str:

@@ -87,6 +87,10 @@ def test_a_failure_is_told_and_stays(path: Path) -> None:
     found = campaign(path, "--seeds", "0:100")
     assert found.exit_code == 1
     assert "seed 75: one_trader: two  sim --seed 75" in found.stderr
+    more = campaign(path, "--seeds", "100:125")
+    assert "1 of 1 pieces: everything 100:125, 1 FAILED so far" in more.stderr, (
+        "each line says it: the rest scrolls away"
+    )
     again = campaign(path)
     assert again.exit_code == 1
     assert "sim --seed 75" in again.stdout
