@@ -163,6 +163,7 @@ STRIKES: Final[Mapping[str, int]] = {
     "freeze": 3,
     "stall_disk": 3,
     "hand_over": 3,
+    "rolling": 2,
     "resign": 3,
     "reset": 3,
     "kill_all": 1,

@@ -39,6 +39,7 @@ REST: Final = 700 * MS
 # So slow, and in so small parts, that whatever happens to a snapshot on its way has time to happen.
 SNAPSHOTS: Final = Pace(part=32, rate=4096, flight=96, patience=300 * MS, give_up=2 * SECOND)
 LENGTHS: Final = (30 * MS, 150 * MS, 500 * MS, 1200 * MS)  # of what follows from a strike
+DRAIN: Final = 100 * MS  # for the lead to be handed on, before a node is restarted by hand
 SLOW: Final = (5 * MS, 30 * MS, 80 * MS, 200 * MS)  # what a slow link takes at least
 _KINDS: Final = ("write", "write", "read", "swap", "other")
 _REGISTERS: Final = 5
@@ -321,10 +322,27 @@ class Storm:
     def _hand_over(self) -> None:
         name = self._someone()
         to = self.random.choice([peer for peer in self._struck() if peer != name])
-        self.network.call(name, lambda replica: replica.transfer(to))
+        self.network.call(name, lambda replica: self._pass_on(replica, to))
 
     def _resign(self) -> None:
         self.network.call(self._someone(), lambda replica: replica.stop_leading("test"))
+
+    def _rolling(self) -> None:
+        """All are restarted, one after the other, with so long from one to the next; who leads hands that on first."""
+        apart = max(self._lasts, 2 * DRAIN)
+        names = self.random.sample(self._struck(), len(self._struck()))
+        for place, name in enumerate(names):
+            self.network.at(place * apart, partial(self._drained, name, names[place - 1]))
+
+    def _drained(self, name: Peer, to: Peer) -> None:
+        if self.network.now >= self._duration - SECOND // 2:
+            return
+        if name in self._leaders():
+            self.network.call(name, lambda replica: self._pass_on(replica, to))
+        self.network.at(DRAIN, partial(self._restart, name))
+
+    def _pass_on(self, replica: Replica, to: Peer) -> None:
+        replica.transfer(to)
 
     def _reset(self) -> None:
         a, b = self.random.sample(self._struck(), 2)

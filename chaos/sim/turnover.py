@@ -19,6 +19,7 @@ from chaos.sim.plan import Fault
 from chaos.sim.profiles import ASKED_ALONE, FATES, MEANWHILE, WAITING
 from chaos.sim.storm import Storm
 from cluster.members import AddLearner, Change, Configuration
+from cluster.replica import Replica
 from cluster.types import ApplyOutcome, LogIndex, Peer, Term, Token
 
 LINGER: Final = 2  # who was removed and runs on, at most
@@ -280,10 +281,9 @@ class Turnover(Storm):
             self._start_later(name, self._lasts)
         self._begin(name)
 
-    def _hand_over(self) -> None:
-        name = self._someone()
-        to = self.random.choice([peer for peer in self._struck() if peer != name])
-        self.network.call(name, lambda replica: replica.transfer(to) if to in in_force(replica).voting else None)
+    def _pass_on(self, replica: Replica, to: Peer) -> None:
+        if to in in_force(replica).voting:
+            replica.transfer(to)
 
     # The end
 
