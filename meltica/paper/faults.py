@@ -42,6 +42,7 @@ KINDS: dict[str, dict[str, int]] = {
     "stale_reads": {"lag_ms": 2_000},
     "engine_stall": {},
     "lose_event": {},
+    "mix_events": {},  # behind each event comes one of somebody else's account, under another subscription
 }
 
 ONCE = ("lose_event",)  # strikes once unless told otherwise

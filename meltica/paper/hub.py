@@ -2,7 +2,7 @@
 
 Sans-IO.  An event is rendered once for each form that someone listens to.  Market events go out at once; a user event
 waits for a seeded while, so that it may come before or after its answer; an account's events keep their order, but
-for the faults that lose, double or swap them.
+for the faults that lose, double or swap them, or mix another account's in.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from meltica.paper.calls import Conn
 from meltica.paper.faults import Subject, Target
 from meltica.paper.floor import Floor
 from meltica.paper.ports import ConnId, Frame, Times
+from meltica.paper.strangers import stranger
 from meltica.paper.types import BalanceChange, BestChange, DepthChange, ExchangeEvent, Execution, Print
 
 UserEvent = Execution | BalanceChange
@@ -137,6 +138,13 @@ class Hub:
                 if text is None:
                     text = texts[form] = self._user_text(form, event, number, now)
                 self._deliver(conn, account, event, text, now)
+                if "mix_events" in self._floor.faults.kinds:
+                    self._mix_in(conn, account, event, number, now)
+
+    def _mix_in(self, conn: Conn, account: str, event: UserEvent, number: int, now: Times) -> None:
+        if self._floor.faults.strike("mix_events", _subject(conn, account, event)) is not None:
+            form = (conn.subscriptions, conn.micro)  # a subscription that this connection does not have
+            self._floor.emit(conn, Frame(conn.id, self._user_text(form, stranger(event), number, now)))
 
     def _user_text(self, form: tuple[int, bool], event: UserEvent, number: int, now: Times) -> str:
         subscription, micro = form

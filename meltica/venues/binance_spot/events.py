@@ -2,7 +2,8 @@
 
 Synchronous, and without a socket: `user` gives it one, the simulation a cable.  The law of this file: whenever events
 may have been missed, `on_gap` says so, once when the stream is lost and whenever it stands, the first time too, because
-only a read that begins after that covers what was missed.
+only a read that begins after that covers what was missed.  A connection may carry the events of several accounts: what
+is told under another subscription than ours is dropped, and is no news of our account.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from meltica.core.values import Nanos
 from meltica.venues.base import BalanceReport, Report
 from meltica.venues.binance_spot.connections import StreamLost
 from meltica.venues.binance_spot.errors import ACCESS
-from meltica.venues.binance_spot.parse import Notice, ParseFault, SocketAnswer, socket_message
+from meltica.venues.binance_spot.parse import Notice, ParseFault, SocketAnswer, Told, socket_message, subscription_of
 from meltica.venues.binance_spot.requests import plain_request, signed_request
 from meltica.venues.binance_spot.settings import MILLISECOND, Settings
 from meltica.venues.clock import VenueClock
@@ -48,6 +49,9 @@ class UserEvents:
         self.subscribed = False
         self.refused: str | None = None
         self.garbage = 0
+        self._ours: str | None = None  # this session's subscription, as the venue calls it
+        self._mixed = False  # whether this session was told another's events
+        self.foreign = 0  # events of other subscriptions
 
     def opened(self, now: Nanos) -> None:
         """A session has begun."""
@@ -94,6 +98,7 @@ class UserEvents:
     def lost(self, reason: str) -> None:
         """The session is over."""
         was, self.subscribed = self.subscribed, False
+        self._ours, self._mixed = None, False
         if was:
             self._missed = reason
             self._on_gap(f"the user stream was lost: {reason}")
@@ -108,11 +113,27 @@ class UserEvents:
             raise StreamLost(f"a frame of the user stream cannot be read: {fault}") from None
         if isinstance(message, SocketAnswer):
             self._take_answer(message, now)
-        elif isinstance(message, Notice):
-            if message.word in ("serverShutdown", "eventStreamTerminated"):
-                raise StreamLost(f"the venue says {message.word}")
         else:
-            self._on_report(message)
+            self._take_event(message)
+
+    def _take_event(self, told: Told) -> None:
+        event, named = told.event, told.subscription
+        ours = self._ours is None or named is None or named == self._ours
+        if isinstance(event, Notice):
+            if event.word == "serverShutdown" or (ours and event.word == "eventStreamTerminated"):
+                raise StreamLost(f"the venue says {event.word}")
+        elif ours:
+            self._on_report(event)
+        if not ours:
+            self._take_foreign(f"subscription {named!s:.40}, ours is {self._ours!s:.40}")
+
+    def _take_foreign(self, whose: str) -> None:
+        """Somebody else's event: who mixes accounts up may tell ours elsewhere, so all is read, once a session."""
+        self.foreign += 1
+        if self._mixed:
+            return
+        self._mixed = True
+        self._on_gap(f"events of another account came on the user stream's connection ({whose}): they are dropped")
 
     def _take_answer(self, answer: SocketAnswer, now: Nanos) -> None:
         self._answered_at = now
@@ -128,6 +149,6 @@ class UserEvents:
                 self.refused = f"{answer.code}: {answer.text}"
                 self._on_change()
             raise StreamLost(f"the subscription was refused: {answer.status} {answer.code}: {answer.text}")
-        self.refused, self.subscribed = None, True
+        self.refused, self.subscribed, self._ours = None, True, subscription_of(answer.result)
         self._on_gap(f"the user stream stands after: {self._missed}")
         self._on_change()

@@ -44,6 +44,7 @@ GUARD = Nanos(MILLISECOND)  # Binance may compare whole milliseconds of its cloc
 FAST_SAMPLES = Nanos(20 * MILLISECOND)  # between samples while the clock is not yet known
 LOST_SAMPLE = Nanos(3 * SECOND)  # a `time` without an answer for so long: the connection is dead
 SAMPLES_OUT = 16  # `time` requests that may wait for an answer
+SHUTDOWN = Notice("serverShutdown")
 LEAVE_WITHIN = Nanos(2 * SECOND)  # after a serverShutdown, how long answers are waited for
 
 
@@ -269,7 +270,7 @@ class Lane:
             return
         if isinstance(message, SocketAnswer):
             self._take_answer(message, received)
-        elif isinstance(message, Notice) and message.word == "serverShutdown" and self._leaving is None:
+        elif message.event == SHUTDOWN and self._leaving is None:
             self._leaving = Nanos(received + LEAVE_WITHIN)
             self.why_not = "the venue is shutting this connection down"
             self._on_change()

@@ -95,6 +95,14 @@ class Notice:
 UserEvent = Report | BalanceReport | Notice
 
 
+@frozen
+class Told:
+    """One event, and the subscription that it was told under, if it names one: a connection may have several."""
+
+    event: UserEvent
+    subscription: str | None
+
+
 # --- plain JSON -----------------------------------------------------------------------------------------------
 
 
@@ -230,28 +238,37 @@ def _plain(value: Decimal) -> Decimal:
 # --- the WebSocket API ------------------------------------------------------------------------------------------
 
 
-def socket_message(raw: str | bytes, mono: Nanos) -> SocketAnswer | UserEvent:
-    """One frame of the WebSocket API: an answer to a request, or an event of the account."""
+def socket_message(raw: str | bytes, mono: Nanos) -> SocketAnswer | Told:
+    """One frame of the WebSocket API: an answer to a request, or an event of an account."""
     data = mapping(json_of(raw), "frame")
     if "event" in data:
-        return user_event(data["event"], mono)
+        return Told(user_event(data["event"], mono), subscription_of(data))
     if "status" in data:
         return _socket_answer(data)
     if "e" in data:
-        return user_event(data, mono)
+        return Told(user_event(data, mono), None)
     raise ParseFault(f"frame: neither an answer nor an event, found the keys {sorted(data)!r:.80}")
 
 
 def _socket_answer(data: Mapping[str, Any]) -> SocketAnswer:
     status, error = integer_at(data, "status"), data.get("error")
-    ours = data.get("id")
-    answer_id = str(ours) if isinstance(ours, str | int) and not isinstance(ours, bool) else None
+    answer_id = _id_at(data, "id")
     limits = rate_limits(data["rateLimits"]) if "rateLimits" in data else ()
     if error is None:
         return SocketAnswer(answer_id, status, data.get("result"), None, "", None, limits)
     code, text = error_of(error)
     until, said = _moment(error, "retryAfter"), _moment(error, "serverTime")
     return SocketAnswer(answer_id, status, None, code, text, until, limits, said)
+
+
+def _id_at(data: Mapping[str, Any], key: str) -> str | None:
+    found = data.get(key)
+    return str(found) if isinstance(found, str | int) and not isinstance(found, bool) else None
+
+
+def subscription_of(value: object) -> str | None:
+    """Which subscription to an account's events an event, or the answer to a subscription, names; None: none."""
+    return _id_at(value, "subscriptionId") if isinstance(value, dict) else None
 
 
 def error_of(error: object) -> tuple[int | None, str]:

@@ -100,6 +100,62 @@ def test_lose_event_at_one_node_only(rig):
     assert rig.events(second) == []
 
 
+def test_mix_events_tells_somebody_else_s_behind_each_of_ours(rig):
+    user, conn = rig.subscribe(), rig.open()
+    rig.fault("mix_events")
+    rig.place(conn, newClientOrderId="a" * 32, strategyId=9)
+    rig.call(conn, "order.cancel", symbol="BTCUSDT", origClientOrderId="a" * 32, newClientOrderId="b" * 32)
+    told = [frame for frame in rig.frames(user) if "event" in frame]
+    ours, others = told[::2], told[1::2]
+    assert [frame["subscriptionId"] for frame in ours] == [0] * len(others)
+    assert [frame["subscriptionId"] for frame in others] == [1] * len(ours)
+    kinds = [frame["event"]["e"] for frame in ours]
+    assert set(kinds) == {"executionReport", "outboundAccountPosition"}
+    assert [frame["event"]["e"] for frame in others] == kinds
+    names = ("executionReport", "c", "i"), ("outboundAccountPosition", "B")
+    for kind, *keys in names:
+        mine, theirs = ([frame["event"] for frame in side if frame["event"]["e"] == kind] for side in (ours, others))
+        assert all(one[key] != other[key] for one, other in zip(mine, theirs, strict=True) for key in keys)
+    assert [event["C"] for event in rig.events(user) if event["x"] == "CANCELED"] == ["a" * 32, "stranger-1000000001"]
+    assert [event.get("j") for event in rig.events(user)] == [9, None, 9, None]
+
+
+def test_mix_events_makes_up_the_trades_too(rig):
+    user, conn = rig.subscribe(), rig.open()
+    rig.fault("mix_events", target="executionReport")
+    rig.place(conn)
+    rig.place(conn, "other", side="SELL", type="MARKET", price=None, timeInForce=None)
+    ours, theirs = [event for event in rig.events(user) if event["x"] == "TRADE"]
+    assert (ours["t"] != theirs["t"], ours["i"] != theirs["i"]) == (True, True)
+    assert (ours["l"], ours["L"], ours["X"]) == (theirs["l"], theirs["L"], theirs["X"])
+    assert {frame["subscriptionId"] for frame in rig.frames(user) if "B" in frame.get("event", {})} == {0}
+
+
+def test_mix_events_at_one_node_only_as_often_as_was_said(rig):
+    first, second = rig.subscribe(agent="meltica/0.1.0 (n1)"), rig.subscribe(agent="meltica/0.1.0 (n2)")
+    rig.fault("mix_events", target="node:n2,method:executionReport", count=1)
+    for price in ("49000", "48000"):
+        rig.place(rig.open(), price=price)
+    assert len(rig.events(first)) == 2
+    assert len(rig.events(second)) == 3
+    assert [record["action"] for record in rig.records("fault")] == ["begin", "end"]
+
+
+def test_what_is_not_mixed_in_draws_nothing(rig):
+    """A fault for others leaves the venue's chance alone: the same run without it is told the same."""
+    told = []
+    for each in (rig, type(rig)()):
+        user = each.subscribe()
+        if each is rig:
+            each.fault("mix_events", target="node:nobody", probability=0.5)
+        each.fault("duplicate_event", probability=0.5)
+        for price in range(49_000, 49_012):
+            each.place(each.open(), price=str(price))
+        told.append([event["c"] for event in each.events(user)])
+    assert told[0] == told[1]
+    assert 12 < len(told[0]) < 24
+
+
 def test_silence_keeps_the_socket_up_and_says_nothing(rig):
     user, other = rig.subscribe(), rig.subscribe(agent="meltica/0.1.0 (n2)")
     rig.fault("silence", target={"node": "n1"}, seconds=30)
@@ -326,6 +382,7 @@ def test_every_kind_of_the_contract_is_here():
     assert set(KINDS) == {
         "drop_answer", "delay_answer", "drop_request", "reject", "duplicate_event", "reorder_events", "silence",
         "disconnect", "rate_limit", "maintenance", "clock_offset", "slow", "stale_reads", "engine_stall", "lose_event",
+        "mix_events",
     }  # fmt: skip
 
 

@@ -192,6 +192,27 @@ async def test_a_lost_event_is_a_gap(paper: Any) -> None:
         await paper.until(lambda: bench.listener.reports)
 
 
+async def test_another_account_s_events_are_not_ours(paper: Any) -> None:
+    async with paper.paper_bench() as bench:
+        bench.fault(kind="mix_events", target="")
+        order = bench.place()
+        placed = await bench.answer(order)
+        assert isinstance(placed, Accepted)
+        gone = await bench.answer(bench.cancel(order, placed.venue_order_id))
+        assert isinstance(gone, Accepted)
+        await paper.until(lambda: bench.port.talk.events.foreign >= 4)  # of the order twice, of the balances twice
+        assert words(bench.listener.gaps, "another account")
+        assert {report.order.placed_as for report in bench.listener.reports} == {order.intent}
+        await trio.sleep(0.03)
+        read = await bench.read(ReadKind.BALANCES)
+        assert isinstance(read, ReadDone)
+        shown = {balance.asset: balance for balance in read.balances}
+        told = bench.listener.balances[-1].balances
+        assert told
+        assert all(shown[balance.asset] == balance for balance in told)
+        assert bench.port.health().ready
+
+
 async def test_a_disconnect_is_unknown_and_comes_back(paper: Any) -> None:
     async with paper.paper_bench() as bench:
         bench.fault(kind="drop_answer", target="method:order.place", count=1)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from meltica.core.values import Account, Nanos, Symbol, Venue
+from meltica.venues.base import BalanceReport, Report
 from meltica.venues.binance_spot.connections import PATIENCE, StreamLost, Vigil
 from meltica.venues.binance_spot.events import SUBSCRIBE, UserEvents
 from meltica.venues.binance_spot.settings import Secret, Settings
@@ -18,6 +19,8 @@ SETTINGS = Settings(
     venue=Venue("v"), account=Account("a"), symbols=(Symbol("BTCUSDT"),), rest_url="http://venue", ws_api_url="",
     stream_url="", api_key="key", secret=Secret("secret"), user_agent="meltica/test (n1)",
 )  # fmt: skip
+BALANCES: dict[str, object] = {"e": "outboundAccountPosition", "B": [{"a": "BTC", "f": "1", "l": "0"}]}
+ENDED: dict[str, object] = {"e": "eventStreamTerminated"}
 TOO_MUCH = {"code": -1003, "msg": "too much", "data": {"serverTime": 1_000_000, "retryAfter": 1_004_000}}
 
 
@@ -28,17 +31,27 @@ class Bench:
             self.clock.add(Sample(Nanos(0), Nanos(1), Nanos(10**18), Nanos(1000)))
         self.budget = RateBudget(weight_kept=0.2, orders_kept=0.1)
         self.gaps: list[str] = []
+        self.reports: list[Report | BalanceReport] = []
         self.events = UserEvents(
             SETTINGS,
             venue_clock=self.clock,
             budget=self.budget,
-            on_report=lambda _: None,
+            on_report=self.reports.append,
             on_gap=self.gaps.append,
             on_change=lambda: None,
         )
 
     def hear(self, name: str, now: int, **said: object) -> None:
         self.events.take_in(json.dumps({"id": name, **said}), Nanos(now))
+
+    def stand(self, **result: object) -> None:
+        self.events.opened(Nanos(0))
+        self.events.subscription(Nanos(1))
+        self.hear(SUBSCRIBE, 5, status=200, result=result)
+        self.gaps.clear()
+
+    def tell(self, event: dict[str, object], **more: object) -> None:
+        self.events.take_in(json.dumps({**more, "event": event}), Nanos(6))
 
 
 def test_a_subscription_waits_for_the_venues_clock_and_not_for_ever() -> None:
@@ -89,6 +102,60 @@ def test_a_gap_is_said_when_it_is_lost_and_whenever_it_stands_the_first_time_too
         "the user stream stands after: cut",
         "the user stream was lost: cut",
     ]
+
+
+def test_events_of_another_account_on_our_connection_are_not_ours_and_are_told_once_a_session() -> None:
+    bench = Bench()
+    bench.stand(subscriptionId=0)
+    for _ in range(2):
+        bench.tell(BALANCES, subscriptionId=1)
+    assert (bench.reports, bench.events.foreign) == ([], 2)
+    assert bench.gaps == [
+        "events of another account came on the user stream's connection (subscription 1, ours is 0): they are dropped"
+    ]
+    bench.tell(BALANCES, subscriptionId=0)
+    assert len(bench.reports) == 1
+    bench.events.lost("cut")
+    bench.stand(subscriptionId=3)
+    bench.tell(BALANCES, subscriptionId=0)
+    assert (len(bench.reports), bench.events.foreign, len(bench.gaps)) == (1, 3, 1)
+    assert "(subscription 0, ours is 3)" in bench.gaps[0]
+
+
+def test_the_end_of_another_subscription_is_not_the_end_of_ours() -> None:
+    bench = Bench()
+    bench.stand(subscriptionId=0)
+    bench.tell(ENDED, subscriptionId=1)
+    assert bench.events.subscribed
+    with pytest.raises(StreamLost, match="eventStreamTerminated"):
+        bench.tell(ENDED, subscriptionId=0)
+
+
+@pytest.mark.parametrize("named", [{}, {"subscriptionId": 1}, {"subscriptionId": 9}])
+def test_where_ours_is_not_known_every_event_is_ours(named: dict[str, object]) -> None:
+    """Not after a session whose id was known, either."""
+    bench = Bench()
+    bench.stand(subscriptionId=0)
+    bench.events.lost("cut")
+    bench.tell(BALANCES, **named)  # before the answer to the next subscription
+    bench.stand()
+    bench.tell(BALANCES, **named)
+    assert (len(bench.reports), bench.events.foreign, bench.gaps) == (2, 0, [])
+
+
+def test_an_event_that_names_no_subscription_is_ours() -> None:
+    bench = Bench()
+    bench.stand(subscriptionId=0)
+    bench.tell(BALANCES)
+    bench.tell(BALANCES, subscriptionId=None)
+    assert (len(bench.reports), bench.events.foreign) == (2, 0)
+
+
+def test_a_shutdown_is_the_connection_s_whoever_it_is_told() -> None:
+    bench = Bench()
+    bench.stand(subscriptionId=0)
+    with pytest.raises(StreamLost, match="serverShutdown"):
+        bench.tell({"e": "serverShutdown"}, subscriptionId=1)
 
 
 def test_a_vigil() -> None:

@@ -20,7 +20,7 @@ from meltica.leader.reconcile import Stamp, fill
 from meltica.venues.base import Accepted, BalanceReport, PublicTrade, Refused, Report, Unknown
 from meltica.venues.binance_spot import parse
 from meltica.venues.binance_spot.errors import ACCESS, REFUSED, UNKNOWN, outcome
-from meltica.venues.binance_spot.parse import Notice, ParseFault, SocketAnswer, socket_message
+from meltica.venues.binance_spot.parse import Notice, ParseFault, SocketAnswer, Told, socket_message
 from meltica.venues.binance_spot.parse_market import Quote, depth_snapshot, stream_message
 
 FIXTURES = Path(__file__).resolve().parents[5] / "shared" / "fixtures"
@@ -63,8 +63,31 @@ STAMP = Stamp(Epoch(1), Nanos(1), Venue("v"), Account("a"))
 
 def report(**changes: object) -> Report:
     found = socket_message(json.dumps({"subscriptionId": 0, "event": {**REPORT, **changes}}), NOW)
-    assert isinstance(found, Report)
-    return found
+    assert isinstance(found, Told)
+    assert found.subscription == "0"
+    assert isinstance(found.event, Report)
+    return found.event
+
+
+@pytest.mark.parametrize(
+    ("wrapping", "named"),
+    [({"subscriptionId": 7}, "7"), ({"subscriptionId": "7"}, "7"), ({}, None), ({"subscriptionId": None}, None),
+     ({"subscriptionId": True}, None), ({"subscriptionId": [7]}, None)],
+)  # fmt: skip
+def test_an_event_names_its_subscription_or_none(wrapping: dict[str, object], named: str | None) -> None:
+    raw = json.dumps({**wrapping, "event": {"e": "balanceUpdate"}})
+    assert socket_message(raw, NOW) == Told(Notice("balanceUpdate"), named)
+
+
+def test_an_event_without_a_wrapping_names_none() -> None:
+    assert socket_message('{"e":"balanceUpdate"}', NOW) == Told(Notice("balanceUpdate"), None)
+
+
+@pytest.mark.parametrize(
+    ("result", "named"), [({"subscriptionId": 0}, "0"), ({}, None), (None, None), ([], None), ("0", None)]
+)
+def test_an_answer_to_a_subscription_names_it_or_none(result: object, named: str | None) -> None:
+    assert parse.subscription_of(result) == named
 
 
 def test_the_pages_example_of_a_report() -> None:
