@@ -11,7 +11,7 @@ from attrs import evolve
 
 from chaos.mutants.mutant import mutant
 from chaos.mutants.patches import Patches
-from chaos.mutants.scenes import DOUBLED, FAILING, LOST_REPORTS, QUIET
+from chaos.mutants.scenes import DOUBLED, FAILING, LOST_REPORTS, MIXED, QUIET
 from meltica.core import apply, apply_fills, loading
 from meltica.core import commands as c
 from meltica.core.events import Rejection
@@ -21,12 +21,19 @@ from meltica.leader import reconcile
 from meltica.leader.reads import Question, Reads
 from meltica.leader.reconcile import Learnt
 from meltica.venues.base import ReadKind
+from meltica.venues.binance_spot import events
 
 
 @mutant("4", DOUBLED, "every_fill_once")
 def a_trade_told_twice_counts_twice(patches: Patches) -> None:
     """A trade that is told twice counts twice."""
     patches.attribute(Trades, "known", lambda *_args: False)
+
+
+@mutant("4", MIXED, "ours_alone")
+def events_of_another_account_are_ours(patches: Patches) -> None:
+    """Whose an event is, is not looked at: what another account was told on our connection counts as ours."""
+    patches.attribute(events, "subscription_of", lambda _value: None)
 
 
 @mutant("4", QUIET, "every_fill_once")

@@ -80,6 +80,27 @@ REFUSED: Final = Scene(
 )
 
 
+def _ours_alone(run: Run) -> Judge:
+    """What another account was told is in no record: nothing happens here that a node would have to complain of."""
+
+    def judge() -> Check:
+        log = max((node.audit for node in history_of(run.product).nodes), key=len)
+        told = [record for record in log if record.kind == "balance_seen" and record.accepted]
+        odd = [
+            f"index {record.index}: {record.command['what']}, {record.command['subject']}: {record.command['found']}"
+            for record in log
+            if record.kind == "discrepancy" and record.accepted
+        ]
+        return Check("ours_alone", len(told), tuple(odd))
+
+    return judge
+
+
+MIXED: Final = Scene(
+    "another account's events are mixed in", faults=storm(("mix_events", 2.5, 6, 1)), script=_ours_alone
+)
+
+
 def _in_doubt_at_once(run: Run) -> Judge:
     """The start of an epoch puts all older sends in doubt; nobody has to find out later that an answer is missing."""
 

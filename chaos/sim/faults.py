@@ -376,3 +376,7 @@ class Faults:
 
     def _do_lose_event(self, _name: Peer, fault: Fault) -> None:
         self._venue(fault, "lose_event", target=ACCOUNT, count=1 + fault.pick % 2)
+
+    def _do_mix_events(self, _name: Peer, fault: Fault) -> None:
+        """Every other time a few, else as long as it lasts."""
+        self._venue(fault, "mix_events", target=ACCOUNT, **({} if fault.pick % 2 else {"count": 12}))

@@ -85,6 +85,7 @@ VENUE: Final[Mapping[str, int]] = {
     "stale_reads": 1,
     "engine_stall": 1,
     "lose_event": 2,
+    "mix_events": 1,
 }
 OPERATORS: Final[Mapping[str, int]] = {  # no faults, and told apart from them
     "promote": 4,
