@@ -82,6 +82,7 @@ _AT_THE_VENUE: Final[tuple[tuple[str, str, Mapping[str, tuple[int, int]]], ...]]
     ("duplicate_event", "it tells an event twice", _OFTEN),
     ("reorder_events", "it tells an event behind the next one, or so much later", _OFTEN | _LATE),
     ("lose_event", "it never tells an event", _OFTEN),
+    ("mix_events", "behind an event it tells one of somebody else's account, on the same connection", _OFTEN),
     ("silence", "connections stay up, and nothing comes", {}),
     ("disconnect", "it ends the connections, once", {}),
     (

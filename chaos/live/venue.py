@@ -37,6 +37,7 @@ COUNTED: Final = frozenset(  # it counts what these struck; the others are state
         "slow",
         "stale_reads",
         "lose_event",
+        "mix_events",
     }
 )
 
