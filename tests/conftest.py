@@ -18,6 +18,17 @@ def running_cluster(tmp_path_factory) -> Path:
         yield cluster.folder
 
 
+def pytest_collection_modifyitems(items):
+    """Of patient ones the longest files come first, so that of two at a time neither waits long for the other's end."""
+    items.sort(key=_seconds, reverse=True)  # stable: a module's keep their order
+
+
+def _seconds(item):
+    """What its mark says that all patient ones of its file take."""
+    mark = item.get_closest_marker("patient")
+    return mark.args[0] if mark else 0
+
+
 def _limit(item, phase):
     """Tests of real processes may hang where another's would fail; the simulations set their own pace."""
     return limited(f"{phase} of {item.nodeid}") if item.get_closest_marker("processes") else nullcontext()

@@ -159,7 +159,7 @@ def test_the_operators_who_read_a_page_may_run_what_it_shows(page):
 
 
 @pytest.mark.processes
-@pytest.mark.xdist_group("processes")
+@pytest.mark.patient(55)
 @pytest.mark.parametrize("page", [*PAGES, FOLDER / "README.md"], ids=lambda page: page.name)
 def test_the_commands_of_a_page_work(page, running_cluster):
     for line in PREPARE.get(page.name, ()):

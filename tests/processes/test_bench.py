@@ -19,7 +19,7 @@ from chaos.bench.stock import Stock
 from meltica.api.outcomes import Exit
 from tests.processes.rig import CALL_S, environment
 
-pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+pytestmark = pytest.mark.processes
 FEW = ("--rounds", "1", "--samples", "20", "--seconds", "1")
 
 

@@ -13,7 +13,7 @@ import pytest
 from chaos.rig.processes import meltica
 from tests.processes.rig import cli, environment, python_processes_of, wait_for
 
-pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+pytestmark = pytest.mark.processes
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "demo-keys.json"
 TAPE = Path(__file__).resolve().parents[3] / "shared" / "data" / "spot_btcusdt_20240808.gz"
@@ -86,6 +86,7 @@ def test_a_demo_on_a_recorded_market_passes(tmp_path):
     assert document["market"] == f"tape:{TAPE.resolve()}"
 
 
+@pytest.mark.patient(20)
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -103,6 +104,7 @@ def test_wrong_usage_starts_nothing(words, told):
     assert told in done.stderr
 
 
+@pytest.mark.patient(20)
 def test_a_folder_that_is_not_empty_is_not_touched(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     done = cli("demo", "--keep", str(tmp_path))
@@ -111,6 +113,7 @@ def test_a_folder_that_is_not_empty_is_not_touched(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.patient(20)  # whoever leads
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
 def test_nothing_stays_running_however_the_demo_is_ended(number, tmp_path):
     kept = tmp_path / "kept"

@@ -16,7 +16,7 @@ import pytest
 from cluster import firststart
 from tests.processes.rig import NODES, Cluster, EndedEarly, cli, eventually, made_cluster, trades, wait_for
 
-pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.processes, pytest.mark.patient(65)]
 
 SMALL = "64m"  # a disk for one node
 RESERVE = 16  # MiB of it that are to be kept free

@@ -18,7 +18,7 @@ from cluster.tls import PROTOCOL
 from cluster.types import Peer
 from tests.processes.rig import NODES, eventually, frozen, wait_for
 
-pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.processes, pytest.mark.patient(14)]
 
 PATHS = ("/livez", "/readyz", "/leader", "/standby", "/metrics", "/api/v1/status", "/api/v1/orders", "/api/v1/nothing")
 PATIENCE_S = 30  # with a connection, on a machine that does five other things

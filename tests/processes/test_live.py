@@ -13,7 +13,7 @@ from chaos.live.library import shipped
 from chaos.toxiproxy import build
 from tests.processes.rig import environment, holders_of, python_processes_of
 
-pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.processes, pytest.mark.patient(105)]
 
 INSIDE = ["takeover-killed-taking"]  # an instant, and a launcher that strikes there
 SMOKE = [one.name for one in shipped() if "smoke" in one.suites]

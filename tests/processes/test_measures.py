@@ -11,7 +11,7 @@ import pytest
 
 from tests.processes.rig import CALL_S, environment, python_processes_of, wait_for
 
-pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+pytestmark = pytest.mark.processes
 
 HEAL = ("heal", "--rounds", "2", "--seconds", "4", "--slower", "5")  # a cut outlasts the longest timer, 3 s
 
@@ -55,6 +55,7 @@ def undisturbed(*words):
     return found
 
 
+@pytest.mark.patient(40)  # by HEAL's timers
 def test_a_standby_that_is_cut_off_and_healed_changes_nothing():
     found = undisturbed(*HEAL)
     assert checks_of(found) >= {"one_trader", "one_send", "every_fill_once", "state_equal", "leader_kept"}

@@ -11,7 +11,7 @@ import pytest
 from tests.processes.rig import NODES, cli, eventually, frozen, made_cluster, wait_for
 from tests.processes.test_demo import keys_of
 
-pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.processes, pytest.mark.patient(85)]
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "status-keys.json"
 SUBMIT = ("submit", "paper", "BTCUSDT", "buy", "0.001")

@@ -30,7 +30,7 @@ from chaos.rig.processes import meltica
 from meltica.paper.signing import sign
 from tests.processes.rig import NODES, WITHIN_S, Cluster, cli, environment, eventually, running, wait_for
 
-pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.processes, pytest.mark.patient(35)]
 
 AWAY_S = 2.0  # for so long the others trade on without the survivor
 NAME = "test"

@@ -12,7 +12,7 @@ from chaos.rig.gather import gather
 from meltica.config import load
 from tests.processes.rig import NODES, UNANSWERED, Cluster, cli, eventually, running, wait_for
 
-pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.processes, pytest.mark.patient(80)]
 
 NEW = "n4"
 MADE = ("learns", "votes", "removed", "done")  # beside what is waited for

@@ -9,7 +9,7 @@ import pytest
 from chaos.rig.settings import steadily
 from tests.processes.rig import NODES, Cluster, cli, made_cluster, wait_for
 
-pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.processes, pytest.mark.patient(25)]
 
 KEPT = 100  # entries, whatever the others have
 RETENTION = f"\n[retention]\nenabled = true\nentries = {KEPT}\nmost_entries = {KEPT}\n"

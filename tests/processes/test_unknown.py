@@ -8,7 +8,7 @@ import pytest
 
 from tests.processes.rig import NODES, PATIENT, cli, eventually, frozen, made_cluster, wait_for
 
-pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.processes, pytest.mark.patient(30)]
 
 REQUEST = "unknown-1"
 # A leader whose peers are frozen keeps the lead for so long that the command surely reaches it first.

@@ -13,7 +13,7 @@ from tests.processes.builds import NEW, OLD, POISON, words
 from tests.processes.rig import NODES, EndedEarly, eventually, made_cluster, wait_for
 from tests.test_runbooks import FOLDER, blocks_of
 
-pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.processes, pytest.mark.patient(70)]
 
 REQUEST = "poison-1"
 OPEN = ("NEW", "PARTIALLY_FILLED")

@@ -230,6 +230,7 @@ def test_a_link_survives_every_cut_of_its_bytes():
 
 
 @pytest.mark.processes
+@pytest.mark.patient(3)
 def test_the_command_says_when_it_is_ready_keeps_its_ledger_and_stops_on_sigterm(tmp_path):
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "main").write_text("mainsecret\n")
