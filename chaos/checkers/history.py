@@ -126,11 +126,19 @@ class LocalCommit:
 
 
 @frozen
-class SetBack:
-    """The venue's own clock went back: what was on its way is in time for so much longer."""
+class ClockStep:
+    """The venue's own clock was moved: from `at_ns` on, by the clock of `received_ns`, it is off by `off_ns`."""
 
-    at_ns: int  # by the clock of `received_ns`
-    by_ns: int
+    at_ns: int
+    off_ns: int
+
+
+@frozen
+class Sight:
+    """What the node that wrote a request knew of the venue's clock then: of so many steps, counted from the first."""
+
+    dated: int  # its estimate rests on the clock behind that many
+    fell: int  # it had seen that many happen, or a later one
 
 
 @frozen
@@ -187,7 +195,8 @@ class History:
     orders: tuple[VenueOrder, ...]
     nodes: tuple[NodeHistory, ...] = field(factory=tuple)
     gone: Mapping[str, tuple[LocalCommit, ...]] = field(factory=dict)  # of nodes that are not there any more
-    set_backs: tuple[SetBack, ...] = ()  # only a simulation knows
+    steps: tuple[ClockStep, ...] = ()  # of the venue's clock; only a simulation knows
+    sights: Mapping[str, Sight] = field(factory=dict)  # of requests that were written behind a step
 
 
 def node_of(user_agent: str) -> str:

@@ -5,10 +5,12 @@ Pure; judged by `admitted_mono_ns`, the venue's own word.
 
 from __future__ import annotations
 
-from chaos.checkers.history import History, LocalCommit, Request, named
+from collections.abc import Iterable
+
+from chaos.checkers.history import History, LocalCommit, Request, Sight, named
 from chaos.checkers.verdict import Check
 
-ESTIMATED = 5_000_000_000  # nanoseconds for which a sender goes on dating by a clock that it saw (`clock_stale`)
+NOTHING = Sight(0, 0)
 
 
 def one_trader(history: History) -> Check:
@@ -21,14 +23,16 @@ def one_trader(history: History) -> Check:
     admitted = sorted(
         (r for r in history.requests if r.admitted_ns is not None), key=lambda r: (r.admitted_ns or 0, r.seq)
     )
-    ordered = _ordered(history) if history.set_backs else {}
+    ordered = _ordered(history) if history.steps else {}
     looked = newest = 0
-    speaker: dict[int, str] = {}
+    first: dict[int, Request] = {}  # of each epoch
     violations = []
     for request in admitted:
         parts = named(request.client_order_id, history.cluster)
-        if parts is not None and not parts.mandate and parts.epoch < newest and _let_in(history, request, ordered):
-            continue
+        if parts is not None and not parts.mandate and parts.epoch < newest and history.steps:
+            ahead = (one for epoch, one in first.items() if epoch > parts.epoch)
+            if _let_in(history, request, ordered.get(request.client_order_id), ahead):
+                continue
         looked += 1
         if parts is None:
             violations.append(f"request {request.seq} carries {request.client_order_id!r}, which is no id of ours")
@@ -40,10 +44,10 @@ def one_trader(history: History) -> Check:
         if parts.epoch < newest:
             violations.append(f"request {request.seq} of epoch {parts.epoch} was admitted after epoch {newest}")
         newest = max(newest, parts.epoch)
-        first = speaker.setdefault(parts.epoch, request.node)
-        if first != request.node:
+        speaker = first.setdefault(parts.epoch, request).node
+        if speaker != request.node:
             violations.append(
-                f"epoch {parts.epoch} was spoken for by {first} and, request {request.seq}, {request.node}"
+                f"epoch {parts.epoch} was spoken for by {speaker} and, request {request.seq}, {request.node}"
             )
     return Check("one_trader", looked, tuple(violations))
 
@@ -54,15 +58,16 @@ def _ordered(history: History) -> dict[str, LocalCommit]:
     return {intent: one for trail in trails for one in trail if one.until_ns is not None for intent in one.intents}
 
 
-def _let_in(history: History, request: Request, ordered: dict[str, LocalCommit]) -> bool:
+def _let_in(history: History, late: Request, commit: LocalCommit | None, ahead: Iterable[Request]) -> bool:
     """Whether the venue's clock, by going back, let in what s + W had shut out: by no more than it went back.
 
-    Only a set-back counts that the sender's deadline can't have known: behind what its estimate of the clock rested on.
+    Only steps count that neither the late request's deadline can have known, nor who spoke first in an epoch `ahead`:
+    what these saw was to be waited for.
     """
-    commit = ordered.get(request.client_order_id)
-    if commit is None or commit.until_ns is None or request.admitted_ns is None:
+    if commit is None or commit.until_ns is None or late.admitted_ns is None:
         return False
-    late = request.admitted_ns - commit.until_ns
-    known = commit.mono_ns - ESTIMATED
-    back = sum(one.by_ns for one in history.set_backs if known <= one.at_ns <= request.admitted_ns)
-    return 0 < late <= back
+    known = history.sights.get(late.client_order_id, NOTHING).dated
+    seen = max([known, *(history.sights.get(one.client_order_id, NOTHING).fell for one in ahead)])
+    begun = history.steps[seen - 1].off_ns if seen else 0
+    offs = [begun, *(step.off_ns for step in history.steps[seen:] if step.at_ns <= late.admitted_ns)]
+    return 0 < late.admitted_ns - commit.until_ns <= max(offs) - offs[-1]

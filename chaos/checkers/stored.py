@@ -13,11 +13,12 @@ from attrs import frozen
 from chaos.checkers.history import (
     AuditGap,
     AuditRecord,
+    ClockStep,
     History,
     LocalCommit,
     NodeHistory,
     NodeOrder,
-    SetBack,
+    Sight,
     VenueFill,
     audit_of,
     fills_of,
@@ -62,7 +63,8 @@ def history_from(
     stored: Sequence[Stored],
     *,
     gone: Mapping[str, tuple[LocalCommit, ...]] | None = None,
-    set_backs: tuple[SetBack, ...] = (),
+    steps: tuple[ClockStep, ...] = (),
+    sights: Mapping[str, Sight] | None = None,
     replay: Replay = replayed,
     audit: Audit = audit_of,
 ) -> History:
@@ -76,7 +78,8 @@ def history_from(
         orders=orders_of(ledger, account),
         nodes=tuple(_node(one, completed(one, stored), common, replay, audit) for one in stored),
         gone=gone or {},
-        set_backs=set_backs,
+        steps=steps,
+        sights=sights or {},
     )
 
 

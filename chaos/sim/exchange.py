@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from chaos.checkers.history import SetBack
 from chaos.sim.network import MS, Network, between
 from meltica.paper.exchange import PaperExchange, open_exchange
 from meltica.paper.ledger import MemoryLedger
@@ -62,7 +61,7 @@ class SimExchange:
     exchange: PaperExchange = field(init=False)
     venue: PaperVenue = field(init=False)
     random: Random = field(init=False)
-    set_backs: list[SetBack] = field(factory=list)  # each time that its clock went back
+    stepped: Callable[[int], None] = lambda _off: None  # told when its clock was moved, and how far off it is then
     _off_ms: int = 0  # by how much faults move its clock
     _due: int = 1 << 62
     _alarm: int = 0  # the number of the newest alarm: an older one rings for nobody
@@ -193,9 +192,9 @@ class SimExchange:
 
     def _rearm(self) -> None:
         off = self.venue.clock_off_ms()
-        if off < self._off_ms:
-            self.set_backs.append(SetBack(self.network.now, (self._off_ms - off) * MS))
-        self._off_ms = off
+        if off != self._off_ms:
+            self._off_ms = off
+            self.stepped(off * MS)
         due = self.venue.next_event_at()
         if due is None or due >= self._due:
             return

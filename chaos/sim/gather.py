@@ -41,7 +41,8 @@ def history_of(product: Product) -> History:
         CLUSTER,
         [reader.stored(name) for name in product.here()],
         gone={name: tuple(product.commits.get(name, ())) for name in sorted(product.away)},
-        set_backs=tuple(product.exchange.set_backs),
+        steps=tuple(product.sights.steps),
+        sights=product.sights.found,
         replay=reader.replay,
         audit=reader.audit,
     )

@@ -21,6 +21,7 @@ from chaos.sim.exchange import ACCOUNT, WALL_START, SimExchange
 from chaos.sim.facts import Recorder
 from chaos.sim.link import SYMBOLS, VENUE, SimLink
 from chaos.sim.network import MS, SECOND, Network, Process, Weather
+from chaos.sim.sights import Sights
 from cluster.memory import MemoryDisk
 from cluster.replica import ApplyFault, Busy, Ready, Replica
 from cluster.types import AppliedEntry, NotLeader, Outcome, Peer, Retention, Role, StateMachine, Status, Token
@@ -34,6 +35,7 @@ from meltica.machine import Machine
 from meltica.pump import intents_of
 from meltica.strategies.catalogue import make_strategy
 from meltica.venues.base import VenuePort
+from meltica.venues.clock import VenueClock
 
 CLUSTER: Final = "51ed00"
 WINDOW: Final = 300 * MS
@@ -177,6 +179,7 @@ class Product:
     exchange: SimExchange = field(init=False)
     recorder: Recorder = field(init=False)  # what the replicas did
     conduct: Watch = field(init=False)  # what the nodes did towards the venue
+    sights: Sights = field(init=False)  # what they knew of its clock then
     lives: dict[Peer, _Life] = field(factory=dict)
     commits: dict[str, list[LocalCommit]] = field(factory=dict)
     proposals: int = 0
@@ -199,7 +202,16 @@ class Product:
         self.recorder = Recorder(lambda: self.network.now, self._chain)
         self.conduct = Watch(self.network)
         self.network.changed, self.network.stalled = self.conduct.changed, self.conduct.stalled
-        self.exchange.sent = self.conduct.wrote
+        self.sights = Sights(lambda: self.network.now, self._venue_clocks)
+        self.exchange.sent, self.exchange.stepped = self._wrote, self.sights.stepped
+
+    def _wrote(self, node: str, intent: str, clock: int) -> None:
+        self.conduct.wrote(node, intent, clock)
+        self.sights.wrote(node, intent)
+
+    def _venue_clocks(self) -> dict[str, VenueClock]:
+        links = {name: life.link for name, life in self.lives.items()}
+        return {name: link.talk.venue_clock for name, link in links.items() if link is not None}
 
     def _chain(self, name: Peer, index: int) -> bytes:
         """What tells a node's state from others, where it is of that very index."""

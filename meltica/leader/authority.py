@@ -162,15 +162,15 @@ def wait_over_at(epochs: Mapping[Epoch, EpochRecord], sends: Iterable[OlderSend]
 
 
 def wait_longer(ends: Nanos, set_backs: Iterable[SetBack], window: Nanos, longest: Nanos) -> Nanos:
-    """By how much a wait that ends at `ends` is to be longer, as venues' clocks went back around it.
+    """By how much what was to end at `ends` ends later, as venues' clocks went back around it.
 
-    A venue that has set its clock back by D lets in for D longer what is on its way; and who did not see it yet (his
-    estimate is good for `longest`, as is a request on its way for that and its `window`) goes on dating by the old
-    clock.  More than `settle` is not waited for: the caller cuts `by` down to it.
+    A venue that has set its clock back by D lets in for D longer what is on its way.  It matters where a send that is
+    still in time by the new clock may have been dated by the old one: whose estimate of it is good for `longest`, in
+    whose `window` the send was ordered.  More than `settle` is not waited for: the caller cuts `by` down to it.
     """
     if ends == 0:
         return Nanos(0)
-    return Nanos(max((one.by for one in set_backs if one.at >= ends - window - longest), default=0))
+    return Nanos(max((one.by for one in set_backs if one.at >= ends - window - longest - one.by), default=0))
 
 
 def drift_of(state: State) -> int:

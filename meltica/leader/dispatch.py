@@ -15,7 +15,7 @@ from meltica.core.commands import Answered, InDoubt, Lapsed
 from meltica.core.effects import Effect
 from meltica.core.events import CommandResult
 from meltica.core.values import ClientOrderId, Epoch, Nanos
-from meltica.leader import authority
+from meltica.leader import authority, setbacks
 from meltica.leader.authority import Ordered
 from meltica.leader.desk import Desk
 from meltica.venues.base import Accepted, Answer, NotSent, Refused, Unknown
@@ -211,10 +211,13 @@ class Dispatch:
     def drained_at(self) -> Nanos:
         """When the last send that the venue did not answer is past its deadline, drift added; 0 if there is none.
 
+        Later where a venue's clock went back: it may let in what is on its way for so much longer.
+
         One that ended Unknown is among them: a connection that closed after the write says nothing of what is still
         on its way (found by the specification, `UnknownIsAnswer`).
         """
-        return max(self._unsure, *(flight.past for flight in self._flights.values()), Nanos(0))
+        past = max(self._unsure, *(flight.past for flight in self._flights.values()), Nanos(0))
+        return setbacks.later(self._desk, past)
 
     def doubt_rest(self) -> None:
         """The drain is over: what is past its deadline and unanswered goes into the log as in doubt."""

@@ -13,12 +13,11 @@ from meltica.core.apply_authority import BY_HAND
 from meltica.core.commands import AuthorityTaken, EpochStarted
 from meltica.core.records import EpochRecord
 from meltica.core.values import Epoch, Mode, Nanos
-from meltica.leader import authority
+from meltica.leader import authority, setbacks
 from meltica.leader.desk import Desk, describe, result_of
 from meltica.leader.fitness import time_fault, unfit_itself, window_fault
 from meltica.leader.reconciler import Reconciler
 from meltica.leader.status import Phase
-from meltica.venues.clock import SetBack
 
 RETRY = 200_000_000  # a proposal of this room that replication did not take is made again after so long
 
@@ -67,6 +66,7 @@ class Takeover:
     def lost_lead(self) -> None:
         """Whatever was under way ends here."""
         self.phase = Phase.STANDBY
+        self._desk.gate.pauses.pop(setbacks.GATE, None)
         self.marks = {}
         self._waits = self._rejected = ""
         self._retry_at = None
@@ -129,6 +129,8 @@ class Takeover:
     def work(self, now: Nanos) -> None:
         """Go on, as far as it can."""
         self._worked_at = now
+        if self.phase in (Phase.TAKING, Phase.WAITING_PROMOTE, Phase.ACTIVE):
+            setbacks.hold(self._desk, self._wait_over, now)
         if self._retry_at is not None and now >= self._retry_at:
             self._again()
         elif self.phase is Phase.ELECTED and self._retry_at is None and not self._proposed:
@@ -245,14 +247,7 @@ class Takeover:
     @property
     def wait_over(self) -> Nanos:
         """When the authority wait ends, on this node's monotonic clock; later where a venue's clock went back."""
-        desk, back = self._desk, []
-        for venue, port in desk.venues.items():
-            one, policy = port.health().clock_set_back, desk.state.venues.get(venue)
-            if one is not None:
-                settle = port.capabilities.settle if policy is None else policy.settle
-                back.append(SetBack(one.at, min(one.by, settle)))
-        window = authority.stretched(authority.widest_window(desk.state), authority.drift_of(desk.state))
-        return Nanos(self._wait_over + authority.wait_longer(self._wait_over, back, window, desk.settings.clock_age))
+        return setbacks.later(self._desk, self._wait_over)
 
     def landed(self, now: Nanos) -> None:
         """The venue accepted an order of this epoch."""

@@ -265,7 +265,7 @@ class Health:
     clock_since: Nanos | None  # mono time since which nothing contradicted it: see VenueClock.since
     signed_read_at: Nanos | None  # the last signed read that succeeded
     refused: str | None  # why the venue refuses us, if it does
-    clock_set_back: SetBack | None = None  # the last time that its clock was seen to go back
+    clock_set_backs: tuple[SetBack, ...] = ()  # when its clock stood higher, and by how much
 
     @property
     def ready(self) -> bool:

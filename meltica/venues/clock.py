@@ -10,7 +10,8 @@ so an interval widens with age; each sample is intersected with what the earlier
 that contradict each other mean that a clock jumped (or lies): nothing is believed until a run of samples
 agrees again.  And what was proposed before that moment (`since`) must not be dated by what is known after it:
 if our own clock stood still (a machine that was suspended), its time counted from a clock that is no more.
-A clock that was set back is remembered by how much: what was sent before is in time for so much longer.
+What an estimate was when a sample contradicted it is kept: where the clock stands lower since, it was set back, and
+what was dated before is in time for so much longer.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from meltica.core.values import Nanos
 MILLION = 1_000_000
 CONSISTENT = 3  # samples that must agree before an estimate is used, at the start and after a contradiction
 WIDEST_TRIP = Nanos(2_000_000_000)  # a slower round trip says too little to be worth keeping
+ERAS = 32  # estimates that were contradicted, kept; beyond, the oldest two count as one, the higher for the longer
 
 
 @frozen
@@ -59,7 +61,7 @@ class Estimate:
 
 @frozen
 class SetBack:
-    """The venue's clock went back by at most `by`, as a sample showed that came in at mono time `at`."""
+    """The venue's clock stands lower, by at most `by`, than it did until mono time `at`, when a sample showed it."""
 
     at: Nanos
     by: Nanos
@@ -80,7 +82,7 @@ class VenueClock:
         self._agreeing = 0
         self.contradictions = 0  # how often samples did not meet
         self.since: Nanos | None = None  # mono time of the last sample that went on from nothing that was sure
-        self.set_back: SetBack | None = None  # the last one that was seen
+        self._eras: list[Estimate] = []  # each as it was when a sample contradicted it, oldest first
 
     def add(self, sample: Sample) -> bool:
         """Take a sample in; False if it contradicts what was known, which closes the clock."""
@@ -99,19 +101,18 @@ class VenueClock:
         low, high = Nanos(max(known.low, low)), Nanos(min(known.high, high))
         if low > high:
             self.contradictions += 1
-            if fresh.high < known.low:
-                self._went_back(Nanos(known.high - fresh.low), sample.received)
+            self._end(known, sample.received)
             self._begin(fresh)
             return False
         self._estimate = Estimate(low, high, known.at)
         self._agreeing += 1
         return True
 
-    def _went_back(self, by: Nanos, now: Nanos) -> None:
-        """One that follows soon on another adds to it: what was sent before both has both."""
-        before = self.set_back
-        soon = before is not None and now - before.at <= self._stale
-        self.set_back = SetBack(now, Nanos(by + before.by) if soon and before is not None else by)
+    def _end(self, known: Estimate, now: Nanos) -> None:
+        self._eras.append(Estimate(known.low, known.high, now))
+        if len(self._eras) > ERAS:
+            first, second = self._eras[:2]
+            self._eras[:2] = [Estimate(first.low, max(first.high, second.high), second.at)]
 
     def _begin(self, fresh: Estimate) -> bool:
         self._estimate, self._agreeing, self.since = fresh, 1, fresh.at
@@ -123,6 +124,13 @@ class VenueClock:
             return None
         slack = self._drift(abs(now - self._estimate.at))
         return Estimate(Nanos(self._estimate.low - slack), Nanos(self._estimate.high + slack), now)
+
+    def set_backs(self, now: Nanos) -> tuple[SetBack, ...]:
+        """By how much it stands lower at `now` than it once stood, oldest first; steps there and back cancel out."""
+        here = self.at(now) if self._eras else None
+        if here is None:
+            return ()
+        return tuple(SetBack(era.at, Nanos(era.high - here.low)) for era in self._eras if era.high > here.low)
 
     @property
     def sampled_at(self) -> Nanos | None:

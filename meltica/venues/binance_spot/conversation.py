@@ -149,7 +149,7 @@ class Conversation:
             clock_since=self.venue_clock.since,
             signed_read_at=self.reads.signed_at,
             refused=self._refused(now),
-            clock_set_back=self.venue_clock.set_back,
+            clock_set_backs=self.venue_clock.set_backs(now),
         )
 
     def _refused(self, now: Nanos) -> str | None:

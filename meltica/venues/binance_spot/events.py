@@ -9,6 +9,7 @@ is told under another subscription than ours is dropped, and is no news of our a
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NoReturn
 
 from meltica.core.values import Nanos
 from meltica.venues.base import BalanceReport, Report
@@ -109,8 +110,7 @@ class UserEvents:
         try:
             message = socket_message(raw, now)
         except ParseFault as fault:
-            self.garbage += 1
-            raise StreamLost(f"a frame of the user stream cannot be read: {fault}") from None
+            self._unreadable(fault)
         if isinstance(message, SocketAnswer):
             self._take_answer(message, now)
         else:
@@ -118,14 +118,22 @@ class UserEvents:
 
     def _take_event(self, told: Told) -> None:
         event, named = told.event, told.subscription
-        ours = self._ours is None or named is None or named == self._ours
-        if isinstance(event, Notice):
-            if event.word == "serverShutdown" or (ours and event.word == "eventStreamTerminated"):
-                raise StreamLost(f"the venue says {event.word}")
-        elif ours:
+        if isinstance(event, Notice) and event.word == "serverShutdown":
+            raise StreamLost("the venue says serverShutdown")
+        if named is not None and not self.subscribed:
+            return  # whose it is can't be said yet, and what is read when the subscription stands covers it
+        if self._ours is not None and named is not None and named != self._ours:
+            self._take_foreign(f"subscription {named:.40}, ours is {self._ours:.40}")
+        elif isinstance(event, ParseFault):
+            self._unreadable(event)
+        elif not isinstance(event, Notice):
             self._on_report(event)
-        if not ours:
-            self._take_foreign(f"subscription {named!s:.40}, ours is {self._ours!s:.40}")
+        elif event.word == "eventStreamTerminated":
+            raise StreamLost("the venue says eventStreamTerminated")
+
+    def _unreadable(self, fault: ParseFault) -> NoReturn:
+        self.garbage += 1
+        raise StreamLost(f"a frame of the user stream cannot be read: {fault}") from None
 
     def _take_foreign(self, whose: str) -> None:
         """Somebody else's event: who mixes accounts up may tell ours elsewhere, so all is read, once a session."""

@@ -97,9 +97,12 @@ UserEvent = Report | BalanceReport | Notice
 
 @frozen
 class Told:
-    """One event, and the subscription that it was told under, if it names one: a connection may have several."""
+    """One event, and the subscription that it was told under, if it names one: a connection may have several.
 
-    event: UserEvent
+    One that cannot be read is no fault of the frame's: it may be somebody else's.
+    """
+
+    event: UserEvent | ParseFault
     subscription: str | None
 
 
@@ -242,7 +245,10 @@ def socket_message(raw: str | bytes, mono: Nanos) -> SocketAnswer | Told:
     """One frame of the WebSocket API: an answer to a request, or an event of an account."""
     data = mapping(json_of(raw), "frame")
     if "event" in data:
-        return Told(user_event(data["event"], mono), subscription_of(data))
+        try:
+            return Told(user_event(data["event"], mono), subscription_of(data))
+        except ParseFault as fault:
+            return Told(fault, subscription_of(data))
     if "status" in data:
         return _socket_answer(data)
     if "e" in data:

@@ -11,11 +11,11 @@ from chaos.checkers.accounted import accounted
 from chaos.checkers.all import CHECKS, check_all
 from chaos.checkers.every_fill_once import every_fill_once
 from chaos.checkers.halt_survives import halt_survives
-from chaos.checkers.history import AuditRecord, History, LocalCommit, SetBack, VenueOrder
+from chaos.checkers.history import AuditRecord, ClockStep, History, LocalCommit, Sight, VenueOrder
 from chaos.checkers.intent_first import intent_first
 from chaos.checkers.log_clock import SECOND
 from chaos.checkers.one_send import one_send
-from chaos.checkers.one_trader import ESTIMATED, one_trader
+from chaos.checkers.one_trader import one_trader
 from chaos.checkers.orders_equal import orders_equal
 from chaos.checkers.positions import positions
 from chaos.checkers.state_equal import state_equal
@@ -57,40 +57,50 @@ def test_a_refused_request_counts_if_it_was_admitted() -> None:
     fails(one_trader(h.with_request(h.honest(), late)), "after epoch 2")
 
 
-LATE = 4_000_000_000  # s + W of what the older epoch sent last, in nanoseconds, and sent before the clock was seen
-FAR = 20_000_000_000
+LATE = 4_000  # s + W of what the older epoch sent last
+STEP = (ClockStep(LATE + 100, -500),)  # the venue's clock goes back by 500, behind the successor's first order
 
 
-def set_back(*, by: int, at: int, admitted: int, until: int | None = LATE) -> Check:
-    """An order of epoch 1 whose window ended at LATE is admitted at `admitted`, behind epoch 2."""
+def late(admitted: int, steps: tuple[ClockStep, ...] = STEP, *, until: int | None = LATE, **sights: Sight) -> Check:
+    """An order of epoch 1 is admitted behind epoch 2; `sights`: of that one, and of the successor's first."""
     name = h.cid(1, 15)
+    names = {"late": name, "first": h.SECOND}
     commits = (*h.COMMITS["n1"], LocalCommit(15, 1, LATE - 300, (name,), until))
-    late = evolve(h.request(4, "n1", "order.place", name, admitted), admitted_ns=admitted)
-    honest = evolve(h.with_request(h.honest(), late), set_backs=(SetBack(at, by),))
-    return one_trader(h.with_node(honest, "n1", commits=commits))
+    request = evolve(h.request(4, "n1", "order.place", name, admitted), admitted_ns=admitted)
+    history = evolve(
+        h.with_request(h.honest(), request), steps=steps, sights={names[one]: seen for one, seen in sights.items()}
+    )
+    return one_trader(h.with_node(history, "n1", commits=commits))
 
 
 def test_what_only_a_clock_that_went_back_let_in_is_nobodys_doing() -> None:
     """Nobody can call back what is on its way: the successor's order was there before the venue set its clock back."""
-    found = set_back(by=500, at=LATE + 100, admitted=LATE + 500)
+    found = late(LATE + 500)
     assert found.held
     assert found.looked_at == 3, "it is not looked at"
+    assert late(LATE + 500, (ClockStep(50, 300), ClockStep(LATE + 100, -200))).held, "from where it stood"
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "found"),
     [
-        ("later than the clock went back", {"by": 499, "at": LATE + 100, "admitted": LATE + 500}),
-        ("in its window", {"by": 500, "at": LATE - 100, "admitted": LATE}),
-        ("before the clock went back", {"by": 500, "at": LATE + 501, "admitted": LATE + 500}),
-        ("sent when the new clock was long known", {"by": FAR, "at": LATE - 300 - ESTIMATED - 1, "admitted": LATE + 5}),
-        ("nobody knows when its window ended", {"by": 500, "at": LATE + 1, "admitted": LATE + 2, "until": None}),
+        ("later than the clock went back", late(LATE + 501)),
+        ("in its window", late(LATE)),
+        ("before the clock went back", late(LATE + 500, (ClockStep(LATE + 501, -500),))),
+        ("the clock went forward", late(LATE + 200, (ClockStep(LATE + 100, 500),))),
+        ("there and back is nothing", late(LATE + 200, (*STEP, ClockStep(LATE + 150, 0)))),
+        ("dated by the clock behind the step", late(LATE + 500, late=Sight(1, 0))),
+        ("the successor had seen it", late(LATE + 500, first=Sight(1, 1))),
+        ("nobody knows when its window ended", late(LATE + 2, until=None)),
     ],
 )
-def test_a_clock_that_went_back_excuses_nothing_else(name: str, told: dict[str, int]) -> None:
-    found = set_back(**told)
+def test_a_clock_that_went_back_excuses_nothing_else(name: str, found: Check) -> None:
     assert not found.held, name
     fails(found, "after epoch 2")
+
+
+def test_a_successor_that_began_behind_the_step_could_not_see_it() -> None:
+    assert late(LATE + 500, first=Sight(1, 0)).held
 
 
 def test_what_the_deadline_stopped_breaks_nothing() -> None:

@@ -178,8 +178,8 @@ S = 1_000_000_000
         ("no clock went back", 10 * S, [], 0),
         ("while it waited", 10 * S, [(10 * S - 1, 700)], 700),
         ("after it, before anything was sent", 10 * S, [(11 * S, 700)], 700),
-        ("while whoever sent last may still have dated by the old clock", 10 * S, [(5 * S - W, 700)], 700),
-        ("before that", 10 * S, [(5 * S - W - 1, 700)], 0),
+        ("while what is still in time may have been dated by the old clock", 10 * S, [(5 * S - W - 700, 700)], 700),
+        ("before that", 10 * S, [(5 * S - W - 701, 700)], 0),
         ("of two venues the longer", 10 * S, [(9 * S, 700), (9 * S, 900)], 900),
     ],
 )

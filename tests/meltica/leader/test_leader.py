@@ -108,6 +108,11 @@ def test_after_a_kill_while_quoting_the_next_order_comes_w_after_the_last_send()
     assert_one_trader(world)
 
 
+def went_back(world: World, name: str, by: int) -> None:
+    """A sample shows now that the venue's clock went back."""
+    world.nodes[name].port.clock_set_backs = (SetBack(world.now, Nanos(by)),)
+
+
 def test_a_successor_that_saw_the_venues_clock_go_back_waits_so_much_longer() -> None:
     """Campaign, retention 412: two orders of the old leader's were late, and in time by the clock that went back."""
     world = World()
@@ -119,9 +124,7 @@ def test_a_successor_that_saw_the_venues_clock_go_back_waits_so_much_longer() ->
     struck = killed(world)
     fill = lambda: world.exchange.fill(world.exchange.open()[0].venue_order_id)  # noqa: E731 - after the strike
     world.after(100 * MS, fill)
-    world.after(
-        200 * MS, lambda: setattr(world.nodes["n2"].port, "clock_set_back", SetBack(world.now, Nanos(400 * MS)))
-    )
+    world.after(200 * MS, lambda: went_back(world, "n2", 400 * MS))
     world.run(1_200 * MS)
     gap = first_of(world, "n2") - struck
     assert W + 390 * MS <= gap <= W + 450 * MS
@@ -137,7 +140,7 @@ def test_it_waits_no_longer_than_settle_for_a_clock_that_went_back() -> None:
     world.run(3 * MS)
     struck = killed(world)
     settle = world.nodes["n2"].port.capabilities.settle
-    world.nodes["n2"].port.clock_set_back = SetBack(world.now, Nanos(3600 * S))
+    went_back(world, "n2", 3600 * S)
     world.run(settle + 2 * S)
     assert settle + W - 10 * MS <= world.nodes["n2"].leader._takeover.wait_over - struck <= settle + W + 50 * MS
     assert world.nodes["n2"].leader.status().active
@@ -433,6 +436,48 @@ def test_a_promote_with_a_lost_answer_waits_until_the_deadline_is_past_drift_inc
     (order,) = world.nodes["n2"].state.orders.values()
     assert world.nodes["n2"].leader.status().active
     assert order.state is OrderState.OPEN, "looked up by the successor"
+
+
+def test_a_drain_waits_longer_where_the_venues_clock_went_back() -> None:
+    """Review of 2026-11-30, H2: a release excuses the successor from waiting, so whoever releases has waited."""
+    world = World(Idle)
+    node = world.start()
+    world.exchange.answers = "lose"
+    world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
+    world.run(10 * MS)
+    world.act("n1", Promote(by(), NodeName("n2")))
+    world.after(100 * MS, lambda: went_back(world, "n1", 400 * MS))
+    world.run(W + 300 * MS)
+    assert node.leader.status().phase is Phase.DRAINING
+    world.run(300 * MS)
+    assert world.nodes["n2"].leader.status().active
+    assert world.nodes["n1"].state.epochs[Epoch(1)].released_index is not None
+
+
+def test_a_step_that_shows_behind_the_wait_shuts_the_gate_until_it_would_have_ended() -> None:
+    world = World()
+    world.start()
+    world.exchange.fill(world.exchange.open()[0].venue_order_id)
+    world.run(5 * MS)
+    world.tick()
+    world.run(3 * MS)
+    killed(world)
+    world.run(W + 100 * MS)
+    leader = world.nodes["n2"].leader
+    assert leader.status().active
+    ends = leader._takeover.wait_over
+    went_back(world, "n2", 800 * MS)
+    world.run(26 * MS)
+    assert "clock went back" in leader.status().gate_reason
+    before = len(world.exchange.written)
+    world.exchange.fill(world.exchange.open()[0].venue_order_id)
+    world.run(300 * MS)
+    assert len(world.exchange.written) == before
+    world.run(ends + 900 * MS - world.now)
+    assert leader.status().gate_reason == ""
+    world.tick()
+    world.run(50 * MS)
+    assert len(world.exchange.written) > before
 
 
 def test_a_promote_after_a_connection_closed_waits_for_what_is_still_on_its_way() -> None:

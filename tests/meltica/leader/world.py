@@ -340,7 +340,7 @@ class Port:
         self.clock_at: Nanos | None = None
         self.clock_known = True
         self.clock_since = Nanos(0)
-        self.clock_set_back: SetBack | None = None
+        self.clock_set_backs: tuple[SetBack, ...] = ()
 
     def send(self, effect: Effect, send_by: Nanos, may_send: Callable[[], bool]) -> None:
         def write() -> None:
@@ -377,7 +377,7 @@ class Port:
         at = now if self.clock_at is None else self.clock_at
         offset = Nanos(self.offset - self.node.wall_shift) if self.clock_known else None
         unsure = Nanos(MS) if self.clock_known else None
-        since, back = self.clock_since, self.clock_set_back
+        since, back = self.clock_since, self.clock_set_backs
         return Health(self.connected, self.connected, ((SYMBOL, now),), now, offset, unsure, at, since, now, None, back)
 
     def answer(self, intent: ClientOrderId, answer: Any) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meltica.core.values import Nanos
-from meltica.venues.clock import CONSISTENT, Sample, VenueClock, apart
+from meltica.venues.clock import CONSISTENT, ERAS, Sample, VenueClock, apart
 from meltica.venues.deadlines import Deadline, deadline
 
 MS = 1_000_000
@@ -72,38 +72,72 @@ def back(clock: VenueClock, now: int, offset: int, trip: int = 2 * MS) -> None:
     assert not clock.add(Sample(Nanos(now), Nanos(now + trip), Nanos(venue), Nanos(MS)))
 
 
+def stands_back(clock: VenueClock, now: int) -> list[tuple[int, int]]:
+    """When, and by how many milliseconds, rounded."""
+    return [(int(one.at), round(one.by / MS)) for one in clock.set_backs(Nanos(now))]
+
+
 def test_a_clock_that_was_set_back_is_remembered_by_no_less_than_it_was() -> None:
     """Campaign, retention 412: what is on its way is in time for so much longer."""
     clock = a_clock()
     now = feed(clock, offset=10**18)
-    assert clock.set_back is None
+    assert clock.set_backs(Nanos(now)) == ()
     back(clock, now, 10**18 - 300 * MS)
-    assert clock.set_back is not None
-    assert clock.set_back.at == now + 2 * MS
-    assert 300 * MS <= clock.set_back.by < 310 * MS, "not much more than what the samples leave open"
-    seen = clock.set_back
+    at = now + 2 * MS
+    (seen,) = clock.set_backs(Nanos(at))
+    assert seen.at == at
+    assert 300 * MS <= seen.by < 310 * MS, "not much more than what the samples leave open"
     now = feed(clock, offset=10**18 - 300 * MS, begin=now + 500 * MS)
-    assert clock.set_back == seen, "samples that agree change nothing of it"
+    assert [each for each, _ in stands_back(clock, now)] == [at]
 
 
-def test_one_that_goes_forward_was_not_set_back() -> None:
+def test_one_that_goes_forward_was_not_set_back_and_there_and_back_is_nothing() -> None:
     clock = a_clock()
     now = feed(clock, offset=10**18)
     back(clock, now, 10**18 + 300 * MS)
     assert clock.contradictions == 1
-    assert clock.set_back is None
+    assert clock.set_backs(Nanos(now)) == ()
+    back(clock, now + 500 * MS, 10**18)
+    (_, first), (_, second) = stands_back(clock, now + 502 * MS)
+    assert 300 <= second < 310, "below what it was for half a second"
+    assert first < 5, "and as it was before, but for what the samples leave open"
 
 
-def test_set_back_twice_soon_is_by_both_and_later_by_the_last_alone() -> None:
+def test_a_small_step_behind_a_large_one_hides_nothing() -> None:
+    """Review of 2026-11-30, M1: a later one took the place of the larger one before it."""
     clock = a_clock()
     now = feed(clock, offset=10**18)
-    back(clock, now, 10**18 - 300 * MS)
-    back(clock, now + 500 * MS, 10**18 - 500 * MS)
-    assert clock.set_back is not None
-    assert 500 * MS <= clock.set_back.by < 520 * MS
-    now = feed(clock, offset=10**18 - 500 * MS, begin=now + 1_000 * MS, trips=14)
-    back(clock, now, 10**18 - 600 * MS)
-    assert 100 * MS <= clock.set_back.by < 110 * MS
+    back(clock, now, 10**18 - 9_000 * MS)
+    first = now + 2 * MS
+    now = feed(clock, offset=10**18 - 9_000 * MS, begin=now + 500 * MS, trips=11)
+    back(clock, now, 10**18 - 9_020 * MS)
+    (early, by), (_, small) = stands_back(clock, now + 2 * MS)
+    assert early == first
+    assert 9_020 <= by < 9_050
+    assert 20 <= small < 50
+
+
+def test_a_clock_that_jitters_stands_back_by_its_jitter_however_often() -> None:
+    """Review of 2026-11-30, M2: steps there and back added up, to hours of waiting."""
+    clock = a_clock()
+    now = feed(clock, offset=10**18)
+    for turn in range(4 * ERAS):
+        back(clock, now, 10**18 + (40 * MS if turn % 2 == 0 else 0))
+        now += 1_000 * MS
+    found = stands_back(clock, now)
+    assert 1 < len(found) <= ERAS
+    assert max(by for _, by in found) < 40 + 5 + 2 * ERAS * 2 * PPM / 1_000
+
+
+def test_of_many_steps_the_highest_is_kept_at_a_later_time() -> None:
+    clock = a_clock()
+    now = feed(clock, offset=10**18)
+    for turn in range(ERAS + 4):
+        back(clock, now, 10**18 - (turn + 1) * 50 * MS)
+        now += 1_000 * MS
+    found = stands_back(clock, now)
+    assert len(found) == ERAS
+    assert found[0][1] >= (ERAS + 4) * 50, "from where it stood at first"
 
 
 def test_samples_narrow_the_estimate() -> None:

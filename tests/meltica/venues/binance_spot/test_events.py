@@ -132,15 +132,35 @@ def test_the_end_of_another_subscription_is_not_the_end_of_ours() -> None:
 
 
 @pytest.mark.parametrize("named", [{}, {"subscriptionId": 1}, {"subscriptionId": 9}])
-def test_where_ours_is_not_known_every_event_is_ours(named: dict[str, object]) -> None:
-    """Not after a session whose id was known, either."""
+def test_where_the_venue_does_not_name_ours_every_event_is_ours(named: dict[str, object]) -> None:
+    """After a session whose id was known, too."""
     bench = Bench()
     bench.stand(subscriptionId=0)
     bench.events.lost("cut")
-    bench.tell(BALANCES, **named)  # before the answer to the next subscription
     bench.stand()
     bench.tell(BALANCES, **named)
-    assert (len(bench.reports), bench.events.foreign, bench.gaps) == (2, 0, [])
+    assert (len(bench.reports), bench.events.foreign, bench.gaps) == (1, 0, [])
+
+
+def test_what_names_a_subscription_before_ours_is_known_is_left_to_the_read_that_follows() -> None:
+    """Review of 2026-11-30, L3: a stranger's balance was ours until the answer came."""
+    bench = Bench()
+    bench.tell(BALANCES, subscriptionId=0)
+    bench.tell(ENDED, subscriptionId=1)
+    assert (bench.reports, bench.events.foreign) == ([], 0)
+    bench.tell(BALANCES)
+    assert len(bench.reports) == 1, "one that names none is ours"
+
+
+def test_a_strangers_event_that_cannot_be_read_is_no_fault_of_our_stream() -> None:
+    """Review of 2026-11-30, L1: it was read before it was told apart."""
+    bench = Bench()
+    bench.stand(subscriptionId=0)
+    bench.tell({"e": "executionReport"}, subscriptionId=1)
+    assert (bench.events.foreign, bench.events.garbage) == (1, 0)
+    with pytest.raises(StreamLost, match="cannot be read"):
+        bench.tell({"e": "executionReport"}, subscriptionId=0)
+    assert bench.events.garbage == 1
 
 
 def test_an_event_that_names_no_subscription_is_ours() -> None:
