@@ -17,13 +17,16 @@ from chaos.mutants.scenes import (
     MANUAL,
     PROMOTED_EARLY,
     PROMOTED_LATE,
+    SET_BACK,
+    SET_BACK_PROMOTED,
     SLOW_COMMITS,
     VERY_LATE_WORDS,
 )
 from meltica.core import apply, apply_authority
 from meltica.core import commands as c
 from meltica.core.values import Nanos
-from meltica.leader import authority
+from meltica.leader import authority, setbacks
+from meltica.leader.desk import Desk
 from meltica.leader.dispatch import Dispatch
 from meltica.leader.handover import Handover, Step
 from meltica.venues.binance_spot import lane
@@ -36,6 +39,23 @@ MINUTE_US = 60_000_000
 def no_wait(patches: Patches) -> None:
     """The successor does not wait for the older epoch's window to end."""
     patches.attribute(authority, "wait_over_at", lambda *_args: Nanos(0))
+
+
+@mutant("1", SET_BACK, "one_trader")
+def a_clock_that_went_back_is_not_waited_for(patches: Patches) -> None:
+    """The wait ends as if the venue's clock had not been set back."""
+    patches.attribute(authority, "wait_longer", lambda *_args: Nanos(0))
+
+
+@mutant("1", SET_BACK_PROMOTED, "one_trader")
+def a_release_excuses_though_a_clock_went_back(patches: Patches) -> None:
+    """Who takes over from one that released does not wait for a venue that set its clock back."""
+    later = setbacks.later
+
+    def excused(desk: Desk, ends: Nanos) -> Nanos:
+        return ends if authority.relieved(desk.state.epochs, desk.epoch) else later(desk, ends)
+
+    patches.attribute(setbacks, "later", excused)
 
 
 def _a_minute_long(clock: Any, now: int, *_args: object, **_more: object) -> Deadline | str:

@@ -31,6 +31,19 @@ from meltica.leader.status import Phase
 QUIET: Final = Scene("quiet", faults=storm(("bridge", 4, 4.5, 0)))
 LATE_WORDS: Final = Scene("late words", faults=storm(("slow_active", 3, 5, 1), ("kill_active", 3.7, 4.4, 0)))
 VERY_LATE_WORDS: Final = Scene("very late words", faults=storm(("slow_active", 3, 5, 2), ("kill_active", 3.8, 4.5, 0)))
+# Picks of `clock_offset`: 0 sets the clock back by 2 s.
+SET_BACK: Final = Scene(
+    "very late words to a venue that sets its clock back",
+    faults=storm(("slow_active", 3, 6, 3), ("clock_offset", 3.6, 9, 0), ("kill_active", 4.2, 4.8, 0)),
+)
+SET_BACK_PROMOTED: Final = Scene(
+    "promoted, with very late words to a venue that sets its clock back",
+    faults=storm(
+        ("slow_active", 3, 8, 3),
+        ("clock_offset", 3.6, 9, 0),
+        *[("promote", 4.5 + place / 4, 4.5 + place / 4, place) for place in range(4)],
+    ),
+)
 CUT_OFF: Final = Scene("cut off", faults=storm(("isolate_active", 3, 5, 0), ("isolate_active", 6, 8, 0)))
 NO_ANSWERS: Final = Scene(
     "no answers", faults=storm(("drop_answer", 2.5, 4, 2), ("drop_answer", 4, 6, 2), ("bridge", 14, 14.5, 0))

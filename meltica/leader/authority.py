@@ -155,8 +155,11 @@ def relieved(epochs: Mapping[Epoch, EpochRecord], own: Epoch) -> bool:
 
 def wait_over_at(epochs: Mapping[Epoch, EpochRecord], sends: Iterable[OlderSend], own: Epoch, drift_ppm: int) -> Nanos:
     """The mono time from which the successor may send (WaitOver); 0 where nothing older may still be sent."""
-    if relieved(epochs, own):
-        return Nanos(0)
+    return Nanos(0) if relieved(epochs, own) else windows_end_at(sends, own, drift_ppm)
+
+
+def windows_end_at(sends: Iterable[OlderSend], own: Epoch, drift_ppm: int) -> Nanos:
+    """When the last window of what older epochs ordered ends, whoever was relieved of it; 0 if nothing was ordered."""
     ends = [send.appended + stretched(send.window, drift_ppm) for send in sends if send.epoch < own]
     return Nanos(max(ends, default=0))
 

@@ -31,7 +31,7 @@ def later(desk: Desk, ends: Nanos) -> Nanos:
 def hold(desk: Desk, ends: Nanos, now: Nanos) -> None:
     """The gate stays shut where a step that shows only now is to be waited for; `ends`: the wait's end without it."""
     longest = max((settle(desk, venue) for venue in desk.venues), default=Nanos(0))
-    if ends and now < ends + longest and now < later(desk, ends):
+    if ends and now < ends + longest and now < (until := later(desk, ends)) and until > ends:
         desk.gate.pauses[GATE] = "a venue's clock went back: what the old leader sent may be in time again"
     else:
         desk.gate.pauses.pop(GATE, None)

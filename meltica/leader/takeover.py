@@ -35,6 +35,7 @@ class Takeover:
         self._retry_at: Nanos | None = None
         self._proposed = False  # EpochStarted or AuthorityTaken is on its way: its outcome is to come
         self._wait_over = Nanos(0)
+        self._windows_end = Nanos(0)  # the same if nobody had released anything
         self._ready_marked = False
         self._worked_at = Nanos(0)
         self._waits = ""  # why nothing is proposed though all else is done
@@ -100,12 +101,9 @@ class Takeover:
         desk.started = True
         if desk.state.limits is None:
             desk.evidence(evolve(desk.settings.configuration, epoch=desk.epoch, at=desk.at))
-        self._wait_over = authority.wait_over_at(
-            desk.state.epochs,
-            desk.sends.older(),
-            desk.epoch,
-            authority.drift_of(desk.state),
-        )
+        older, drift = desk.sends.older(), authority.drift_of(desk.state)
+        self._wait_over = authority.wait_over_at(desk.state.epochs, older, desk.epoch, drift)
+        self._windows_end = authority.windows_end_at(older, desk.epoch, drift)
         self._recon.begin("takeover")
 
     def taken(self, record: EpochRecord) -> None:
@@ -130,7 +128,7 @@ class Takeover:
         """Go on, as far as it can."""
         self._worked_at = now
         if self.phase in (Phase.TAKING, Phase.WAITING_PROMOTE, Phase.ACTIVE):
-            setbacks.hold(self._desk, self._wait_over, now)
+            setbacks.hold(self._desk, self._windows_end, now)
         if self._retry_at is not None and now >= self._retry_at:
             self._again()
         elif self.phase is Phase.ELECTED and self._retry_at is None and not self._proposed:
@@ -246,8 +244,12 @@ class Takeover:
 
     @property
     def wait_over(self) -> Nanos:
-        """When the authority wait ends, on this node's monotonic clock; later where a venue's clock went back."""
-        return setbacks.later(self._desk, self._wait_over)
+        """When the authority wait ends, on this node's monotonic clock; later where a venue's clock went back.
+
+        Then a release excuses nobody: whoever drained may not have seen it.
+        """
+        later = setbacks.later(self._desk, self._windows_end)
+        return later if later > self._windows_end else self._wait_over
 
     def landed(self, now: Nanos) -> None:
         """The venue accepted an order of this epoch."""

@@ -454,6 +454,28 @@ def test_a_drain_waits_longer_where_the_venues_clock_went_back() -> None:
     assert world.nodes["n1"].state.epochs[Epoch(1)].released_index is not None
 
 
+def test_a_release_excuses_nobody_who_saw_the_venues_clock_go_back() -> None:
+    """Whoever released may not have seen it: found by the scene of a mutant, in the product that was not broken."""
+    world = World()
+    world.start()
+    world.exchange.fill(world.exchange.open()[0].venue_order_id)
+    world.run(5 * MS)
+    world.tick()
+    world.run(3 * MS)
+    sent = world.now
+    went_back(world, "n2", 400 * MS)
+    results = world.act("n1", Promote(by(), NodeName("n2")))
+    world.run(W + 350 * MS)
+    leader = world.nodes["n2"].leader
+    assert world.nodes["n2"].state.epochs[Epoch(1)].released_index is not None
+    assert leader.status().phase is Phase.RECONCILING
+    assert sent + W + 390 * MS <= leader._takeover.wait_over <= sent + W + 410 * MS
+    world.run(150 * MS)
+    assert leader.status().active
+    assert isinstance(results[0], Done)
+    assert_one_trader(world)
+
+
 def test_a_step_that_shows_behind_the_wait_shuts_the_gate_until_it_would_have_ended() -> None:
     world = World()
     world.start()
