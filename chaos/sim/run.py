@@ -34,6 +34,7 @@ from meltica.core.commands import Halt
 from meltica.core.values import Epoch, Mode, Nanos
 
 CALM: Final = 6 * SECOND  # liveness: at most so long after healing, trading goes on
+SET_BACK: Final = 10 * SECOND  # `settle`: what a takeover waits for at most as the venue's clock was set back
 TRADE: Final = SECOND  # and is let go on for so long
 MORE: Final = 25 * SECOND  # at most, to have the orders without which a seed does not count
 SETTLE: Final = 40 * SECOND  # at most, after the halt
@@ -139,7 +140,9 @@ class Run:
             self.product.start(Peer(name))
         if any(life.machine.state.mode is Mode.MANUAL for life in self.product.here().values()):
             self.operators.automatic()
-        self._until(max(self.product.network.now, self.faults.pauses_end))  # what the venue asked for is no fault
+        back = self.product.sights.waited_for_until(SET_BACK)
+        # What the venue asked for is no fault, nor that its clock, where it went back, is waited for.
+        self._until(max(self.product.network.now, self.faults.pauses_end, back))
         self.healed_at = self.product.network.now
 
     def _check_liveness(self) -> None:

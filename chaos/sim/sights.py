@@ -29,6 +29,19 @@ class Sights:
         self.steps.append(ClockStep(self.now(), off_ns))
         self._before.append({name: (clock, clock.contradictions) for name, clock in self.clocks().items()})
 
+    def waited_for_until(self, most: int) -> int:
+        """Until when, at most, a takeover rightly waits as the clock was set back: by so much behind the last step.
+
+        `most` is what is waited for at most, and as old a step may matter.
+        """
+        since = self.now() - most
+        offs = [step.off_ns for step in self.steps if step.at_ns >= since]
+        before = [step.off_ns for step in self.steps if step.at_ns < since]
+        if not offs:
+            return 0
+        highest = max(*offs, before[-1] if before else 0)
+        return self.steps[-1].at_ns + min(highest - offs[-1], most)
+
     def wrote(self, node: str, intent: str) -> None:
         """A node writes a request."""
         clock = self.clocks().get(node) if self.steps else None

@@ -127,7 +127,7 @@ class Takeover:
     def work(self, now: Nanos) -> None:
         """Go on, as far as it can."""
         self._worked_at = now
-        if self.phase in (Phase.TAKING, Phase.WAITING_PROMOTE, Phase.ACTIVE):
+        if self.phase not in (Phase.STANDBY, Phase.ELECTED):
             setbacks.hold(self._desk, self._windows_end, now)
         if self._retry_at is not None and now >= self._retry_at:
             self._again()

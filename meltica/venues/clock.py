@@ -61,7 +61,10 @@ class Estimate:
 
 @frozen
 class SetBack:
-    """The venue's clock stands lower, by at most `by`, than it did until mono time `at`, when a sample showed it."""
+    """The venue's clock stands lower, by at most `by`, than it did until mono time `at`, when a sample showed it.
+
+    A step before, too small to contradict anything, may come on top.
+    """
 
     at: Nanos
     by: Nanos
