@@ -96,16 +96,21 @@ def test_a_standby_sends_nothing_and_starts_no_strategy() -> None:
 def test_after_a_kill_while_quoting_the_next_order_comes_w_after_the_last_send() -> None:
     world = World()
     world.start()
-    world.exchange.fill(world.exchange.open()[0].venue_order_id)
-    world.run(5 * MS)
-    world.tick()
-    world.run(3 * MS)
+    just_sent(world)
     struck = killed(world)
     world.after(100 * MS, lambda: world.exchange.fill(world.exchange.open()[0].venue_order_id))
     world.run(600 * MS)
     gap = first_of(world, "n2") - struck
     assert W - 10 * MS <= gap <= W + 50 * MS
     assert_one_trader(world)
+
+
+def just_sent(world: World) -> None:
+    """The leader replaces a quote that was filled: its last send is of now."""
+    world.exchange.fill(world.exchange.open()[0].venue_order_id)
+    world.run(5 * MS)
+    world.tick()
+    world.run(3 * MS)
 
 
 def went_back(world: World, name: str, by: int) -> None:
@@ -117,10 +122,7 @@ def test_a_successor_that_saw_the_venues_clock_go_back_waits_so_much_longer() ->
     """Campaign, retention 412: two orders of the old leader's were late, and in time by the clock that went back."""
     world = World()
     world.start()
-    world.exchange.fill(world.exchange.open()[0].venue_order_id)
-    world.run(5 * MS)
-    world.tick()
-    world.run(3 * MS)
+    just_sent(world)
     struck = killed(world)
     fill = lambda: world.exchange.fill(world.exchange.open()[0].venue_order_id)  # noqa: E731 - after the strike
     world.after(100 * MS, fill)
@@ -134,10 +136,7 @@ def test_a_successor_that_saw_the_venues_clock_go_back_waits_so_much_longer() ->
 def test_it_waits_no_longer_than_settle_for_a_clock_that_went_back() -> None:
     world = World()
     world.start()
-    world.exchange.fill(world.exchange.open()[0].venue_order_id)
-    world.run(5 * MS)
-    world.tick()
-    world.run(3 * MS)
+    just_sent(world)
     struck = killed(world)
     settle = world.nodes["n2"].port.capabilities.settle
     went_back(world, "n2", 3600 * S)
@@ -458,10 +457,7 @@ def test_a_release_excuses_nobody_who_saw_the_venues_clock_go_back() -> None:
     """Whoever released may not have seen it: found by the scene of a mutant, in the product that was not broken."""
     world = World()
     world.start()
-    world.exchange.fill(world.exchange.open()[0].venue_order_id)
-    world.run(5 * MS)
-    world.tick()
-    world.run(3 * MS)
+    just_sent(world)
     sent = world.now
     went_back(world, "n2", 400 * MS)
     results = world.act("n1", Promote(by(), NodeName("n2")))
@@ -479,10 +475,7 @@ def test_a_release_excuses_nobody_who_saw_the_venues_clock_go_back() -> None:
 def test_a_step_that_shows_behind_the_wait_shuts_the_gate_until_it_would_have_ended() -> None:
     world = World()
     world.start()
-    world.exchange.fill(world.exchange.open()[0].venue_order_id)
-    world.run(5 * MS)
-    world.tick()
-    world.run(3 * MS)
+    just_sent(world)
     killed(world)
     world.run(W + 100 * MS)
     leader = world.nodes["n2"].leader
