@@ -6,7 +6,7 @@ Only the order of events may live here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,8 +64,8 @@ from chaos.live.sight import LEADER_WITHIN, Sight
 from chaos.live.straits import Straits
 from chaos.live.strike import Breaks, Striker, Struck
 from chaos.live.times import Times
+from chaos.live.traffic import TABLE, Ends, Traffic, looked, over
 from chaos.live.traffic import WITHIN as PROXIED_WITHIN
-from chaos.live.traffic import Traffic, looked
 from chaos.live.venue import VenueFault, open_venue
 from chaos.live.volume import NoVolume, Volumes, open_volumes
 from chaos.live.workload import STORM, Operators
@@ -148,6 +148,7 @@ class Runner:
     pulse: Pulse = field(init=False)
     growth: Growth = field(init=False)
     proxied: Check = field(init=False)
+    ended: Collection[Ends] = ()  # connections that had ended before any process of this run was started
     traffic: Traffic = field(init=False)
     rest: Check = field(init=False)
     closed: list[Closed] = field(factory=list)  # nodes that were to end, or to refuse to start
@@ -159,6 +160,7 @@ class Runner:
         wish = self.wish
         self.say("starting a venue, three nodes, and a proxy in each link")
         kinds = {fault.kind for fault in wish.plan.faults}
+        self.ended = over(TABLE.read_text())  # by whoever had these ports before: no process of ours runs yet
         async with (
             open_volumes() as volumes,  # outermost: what is in them is taken out when no node runs any more
             open_cluster(
@@ -179,7 +181,7 @@ class Runner:
         pids = cluster.rig.pids
         self.pulse = Pulse(pids)
         self.growth = Growth(lambda: {name: pid for name, pid in pids().items() if name in NODES})
-        self.traffic = Traffic(cluster.network.links)
+        self.traffic = Traffic(cluster.network.links, before=self.ended)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.pulse.run)
             nursery.start_soon(self.growth.run)

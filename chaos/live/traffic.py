@@ -6,7 +6,7 @@ would tell.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from chaos.live.links import API, OPERATOR, PEER, Link
 TABLE: Final = Path("/proc/net/tcp")
 ESTABLISHED: Final = "01"
 TRIED: Final = frozenset({"02", "03", "0A"})  # states in which nothing has passed: being made, listening
+OVER: Final = "06"  # TIME_WAIT: ended, and remembered for a minute
 STANDING: Final = (PEER, "ws_api", "stream")  # whoever dials these keeps the connection
 SELDOM: Final = ("rest", API, OPERATOR)  # connections that come and go
 LOOK_EVERY: Final = 0.5
@@ -31,11 +32,21 @@ def ports(table: str) -> frozenset[int]:
     return frozenset(int(row[1].rpartition(":")[2], 16) for row in rows if len(row) > 3 and row[3] == ESTABLISHED)
 
 
-def touched(table: str) -> frozenset[int]:
-    """Ports, at either end, of connections that are there or were a moment ago."""
+Ends = tuple[str, str]  # a connection's, as the kernel writes them
+
+
+def touched(table: str, before: Collection[Ends] = ()) -> frozenset[int]:
+    """Ports, at either end, of connections that are there or were a moment ago; not of those that ended `before`."""
     rows = [line.split() for line in table.splitlines()[1:]]
-    ends = [end for row in rows if len(row) > 3 and row[3] not in TRIED for end in row[1:3]]
+    there = [row for row in rows if len(row) > 3 and row[3] not in TRIED]
+    ends = [end for row in there if row[3] != OVER or (row[1], row[2]) not in before for end in row[1:3]]
     return frozenset(int(end.rpartition(":")[2], 16) for end in ends)
+
+
+def over(table: str) -> frozenset[Ends]:
+    """Connections that have ended already: the run before this one may have had the same ports."""
+    rows = [line.split() for line in table.splitlines()[1:]]
+    return frozenset((row[1], row[2]) for row in rows if len(row) > 3 and row[3] == OVER)
 
 
 def through_proxies(links: Iterable[Link], used: frozenset[int]) -> Check:
@@ -50,10 +61,11 @@ def through_proxies(links: Iterable[Link], used: frozenset[int]) -> Check:
 
 @define
 class Traffic:
-    """What was seen of links whose connections come and go, over a whole run."""
+    """What was seen of links whose connections come and go, over a whole run; `before`: what had ended before it."""
 
     links: Sequence[Link]
     table: Path = TABLE
+    before: Collection[Ends] = ()
     seen: set[int] = field(factory=set)
 
     async def run(self) -> None:
@@ -64,7 +76,7 @@ class Traffic:
 
     def look(self) -> None:
         """Once."""
-        self.seen |= touched(self.table.read_text())
+        self.seen |= touched(self.table.read_text(), self.before)
 
     def used(self) -> Check:
         """Each such link has had a connection at its proxy, at some time.

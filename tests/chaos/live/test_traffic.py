@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from chaos.live.links import links_of
-from chaos.live.traffic import SELDOM, STANDING, Traffic, looked, ports, through_proxies, touched
+from chaos.live.traffic import SELDOM, STANDING, Traffic, looked, over, ports, through_proxies, touched
 
 NODES = ("n1", "n2", "n3")
 PORTS = dict.fromkeys((*NODES, "rest", "ws_api", "stream"), 7401)
@@ -54,6 +54,20 @@ def row(local, remote, state):
 def test_a_connection_touches_both_its_ports_also_when_it_has_just_ended_and_not_before_it_is_made():
     assert touched(HEAD + row(7420, 40000, "01") + row(40001, 7421, "06")) == {7420, 40000, 40001, 7421}
     assert touched(HEAD + row(7420, 0, "0A") + row(40000, 7421, "02")) == frozenset()
+
+
+def test_what_the_run_before_on_the_same_ports_has_left_in_the_kernel_s_list_is_no_traffic_of_this_one(tmp_path):
+    path = tmp_path / "tcp"
+    left = "".join(row(40000 + place, link.port, "06") for place, link in enumerate(LINKS))
+    path.write_text(HEAD + left + row(50000, 7499, "01"))
+    traffic = Traffic(LINKS, path, over(path.read_text()))
+    traffic.look()
+    found = traffic.used()
+    assert len(found.violations) == 3 + 3 + 1  # rest, operator, and no action was carried on
+    rest = next(link for link in LINKS if link.what == "rest")
+    path.write_text(HEAD + left + row(50001, rest.port, "06"))  # it came and went between two looks
+    traffic.look()
+    assert f"{rest.name}: nothing ever went through its proxy" not in traffic.used().violations
 
 
 @pytest.mark.parametrize(
