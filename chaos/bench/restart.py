@@ -20,7 +20,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from chaos.bench import trading
-from chaos.bench.child import READY_WITHIN, BenchFault, Disturbed
+from chaos.bench.child import READY_WITHIN, BenchFault, Child, Disturbed
 from chaos.bench.disk import Syncs
 from chaos.bench.figures import Row, Turn, Who, row_of
 from chaos.bench.systems import NODES, PATIENCE, OurCluster, Ours
@@ -143,13 +143,13 @@ class Restart:
 
     def _restart(self, cluster: OurCluster, number: int, before: int) -> tuple[float, float]:
         self.syncs.look()
-        self._go_on(cluster, before)
+        self._go_on(cluster.leader, CALLERS, before)
         leader = cluster.leader()
         standbys = [one for one in NODES if cluster.children[one] is not leader]
         name = standbys[number % len(standbys)]
         cluster.children[name].kill()
         self.unsorted.append(sum(one.stat().st_size for one in (self.folder / name).glob("*.log")))
-        leader.ask(PATIENCE, do="commit", callers=1, count=MEANWHILE, seconds=PATIENCE, size=0)
+        self._go_on(lambda: cluster.leader_without(name), 1, MEANWHILE)
         cluster.children[name].end()
         began = time.monotonic_ns()
         cluster.start(name)
@@ -159,12 +159,12 @@ class Restart:
         self.say(f"restart {number + 1}: {name} ready after {ready:,.0f} ms, caught up after {whole:,.0f} ms")
         return whole, ready
 
-    def _go_on(self, cluster: OurCluster, commands: int) -> None:
-        """So many commands, untimed."""
-        words = {"do": "commit", "callers": CALLERS, "count": commands, "seconds": FILLING, "size": 0}
+    def _go_on(self, leader: Callable[[], Child], callers: int, commands: int) -> None:
+        """So many commands by so many callers, untimed."""
+        words = {"do": "commit", "callers": callers, "count": commands, "seconds": FILLING, "size": 0}
         for _ in range(TRIES):
             try:
-                cluster.leader().ask(FILLING + PATIENCE, **words)
+                leader().ask(FILLING + PATIENCE, **words)
             except Disturbed as why:
                 self.disturbed += 1
                 self.say(f"an election ended what goes before a restart ({why}); it is made again")

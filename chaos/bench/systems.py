@@ -84,10 +84,10 @@ class OurCluster:
         """The node that leads, once it is connected to both others.  Raises BenchFault after a while."""
         return self._led_by(len(NODES) - 1)
 
-    def _led_by(self, links: int) -> Child:
+    def _led_by(self, links: int, without: str = "") -> Child:
         deadline = time.monotonic() + READY_WITHIN
         while time.monotonic() < deadline:
-            for child in self.children.values():
+            for child in [child for name, child in self.children.items() if name != without]:
                 status = child.ask(PATIENCE, do="status")
                 if status["leads"] and status["links"] >= links:
                     return child
@@ -97,6 +97,10 @@ class OurCluster:
     def leader_now(self) -> Child:
         """The node that leads, whoever is connected to it."""
         return self._led_by(0)
+
+    def leader_without(self, name: str) -> Child:
+        """The same of the others, where that one is down."""
+        return self._led_by(0, without=name)
 
     def commit(self, callers: int, count: int, seconds: float) -> Turn:
         """By callers in the leader's own process."""

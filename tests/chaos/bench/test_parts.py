@@ -17,7 +17,7 @@ from chaos.bench.child import BenchFault, Disturbed, cpu_us, leashed, start
 from chaos.bench.commit import Commit
 from chaos.bench.disk import IN_MEMORY, Syncs, kind_of
 from chaos.bench.figures import Turn, Who
-from chaos.bench.systems import turn_of
+from chaos.bench.systems import OurCluster, turn_of
 from meltica.api.outcomes import Exit
 from meltica.cli.main import commands
 
@@ -255,10 +255,10 @@ def test_a_system_that_only_holds_elections_ends_the_bench(tmp_path):
 
 
 class Restarted:
-    """A cluster whose nodes do what they are asked; an election ends what goes before the first restart."""
+    """A cluster whose nodes do what they are asked; an election ends the first of all, and what else is told to."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, ends=1):
+        self.folder, self.ends = folder, [ends, 1]
         self.children = dict.fromkeys(("n1", "n2", "n3"), self)
         self.done = []
 
@@ -267,9 +267,13 @@ class Restarted:
 
     leader_now = leader
 
+    def leader_without(self, name):
+        assert name == "n2"
+        return self.leader()
+
     def ask(self, _within, **words):
         self.done.append((words["do"], words.get("callers"), words.get("count")))
-        if len(self.done) == 1:
+        if len(self.done) in self.ends:
             raise Disturbed("an election")
         return {"committed": 9, "applied": 9, "leader": "n1", "at_ns": time.monotonic_ns()}
 
@@ -297,3 +301,34 @@ def test_a_node_is_killed_with_something_in_its_write_ahead_log(tmp_path):
     filled = ("commit", 32, 40_000)
     assert cluster.done[:5] == [filled, filled, ("kill",), ("commit", 1, restart.MEANWHILE), ("start", "n2")]
     assert (run.disturbed, run.unsorted) == (1, [77])
+
+
+def test_an_election_among_those_who_are_left_does_not_end_the_bench_of_restarts(tmp_path):
+    run = restart.Restart(tmp_path, Syncs(tmp_path), lambda _text: None)
+    cluster = Restarted(tmp_path, ends=4)
+    cluster.children = {"n1": cluster, "n2": Restarted(tmp_path), "n3": Restarted(tmp_path)}
+    cluster.children["n2"].done = cluster.done
+    run._restart(cluster, 0, restart.BEFORE)
+    meanwhile = ("commit", 1, restart.MEANWHILE)
+    assert cluster.done[2:6] == [("kill",), meanwhile, meanwhile, ("start", "n2")]
+    assert run.disturbed == 2
+
+
+class Said:
+    """A node that tells its status."""
+
+    def __init__(self, *, leads, down=False):
+        self.leads, self.down = leads, down
+
+    def ask(self, _within, **_words):
+        if self.down:
+            raise BenchFault("it has ended")
+        return {"leads": self.leads, "links": 1}
+
+
+def test_the_leader_of_those_who_are_left_is_found_without_asking_the_one_that_is_down(tmp_path):
+    cluster = OurCluster(tmp_path, "core", {})
+    cluster.children = {"n1": Said(leads=False, down=True), "n2": Said(leads=False), "n3": Said(leads=True)}
+    assert cluster.leader_without("n1") is cluster.children["n3"]
+    with pytest.raises(BenchFault, match="it has ended"):
+        cluster.leader_now()
