@@ -154,7 +154,7 @@ func (c *cluster) do(asked order) (answer, error) {
 	return answer{}, errors.New("unknown order: " + asked.Do)
 }
 
-// wait returns the leader's endpoint and term once every member answers and a put through each of them is done.
+// wait returns the leader's endpoint and term once all members name it and a put through each of them is done.
 func (c *cluster) wait() (string, uint64, error) {
 	deadline := time.Now().Add(patience)
 	for time.Now().Before(deadline) {
@@ -168,7 +168,7 @@ func (c *cluster) wait() (string, uint64, error) {
 }
 
 func (c *cluster) look() (string, uint64, bool) {
-	leader, term := "", uint64(0)
+	leader, term, said := "", uint64(0), []word{}
 	for _, one := range c.endpoints {
 		limited, cancel := context.WithTimeout(context.Background(), time.Second)
 		status, err := c.clients[one][0].Status(limited, one)
@@ -181,11 +181,26 @@ func (c *cluster) look() (string, uint64, bool) {
 		if err != nil {
 			return "", 0, false
 		}
+		said = append(said, word{status.Leader, status.RaftTerm})
 		if status.Leader == status.Header.MemberId {
 			leader, term = one, status.RaftTerm
 		}
 	}
-	return leader, term, true
+	return leader, term, agreed(said)
+}
+
+// A member's word of who leads, and in which term.
+type word struct{ leader, term uint64 }
+
+// agreed says whether all members name the same: one that was stopped or cut off calls itself the leader until it has
+// heard of the next, and a strike at that one measures nothing.
+func agreed(said []word) bool {
+	for _, one := range said {
+		if one != said[0] {
+			return false
+		}
+	}
+	return true
 }
 
 // commit makes puts, each caller one after another, until there are enough of them or the time is up.

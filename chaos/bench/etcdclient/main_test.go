@@ -46,3 +46,18 @@ func TestNoMoreThanSoManyAreInFlightAndNoneSucceedsAfterItsTime(t *testing.T) {
 		t.Fatalf("%d were in flight, of %d at most", found, inFlight)
 	}
 }
+
+func TestOneThatWasStoppedIsNotTakenAtItsWord(t *testing.T) {
+	for _, one := range []struct {
+		said []word
+		want bool
+	}{
+		{[]word{{7, 4}, {7, 4}, {7, 4}}, true},
+		{[]word{{7, 4}, {9, 5}, {9, 5}}, false}, // the first was woken this moment
+		{[]word{{7, 4}, {7, 4}, {7, 5}}, false},
+	} {
+		if found := agreed(one.said); found != one.want {
+			t.Errorf("%v: %v", one.said, found)
+		}
+	}
+}

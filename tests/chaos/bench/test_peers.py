@@ -7,6 +7,7 @@ import pytest
 from chaos.bench import peers
 from chaos.bench.child import BenchFault
 from chaos.bench.peers import CUT, HEALING, KILL, PROMOTE, STOP, Beaten, Peers
+from chaos.bench.stock import agreed
 
 LATER = 7_000_000
 
@@ -102,3 +103,21 @@ def test_standbys_are_cut_off_in_turn_in_the_middle_of_puts(struck):
     cluster.done.clear()
     cluster.beaten(4, None, 1)
     assert cluster.done == ["whole", f"beat at a for {4 + HEALING}"]
+
+
+def status(leader, *, leads=False, links=2):
+    return {"leader": leader, "leads": leads, "links": links}
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "found"),
+    [
+        (status("b"), status("b", leads=True), "b"),
+        (status("a", leads=True), status("b", leads=True), ""),  # a was woken this moment
+        (status("b"), status("b", leads=True, links=1), ""),
+        (status("None"), status("None"), ""),
+        (status("b"), status("b"), ""),
+    ],
+)
+def test_a_leader_is_whom_all_call_so_as_one_that_was_stopped_does_not_know_of_the_next(a, b, found):
+    assert agreed({"a": a, "b": b, "c": status(b["leader"])}) == found
