@@ -47,13 +47,13 @@ from chaos.live.run import (
     TRADING_WITHIN,
     NoTrade,
     Wish,
-    words,
 )
 from chaos.live.scenarios import ITSELF
 from chaos.live.sight import LEADER_WITHIN, Sight
 from chaos.live.strike import Breaks, Striker, Struck
 from chaos.live.workload import Operators
 from chaos.report.folder import ABROAD
+from chaos.rig.broken import words
 from chaos.rig.gather import json_lines, ledger_whole
 from chaos.rig.steps import MEASURED, SETTLED_WITHIN, WITHIN, admitted, halted, settled
 from chaos.rig.watch import ActRefused

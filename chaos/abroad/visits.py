@@ -20,8 +20,9 @@ from chaos.abroad.visit import FAULTS_ABROAD, Visitor
 from chaos.abroad.ways import broken
 from chaos.live.document import Played
 from chaos.live.plan import Plan
-from chaos.live.run import Wish, words
+from chaos.live.run import Wish
 from chaos.live.suite import played
+from chaos.rig.broken import words
 from chaos.toxiproxy.proxies import ToxiproxyFault
 
 

@@ -22,6 +22,7 @@ from chaos.checkers.history import History, Request, named
 from chaos.checkers.verdict import Check, verdict
 from chaos.rig.beat import Beat
 from chaos.rig.blame import Blame, Timers
+from chaos.rig.broken import broke_off, judged_so_far, so_far
 from chaos.rig.processes import NODES, Rig, open_rig
 from chaos.rig.pulse import Pulse
 from chaos.rig.settings import steadily
@@ -34,7 +35,6 @@ from chaos.rig.steps import (
     ended,
     evidence,
     in_order,
-    judged,
     late,
     resumed,
     summed,
@@ -66,27 +66,30 @@ class Freezing:
     seconds: float
     seed: int
     stops: list[Stop] = field(factory=list)
+    rest: Check | None = None  # whether it came to rest; None: it did not come so far
 
     async def run(self, folder: Path) -> tuple[list[dict[str, Any]], int, tuple[Check, ...]]:
         """Its rounds, how many requests were admitted late, and what the shared checkers say."""
-        async with open_rig(folder, self.market, self.seed) as rig:
-            await rig.create()
-            steadily(folder)
-            await rig.start_all()
-            pulse = Pulse(rig.pids)
-            rig.nursery.start_soon(pulse.run)
-            apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
-            async with open_watcher(folder, apis, rig.ledger_path) as watcher:
-                await self._play(rig, watcher)
-                rest = await ended(rig, watcher)
-        history, checks = judged(folder)
+        pulse = Pulse(dict)
+        with so_far(self.stops) as broken:
+            async with open_rig(folder, self.market, self.seed) as rig:
+                await rig.create()
+                steadily(folder)
+                await rig.start_all()
+                pulse.pids = rig.pids
+                rig.nursery.start_soon(pulse.run)
+                apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
+                async with open_watcher(folder, apis, rig.ledger_path) as watcher:
+                    await self._play(rig, watcher)
+                    self.rest = await ended(rig, watcher)
+        history, checks = judged_so_far(folder, broken, self.rest)
         blame, elected = Blame(pulse, Timers()), elections(folder)
         since = [0, *(stop.woken_ns for stop in self.stops)]
         rounds = [
             {**round_of(stop, history, blame), "elections": others_of(stop, before, elected, blame)}
             for stop, before in zip(self.stops, since, strict=False)
         ]
-        return rounds, len(late(history)), (*checks, rest)
+        return rounds, len(late(history)), checks
 
     async def _play(self, rig: Rig, watcher: Watcher) -> None:
         async with trio.open_nursery() as nursery:
@@ -205,13 +208,16 @@ async def freeze(rounds: int, market: str, seconds: float) -> dict[str, Any]:
     judgements: list[tuple[Check, ...]] = []
     total_late = 0
     while len(found) < rounds:
-        with evidence() as cluster:
+        played, late_ones, checks = list[dict[str, Any]](), 0, tuple[Check, ...]()
+        with so_far(found) as broken, evidence() as cluster:
             one = Freezing(market, min(A_CLUSTER, rounds - len(found)), seconds, seed=len(found))
             played, late_ones, checks = await one.run(cluster.folder)
             cluster.keep = document(played, late_ones, checks)["verdict"] == "fail"
         found += played
-        judgements.append(checks)
+        judgements.append(checks := checks or broken.checks)
         total_late += late_ones
         wrong = [check.name for check in checks if not check.held]
         click.echo(f"{len(found)} of {rounds}: {progress(played)}; {wrong or 'all held'}", err=True)
+        if broke_off(checks):
+            break
     return document(found, total_late, summed(judgements))

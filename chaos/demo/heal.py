@@ -8,6 +8,7 @@ that of an equal time without one.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -21,11 +22,12 @@ from chaos.demo.relay import Relay
 from chaos.demo.usual import bound_ms, elected_in, most_ms, orders_in, spread
 from chaos.rig.beat import EVERY_MS, Beat
 from chaos.rig.blame import MACHINE, Blame, Timers
+from chaos.rig.broken import judged_so_far, so_far
 from chaos.rig.gaps import Span, longest
 from chaos.rig.processes import NODES, Rig, open_rig
 from chaos.rig.pulse import Pulse
 from chaos.rig.settings import set_timers, steadily
-from chaos.rig.steps import active, admitted, caught_up, elections, ended, in_order, judged, late, told
+from chaos.rig.steps import active, admitted, caught_up, elections, ended, in_order, late, told
 from chaos.rig.watch import Watcher, open_watcher
 
 TRADE_BEFORE: Final = 3.0  # seconds
@@ -65,37 +67,41 @@ class Healing:
     lost: bool = False  # killed (SIGKILL) and started again in the stead of cut off and healed
     seed: int = 1  # of the market
     cuts: list[Cut] = field(factory=list)
+    beat: Counter[str] = field(factory=Counter)  # orders that were asked for, and taken
+    rest: Check | None = None  # whether it came to rest; None: it did not come so far
 
     async def run(self, folder: Path) -> dict[str, Any]:
         """Play it and judge it."""
         timers = Timers().slower(self.slower)
-        async with open_rig(folder, self.market, self.seed) as rig:
-            await rig.create()
-            relay = Relay()
-            await relay.start(folder, NODES, rig.nursery)
-            steadily(folder)
-            set_timers(folder, timers)
-            await rig.start_all()
-            pulse = Pulse(rig.pids)
-            rig.nursery.start_soon(pulse.run)
-            counts, rest = await self._play(rig, relay)
-        history, checks = judged(folder)
+        pulse = Pulse(dict)
+        with so_far(self.cuts) as broken:
+            async with open_rig(folder, self.market, self.seed) as rig:
+                await rig.create()
+                relay = Relay()
+                await relay.start(folder, NODES, rig.nursery)
+                steadily(folder)
+                set_timers(folder, timers)
+                await rig.start_all()
+                pulse.pids = rig.pids
+                rig.nursery.start_soon(pulse.run)
+                self.rest = await self._play(rig, relay)
+        history, checks = judged_so_far(folder, broken, self.rest)
         blame = Blame(pulse, timers)
-        found = document(history, self.cuts, elections(folder), (*checks, rest), blame, slower=self.slower)
-        return {"beat": counts, **found, **({"kind": "lost"} if self.lost else {})}
+        found = document(history, self.cuts, elections(folder), checks, blame, slower=self.slower)
+        return {"beat": dict(self.beat), **found, **({"kind": "lost"} if self.lost else {})}
 
-    async def _play(self, rig: Rig, relay: Relay) -> tuple[dict[str, int], Check]:
+    async def _play(self, rig: Rig, relay: Relay) -> Check:
         apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
         async with open_watcher(rig.folder, apis, rig.ledger_path) as watcher:
             trader, _ = await active(watcher)
-            beat = Beat(watcher, trader)
+            beat = Beat(watcher, trader, counts=self.beat)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(beat.run)
                 await trio.sleep(TRADE_BEFORE)
                 for number in range(self.rounds):
                     self.cuts.append(await self._round(number, rig, relay, watcher, beat))
                 nursery.cancel_scope.cancel()
-            return dict(beat.counts), await ended(rig, watcher)
+            return await ended(rig, watcher)
 
     async def _round(self, number: int, rig: Rig, relay: Relay, watcher: Watcher, beat: Beat) -> Cut:
         trader, epoch = await in_order(watcher)

@@ -27,9 +27,10 @@ from chaos.checkers.verdict import Check, verdict
 from chaos.demo.struck import POINTS
 from chaos.demo.usual import spread
 from chaos.rig.beat import Beat
+from chaos.rig.broken import broke_off, judged_so_far, so_far
 from chaos.rig.processes import NODES, Rig, RigFault, meltica, open_rig
 from chaos.rig.settings import set_retention, set_slower, steadily
-from chaos.rig.steps import WITHIN, caught_up, ended, evidence, in_order, judged, summed
+from chaos.rig.steps import WITHIN, caught_up, ended, evidence, in_order, summed
 from chaos.rig.watch import Watcher, open_watcher
 from cluster.rocks import open_readonly
 from cluster.snapshot.summing import Sum
@@ -122,20 +123,23 @@ class Installing:
     seed: int
     slower: int = 1  # times that the election timers and the authority window are longer
     kills: list[Kill] = field(factory=list)
+    rest: Check | None = None  # whether it came to rest; None: it did not come so far
 
     async def run(self, folder: Path) -> tuple[Check, ...]:
         """Its rounds are in `kills`; what the shared checkers say, and `verify`."""
-        async with open_rig(folder, self.market, self.seed, slower=self.slower) as rig:
-            await rig.create()
-            steadily(folder)
-            set_retention(folder, KEPT)
-            set_slower(folder, self.slower)
-            await rig.start_all()
-            apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
-            async with open_watcher(folder, apis, rig.ledger_path) as watcher:
-                await self._play(rig, watcher)
-                rest = await ended(rig, watcher)
-        return (*judged(folder)[1], rest, await verified(folder))
+        with so_far(self.kills) as broken:
+            async with open_rig(folder, self.market, self.seed, slower=self.slower) as rig:
+                await rig.create()
+                steadily(folder)
+                set_retention(folder, KEPT)
+                set_slower(folder, self.slower)
+                await rig.start_all()
+                apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
+                async with open_watcher(folder, apis, rig.ledger_path) as watcher:
+                    await self._play(rig, watcher)
+                    self.rest = await ended(rig, watcher)
+        _, checks = judged_so_far(folder, broken, self.rest)
+        return (*checks, *(() if broken.why else (await verified(folder),)))
 
     async def _play(self, rig: Rig, watcher: Watcher) -> None:
         trader, _ = await in_order(watcher)
@@ -306,14 +310,16 @@ async def install(rounds: int, market: str, slower: int = 1) -> dict[str, Any]:
     points = order_of(rounds)
     while points and len(kills) < TRIES * rounds:
         each = points[: min(A_CLUSTER, TRIES * rounds - len(kills))]
-        one = Installing(market, each, len(kills), slower)
-        with evidence() as cluster:
+        one, checks = Installing(market, each, len(kills), slower), tuple[Check, ...]()
+        with so_far(kills) as broken, evidence() as cluster:
             checks = await one.run(cluster.folder)
             cluster.keep = document(one.kills, checks, 0)["verdict"] == "fail"
         kills += one.kills
         points = [*points[len(each) :], *(kill.point for kill in one.kills if kill.mark is None)]
-        judgements.append(checks)
+        judgements.append(checks := checks or broken.checks)
         told = [(kill.point, kill.state or "missed") for kill in one.kills]
         wrong = [check.name for check in checks if not check.held]
         click.echo(f"{len(kills)} played: {told} {wrong or 'all held'}", err=True)
+        if broke_off(checks):
+            break
     return document(kills, summed(judgements), rounds)

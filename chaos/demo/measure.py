@@ -49,6 +49,7 @@ from chaos.demo.relay import Relay
 from chaos.demo.replace import replace
 from chaos.demo.rolling import rolling
 from chaos.demo.timeline import Strike, failovers, marks_of, traded_before
+from chaos.rig.broken import so_far
 from chaos.rig.gather import json_lines
 from chaos.rig.processes import NODES, Rig, RigFault, open_rig
 from chaos.rig.settings import WINDOW_MS, steadily, without_strategies
@@ -292,13 +293,17 @@ async def measure(kind: str, rounds: int, market: str, seed: int = 0, within: Pa
     judgements: list[tuple[Check, ...]] = []
     each, made = PROMOTES_A_CLUSTER if kind == "promote" else KILLS_A_CLUSTER, 0
     while len(found) < rounds:
-        if made >= TRIES * rounds:
-            raise RigFault(f"of {made} strikes {made - len(found)} hit nobody who traded: the machine is too busy")
-        round_ = Round(kind, market, min(each, rounds - len(found)), seed=seed + made)
-        with evidence(within) as cluster:
-            await round_.run(cluster.folder)
-            wrong = [check.name for check in round_.checks if not check.held]
-            cluster.keep = bool(wrong) or round_.late
+        round_, wrong = Round(kind, market, min(each, rounds - len(found)), seed=seed + made), list[str]()
+        with so_far(found) as broken:
+            if made >= TRIES * rounds:
+                raise RigFault(f"of {made} strikes {made - len(found)} hit nobody who traded: the machine is too busy")
+            with evidence(within) as cluster:
+                await round_.run(cluster.folder)
+                wrong = [check.name for check in round_.checks if not check.held]
+                cluster.keep = bool(wrong) or round_.late
+        if broken.why:
+            judgements.append(broken.checks)
+            break
         made += len(round_.found)
         found += [one for one in round_.found if not one["disturbed"]]
         judgements.append(round_.checks)

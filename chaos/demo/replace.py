@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,7 @@ from chaos.demo.install import against
 from chaos.demo.rolling import HANDED
 from chaos.demo.usual import bound_ms, elected_in, most_ms, orders_in, spread
 from chaos.rig.beat import Beat
+from chaos.rig.broken import judged_so_far, so_far
 from chaos.rig.gaps import Span, longest
 from chaos.rig.gather import gather, json_lines
 from chaos.rig.processes import NODES, Rig, RigFault, meltica, open_rig
@@ -78,29 +80,33 @@ class Replacing:
     names: list[str] = field(factory=lambda: [*NODES])  # who votes now
     gone: list[str] = field(factory=list)
     replaced: list[Replaced] = field(factory=list)
+    beat: Counter[str] = field(factory=Counter)  # orders that were asked for, and taken
 
     async def run(self, folder: Path) -> dict[str, Any]:
         """Play it and judge it."""
-        async with open_rig(folder, self.market, 1, slower=self.slower) as rig:
-            await rig.create()
-            steadily(folder)
-            set_slower(folder, self.slower)
-            await rig.start_all()
-            apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
-            async with open_watcher(folder, apis, rig.ledger_path) as watcher:
-                counts = await self._play(rig, watcher)
-                rest = await self._ended(rig, watcher)
-        history, checks = self._judged(folder)
-        folders = [folder / "nodes" / name / "data" for name in (*self.names, *self.gone)]
-        said = await against(*folders)
-        verified = Check("verified", len(folders), (said,) if said else ())
+        rest: Check | None = None
+        with so_far(self.replaced) as broken:
+            async with open_rig(folder, self.market, 1, slower=self.slower) as rig:
+                await rig.create()
+                steadily(folder)
+                set_slower(folder, self.slower)
+                await rig.start_all()
+                apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
+                async with open_watcher(folder, apis, rig.ledger_path) as watcher:
+                    await self._play(rig, watcher)
+                    rest = await self._ended(rig, watcher)
+        history, checks = judged_so_far(folder, broken, rest, self._judged)
+        if not broken.why:
+            folders = [folder / "nodes" / name / "data" for name in (*self.names, *self.gone)]
+            said = await against(*folders)
+            checks = (*checks, Check("verified", len(folders), (said,) if said else ()))
         elected = elections_of(folder, (*self.names, *self.gone))
         drilled = Drilled(self.replaced, elected, self.rounds, self.slower)
-        return {"beat": counts, **document(history, drilled, (*checks, rest, verified))}
+        return {"beat": dict(self.beat), **document(history, drilled, checks)}
 
-    async def _play(self, rig: Rig, watcher: Watcher) -> dict[str, int]:
+    async def _play(self, rig: Rig, watcher: Watcher) -> None:
         trader, _ = await in_order(watcher)
-        beat = Beat(watcher, trader, BEAT_MS)
+        beat = Beat(watcher, trader, BEAT_MS, counts=self.beat)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(beat.run)
             await trio.sleep(TRADE_BEFORE)
@@ -109,7 +115,6 @@ class Replacing:
                 self.replaced.append(one)
                 click.echo(f"{number + 1} of {self.rounds}: {one.old} ({one.kind}) by {one.new}: {one.steps}", err=True)
             nursery.cancel_scope.cancel()
-        return dict(beat.counts)
 
     async def _round(self, number: int, rig: Rig, watcher: Watcher, beat: Beat) -> Replaced:
         trader, _ = await in_order(watcher)

@@ -9,6 +9,7 @@ nothing may be lost or doubled, no leader may be lost, and the hand-over's gap i
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -22,11 +23,12 @@ from chaos.checkers.verdict import Check, verdict
 from chaos.demo.usual import bound_ms, elected_in, most_ms, orders_in, spread
 from chaos.rig.beat import Beat
 from chaos.rig.blame import Blame, Timers
+from chaos.rig.broken import judged_so_far, so_far
 from chaos.rig.gaps import Span, longest
 from chaos.rig.processes import NODES, Rig, open_rig
 from chaos.rig.pulse import Pulse
 from chaos.rig.settings import WINDOW_MS, set_slower, steadily
-from chaos.rig.steps import admitted, caught_up, elections, ended, evidence, in_order, judged, late, told
+from chaos.rig.steps import admitted, caught_up, elections, ended, evidence, in_order, late, told
 from chaos.rig.watch import Watcher, open_watcher
 
 TRADE_BEFORE: Final = 3.0  # seconds
@@ -72,27 +74,31 @@ class Rolling:
     rounds: int
     slower: int = 1  # times that the election timers and the authority window are longer
     restarts: list[Restart] = field(factory=list)
+    beat: Counter[str] = field(factory=Counter)  # orders that were asked for, and taken
+    rest: Check | None = None  # whether it came to rest; None: it did not come so far
 
     async def run(self, folder: Path) -> dict[str, Any]:
         """Play it and judge it."""
-        async with open_rig(folder, self.market, 1, slower=self.slower) as rig:
-            await rig.create()
-            steadily(folder)
-            set_slower(folder, self.slower)
-            await rig.start_all()
-            pulse = Pulse(rig.pids)
-            rig.nursery.start_soon(pulse.run)
-            counts, rest = await self._play(rig)
-        history, checks = judged(folder)
+        pulse = Pulse(dict)
+        with so_far(self.restarts) as broken:
+            async with open_rig(folder, self.market, 1, slower=self.slower) as rig:
+                await rig.create()
+                steadily(folder)
+                set_slower(folder, self.slower)
+                await rig.start_all()
+                pulse.pids = rig.pids
+                rig.nursery.start_soon(pulse.run)
+                self.rest = await self._play(rig)
+        history, checks = judged_so_far(folder, broken, self.rest)
         blame = Blame(pulse, Timers().slower(self.slower))
-        found = document(history, self.restarts, elections(folder), (*checks, rest), blame, slower=self.slower)
-        return {"beat": counts, **found}
+        found = document(history, self.restarts, elections(folder), checks, blame, slower=self.slower)
+        return {"beat": dict(self.beat), **found}
 
-    async def _play(self, rig: Rig) -> tuple[dict[str, int], Check]:
+    async def _play(self, rig: Rig) -> Check:
         apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
         async with open_watcher(rig.folder, apis, rig.ledger_path) as watcher:
             trader, _ = await in_order(watcher)
-            beat = Beat(watcher, trader, BEAT_MS)
+            beat = Beat(watcher, trader, BEAT_MS, counts=self.beat)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(beat.run)
                 await trio.sleep(TRADE_BEFORE)
@@ -102,7 +108,7 @@ class Rolling:
                     downs = [round(one.down_ms) for one in self.restarts[-len(NODES) :]]
                     click.echo(f"{number} of {self.rounds}: down for {downs} ms", err=True)
                 nursery.cancel_scope.cancel()
-            return dict(beat.counts), await ended(rig, watcher)
+            return await ended(rig, watcher)
 
     async def _restart(self, number: int, name: str, rig: Rig, watcher: Watcher, beat: Beat) -> Restart:
         trader, _ = await in_order(watcher)

@@ -19,8 +19,9 @@ from chaos.live.hunt import Catch, Hunt, document
 from chaos.live.library import chosen
 from chaos.live.mutants import SHOWN
 from chaos.live.plan import plan
-from chaos.live.run import Wish, words
+from chaos.live.run import Wish
 from chaos.live.suite import played, told
+from chaos.rig.broken import words
 from chaos.rig.guarded import Interrupted
 from chaos.toxiproxy.build import Missing, checked
 from meltica.api.outcomes import Exit

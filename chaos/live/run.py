@@ -69,6 +69,7 @@ from chaos.live.traffic import WITHIN as PROXIED_WITHIN
 from chaos.live.venue import VenueFault, open_venue
 from chaos.live.volume import NoVolume, Volumes, open_volumes
 from chaos.live.workload import STORM, Operators
+from chaos.rig.broken import words
 from chaos.rig.gather import gather, json_lines, ledger_whole
 from chaos.rig.processes import NODES, RigFault
 from chaos.rig.pulse import Pulse
@@ -113,13 +114,6 @@ FAULTS: Final = (
     trio.TooSlowError,
     OSError,
 )
-
-
-def words(error: BaseException) -> str:
-    """What an exception says, with its name, as some say nothing; of a group, what each in it says."""
-    if isinstance(error, BaseExceptionGroup):
-        return "; ".join(words(inner) for inner in error.exceptions)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 @frozen

@@ -24,10 +24,11 @@ from chaos.live.document import SCHEMA, Played, one
 from chaos.live.kept import put
 from chaos.live.pauses import spread
 from chaos.live.plan import Fault, Plan
-from chaos.live.run import FAULTS, Runner, Wish, words
+from chaos.live.run import FAULTS, Runner, Wish
 from chaos.live.total import Total
 from chaos.report.folder import NoRun, incident_in
 from chaos.report.page import write, write_overview
+from chaos.rig.broken import words
 from chaos.rig.guarded import Interrupted, run_guarded
 
 GOING_ON: Final = "it has not come to its end: it is being played, or was ended by force"
