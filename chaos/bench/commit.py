@@ -18,6 +18,7 @@ from chaos.bench.child import BenchFault, Disturbed, cpu_us
 from chaos.bench.disk import Syncs
 from chaos.bench.figures import Row, Turn, row_of
 from chaos.bench.systems import Cluster, System
+from chaos.rig.broken import Broken, so_far
 
 CALLERS: Final = (1, 32)
 ENDLESS: Final = 1 << 40  # commands: the time ends it
@@ -38,19 +39,22 @@ class Commit:
     seconds: float = 10.0  # of 32 callers, a turn
     turns: dict[tuple[int, int], list[Turn]] = field(factory=dict)  # by the system's place, and callers
     disturbed: int = 0
+    broken: Broken = field(factory=Broken)
 
     def run(self, rounds: int) -> list[Row]:
         """All turns of all systems."""
-        for number in range(rounds):
-            for place, system in enumerate(self.systems):
-                self.syncs.look()
-                self._turn(place, system)
-                who = f"{system.who.system} {system.who.variant}"
-                self.say(f"round {number + 1} of {rounds}: {who}: {self._told(place)}")
+        with so_far(self.turns) as self.broken:
+            for number in range(rounds):
+                for place, system in enumerate(self.systems):
+                    self.syncs.look()
+                    self._turn(place, system)
+                    who = f"{system.who.system} {system.who.variant}"
+                    self.say(f"round {number + 1} of {rounds}: {who}: {self._told(place)}")
         return [
             row_of("commit", system.who, self.turns[place, callers], callers)
             for callers in CALLERS
             for place, system in enumerate(self.systems)
+            if (place, callers) in self.turns
         ]
 
     def _turn(self, place: int, system: System) -> None:

@@ -63,8 +63,13 @@ class Measured:
         return max(self.before, self.others) <= OTHERS
 
 
-def document(build: Build, machine: Measured, rows: Sequence[Row], disturbed: int) -> dict[str, Any]:
-    """Everything of one run.  `disturbed`: turns that an election ended, and that were made again."""
+def document(
+    build: Build, machine: Measured, rows: Sequence[Row], disturbed: int, broken_off: str = ""
+) -> dict[str, Any]:
+    """Everything of one run.
+
+    `disturbed`: turns that an election ended, and that were made again; `broken_off`: what ended it in the middle.
+    """
     return {
         "schema": SCHEMA,
         "bench": build.bench,
@@ -80,6 +85,7 @@ def document(build: Build, machine: Measured, rows: Sequence[Row], disturbed: in
             "quiet": machine.quiet,
         },
         "disturbed": disturbed,
+        **({"broken_off": broken_off} if broken_off else {}),
         "rows": [row.document() for row in rows],
         "ratios": ratios(rows),
         "budgets": budgets(rows),
@@ -98,6 +104,8 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     columns = [name for name in COLUMNS if any(row.get(name) is not None for row in found["rows"])]
     head = [COLUMNS[name] for name in columns]
     yield from aligned([head, *([cell(row.get(name)) for name in columns] for row in found["rows"])])
+    if found.get("broken_off"):
+        yield f"BROKEN OFF, these are the figures so far: {found['broken_off']}"
     if found["alone"]:
         yield f"no peer is measured: {found['alone']}"
     yield from sorted({f"{row['system']} {row['variant']}: {row['note']}" for row in found["rows"] if row["note"]})

@@ -27,6 +27,7 @@ from chaos.bench.disk import Syncs
 from chaos.bench.figures import Row, Turn, Who, ranked, rounded, row_of
 from chaos.bench.peers import CUT, KILL, PROMOTE, STOP, Peers
 from chaos.demo.measure import KILLS_A_CLUSTER, PROMOTES_A_CLUSTER, RESUMED_WITHIN, measure
+from chaos.rig.broken import Broken, so_far
 
 MARKET: Final = "synthetic"
 LATE_MS: Final = RESUMED_WITHIN * 1000  # a gap of so much, or of nobody knows how much more
@@ -106,7 +107,7 @@ class OursStruck:
             found = trio.run(measure, self.kind, strikes, MARKET, seed, within)
         except (trio.TooSlowError, ExceptionGroup) as error:
             raise BenchFault(f"{self.kind}: {first_of(error)!r}") from error
-        wrong = [one.name for one in found.checks if not one.held]
+        wrong = [f"{one.name} {list(one.violations[:1])}" for one in found.checks if not one.held]
         if wrong:
             raise BenchFault(f"after a {self.kind} these do not hold: {', '.join(wrong)}: that is for the checkers")
         gaps = [one["gap_ms"] for one in found.strikes]
@@ -161,16 +162,20 @@ class Failover:
     found: dict[int, list[float]] = field(factory=dict)
     phases: dict[int, list[Mapping[str, float | None]]] = field(factory=dict)
     disturbed: int = 0  # strikes that hit nobody who traded, and were made again
+    turns: list[int] = field(factory=list)  # whose they were, of those that came to their end
+    broken: Broken = field(factory=Broken)
 
     def run(self, strikes: int) -> list[Row]:
         """So many strikes of each, or as many as a median needs."""
         self.found = {place: [] for place in range(len(self.struck))}
         wanted = {place: one.wanted(strikes) for place, one in enumerate(self.struck)}
-        while left := [place for place, number in wanted.items() if len(self.found[place]) < number]:
-            place = min(left, key=lambda place: len(self.found[place]) / wanted[place])
-            self.syncs.look()
-            self._turn(place, wanted[place] - len(self.found[place]))
-        return [self._row(place) for place in self.found]
+        with so_far(self.turns) as self.broken:
+            while left := [place for place, number in wanted.items() if len(self.found[place]) < number]:
+                place = min(left, key=lambda place: len(self.found[place]) / wanted[place])
+                self.syncs.look()
+                self._turn(place, wanted[place] - len(self.found[place]))
+                self.turns.append(place)
+        return [self._row(place) for place in self.found if self.found[place]]
 
     def _row(self, place: int) -> Row:
         what, who = self.struck[place].row

@@ -73,6 +73,7 @@ def _about(one: Document) -> dict[str, Any]:
         "fsync_us_p50": machine["fsync_us_p50"],
         "fdatasync_in_place_us_p50": machine["fdatasync_in_place_us_p50"],
         "quiet": machine["quiet"],
+        "broken_off": one.get("broken_off"),
         "disturbed": one["disturbed"],
     }
 
@@ -179,6 +180,9 @@ def _told(benches: Mapping[str, Document]) -> Iterator[str]:
     loud = [name for name, one in benches.items() if not one["quiet"]]
     if loud:
         yield f"**Not to be quoted**: the machine was not quiet before or in {', '.join(loud)}."
+    for name, one in benches.items():
+        if one["broken_off"]:
+            yield f"**Broken off**, so that some of it is missing: {name}: {one['broken_off']}"
     disturbed = {name: one["disturbed"] for name, one in benches.items() if one["disturbed"]}
     if disturbed:
         turns = ", ".join(f"{name} {count}" for name, count in disturbed.items())

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
 from chaos.bench.child import BenchFault
 from chaos.bench.disk import Syncs
@@ -25,6 +25,7 @@ from chaos.bench.peers import CUT, KILL, Beaten, Peers
 from chaos.demo.measure import heal
 from chaos.demo.usual import bound_ms
 from chaos.rig.beat import EVERY_MS
+from chaos.rig.broken import Broken, so_far
 
 A_TURN: Final = 5  # rounds, of ours
 PEERS_OF: Final = 2  # one round of each peer for so many of ours: nobody's budget is of them
@@ -123,7 +124,7 @@ def leaders(cut: Beaten, plain: Beaten) -> int:
     return max(0, len({*cut.terms, *plain.terms}) - 1)
 
 
-@frozen
+@define
 class Heal:
     """One run of it."""
 
@@ -131,27 +132,35 @@ class Heal:
     syncs: Syncs
     systems: Sequence[Ours | Theirs]
     say: Say
+    turns: list[int] = field(factory=list)  # whose they were, of those that came to their end
+    broken: Broken = field(factory=Broken)
 
     def run(self, rounds: int) -> list[Row]:
         """So many rounds of each, or half as many of a peer."""
         done = dict.fromkeys(range(len(self.systems)), 0)
         wanted = {place: one.wanted(rounds) for place, one in enumerate(self.systems)}
-        while left := [place for place, number in wanted.items() if done[place] < number]:
-            place = min(left, key=lambda place: done[place] / wanted[place])
-            one = self.systems[place]
-            number = min(A_TURN if isinstance(one, Ours) else max(1, A_TURN // PEERS_OF), wanted[place] - done[place])
-            self.syncs.look()
-            one.turn(self.folder / "turn", number)
-            done[place] += number
-            row = one.rows()[0]
-            who = f"{row.who.system} {row.who.variant} {row.who.like}".strip()
-            self.say(f"{who}: {done[place]} of {wanted[place]}, {row.value('leader_changes')} new leaders so far")
-        return [row for one in self.systems for row in one.rows()]
+        with so_far(self.turns) as self.broken:
+            while left := [place for place, number in wanted.items() if done[place] < number]:
+                place = min(left, key=lambda place: done[place] / wanted[place])
+                done[place] += self._turn(self.systems[place], wanted[place] - done[place])
+                self.turns.append(place)
+                row = self.systems[place].rows()[0]
+                who = f"{row.who.system} {row.who.variant} {row.who.like}".strip()
+                self.say(f"{who}: {done[place]} of {wanted[place]}, {row.value('leader_changes')} new leaders so far")
+        return [row for place, one in enumerate(self.systems) if done[place] for row in one.rows()]
+
+    def _turn(self, one: Ours | Theirs, left: int) -> int:
+        """How many rounds it made."""
+        number = min(A_TURN if isinstance(one, Ours) else max(1, A_TURN // PEERS_OF), left)
+        self.syncs.look()
+        one.turn(self.folder / "turn", number)
+        return number
 
 
 def checked(found: Mapping[str, Any]) -> Mapping[str, Any]:
     """The measure's own document.  Raises BenchFault where a shared check did not hold."""
-    wrong = [one["name"] for one in found["checks"] if not one["held"] and one["name"] not in MEASURED]
+    broken = [one for one in found["checks"] if not one["held"] and one["name"] not in MEASURED]
+    wrong = [f"{one['name']} {one['violations'][:1]}" for one in broken]
     if wrong:
         raise BenchFault(f"after cuts these do not hold: {', '.join(wrong)}: that is for the checkers, not for a bench")
     return found

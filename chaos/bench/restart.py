@@ -24,6 +24,7 @@ from chaos.bench.child import READY_WITHIN, BenchFault, Child, Disturbed
 from chaos.bench.disk import Syncs
 from chaos.bench.figures import Row, Turn, Who, row_of
 from chaos.bench.systems import NODES, PATIENCE, OurCluster, Ours
+from chaos.rig.broken import Broken, so_far
 from cluster import pki
 from cluster.rocks import RocksStore
 from cluster.store import StoredEntry
@@ -124,6 +125,7 @@ class Restart:
     say: Callable[[str], None]
     disturbed: int = 0
     unsorted: list[int] = field(factory=list)  # bytes in the write-ahead log of each that was killed
+    broken: Broken = field(factory=Broken)
 
     def run(self, commands: int, rounds: int) -> list[Row]:
         """The log once, then so many restarts."""
@@ -131,8 +133,10 @@ class Restart:
         began = time.monotonic()
         Writer(self.folder).write(commands, self.say)
         self.say(f"the log took {time.monotonic() - began:.0f} s to make")
-        with Ours("core").running(self.folder, STARTS) as cluster:
-            found = [self._restart(cluster, number, min(BEFORE, commands)) for number in range(rounds)]
+        found = list[tuple[float, float]]()
+        with so_far(found) as self.broken, Ours("core").running(self.folder, STARTS) as cluster:
+            for number in range(rounds):
+                found.append(self._restart(cluster, number, min(BEFORE, commands)))
         size = sum(one.stat().st_size for one in (self.folder / NODES[0]).iterdir())
         note = f"SIGKILL of a standby with {commands:,} applied commands, from its process's start to caught up"
         who = Who("meltica", "core", note)

@@ -32,6 +32,7 @@ from chaos.bench.restart import Restart
 from chaos.bench.snapshot import Snapshot
 from chaos.bench.stock import Stock
 from chaos.bench.systems import Ours, System
+from chaos.rig.broken import so_far
 from chaos.rig.processes import RigFault
 
 VARIANTS: Final = ("defaults", "tuned")
@@ -96,12 +97,12 @@ def run_bench(wish: Wish, say: Say) -> dict[str, Any]:
     with _folder(wish.folder) as folder:
         syncs = Syncs(folder)
         syncs.look()
-        rows, disturbed = RUNS[wish.what](wish, syncs, say)
+        found = RUNS[wish.what](wish, syncs, say)
         syncs.look()
     appended, in_place = syncs.p50(syncs.appended), syncs.p50(syncs.in_place)
     cores = os.cpu_count() or 1
     machine = Measured(cores, appended, in_place, round(busy, 3), round(before.others(used(), cores), 3))
-    return document(Build(wish.what, began, commit(), alone), machine, rows, disturbed)
+    return document(Build(wish.what, began, commit(), alone), machine, found.rows, found.disturbed, found.broken_off)
 
 
 def commit() -> str | None:
@@ -114,17 +115,23 @@ def commit() -> str | None:
     return said.stdout.strip() or None
 
 
-Found = tuple[list[Row], int]
+@frozen
+class Found:
+    """What came of one."""
+
+    rows: list[Row]
+    disturbed: int = 0
+    broken_off: str = ""  # what ended it in the middle; "": nothing did
 
 
 def _commit(wish: Wish, syncs: Syncs, say: Say) -> Found:
     systems: list[System] = [Ours("nothing"), Ours("core"), *_peers(wish.against)]
     run = Commit(syncs.folder, syncs, systems, wish.samples, say, wish.extras["seconds"])
-    return run.run(wish.rounds), run.disturbed
+    return Found(run.run(wish.rounds), run.disturbed, run.broken.why)
 
 
 def _apply(wish: Wish, _syncs: Syncs, say: Say) -> Found:
-    return apply.measure(wish.samples, wish.rounds, say), 0
+    return Found(apply.measure(wish.samples, wish.rounds, say))
 
 
 def _failover(wish: Wish, syncs: Syncs, say: Say) -> Found:
@@ -132,7 +139,7 @@ def _failover(wish: Wish, syncs: Syncs, say: Say) -> Found:
     theirs = [PeerStruck(one, wish.what, how) for how in HOWS[wish.what] for one in _peers(wish.against)]
     struck: list[OursStruck | PeerStruck] = [*ours, *theirs]
     run = Failover(syncs.folder, syncs, struck, say)
-    return run.run(wish.rounds), run.disturbed
+    return Found(run.run(wish.rounds), run.disturbed, run.broken.why)
 
 
 def _heal(wish: Wish, syncs: Syncs, say: Say) -> Found:
@@ -140,12 +147,13 @@ def _heal(wish: Wish, syncs: Syncs, say: Say) -> Found:
     for lost in heal.KINDS:
         systems.append(heal.Ours(lost, seconds, within))
         systems += [heal.Theirs(one, lost, seconds) for one in _peers(wish.against)]
-    return heal.Heal(syncs.folder, syncs, systems, say).run(wish.rounds), 0
+    run = heal.Heal(syncs.folder, syncs, systems, say)
+    return Found(run.run(wish.rounds), 0, run.broken.why)
 
 
 def _snapshot(wish: Wish, syncs: Syncs, say: Say) -> Found:
     run = Snapshot(syncs.folder, syncs, wish.samples, say)
-    return run.run(wish.extras["orders"], wish.rounds), run.disturbed
+    return Found(run.run(wish.extras["orders"], wish.rounds), run.disturbed, run.broken.why)
 
 
 def _growth(wish: Wish, syncs: Syncs, say: Say) -> Found:
@@ -159,13 +167,17 @@ def _growth(wish: Wish, syncs: Syncs, say: Say) -> Found:
         "failover": lambda: laden.rows(opens, doubts, wish.rounds, syncs.folder.parent, say),
         "memory": lambda: [*memory.core_rows(wish.extras["commands"], say), *nodes.rows(wish.extras["commands"])],
     }
-    rows = [row for each in _several(wish.extras["of"]) for row in kinds[each]()]
-    return rows, commits.disturbed + nodes.disturbed
+    rows = list[Row]()
+    with so_far(rows) as broken:
+        for each in _several(wish.extras["of"]):
+            for row in kinds[each]():
+                rows.append(row)
+    return Found(rows, commits.disturbed + nodes.disturbed, broken.why)
 
 
 def _restart(wish: Wish, syncs: Syncs, say: Say) -> Found:
     run = Restart(syncs.folder, syncs, say)
-    return run.run(wish.samples, wish.rounds), run.disturbed
+    return Found(run.run(wish.samples, wish.rounds), run.disturbed, run.broken.why)
 
 
 RUNS: Final[dict[str, Callable[[Wish, Syncs, Say], Found]]] = {
@@ -178,7 +190,7 @@ RUNS: Final[dict[str, Callable[[Wish, Syncs, Say], Found]]] = {
     "snapshot": _snapshot,
     "growth": _growth,
     "restart": _restart,
-    "counts": lambda _wish, _syncs, _say: (list(counted.rows(counted.count_all())), 0),
+    "counts": lambda _wish, _syncs, _say: Found(list(counted.rows(counted.count_all()))),
 }
 
 

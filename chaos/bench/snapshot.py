@@ -23,6 +23,7 @@ from chaos.bench.disk import Syncs
 from chaos.bench.figures import Row, Turn, Who, row_of
 from chaos.bench.restart import STARTS, Writer, caught_up
 from chaos.bench.systems import NODES, PATIENCE, OurCluster, Ours
+from chaos.rig.broken import Broken, so_far
 from cluster import pki
 from cluster.types import Peer
 
@@ -50,6 +51,7 @@ class Snapshot:
     took: dict[str, list[Turn]] = field(factory=dict)
     lasted: list[dict[str, float]] = field(factory=list)
     disturbed: int = 0
+    broken: Broken = field(factory=Broken)
 
     def run(self, orders: int, rounds: int) -> list[Row]:
         """The state once, then so many snapshots of it."""
@@ -59,7 +61,7 @@ class Snapshot:
         self.say(
             f"a state of {orders:,} open orders, {size / 1e6:,.1f} MB, took {time.monotonic() - began:.0f} s to make"
         )
-        with Ours("core", retention=KEPT).running(self.folder, STARTS) as cluster:
+        with so_far(self.lasted) as self.broken, Ours("core", retention=KEPT).running(self.folder, STARTS) as cluster:
             for number in range(rounds):
                 self.syncs.look()
                 self._round(cluster, number)

@@ -137,6 +137,9 @@ def _measure(name: str, output: str, asked: dict[str, Any]) -> None:
         raise CliError(f"the bench could not be made: {error}", following) from error
     if output == "json":
         click.echo(json.dumps(found, indent=1))
-        return
-    for line in document.lines(found):
-        click.echo(line)
+    else:
+        for line in document.lines(found):
+            click.echo(line)
+    if found.get("broken_off"):
+        following = "what it had measured by then is told; make it again on a machine that does nothing else"
+        raise CliError(f"the bench was broken off: {found['broken_off']}", following)

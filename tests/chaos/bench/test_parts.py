@@ -103,7 +103,7 @@ def test_a_run_waits_and_tells_what_others_had_in_it(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "quiet", lambda wait, _say: waited.append(wait) or 0.1)
     monkeypatch.setattr(run, "used", lambda: next(had))
     monkeypatch.setattr(run.os, "cpu_count", lambda: 2)
-    monkeypatch.setitem(run.RUNS, "apply", lambda *_given: ([], 0))
+    monkeypatch.setitem(run.RUNS, "apply", lambda *_given: run.Found([]))
     found = run.run_bench(run.wish_of("apply", folder=str(tmp_path)), lambda _text: None)
     assert (found["machine"]["busy_by_others"], found["machine"]["quiet"], waited) == (0.4, False, [300])
 
@@ -148,7 +148,7 @@ def test_where_no_peer_has_what_is_measured_that_is_told_and_no_fault(tmp_path, 
     monkeypatch.setattr(run, "quiet", lambda _wait, _say: 0.0)
     monkeypatch.setattr(etcd.shutil, "which", lambda _name: None)
     for what in ("apply", "snapshot", "restart", "growth"):
-        monkeypatch.setitem(run.RUNS, what, lambda *_given: ([], 0))
+        monkeypatch.setitem(run.RUNS, what, lambda *_given: run.Found([]))
         wish, said = run.wish_of(what, "etcd,pysyncobj", folder=str(tmp_path)), []
         found = run.run_bench(wish, said.append)
         assert found["alone"] == run.BENCHES[what].alone

@@ -1,0 +1,172 @@
+"""A bench that something ends in the middle: the figures so far are told, and that they are not all."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+
+import pytest
+from click.testing import CliRunner
+
+from chaos.bench import failover, heal, laden, restart, run, snapshot
+from chaos.bench.child import BenchFault
+from chaos.bench.commit import Commit
+from chaos.bench.disk import Syncs
+from chaos.bench.failover import Failover, OursStruck
+from chaos.bench.figures import Row, Turn, Who
+from chaos.bench.gathered import gathered, markdown, newest
+from chaos.bench.heal import A_TURN, Heal, Ours
+from chaos.bench.restart import Restart
+from chaos.bench.snapshot import Snapshot
+from chaos.checkers.verdict import Check
+from chaos.demo.measure import Found
+from meltica.api.outcomes import Exit
+from meltica.cli.main import commands
+
+HELD = (Check("one_trader", 9, ()),)
+TWICE = (*HELD, Check("one_send", 9, ("an order was sent twice",)))
+STRIKE = {"gap_ms": 300.0, "phases_ms": {}}
+
+
+def quiet(_text):
+    pass
+
+
+def strikes(monkeypatch, *checks):
+    """So many turns of two strikes, each judged so."""
+    left = [*checks]
+
+    async def played(_kind, rounds, *_words):
+        return Found([STRIKE] * rounds, left.pop(0), 0)
+
+    monkeypatch.setattr(failover, "measure", played)
+
+
+def test_strikes_before_one_that_a_checker_finds_something_in_are_told_with_what_it_found(tmp_path, monkeypatch):
+    strikes(monkeypatch, HELD, HELD, TWICE)
+    found = Failover(tmp_path, Syncs(tmp_path), [OursStruck("kill"), OursStruck("idle")], quiet)
+    rows = found.run(100)
+    assert [(row.who.variant, row.n) for row in rows] == [("quoting", 2), ("idle", 2)]
+    assert "one_send ['an order was sent twice']" in found.broken.why
+
+
+def test_where_there_is_nothing_yet_it_is_an_error(tmp_path, monkeypatch):
+    strikes(monkeypatch, TWICE)
+    with pytest.raises(BenchFault, match="one_send"):
+        Failover(tmp_path, Syncs(tmp_path), [OursStruck("kill")], quiet).run(100)
+
+
+def test_cuts_before_a_turn_that_was_broken_off_are_told(tmp_path, monkeypatch):
+    left = [1, 2]
+
+    def turn(self, _folder, _rounds):
+        if len(left) == 0:
+            raise BenchFault("heal: TooSlowError()")
+        self.documents.append(left.pop())
+
+    monkeypatch.setattr(Ours, "turn", turn)
+    monkeypatch.setattr(Ours, "rows", lambda self: [Row("heal", Who("meltica", str(self.lost)), len(self.documents))])
+    found = Heal(tmp_path, Syncs(tmp_path), [Ours(lost, 4, tmp_path) for lost in (False, True)], quiet)
+    assert [(row.who.variant, row.n) for row in found.run(2 * A_TURN)] == [("False", 1), ("True", 1)]
+    assert found.broken.why == "BenchFault: heal: TooSlowError()"
+
+
+def test_what_a_drill_was_broken_off_for_is_in_the_bench_s_own_words():
+    checks = [{"name": "played", "held": False, "violations": ["TooSlowError"]}]
+    with pytest.raises(BenchFault, match="played \\['TooSlowError'\\]"):
+        heal.checked({"checks": checks})
+
+
+class System:
+    """One that gives what it was told to, and then ends."""
+
+    def __init__(self, name, turns):
+        self.who, self.left = Who(name, "v"), turns
+
+    @contextmanager
+    def running(self, _folder):
+        self.left -= 1
+        if self.left < 0:
+            raise BenchFault(f"{self.who.system} ended with code 1")
+        yield self
+
+    def pids(self):
+        return []
+
+    def commit(self, _callers, count, _seconds):
+        return Turn((1.0,), count, 1.0)
+
+
+def test_commits_before_a_system_that_ended_are_told(tmp_path):
+    found = Commit(tmp_path, Syncs(tmp_path), [System("a", 9), System("b", 0)], 10, quiet)
+    assert [(row.who.system, row.callers, row.n) for row in found.run(2)] == [("a", 1, 1), ("a", 32, 1)]
+    assert found.broken.why == "BenchFault: b ended with code 1"
+
+
+@pytest.fixture
+def no_nodes(monkeypatch):
+    """Nothing is made, and nothing runs."""
+
+    @contextmanager
+    def running(*_given):
+        yield None
+
+    for module in (restart, snapshot):
+        monkeypatch.setattr(module.pki, "create", lambda *_given: None)
+        monkeypatch.setattr(module.Ours, "running", running)
+    monkeypatch.setattr(restart.Writer, "write", lambda *_given: None)
+    monkeypatch.setattr(restart.Writer, "fill", lambda *_given: 9)
+
+
+def test_restarts_before_one_that_never_caught_up_are_told(tmp_path, monkeypatch, no_nodes):
+    left = [(700.0, 500.0)]
+
+    def restarted(*_given):
+        if not left:
+            raise BenchFault("n2 did not catch up")
+        return left.pop()
+
+    (tmp_path / "n1").mkdir()
+    monkeypatch.setattr(Restart, "_restart", restarted)
+    found = Restart(tmp_path, Syncs(tmp_path), quiet)
+    (row,) = found.run(1000, 5)
+    assert (row.n, row.max_ms, found.broken.why) == (1, 700.0, "BenchFault: n2 did not catch up")
+
+
+def test_snapshots_before_one_that_was_not_sent_are_told(tmp_path, monkeypatch, no_nodes):
+    def once(self, _cluster, number):
+        if number:
+            raise BenchFault("no whole snapshot was sent to n2")
+        self.lasted.append({"taking": 5.0, "sending": 6.0})
+
+    monkeypatch.setattr(Snapshot, "_round", once)
+    found = Snapshot(tmp_path, Syncs(tmp_path), 10, quiet)
+    assert [(row.who.variant, row.n) for row in found.run(10, 5)] == [("transfer", 1)]
+    assert "no whole snapshot" in found.broken.why
+
+
+def laden_rows(*_given):
+    yield Row("growth failover", Who("meltica", "1 open, 0 in doubt"), 5)
+    raise BenchFault("100 open, 10 in doubt: TooSlowError()")
+
+
+def test_a_document_says_it_and_the_exit_code_too_and_the_table_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(laden, "rows", laden_rows)
+    monkeypatch.setattr(run, "quiet", lambda *_given: 0.0)
+    words = ["bench", "growth", "--of", "failover", "--folder", str(tmp_path)]
+    done = CliRunner().invoke(commands, [*words, "-o", "json"])
+    assert done.exit_code == Exit.FAILED
+    found = json.loads(done.stdout)
+    assert found["broken_off"] == "BenchFault: 100 open, 10 in doubt: TooSlowError()"
+    assert [row["variant"] for row in found["rows"]] == ["1 open, 0 in doubt"]
+    text = "\n".join(markdown(gathered(newest([found]))))
+    assert f"**Broken off**, so that some of it is missing: growth failover: {found['broken_off']}" in text
+    done = CliRunner().invoke(commands, words)
+    assert (done.exit_code, "BROKEN OFF" in done.stdout) == (Exit.FAILED, True)
+
+
+def test_a_whole_one_says_nothing_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "quiet", lambda *_given: 0.0)
+    monkeypatch.setitem(run.RUNS, "apply", lambda *_given: run.Found([]))
+    done = CliRunner().invoke(commands, ["bench", "apply", "--folder", str(tmp_path), "-o", "json"])
+    assert (done.exit_code, "broken_off" in json.loads(done.stdout)) == (0, False)
