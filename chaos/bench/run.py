@@ -93,7 +93,7 @@ def run_bench(wish: Wish, say: Say) -> dict[str, Any]:
     alone = (BENCHES[wish.what].alone or None) if wish.against else None
     if alone:
         say(f"{wish.what}: no peer is measured: {alone}")
-    before, began = used(), dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    before, began, code = used(), dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), commit()
     with _folder(wish.folder) as folder:
         syncs = Syncs(folder)
         syncs.look()
@@ -102,7 +102,13 @@ def run_bench(wish: Wish, say: Say) -> dict[str, Any]:
     appended, in_place = syncs.p50(syncs.appended), syncs.p50(syncs.in_place)
     cores = os.cpu_count() or 1
     machine = Measured(cores, appended, in_place, round(busy, 3), round(before.others(used(), cores), 3))
-    return document(Build(wish.what, began, commit(), alone), machine, found.rows, found.disturbed, found.broken_off)
+    why = found.broken_off or _changed(code, commit())
+    return document(Build(wish.what, began, code, alone), machine, found.rows, found.disturbed, why)
+
+
+def _changed(before: str | None, after: str | None) -> str:
+    """What is wrong with figures of code that was changed meanwhile: processes are started all through a run."""
+    return "" if before == after else f"the checkout went from {before} to {after} meanwhile: use one of its own"
 
 
 def commit() -> str | None:

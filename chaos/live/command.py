@@ -18,7 +18,7 @@ from chaos.abroad.place import BadPlace
 from chaos.abroad.visits import visits
 from chaos.live.compose import NOT_DRAWN, shares
 from chaos.live.document import listed
-from chaos.live.kept import CanNotGoOn, begun, differing, product
+from chaos.live.kept import CanNotGoOn, Code, begun, differing, product
 from chaos.live.library import ENDLESS, chosen, plans_of, shipped
 from chaos.live.mutants import found
 from chaos.live.plan import Plan, plan
@@ -104,6 +104,7 @@ def run(  # noqa: PLR0917 - click passes them by name
     if cluster is not None and mutant:
         raise click.UsageError("--mutant starts nodes of its own, and those of --cluster run already")
     try:
+        code = Code(product())
         found_there = begun(report) if go_on and report is not None else {}
         first = found_there.get("seed", secrets.randbelow(SEEDS)) if seed is None else seed
         played = Suite(
@@ -117,7 +118,8 @@ def run(  # noqa: PLR0917 - click passes them by name
             mutant=mutant,
             only_failed=only_failed,
             goes_on=go_on,
-            product=product(),
+            product=code.product,
+            look=code.look,
         )
         plans = _plans(name, suite, first, rounds)
         if mutant:

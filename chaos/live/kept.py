@@ -13,7 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from chaos.campaign.product import fingerprint, modules
+from attrs import define, field
+
+from chaos.campaign.product import OURS, TOP, fingerprint, modules
 from chaos.live.plan import Plan
 from chaos.report.folder import VERDICT
 from chaos.report.page import NAME as PAGE
@@ -30,6 +32,10 @@ SAME: Final = {  # what a suite that goes on must have in common with what is th
 Document = dict[str, Any]
 
 
+class Changed(Exception):
+    """The code is not what it was: what is played from now on is another product than what was played before."""
+
+
 class CanNotGoOn(Exception):
     """The folder is not what this suite can go on with; the text says what differs."""
 
@@ -37,6 +43,37 @@ class CanNotGoOn(Exception):
 def product() -> str:
     """Which code is played, and judges, here: all of the product, whose processes are started by their names."""
     return fingerprint((*modules("meltica"), *modules("chaos.live")))
+
+
+@define
+class Code:
+    """Whether it is what it was when a suite began: nodes are started by their modules' names, from what lies there."""
+
+    product: str
+    top: Path = TOP
+    _seen: dict[Path, tuple[int, int]] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """As it is now."""
+        self._seen = self._stamps()
+
+    def look(self) -> None:
+        """Raise Changed if it is not."""
+        try:
+            now = self._stamps()
+            same = now == self._seen or product() == self.product
+        except (OSError, SyntaxError) as error:
+            raise Changed(f"the code is being changed: {error}") from error
+        if not same:
+            changed = sorted({path for path, _ in now.items() ^ self._seen.items()})
+            told = ", ".join(str(path.relative_to(self.top)) for path in changed[:3])
+            raise Changed(f"the code has changed since it began ({told}): play it in a checkout of its own")
+        self._seen = now
+
+    def _stamps(self) -> dict[Path, tuple[int, int]]:
+        """Of each file when it was written, and how long it is: quicker to see than what it says."""
+        files = (path for name in OURS for path in self.top.joinpath(name).rglob("*.py"))
+        return {path: (about.st_mtime_ns, about.st_size) for path in files for about in [path.stat()]}
 
 
 def put(document: Mapping[str, Any], folder: Path) -> None:

@@ -95,6 +95,7 @@ class Suite:
     only_failed: bool = False  # of a run that passed only its document and its page are kept
     goes_on: bool = False  # what came to its end in `keep` is taken as it is
     product: str = ""  # which code is played
+    look: Callable[[], None] = lambda: None  # raises Changed, where it is not that code any more
     cluster: str = ""  # somebody else's, by its six digits; "": a fresh one for each run
     skipped: Mapping[str, Any] = field(factory=dict)  # scenarios of which nothing could be done there, and why
     total: Total = field(factory=Total)
@@ -113,6 +114,9 @@ class Suite:
         except (Interrupted, KeyboardInterrupt) as error:
             self.say(words(error))
             self._stopped(error)
+        except kept.Changed as error:
+            self.broken = str(error)
+            self.say(self.broken)
         else:
             self.broken = ""
 
@@ -142,6 +146,7 @@ class Suite:
             if before is None:
                 self._one(each)
                 self._put_so_far()
+                self.look()
             else:
                 self._add(before)
             if self.until_stopped and self.total.failed:

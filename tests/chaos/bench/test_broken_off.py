@@ -165,6 +165,16 @@ def test_a_document_says_it_and_the_exit_code_too_and_the_table_what_is_missing(
     assert (done.exit_code, "BROKEN OFF" in done.stdout) == (Exit.FAILED, True)
 
 
+def test_figures_of_two_builds_are_none_of_either(tmp_path, monkeypatch):
+    builds = iter(["0123456789ab", "0123456789ab-dirty"])
+    monkeypatch.setattr(run, "quiet", lambda *_given: 0.0)
+    monkeypatch.setattr(run, "commit", lambda: next(builds))
+    monkeypatch.setitem(run.RUNS, "apply", lambda *_given: run.Found([]))
+    found = run.run_bench(run.wish_of("apply", folder=str(tmp_path)), quiet)
+    assert found["commit"] == "0123456789ab"
+    assert "from 0123456789ab to 0123456789ab-dirty" in found["broken_off"]
+
+
 def test_a_whole_one_says_nothing_of_it(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "quiet", lambda *_given: 0.0)
     monkeypatch.setitem(run.RUNS, "apply", lambda *_given: run.Found([]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from attrs import evolve
@@ -81,3 +82,20 @@ def test_a_suite_goes_on_only_with_its_own_kind(tmp_path):
 def test_the_same_code_has_the_same_name():
     assert kept.product() == kept.product()
     assert len(kept.product()) == 16
+
+
+def test_code_that_is_changed_under_a_suite_is_seen_and_a_file_that_is_only_written_again_is_not(tmp_path, monkeypatch):
+    said = ["ab"]
+    monkeypatch.setattr(kept, "product", lambda: said[0])
+    file = tmp_path / "meltica" / "node.py"
+    file.parent.mkdir()
+    file.write_text("one = 1")
+    code = kept.Code("ab", tmp_path)
+    code.look()
+    os.utime(file, (1, 1))  # a checkout of the same
+    code.look()
+    said[0] = "cd"
+    code.look()  # nothing was touched: nobody asks
+    (tmp_path / "meltica" / "more.py").touch()
+    with pytest.raises(kept.Changed, match=r"\(meltica/more\.py\)"):
+        code.look()

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from chaos.checkers.verdict import Check
 from chaos.cli import main
-from chaos.live import command, suite
+from chaos.live import command, kept, suite
 from chaos.live.document import Played, one
 from chaos.live.library import chosen, plans_of
 from chaos.live.nodes import End
@@ -121,6 +121,22 @@ def test_a_run_that_could_not_be_played_has_failed_and_the_next_goes_on(tmp_path
     assert all(
         json.loads((Path(run["report"]) / "verdict.json").read_text())["verdict"] == "fail" for run in document["runs"]
     )
+
+
+def test_a_suite_whose_code_is_changed_under_it_ends_there_and_says_so(tmp_path):
+    looks = []
+
+    def look():
+        looks.append(1)
+        if len(looks) == 2:
+            raise kept.Changed("the code has changed since it began (meltica/node.py)")
+
+    found = trust(tmp_path, Plays(), look=look)
+    found.run(few())
+    document = json.loads((tmp_path / "kept" / "verdict.json").read_text())
+    assert [run["verdict"] for run in document["runs"]] == ["pass", "pass"]
+    assert found.document()["verdict"] == "fail"
+    assert found.document()["broken_off"] == "the code has changed since it began (meltica/node.py)"
 
 
 def test_what_was_struck_before_a_run_broke_off_is_told(tmp_path, monkeypatch):
