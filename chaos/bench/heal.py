@@ -98,8 +98,10 @@ class Theirs:
         try:
             with self.peer.running(folder, cables=not self.lost) as cluster:
                 for number in range(rounds):
-                    self.cut.append(cluster.beaten(self.seconds, KILL if self.lost else CUT, number))
-                    self.plain.append(cluster.beaten(self.seconds, None, number))
+                    cut = cluster.beaten(self.seconds, KILL if self.lost else CUT, number)
+                    plain = cluster.beaten(self.seconds, None, number)
+                    self.cut.append(cut)  # both or none: one says nothing without the other
+                    self.plain.append(plain)
         finally:
             shutil.rmtree(folder)
 

@@ -15,7 +15,8 @@ from chaos.bench.disk import Syncs
 from chaos.bench.failover import Failover, OursStruck
 from chaos.bench.figures import Row, Turn, Who
 from chaos.bench.gathered import gathered, markdown, newest
-from chaos.bench.heal import A_TURN, Heal, Ours
+from chaos.bench.heal import A_TURN, Heal, Ours, Theirs
+from chaos.bench.peers import Beaten
 from chaos.bench.restart import Restart
 from chaos.bench.snapshot import Snapshot
 from chaos.checkers.verdict import Check
@@ -69,6 +70,31 @@ def test_cuts_before_a_turn_that_was_broken_off_are_told(tmp_path, monkeypatch):
     found = Heal(tmp_path, Syncs(tmp_path), [Ours(lost, 4, tmp_path) for lost in (False, True)], quiet)
     assert [(row.who.variant, row.n) for row in found.run(2 * A_TURN)] == [("False", 1), ("True", 1)]
     assert found.broken.why == "BenchFault: heal: TooSlowError()"
+
+
+class Peer:
+    """One that is whole for so many times, cut off or not."""
+
+    who = Who("etcd", "tuned")
+
+    def __init__(self, times):
+        self.left = times
+
+    @contextmanager
+    def running(self, _folder, *, cables=False):
+        yield self
+
+    def beaten(self, *_given):
+        self.left -= 1
+        if self.left < 0:
+            raise BenchFault("no leader")
+        return Beaten(100.0, (1,))
+
+
+def test_a_cut_of_a_peer_without_its_equal_time_is_left_out(tmp_path):
+    found = Heal(tmp_path, Syncs(tmp_path), [Theirs(Peer(5), lost=False, seconds=4)], quiet)
+    assert [(row.who.system, row.n) for row in found.run(10)] == [("etcd", 2)]
+    assert found.broken.why == "BenchFault: no leader"
 
 
 def test_what_a_drill_was_broken_off_for_is_in_the_bench_s_own_words():
