@@ -37,6 +37,8 @@ OF_A_RUN: Final = {  # checks of a live run, which need more than ledger and tra
     "tightened": "Nothing but a storm of takeovers, and who was to, halted or reduced trading.",
     "ended_well": "No process ended by itself; one that was asked to end did so in order, and released what it led.",
     "through_proxies": "The connections of nodes and venue went through the proxies that broke them.",
+    "failed_closed": "A node that was to end, or to refuse to start, did so by itself, and said what to do next.",
+    "not_grown": "No node held more and more memory, descriptors or threads from round to round.",
     "gap": "No fault stopped trading for longer than the scenario allows.",
     "played": "The run came to its end: nothing kept the rig from playing it.",
     "judged": "What the run left could be read and judged.",

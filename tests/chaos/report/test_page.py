@@ -150,7 +150,7 @@ def test_what_a_fault_lacked_and_what_was_lifted_by_hand_is_told() -> None:
     assert "on duty" not in page(retell(left(), LIVE, ""))
 
 
-@pytest.mark.parametrize("check", [*(check.__name__ for check in CHECKS), *OF_A_RUN])
+@pytest.mark.parametrize("check", [*(check.__name__ for check in CHECKS), *OF_A_RUN, "failed_closed", "not_grown"])
 def test_every_check_says_what_it_stands_for(check: str) -> None:
     assert len(meaning(check)) > 20
 
