@@ -135,8 +135,10 @@ def runner(tmp_path, say=lambda _: None):
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_while_a_fault_is_in_force_heals_it_and_ends_the_cluster(cluster, tmp_path, number):
+def test_a_signal_while_a_fault_is_in_force_heals_it_and_ends_the_cluster(cluster, tmp_path, monkeypatch, number):
     seen = []
+    (tmp_path / "tcp").write_text("head\n 0: 0100007F:1CFD 0100007F:9C40 06 0 0\n")
+    monkeypatch.setattr(run, "TABLE", tmp_path / "tcp")
 
     def say(text):
         if "healed: reset" in text:
@@ -148,6 +150,7 @@ def test_a_signal_while_a_fault_is_in_force_heals_it_and_ends_the_cluster(cluste
     assert seen == [8]
     assert (cluster.broken(), cluster.ended) == ([], True)
     assert [one.fault for one in played.done] == [SHORT]  # what was done is known, however it ends
+    assert played.traffic.before == {("0100007F:1CFD", "0100007F:9C40")}  # what had ended before anything was started
 
 
 @pytest.mark.parametrize("number", SIGNALS)
