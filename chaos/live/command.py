@@ -30,7 +30,7 @@ from meltica.api.outcomes import Exit
 SEEDS: Final = 1_000_000
 INDENTED: Final[dict[str, Any]] = {"initial_indent": "    ", "subsequent_indent": "    ", "break_on_hyphens": False}
 HELD: Final = {True: "held", False: "NOT ", None: "-   "}
-GO_ON: Final = "Go on with what --report was left of: what came to its end there is not played again."
+GO_ON: Final = "Go on with what --report was left of: what came to its end there is not played again.  None yet: begin."
 CLUSTER: Final = "A file that says what may be reached of a cluster that runs already: chaos/DESIGN.md, Abroad."
 SLOWER: Final = "Election timers and bounds so many times longer; the authority window too, up to a second."
 
@@ -105,6 +105,7 @@ def run(  # noqa: PLR0917 - click passes them by name
         raise click.UsageError("--mutant starts nodes of its own, and those of --cluster run already")
     try:
         code = Code(product())
+        go_on = go_on and report is not None and report.is_dir() and any(report.iterdir())
         found_there = begun(report) if go_on and report is not None else {}
         first = found_there.get("seed", secrets.randbelow(SEEDS)) if seed is None else seed
         played = Suite(

@@ -418,6 +418,17 @@ def test_rounds_that_were_ended_go_on_where_they_stood(asked, tmp_path):
     assert (more.exit_code, total["played"]) == (1, 5)
 
 
+def test_the_same_command_begins_where_there_is_nothing_to_go_on_with(asked, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for place in ("kept", "empty"):
+        words = ("--suite", "endless", "--rounds", "4", "--report", str(tmp_path / place), "--go-on")
+        plays = Plays()
+        done = asked(plays, *words)
+        assert (done.exit_code, len(plays.wishes)) == (0, 4), done.stderr
+        again = Plays()
+        assert (asked(again, *words).exit_code, again.wishes) == (0, [])
+
+
 def test_it_goes_on_with_nothing_else(asked, tmp_path):
     kept_rounds(tmp_path, Plays(), asked)
     for words, said in (
