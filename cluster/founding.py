@@ -42,7 +42,8 @@ Told = Callable[[str], None]
 class Founding:
     """The cluster to be, out of the folder `source`.
 
-    `entries` go behind the survivor's log, all of `term`, committed and applied.
+    `entries` go behind the survivor's log, all of `term`, committed and applied.  `beginning`: who takes part as long as
+    the log says nothing of it; each folder is begun with that, as at a first start.
     """
 
     source: Path
@@ -51,6 +52,7 @@ class Founding:
     nodes: Sequence[Peer]
     term: Term
     entries: Sequence[bytes]
+    beginning: Configuration
     left: Collection[str] = field(factory=tuple)  # files of the folder that are not to be copied, besides `LEFT`
 
 
@@ -141,12 +143,12 @@ def check_place(source: Path, out: Path, nodes: int) -> None:
 
 
 def configuration(survivor: Survivor, members: Iterable[Member]) -> bytes | None:
-    """The entry that says who takes part from now on; None where the old log never said who does.
+    """The entry that says who takes part from now on; None where the old log never said who does: `beginning` then.
 
     Raises:
         Refused: one of them was removed from the old cluster by its log.
     """
-    if not survivor.places:
+    if not survivor.spoken:
         return None
     old, new = decode(survivor.places[-1][1]), {member.name: member for member in members}
     back = sorted(set(new) & set(old.removed))
@@ -191,6 +193,8 @@ def _go_on(store: RocksStore, founding: Founding, machine: StateMachine) -> None
         store.commit()
     applying = Applying(machine, store, StoredLog(store.entries))
     _apply(applying, last, store)
+    if not founding.survivor.spoken:
+        store.set_places(((LogIndex(0), encode(founding.beginning)),))
     for index, entry in enumerate(founding.entries, last + 1):
         store.append(StoredEntry(LogIndex(index), founding.term, entry))
         if entry[:1] == CONFIGURATION:

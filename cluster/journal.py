@@ -47,7 +47,7 @@ class Journal:
     ) -> None:
         """`unsynced`: the store's log is of this batch, which is not durable yet; None: all of it is.
 
-        `members`: who takes part as long as the log says nothing of it; None: it must not.
+        `members`: who takes part as long as nothing is stored of it; None: nothing may be.
 
         Raises:
             JournalFault: log, state and what is stored beside them contradict each other, or say who takes part.
@@ -278,9 +278,9 @@ class Journal:
         if members is None:
             if stored:
                 raise JournalFault(
-                    "this folder's log has said who takes part, and this start goes by names alone: those may be nodes "
-                    "that were removed, and with them a second leader be elected; start the node with who took part at "
-                    "first, with addresses, by a build that knows of it"
+                    "this folder says who takes part, and this start goes by names alone: those may be nodes that were "
+                    "removed, and with them a second leader be elected; start the node with who took part at first, "
+                    "with addresses, by a build that knows of it"
                 )
             return None
         try:
@@ -293,6 +293,31 @@ class Journal:
             ):
                 raise JournalFault(f"entry {placed.index} is not the configuration that was stored beside the log")
         return Adopted(*(places or [Placed(0, members)]))
+
+    def keep_beginning(self, members: Configuration) -> None:
+        """At a start: as long as the log says nothing of who takes part, what the settings say is kept, and for good.
+
+        Its names are, so that no later start counts by others; where they are dialled may change.  It goes with the
+        first step's batch, which every promise waits for.
+
+        Raises:
+            JournalFault: the settings name others than this folder was begun with.
+        """
+        if self.book is None or self.book.in_force.index:
+            return
+        begun = self.book.in_force.configuration
+        if begun.parts != members.parts:
+            kept, said = ", ".join(begun.voting), ", ".join(members.voting)
+            raise JournalFault(
+                f"this folder was begun with {kept} as who takes part, and [peers] of the settings names {said}: "
+                "counted by other names, a second leader of the same term could be elected. Put [peers] back to "
+                f"{kept}, and start this node again: if a node was replaced meanwhile, it learns so from the others' "
+                "log. Who takes part is changed by `meltica cluster replace` alone (runbooks/replace-a-node.md)"
+            )
+        if begun != members or not self._store.places():
+            self.book = Adopted(Placed(0, members))
+            self._store.set_places(_stored(self.book))
+            self.dirty = True
 
     def _enter(self, index: int, command: bytes) -> None:
         if command[:1] != CONFIGURATION:

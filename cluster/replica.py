@@ -84,7 +84,8 @@ class Replica:
 
         Raises:
             ValueError: no peers, or this node among them.
-            JournalFault: the stored log and the stored state contradict each other.
+            JournalFault: the stored log and the stored state contradict each other, or `members` names others than the
+                folder was begun with.
             StoreFault: the disk refuses to make durable what an earlier process has left on it.
         """
         if not peers or name in peers:
@@ -124,6 +125,8 @@ class Replica:
         """Journal, guard, core and state as the store has them: at the start, and behind an installation."""
         name, store, clock = self._name, self._store, self._clock
         self._journal = journal = Journal(store, clock, unsynced, self._members)
+        if unsynced is None and self._members is not None:
+            journal.keep_beginning(self._members)
         self._guard = Guard(name, peers, self._timers, journal=journal, store=store, clock=clock, random=self._random)
         self._applying = Applying(self._machine, store, journal)
         self._keeper = None if self._retention is None else Keeper(self._retention, journal, self._guard, clock())

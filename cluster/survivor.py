@@ -53,6 +53,11 @@ class Survivor:
         return self.last_term, self.last
 
     @property
+    def spoken(self) -> bool:
+        """Whether its log says who takes part, and not the settings alone that the node was begun with."""
+        return bool(self.places) and self.places[-1][0] > 0
+
+    @property
     def tail(self) -> int:
         """How many entries at the log's end it has not heard to be committed."""
         return self.last - max(self.committed, self.applied)

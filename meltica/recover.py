@@ -21,7 +21,7 @@ from attrs import evolve, frozen
 from cluster.applying import ApplyFault, Applying
 from cluster.founding import Founding, Told, configuration, found
 from cluster.lock import lock
-from cluster.members import Member, Refused, decode
+from cluster.members import Configuration, Member, Refused, decode
 from cluster.replaying import StoredLog, replay
 from cluster.rocks import RocksReader, open_readonly
 from cluster.store import Meta, StoreFault, WrongFolder
@@ -261,6 +261,7 @@ def _founding(folder: Path, survivor: Survivor, state: State, settings: NodeSett
         nodes=nodes,
         term=term,
         entries=entries if said is None else [said, *entries],
+        beginning=Configuration(0, tuple(members)),
         left=NODE_S_OWN,
     )
 

@@ -143,7 +143,7 @@ def steps(plan: Plan, out: Path) -> list[str]:
 
 def _naming(plan: Plan) -> list[str]:
     """Where the log does not say who takes part, the settings do: two that differ would count other majorities."""
-    if plan.survivor.places:
+    if plan.survivor.spoken:
         return []
     return [f"in every node's settings: [peers] names {', '.join(plan.founding.nodes)}, as {plan.settings.file} does"]
 

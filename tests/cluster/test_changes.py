@@ -113,7 +113,7 @@ def test_a_folder_that_has_said_who_takes_part_is_not_opened_by_names_alone(hand
     node.hears(N2, Append(3, 1, 1, 0, log, node.now))
     node.sync()
     disk = node.store.crash()
-    with pytest.raises(JournalFault, match=r"said who takes part.*start the node with"):
+    with pytest.raises(JournalFault, match=r"says who takes part.*start the node with"):
         hand(disk=disk)
     disk.opened = False
     assert hand(disk=disk, members=SETTINGS).replica.status().configuration == 3

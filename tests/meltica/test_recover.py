@@ -239,7 +239,7 @@ def test_no_vote_no_word_and_nothing_of_the_old_node_s_life_goes_along(
     for name in NODES:
         reader = open_readonly(tmp_path / "out" / name)
         assert reader.meta() == Meta(made.founding.term, None, last, last)
-        assert (reader.memory(), reader.places(), reader.home()) == (Memory(), (), None)
+        assert (reader.memory(), reader.home()) == (Memory(), None)
         assert reader.sides().staging is None
         assert reader.bounds() == (1, last)
         reader.close()
@@ -393,6 +393,23 @@ def test_where_the_log_says_who_takes_part_it_says_so_anew(
     assert (now.voting, now.learning, now.removed) == (NODES, (), ("n4", "n7"))
     assert [member.address for member in now.voters] == [str(settings.peers[name].peer) for name in NODES]
     assert verify(tmp_path / "out" / "n3", quiet).whole
+
+
+@pytest.mark.parametrize("begun", [("n1", "n2", "n3"), ("n1", "n8", "n9"), ()], ids=["so", "with others", "before"])
+def test_where_the_log_says_nothing_each_folder_is_begun_with_the_nodes_that_are_named(
+    folder: Path, settings: NodeSettings, tmp_path: Path, begun: tuple[str, ...]
+) -> None:
+    """What the old folder was begun with would refuse them, and what it was not would take any settings."""
+    change(folder, lambda store: store.set_places(((LogIndex(0), configured(*begun, number=0)),) if begun else ()))
+    made = recovered(folder, settings, tmp_path / "out")
+    assert len(made.founding.entries) == 1
+    for name in NODES:
+        reader = open_readonly(tmp_path / "out" / name)
+        ((index, entry),) = reader.places()
+        reader.close()
+        kept = members.decode(entry)
+        assert (index, kept.number, kept.parts, kept.removed) == (0, 0, (NODES, ()), ())
+        assert [member.address for member in kept.voters] == [str(settings.peers[name].peer) for name in NODES]
 
 
 def test_who_was_removed_by_the_log_can_not_be_named_again(
