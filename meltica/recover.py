@@ -79,6 +79,18 @@ class Seen:
 
 
 @frozen
+class Sought:
+    """A node that was looked for at one address."""
+
+    name: str
+    address: str
+    answers: bool  # its peer port takes a connection: it is not lost
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.address})"
+
+
+@frozen
 class Plan:
     """All that is known before anything is written."""
 
@@ -93,6 +105,7 @@ class Plan:
     approved: bool  # by the old cluster, what is to trade: this build with these settings
     lost: tuple[str, ...]  # the old cluster's other nodes
     at: str  # this machine's wall clock, UTC
+    sought: tuple[Sought, ...]  # where the lost nodes were looked for, in vain
 
     @property
     def index(self) -> int:
@@ -113,26 +126,26 @@ def held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def answering(folder: Path, settings: NodeSettings) -> list[str]:
-    """Which nodes' peer ports take a connection: those are not lost.
+def seek(folder: Path, settings: NodeSettings) -> tuple[Sought, ...]:
+    """Look for the nodes: those that answer are not lost.
 
     All that the settings name, the folder's own node too: this folder is locked, but that node may run on another copy
-    of it, or be the one that was founded out of it before.  And all that take part by the folder's log, as the settings
-    may be a copy made for the new cluster.
+    of it, or be the one that was founded out of it before.  And all that took part by what the folder was begun with
+    and its log has said since, where they were then: the settings may be a copy made for the new cluster.
     """
     named = {(name, str(peer.peer)) for name, peer in settings.peers.items()} | _members(folder)
-    return [f"{name} ({address})" for name, address in sorted(named) if _answers(address)]
+    return tuple([Sought(name, address, _answers(address)) for name, address in sorted(named)])
 
 
 def _members(folder: Path) -> set[tuple[str, str]]:
-    """Who takes part by the folder's log, and where; nobody where it does not say, or can't be read."""
+    """Who takes part by the folder's own word, and where; nobody where it does not say, or can't be read."""
     try:
         reader = open_readonly(folder)
         try:
             places = reader.places()
         finally:
             reader.close()
-        found = [decode(entry) for _, entry in places[-1:]]
+        found = [decode(entry) for _, entry in places]
     except (StoreFault, WireError):
         return set()  # what is wrong with it is told when it is looked at
     return {(str(one.name), one.address) for each in found for one in (*each.voters, *each.learners)}
@@ -147,7 +160,7 @@ def _answers(address: str) -> bool:
     return True
 
 
-def plan(folder: Path, verified: Verified, settings: NodeSettings, wish: Wish) -> Plan:
+def plan(folder: Path, verified: Verified, settings: NodeSettings, wish: Wish, sought: tuple[Sought, ...]) -> Plan:
     """What would be done with a whole folder, rehearsed to its end in memory.
 
     Raises:
@@ -171,7 +184,7 @@ def plan(folder: Path, verified: Verified, settings: NodeSettings, wish: Wish) -
     digest = _check(machine, founding)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     lost = _others(machine.state, survivor.node, settings)
-    return Plan(settings, verified, survivor, stored, taken, founding, digest, wish, approved, lost, now)
+    return Plan(settings, verified, survivor, stored, taken, founding, digest, wish, approved, lost, now, sought)
 
 
 def _check_sight(folder: Path, state: State, settings: NodeSettings) -> None:

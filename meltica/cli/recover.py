@@ -25,6 +25,7 @@ from meltica.cli.verify import Told, data_in, show_findings
 from meltica.config import ConfigErrors, NodeSettings, load
 
 if TYPE_CHECKING:
+    from meltica.recover import Sought
     from meltica.verify import Verified
 
 PAGE: Final = "runbooks/two-nodes-lost.md"
@@ -114,15 +115,16 @@ def _recover(asked: _Asked, reason: str, *, leave_quotes: bool) -> None:
         check_place(asked.folder, asked.out, len(asked.settings.peers))
     try:
         with work.held(asked.folder):
-            _check_lost(work.answering(asked.folder, asked.settings))
+            sought = work.seek(asked.folder, asked.settings)
+            _check_lost(sought)
             verified = _verified(asked)
             wish = work.Wish(actor() or "unknown", reason, leave_quotes)
-            plan = work.plan(asked.folder, verified, asked.settings, wish)
+            plan = work.plan(asked.folder, verified, asked.settings, wish, sought)
             if asked.output == "table":
                 _show(statement.statement(plan, rehearsed=asked.dry_run))
             if not asked.dry_run and asked.out is not None:
                 _confirm(asked)
-                _check_lost(work.answering(asked.folder, asked.settings))  # to look and to read may have taken long
+                _check_lost(work.seek(asked.folder, asked.settings))  # to look and to read may have taken long
                 papers = {statement.PAPER: statement.paper(plan, asked.out)}
                 work.carry_out(plan, asked.out, papers, lambda what: click.echo(f"{what} ...", err=True))
     except work.CantRecover as fault:
@@ -135,7 +137,8 @@ def _recover(asked: _Asked, reason: str, *, leave_quotes: bool) -> None:
         _show_next(plan.founding.cluster, asked.out, statement.steps(plan, asked.out))
 
 
-def _check_lost(answers: Sequence[str]) -> None:
+def _check_lost(sought: Sequence[Sought]) -> None:
+    answers = [str(one) for one in sought if one.answers]
     if answers:
         message = f"not lost: {', '.join(answers)} takes connections, so a node may run there"
         following = "start this node and let them elect a leader; if it is no node, end it, or name other addresses"

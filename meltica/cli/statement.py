@@ -39,6 +39,7 @@ def here(plan: Plan) -> list[Line]:
         ("orders", f"{taken.open} open, {taken.in_doubt} of them in doubt"),
         ("positions", _positions(taken)),
         ("trading", _trading(taken)),
+        ("looked for", f"{', '.join(map(str, plan.sought))}: none of them takes a connection"),
     ]
     if survivor.suspect:
         lines.append(("a copy", "this folder was copied, moved or restored: it may be older than that node's last one"))
@@ -184,6 +185,7 @@ def document(plan: Plan, out: Path | None, *, done: bool) -> dict[str, Any]:
             "last_at_wall_ns": plan.taken.clock,
             "copy": survivor.suspect,
         },
+        "looked_for": [{"name": one.name, "address": one.address} for one in plan.sought],
         "missing": {
             "at_least": survivor.missing,
             "known_by": [

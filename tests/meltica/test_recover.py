@@ -35,7 +35,7 @@ from meltica.core.codec import encode_command
 from meltica.core.state import State
 from meltica.core.values import Mode, Nanos, NodeName, Side, Trading
 from meltica.machine import Machine
-from meltica.recover import CAUSE, CantRecover, Plan, Wish, answering, carry_out, held, plan
+from meltica.recover import CAUSE, CantRecover, Plan, Wish, carry_out, held, plan, seek
 from meltica.together import together
 from meltica.verify import verify
 from tests.meltica.core.harness import wish
@@ -103,8 +103,13 @@ def folder(image: Path, tmp_path: Path) -> Path:
     return clone(image, tmp_path / "data")
 
 
+def answering(folder: Path, settings: NodeSettings) -> list[str]:
+    """Who is not lost."""
+    return [str(one) for one in seek(folder, settings) if one.answers]
+
+
 def planned(folder: Path, settings: NodeSettings, wish: Wish = WISH) -> Plan:
-    return plan(folder, verify(folder, quiet), settings, wish)
+    return plan(folder, verify(folder, quiet), settings, wish, ())
 
 
 def recovered(folder: Path, settings: NodeSettings, out: Path, wish: Wish = WISH) -> Plan:
@@ -455,7 +460,7 @@ def test_an_entry_that_this_build_can_not_apply_is_refused(folder: Path, setting
         verified = verify(folder, quiet)
         patch.setattr(Machine, "apply", raising)
         with pytest.raises(CantRecover, match=r"this build can't apply entry .*not this one"):
-            plan(folder, verified, settings, WISH)
+            plan(folder, verified, settings, WISH, ())
 
 
 def test_nothing_is_ever_replaced_and_nothing_put_into_the_evidence(
@@ -482,6 +487,7 @@ def test_a_disk_without_room_is_told_before(folder: Path, tmp_path: Path, monkey
 
 
 def test_a_node_that_takes_connections_is_not_lost(folder: Path, settings: NodeSettings) -> None:
+    assert [str(one) for one in seek(folder, settings)] == [f"{name} ({settings.peers[name].peer})" for name in NODES]
     assert answering(folder, settings) == []
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -19,15 +19,16 @@ from cluster.snapshot.summing import DIGEST
 from cluster.snapshot.words import Offer, encode
 from cluster.store import StoreFault
 from cluster.survivor import founding_term
-from cluster.types import Peer
+from cluster.types import LogIndex, Peer
 from meltica.cli.statement import missing
 from meltica.config import NodeSettings, load
-from meltica.recover import CantRecover, answering, carry_out
+from meltica.recover import CantRecover, carry_out, seek
 from meltica.verify import verify
 from tests.meltica.test_machine import history
 from tests.meltica.test_recover import (
     NODES,
     PAPERS,
+    answering,
     change,
     planned,
     quiet,
@@ -87,6 +88,23 @@ def test_a_node_that_the_log_names_is_seen_whatever_nodes_the_settings_name_now(
         voters = tuple(Member(Peer(name), f"127.0.0.1:{port + place}") for place, name in enumerate(("n4", "n5")))
         with_members(folder, encode_members(Configuration(5, voters, (), (Peer("n3"),))))
         assert answering(folder, settings) == [f"n4 (127.0.0.1:{port})"]
+
+
+def test_where_the_nodes_were_before_peers_was_rewritten_is_known_by_the_folder(
+    folder: Path, settings: NodeSettings
+) -> None:
+    """The log has said nothing of who takes part, and a copy of the settings names the new cluster's machines: n2 and
+    n3, which lived and traded, were looked for at the new addresses alone.
+    """
+    with listening() as port:
+        begun = [f"127.0.0.1:{port + 1}", f"127.0.0.1:{port}", f"127.0.0.1:{port + 2}"]
+        voters = tuple([Member(Peer(name), address) for name, address in zip(NODES, begun, strict=True)])
+        places = ((LogIndex(0), encode_members(Configuration(0, voters))),)
+        change(folder, lambda store: store.set_places(places))
+        assert answering(folder, settings) == [f"n2 (127.0.0.1:{port})"]
+        assert [one.address for one in seek(folder, settings) if one.name == "n2"] == sorted(
+            [f"127.0.0.1:{port}", str(settings.peers["n2"].peer)]
+        )
 
 
 def test_a_damaged_folder_s_nodes_are_those_of_the_settings(folder: Path, settings: NodeSettings) -> None:

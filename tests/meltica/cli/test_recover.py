@@ -72,6 +72,7 @@ def test_a_dry_run_says_all_and_writes_nothing(node):
         "orders 4 open, 3 of them in doubt",
         "1.04 BTCUSDT at paper",
         "trading running, automatic mode, when this node last took part",
+        f"looked for n1 (127.0.0.1:{base() + 1}), n2 (127.0.0.1:{base() + 2}), n3 (127.0.0.1:{base() + 3}): none",
         "this folder was copied, moved or restored",
         "no entry is known to be missing",
         "whatever n2 and n3 acknowledged without n1, after 2023-11-14 22:13:20.011Z, is GONE",
@@ -124,11 +125,13 @@ def test_the_document(node):
     assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)
     assert list(document) == [
-        "schema", "verdict", "folder", "out", "said", "from", "log", "missing", "state", "cluster", "checks", "next",
+        "schema", "verdict", "folder", "out", "said", "from", "log", "looked_for", "missing", "state", "cluster",
+        "checks", "next",
     ]  # fmt: skip
     assert (document["schema"], document["verdict"]) == ("meltica.recover/1", "recovered")
     assert document["from"] == {"cluster": OLD, "node": "n1", "name": NAME}
     assert (document["log"]["uncommitted"], document["missing"]) == (3, {"at_least": 0, "known_by": []})
+    assert document["looked_for"] == [{"name": f"n{n}", "address": f"127.0.0.1:{base() + n}"} for n in (1, 2, 3)]
     assert document["state"]["orders"] == {"open": 4, "in_doubt": 3}
     assert (document["cluster"]["nodes"], document["cluster"]["leave_quotes"]) == (list(NODES), True)
     assert document["cluster"]["index"] == document["log"]["last_index"] + 1
