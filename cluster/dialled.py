@@ -99,6 +99,7 @@ class Dialled:
             up=self.up,
             trouble=self.trouble,
             refused=self.refused,
+            address=str(self.address),
         )
 
     def _tell(self) -> None:

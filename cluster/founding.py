@@ -42,8 +42,8 @@ Told = Callable[[str], None]
 class Founding:
     """The cluster to be, out of the folder `source`.
 
-    `entries` go behind the survivor's log, all of `term`, committed and applied.  `beginning`: who takes part as long as
-    the log says nothing of it; each folder is begun with that, as at a first start.
+    `entries` go behind the survivor's log, all of `term`, committed and applied.  `beginning`: who takes part, with
+    which each folder is begun as at a first start, where the log says nothing of it.
     """
 
     source: Path

@@ -89,7 +89,8 @@ class TlsTransport:
         log: Log = _no_log,
         queue_bytes: int = QUEUE_BYTES,
     ) -> None:
-        """`cluster`: its id; both ends must name the same.  `log` gets an event and its fields.
+        """`peers`: by this node's own settings; whom to dial until a roster is told, and where these are, whatever a
+        roster says.  `cluster`: its id; both ends must name the same.  `log` gets an event and its fields.
 
         Raises:
             TransportError: the credentials can't be read.
@@ -97,6 +98,7 @@ class TlsTransport:
         self.name = name
         self._listen = listen
         self._queue_bytes = queue_bytes
+        self._settled = dict(peers)
         self._links = {peer: Dialled(peer, address, queue_bytes) for peer, address in peers.items()}
         self._lasts: dict[Peer, Dialled] = {}  # the last one that was begun to each
         self._door = Door(name, tuple(peers))
@@ -161,7 +163,7 @@ class TlsTransport:
     def adopt(self, roster: Roster) -> None:
         """See `Transport`."""
         before = self._door.peers
-        members = {member.name: Address.of(member.address) for member in roster.members if member.name != self.name}
+        members = {member.name: self._place_of(member) for member in roster.members if member.name != self.name}
         self._door = Door(self.name, tuple(members), roster)
         for peer in {*before, *roster.removed} - {*members}:
             self._drop(peer)
@@ -174,21 +176,27 @@ class TlsTransport:
         """See `Transport`."""
         peer, told = member.name, "given up"
         known = self._links.get(peer) if peer in self._door.peers else None
-        link = self._want(peer, Address.of(member.address) if known is None else known.address)
+        link = self._want(peer, self._place_of(member) if known is None else known.address)
         try:
-            told = await self._no_way_there(link) or await self._no_way_back(link)
+            told = await self._no_way_there(link, member) or await self._no_way_back(link)
         finally:
             if told and peer not in self._door.peers and self._links.get(peer) is link:
                 self._drop(peer)
         return told
 
-    async def _no_way_there(self, link: Dialled) -> str:
+    def _place_of(self, member: Member) -> Address:
+        """Where it is dialled.  An entry of the log can't be corrected once machines have moved; a file can."""
+        return self._settled.get(member.name) or Address.of(member.address)
+
+    async def _no_way_there(self, link: Dialled, member: Member) -> str:
         with trio.move_on_after(REACH_S):
             while not link.up and not link.trouble:
                 await link.tried.wait()
         if link.up:
             return ""
-        return f"{link.peer} can't be dialled at {link.address}: {link.trouble or 'no answer in time'}"
+        ours = link.address == self._settled.get(link.peer) != Address.of(member.address)
+        whose = f" (as [peers] of {self.name} has it)" if ours else ""
+        return f"{link.peer} can't be dialled at {link.address}{whose}: {link.trouble or 'no answer in time'}"
 
     async def _no_way_back(self, link: Dialled) -> str:
         """Why it can't dial us: by our card, as its own settings may name nobody who is left."""

@@ -58,6 +58,7 @@ class LinkFigures:
     up: bool = False
     trouble: str = ""  # why the last attempt to dial failed; "" if it did not
     refused: bool = False  # it failed as the peer refuses us for good, in the words of `trouble`
+    address: str = ""  # where it is dialled; "" where there are no addresses
 
 
 class Transport(Protocol):
@@ -82,7 +83,8 @@ class Transport(Protocol):
         """From now on the links are for these; may come before `run`, and does not wait.
 
         Links that stay are not touched.  A member that is new, or has another address, is dialled; who is a member no
-        more is not dialled any more, and both its connections end; who was removed is refused.
+        more is not dialled any more, and both its connections end; who was removed is refused.  Where a member is
+        dialled its roster says, unless this node's own settings do.
         """
 
     async def reach(self, member: Member) -> str:
@@ -90,6 +92,7 @@ class Transport(Protocol):
 
         It is dialled at the address that it is to have, and then its own connection is waited for, which it makes as
         its settings name us or as we are its guest: some seconds at most.  What was tried in vain is dialled no more.
+        Where this node's own settings say another address, it is tried there, as it would be dialled there.
         """
         ...
 

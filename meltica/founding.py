@@ -1,13 +1,15 @@
-"""Founding: who takes part as long as the log says nothing of it, by a node's settings; and where members' APIs are.
+"""Founding: who takes part as long as the log says nothing of it, by a node's settings; and where the others are.
 
-Pure.  Once the log has said who takes part, what the settings say counts no more (`cluster.adopted`).
+Pure.  Once the log has said who takes part, the names in the settings count no more (`cluster.adopted`); the addresses
+beside them do (`cluster.tls`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from cluster.members import Configuration, Member
+from cluster.transport import LinkFigures
 from cluster.types import Peer, Status
 from meltica.config import NodeSettings
 from meltica.core.reports import api_of
@@ -32,6 +34,14 @@ def members_document(found: Configuration) -> dict[str, object]:
         "learners": [{"name": one.name, "peer": one.address} for one in found.learners],
         "removed": list(found.removed),
     }
+
+
+def links_document(links: Iterable[LinkFigures]) -> list[dict[str, object]]:
+    """Where this node dials each of the others, and what is in the way."""
+    return [
+        {"name": str(link.peer), "address": link.address, "up": link.up, "why": "" if link.up else link.trouble}
+        for link in sorted(links, key=lambda link: link.peer)
+    ]
 
 
 def places(status: Status, settled: Mapping[str, str]) -> dict[str, str | None]:

@@ -42,7 +42,7 @@ from meltica.config import NodeSettings, VenueSettings
 from meltica.core.apply import RULES
 from meltica.core.commands import Configured, NodeReport, StrategyPolicy
 from meltica.core.values import Epoch, Gap, Mode, Nanos, NodeName, StrategyId, Venue
-from meltica.founding import founders, members_document, places
+from meltica.founding import founders, links_document, members_document, places
 from meltica.group import Group
 from meltica.keeping import HOUR
 from meltica.leader.leader import Leader
@@ -428,6 +428,7 @@ def make_view(node: Node) -> View:
         ),
         shortener=Shortener(node.name, node.cluster),
         removed=partial(_removed, node),
+        links=lambda: links_document(node.cluster.links()),
         accounts=settings.accounts,
         config=settings.agreed_digest,
         standing=lambda: node.machine.standing,

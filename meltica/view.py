@@ -107,6 +107,7 @@ class View:
     replacement: Replacement | None = None  # None where who takes part never changes
     shortener: Shortener | None = None
     removed: Callable[[], str] = field(default=lambda: "")  # what a peer says that refuses this node for good
+    links: Callable[[], Sequence[Row]] = field(default=tuple)  # where it dials the others
 
     @property
     def name(self) -> str:
@@ -215,6 +216,7 @@ class View:
             "version": self.version,
             "config": self.config,
             "peer": self.peer_address,
+            "links": self.links(),
             "api": self.apis().get(self.node),
             "certificate": self.certificate(),
             "stalled": status.stalled,

@@ -29,8 +29,10 @@ from cluster.standing import Standing
 from cluster.types import Peer
 
 CHANGES = "cluster/test_changes.py"
+BEGINNING = "cluster/test_beginning.py"
 STANDING = "cluster/test_standing.py"
 INSTALLING = "cluster/test_installing.py"
+SHRUNK = "test_three_of_five_by_their_settings_are_no_second_group"
 LESS = "test_one_that_says_less_than_what_is_committed_here_stops_the_node"
 AS_OF = "test_who_took_part_is_said_as_of_the_entry_that_is_asked_about"
 GOES = "test_a_removed_voter_is_sent_nothing_and_counts_for_nothing_from_the_append_on"
@@ -123,6 +125,13 @@ def a_silent_voter_is_healthy(patches: Patches) -> None:
 def who_takes_part_is_not_stored(patches: Patches) -> None:
     """A restart knows only what the settings say."""
     patches.attribute(MemoryStore, "set_places", lambda _self, _places: None)
+
+
+# No storm edits settings.
+@mutant("members", directed(BEGINNING, SHRUNK), SHRUNK)
+def the_settings_are_believed_at_each_start(patches: Patches) -> None:
+    """What a folder was begun with is not kept: who takes part is what its settings say today."""
+    patches.attribute(Journal, "keep_beginning", lambda _self, _members: None)
 
 
 @mutant("members", TURNOVER, "members", seeds=20)

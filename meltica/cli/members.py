@@ -18,6 +18,7 @@ from rich.text import Text
 
 from cluster import pki
 from meltica.api.outcomes import Exit
+from meltica.cli.astray import astray
 from meltica.cli.client import Client, NoAnswer
 from meltica.cli.output import console, output_option, print_json, table_of
 from meltica.cli.place import ClusterPlace, place_of
@@ -47,7 +48,7 @@ def members(context: click.Context, output: str) -> None:
     part = takes_part(answers)
     rows = [_member(place, name, said.get(name), part) for name in sorted({*place.apis, *parts_of(part)})]
     others = [_other(name, file) for name, file in (("operator", place.cert), ("authority", place.ca))]
-    warnings = [found for row in (*rows, *others) for found in _warnings(row)]
+    warnings = [*astray(answers), *[found for row in (*rows, *others) for found in _warnings(row)]]
     source = "running" if said else "folder"
     if output == "json":
         head = {"schema": SCHEMA, "cluster": place.cluster, "name": place.name, "source": source}

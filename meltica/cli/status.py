@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from meltica.api.outcomes import Exit
+from meltica.cli.astray import astray
 from meltica.cli.client import Client, Document, NoAnswer, freshest_of
 from meltica.cli.output import as_of, console, output_option, print_json, table_of
 from meltica.cli.place import place_of
@@ -131,6 +132,7 @@ def troubles(document: Mapping[str, Any], answers: Mapping[str, Document | NoAns
     group = document.get("group")
     if group is not None and group["tolerates"] < group["voters"] - group["majority"]:
         found.append(f"{group['says']}; `meltica cluster status` says of each node why")
+    found.extend(astray(answers))
     found.extend(_digest_troubles(document["nodes"]))
     found.extend(trouble for row in document["nodes"] for trouble in _state_troubles(row))
     return found

@@ -73,7 +73,9 @@ def test_other_names_are_refused_with_what_to_do_and_the_folder_stays_as_it_is(
 ) -> None:
     disk = hand(members=THREE).store.crash()
     said = ", ".join(others.voting)
-    with pytest.raises(JournalFault, match=rf"begun with n1, n2, n3 .*names {said}: .*Put \[peers\] back to n1, n2, n3"):
+    with pytest.raises(
+        JournalFault, match=rf"begun with n1, n2, n3 .*names {said}: .*Put \[peers\] back to n1, n2, n3"
+    ):
         hand(disk=disk, members=others)
     disk.crash()
     assert hand(disk=disk, members=THREE).replica.status().configuration == 0
@@ -155,7 +157,7 @@ def test_three_of_five_by_their_settings_are_no_second_group(scene: type[Scene])
     assert found.leader in {N3, N4, N5}
     found.propose(found.leader, b"x")
     found.run(300)
-    assert [(b"x",)] == list(found.acknowledged.values())
+    assert list(found.acknowledged.values()) == [(b"x",)]
     found.network.members = FIVE
     found.network.heal_all()
     for name in (N1, N2):
@@ -173,7 +175,7 @@ def test_five_of_three_by_their_settings_are_no_second_group(scene: type[Scene])
     first = found.leader
     found.propose(first, b"x")
     found.run(300)
-    assert [(b"x",)] == list(found.acknowledged.values())
+    assert list(found.acknowledged.values()) == [(b"x",)]
     part(found)
     found.network.members = FIVE
     refused(found, N3)

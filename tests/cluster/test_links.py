@@ -46,7 +46,18 @@ class Group:
         if self._folder is None:
             return self._network.transport(name, [])
         keys = pki.credentials(self._folder, name)
-        return TlsTransport(name, self._addresses[name], {}, keys, random=seeded(), cluster="c")
+        named = {one.name: Address.of(one.address) for one in self.settings.voters if one.name != name}
+        return TlsTransport(name, self._addresses[name], named, keys, random=seeded(), cluster="c")
+
+    def move(self, *names: Peer) -> None:
+        """Their machines have other addresses now, which nobody was told of."""
+        self._addresses |= {
+            name: Address("127.0.0.1", port) for name, port in zip(names, ports(len(names)), strict=True)
+        }
+
+    def name(self, *names: Peer) -> None:
+        """[peers] of all settings, for their next starts."""
+        self.settings = Configuration(0, tuple([self.member(name) for name in names]))
 
     async def start(self, *names: Peer) -> None:
         for name in names:
@@ -201,6 +212,26 @@ async def test_who_takes_part_is_known_from_the_first_link_on_after_a_restart(gr
         await group.start(N1, N4)
         for name, others in mine.items():
             assert {link.peer for link in group.nodes[name].links()} == others
+        await group.commit()
+
+
+async def test_machines_that_have_new_addresses_are_found_by_the_settings_though_the_log_has_the_old_ones(
+    group: Group,
+) -> None:
+    """Two of three, one of them no founder: no leader could be elected any more, and so nothing be changed."""
+    with trio.fail_after(60):
+        await group.start(N1, N2, N3)
+        await group.commit()
+        await group.replace()
+        await group.until(lambda: all(group.number(name) == 3 for name in (N1, N2, N4)))
+        for name in (N1, N2, N4, N3):
+            await group.kill(name)
+        group.move(N1, N4)
+        group.name(N1, N2, N4)
+        await group.start(N1, N2, N4)
+        await group.commit()
+        await group.until(lambda: all(link.up for name in (N1, N2, N4) for link in group.nodes[name].links()))
+        await group.kill(N2)
         await group.commit()
 
 

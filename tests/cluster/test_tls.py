@@ -516,11 +516,22 @@ def member(name: str, address: object, fingerprint: bytes = b"") -> Member:
 
 
 async def running(
-    nursery: trio.Nursery, folder: Path, name: str, roster: Roster, log: Logged | None = None
+    nursery: trio.Nursery,
+    folder: Path,
+    name: str,
+    roster: Roster,
+    log: Logged | None = None,
+    *,
+    settled: Mapping[Peer, Address] | None = None,
 ) -> tuple[TlsTransport, Silent, str]:
     """A node with that roster; its address."""
     transport = TlsTransport(
-        Peer(name), Address("127.0.0.1", 0), {}, pki.credentials(folder, name), random=seeded(), log=log or Logged()
+        Peer(name),
+        Address("127.0.0.1", 0),
+        settled or {},
+        pki.credentials(folder, name),
+        random=seeded(),
+        log=log or Logged(),
     )
     transport.adopt(roster)
     heard = Silent()
@@ -582,6 +593,28 @@ async def test_a_member_s_other_address_is_dialled_once_the_old_link_has_ended(
         await until(lambda: "inbound_down n1" in one.heard)
         mine = [what for what in heard.heard if not what.startswith("inbound")]
         assert mine == ["connected n2", "disconnected n2", "connected n2"]
+
+
+async def test_where_a_member_is_the_settings_say_before_the_log(folder: Path, nursery: trio.Nursery) -> None:
+    with trio.fail_after(10):
+        _, _, address = await running(nursery, folder, "n2", NOBODY)
+        settled = {N2: Address.of(address)}
+        here, heard, _ = await running(nursery, folder, "n1", Roster((member("n2", "127.0.0.1:1"),)), settled=settled)
+        await until(lambda: "connected n2" in heard.heard)
+        here.adopt(Roster((member("n2", "127.0.0.1:2"),)))
+        assert [(link.address, link.up) for link in here.figures()] == [(address, True)]
+
+
+async def test_a_new_node_is_tried_where_the_settings_have_it_and_that_is_told(
+    folder: Path, nursery: trio.Nursery
+) -> None:
+    with trio.fail_after(10):
+        _, _, address = await running(nursery, folder, "n2", NOBODY)
+        settled = {N2: Address("127.0.0.1", 1)}
+        here, _, _ = await running(nursery, folder, "n1", NOBODY, settled=settled)
+        told = await here.reach(member("n2", address))
+        assert told.startswith("n2 can't be dialled at 127.0.0.1:1 (as [peers] of n1 has it): ")
+        assert here.figures() == ()
 
 
 async def test_a_member_that_goes_and_comes_back_in_one_breath_is_told_in_order(

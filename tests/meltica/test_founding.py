@@ -5,11 +5,12 @@ from __future__ import annotations
 from attrs import evolve
 
 from cluster.members import Configuration, Member
+from cluster.transport import LinkFigures
 from cluster.types import LogIndex, Peer, PeerStatus, Role, Status, Term
 from meltica.core.commands import NodeReport
 from meltica.core.reports import written
 from meltica.core.values import NodeName
-from meltica.founding import members_document, places
+from meltica.founding import links_document, members_document, places
 
 NONE = PeerStatus(Peer("n2"), connected=True, match=LogIndex(0), heard=None)
 STATUS = Status(Peer("n1"), Role.FOLLOWER, Term(3), None, *[LogIndex(9)] * 4, (NONE,))
@@ -36,3 +37,12 @@ def test_who_takes_part_is_told_with_addresses_and_without_fingerprints():
         "learners": [{"name": "n4", "peer": "d:4"}],
         "removed": ["n3"],
     }
+
+
+def test_where_each_other_is_dialled_is_told_with_what_is_in_the_way():
+    up = LinkFigures(Peer("n3"), 5, 0, 0, 1, up=True, trouble="of before", address="c:3")
+    down = LinkFigures(Peer("n2"), 0, 7, 0, 0, trouble="no answer in time", address="b:2")
+    assert links_document([up, down]) == [
+        {"name": "n2", "address": "b:2", "up": False, "why": "no answer in time"},
+        {"name": "n3", "address": "c:3", "up": True, "why": ""},
+    ]

@@ -111,6 +111,27 @@ def test_a_member_that_the_folder_does_not_name_is_told(cluster):
     assert "! n4 takes part, and cluster.toml does not name it" in done.stdout
 
 
+def test_a_node_that_is_dialled_where_it_is_not_is_told_by_both_commands(cluster):
+    """By its own word it was where it says, so that `members` looked right; `status` said that there is no link."""
+    for name in ("n1", "n2", "n3"):
+        others = [other for other in ("n1", "n2", "n3") if other != name]
+        links = [{"name": other, "address": f"10.0.0.{other[1]}:7", "up": True, "why": ""} for other in others]
+        cluster.nodes[name].more = {"peer": f"10.0.0.{name[1]}:7", "links": links}
+    cluster.nodes["n1"].more["peer"] = "10.9.9.1:7"
+    assert cluster.run("status").returncode == 0  # a forwarded port leads there
+    cluster.nodes["n2"].more["links"][0]["up"] = False
+    cluster.nodes["n2"].more["links"][1]["up"] = False  # n3 is where it is dialled: that is another trouble
+    sentence = (
+        "n2 dials n1 at 10.0.0.1:7, in vain, and n1 is at 10.9.9.1:7 by its own word: put that into [peers.n1] of the "
+        "settings of n2 and restart it (runbooks/changed-addresses.md)"
+    )
+    done = cluster.run("status")
+    assert (done.returncode, [line for line in done.stdout.splitlines() if line[:1] == "!"]) == (6, [f"! {sentence}"])
+    assert json.loads(cluster.run("cluster", "members", "-o", "json").stdout)["warnings"] == [sentence]
+    cluster.nodes["n2"].more["removed"] = "n2 was removed"
+    assert "dials" not in cluster.run("status").stdout
+
+
 def test_what_the_running_nodes_say_comes_first(cluster):
     mine = pki.read_certificate((cluster.folder / "pki" / "n1.pem").read_bytes()).document()
     cluster.nodes["n1"].more = {"peer": "10.0.0.1:7", "certificate": {**mine, "refused": ""}}
