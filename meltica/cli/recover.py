@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.store import StoreFault, WrongFolder
+from cluster.wire import WireError
 from meltica.api.outcomes import Exit
 from meltica.cli.acting import actor, checked_reason
 from meltica.cli.errors import CliError
@@ -116,7 +117,7 @@ def _recover(asked: _Asked, reason: str, *, leave_quotes: bool) -> None:
     try:
         with work.held(asked.folder):
             sought = work.seek(asked.folder, asked.settings)
-            _check_lost(sought)
+            _check_lost(asked.folder, sought)
             verified = _verified(asked)
             wish = work.Wish(actor() or "unknown", reason, leave_quotes)
             plan = work.plan(asked.folder, verified, asked.settings, wish, sought)
@@ -124,7 +125,8 @@ def _recover(asked: _Asked, reason: str, *, leave_quotes: bool) -> None:
                 _show(statement.statement(plan, rehearsed=asked.dry_run))
             if not asked.dry_run and asked.out is not None:
                 _confirm(asked)
-                _check_lost(work.seek(asked.folder, asked.settings))  # to look and to read may have taken long
+                # to look and to read may have taken long
+                _check_lost(asked.folder, work.seek(asked.folder, asked.settings))
                 papers = {statement.PAPER: statement.paper(plan, asked.out)}
                 work.carry_out(plan, asked.out, papers, lambda what: click.echo(f"{what} ...", err=True))
     except work.CantRecover as fault:
@@ -137,12 +139,46 @@ def _recover(asked: _Asked, reason: str, *, leave_quotes: bool) -> None:
         _show_next(plan.founding.cluster, asked.out, statement.steps(plan, asked.out))
 
 
-def _check_lost(sought: Sequence[Sought]) -> None:
-    answers = [str(one) for one in sought if one.answers]
+def _check_lost(folder: Path, sought: Sequence[Sought]) -> None:
+    """Raises CliError if a node may run: it is to elect a leader with this one, or, where they can't, to be stopped."""
+    answers = [one for one in sought if one.answers]
     if answers:
-        message = f"not lost: {', '.join(answers)} takes connections, so a node may run there"
-        following = "start this node and let them elect a leader; if it is no node, end it, or name other addresses"
-        raise CliError(message, f"{following} in a copy of the settings ({PAGE})", Exit.REFUSED)
+        message = f"not lost: {', '.join(map(str, answers))} takes connections, so a node may run there"
+        names = sorted({one.name for one in answers})
+        following = _instead(folder, names) or "start this node and let them elect a leader"
+        other = "if it is no node, end it, or name other addresses in a copy of the settings"
+        raise CliError(message, f"{following}; {other} ({PAGE})", Exit.REFUSED)
+
+
+def _instead(folder: Path, answering: Sequence[str]) -> str:
+    """What to do where nobody can be elected, as by the folder's log too few of those that are left vote; else ""."""
+    from cluster.members import decode  # noqa: PLC0415 - with the database, which is loaded only by who needs it
+    from cluster.rocks import open_readonly  # noqa: PLC0415 - the same
+
+    try:
+        reader = open_readonly(folder)
+        try:
+            (place, identity) = (reader.places()[-1:], reader.identity())
+        finally:
+            reader.close()
+        found = decode(place[0][1]) if place else None
+    except (StoreFault, WireError):
+        return ""  # what is wrong with it is told when it is looked at
+    if found is None or identity is None:
+        return ""
+    left = sorted({str(identity[1]), *answering})
+    if len({*left} & {*found.voting}) >= found.majority:
+        return ""
+    parts = {**dict.fromkeys(found.voting, "votes"), **dict.fromkeys(found.learning, "only learns")}
+    says = ", ".join(
+        f"{name} {parts.get(name, 'was removed' if name in found.removed else 'is none')}" for name in left
+    )
+    return (
+        f"nobody can be elected: by this folder's log {found.majority} of {', '.join(found.voting)} are needed, and "
+        f"{says}.  Make sure that nobody trades (`meltica cluster status`; this log may be old), stop "
+        f"{' and '.join(answering)} too, look at each folder that is left with this command and --dry-run, and found "
+        "the new cluster on the one whose log ends highest: the term first, then the entry"
+    )
 
 
 def _verified(asked: _Asked) -> Verified:

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
+from cluster.members import Configuration, Member, encode
 from cluster.rocks import RocksStore
 from cluster.store import Memory, StoredEntry
-from cluster.types import LogIndex, Term
+from cluster.types import LogIndex, Peer, Term
 from cluster.wire import pack_commands
 from meltica import __version__
 from meltica.cli import recover
@@ -23,6 +24,7 @@ from meltica.core.codec import encode_command
 from meltica.core.commands import ApproveBuild
 from meltica.core.state import State
 from meltica.core.values import Nanos
+from meltica.founding import founders
 from meltica.verify import verify
 from tests.meltica.test_recover import N1, NODES, OLD, base, change, quiet, settings_in, survived
 
@@ -191,6 +193,48 @@ def test_nodes_that_answer_are_not_lost(node):
     assert done.exit_code == 5
     assert f"not lost: n2 (127.0.0.1:{base() + 2})" in done.output
     assert "start this node and let them elect a leader" in done.output
+
+
+def answers(node, port):
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", port))
+        listening.listen()
+        return run(node, "--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("members", "says"),
+    [
+        (lambda n1, n2, n3: Configuration(2, (n1, n3), (n2,), (Peer("n4"),)), "n1 votes, n2 only learns"),
+        (lambda n1, n2, n3: Configuration(3, (n1, n3), (), (Peer("n2"),)), "n1 votes, n2 was removed"),
+        (
+            lambda n1, n2, n3: Configuration(3, (n1, n2, n3, *(Member(Peer(f"n{at}"), "x:1") for at in (4, 5)))),
+            "n1 votes, n2 votes",
+        ),
+    ],
+    ids=["learns", "removed", "too few"],
+)
+def test_who_answers_and_can_elect_nobody_is_to_be_stopped_too(node, members, says):
+    """It said "start this node and let them elect a leader", and they could not (review of 2026-11-30)."""
+    one, two, three = (Member(Peer(f"n{at}"), f"127.0.0.1:{base() + at}") for at in (1, 2, 3))
+    placed = ((LogIndex(2), encode(members(one, two, three))),)
+    change(node / "data", lambda store: store.set_places(placed))
+    done = answers(node, base() + 2)
+    text = re.sub(r"\s+", " ", done.output)
+    assert done.exit_code == 5
+    assert f"not lost: n2 (127.0.0.1:{base() + 2})" in text
+    assert "nobody can be elected: by this folder's log" in text
+    assert says in text
+    assert "Make sure that nobody trades" in text
+    assert "stop n2 too, look at each folder that is left" in text
+    assert "elect a leader" not in text
+
+
+def test_who_answers_and_votes_elects_with_this_one(node):
+    begun = founders(load(node / "meltica.toml", check_files=False))
+    change(node / "data", lambda store: store.set_places(((LogIndex(2), encode(begun)),)))
+    assert "start this node and let them elect a leader" in answers(node, base() + 2).output
 
 
 def test_a_node_that_comes_back_while_it_is_thought_over_is_seen(node, monkeypatch):
