@@ -28,6 +28,7 @@ from meltica.renewal import SOON
 
 SCHEMA: Final = "meltica.members/1"
 DAY_NS: Final = 86_400_000_000_000
+UNKNOWN: Final = "not known"
 COLUMNS: Final = ("member", "answers", "part", "peers at", "API at", "certificate until", "days left", "in use")
 Row = dict[str, Any]
 
@@ -39,8 +40,8 @@ def members(context: click.Context, output: str) -> None:
     """Who belongs to the cluster, where each listens, whether it votes or learns, and until when its certificate holds.
 
     With a node that runs, who takes part is as the log says it, with the number of that configuration, and which nodes
-    were removed.  Exit code 6 if a certificate is valid for less than 30 days, or a node uses another one than its file
-    holds.
+    were removed; while none answers, nobody here knows who votes.  Exit code 6 if a certificate is valid for less than
+    30 days, or a node uses another one than its file holds.
     """
     place = place_of(context)
     answers = trio.run(Client(place).read_all, PATH)
@@ -89,11 +90,11 @@ def _member(place: ClusterPlace, name: str, said: Mapping[str, Any] | None, part
     row, parts = said or {}, parts_of(part)
     peer = row.get("peer") or (str(settings.own.peer) if settings else None)
     file = settings.tls.cert if settings else None
-    takes = parts.get(name, "none") if part else "voter"
+    takes = parts.get(name, "none") if part else None  # the folder names nodes; who votes is in the log alone
     return {
         "name": name,
         "part": takes,
-        "voter": takes == "voter",
+        "voter": takes == "voter" if part else None,
         "reachable": said is not None,
         "peer": peer or _address_in(part, name),
         "api": place.apis.get(name) or row.get("api"),
@@ -173,4 +174,5 @@ def _cells(row: Row) -> tuple[object, ...]:
     used = _in_use(row)
     used_text = Text(used, style="yellow" if used == "an older one" else "") if used else None
     api = str(row["api"]).removeprefix("https://") if row.get("api") else None
-    return (row["name"], row.get("reachable"), row.get("part"), row.get("peer"), api, until, days, used_text)
+    takes = (row["part"] or UNKNOWN) if "part" in row else None
+    return (row["name"], row.get("reachable"), takes, row.get("peer"), api, until, days, used_text)

@@ -36,7 +36,7 @@ def test_from_the_folder_where_nothing_runs(folder):
     found = document(folder)
     assert (found["schema"], found["source"], found["warnings"]) == ("meltica.members/1", "folder", [])
     assert [(one["name"], one["voter"], one["reachable"]) for one in found["members"]] == [
-        (name, True, False) for name in ("n1", "n2", "n3")
+        (name, None, False) for name in ("n1", "n2", "n3")
     ]
     first = found["members"][0]
     assert first["peer"].startswith("127.0.0.1:")
@@ -79,10 +79,13 @@ def test_who_votes_learns_and_was_removed_is_as_the_newest_node_says_it(cluster)
     assert "learner" in next(line for line in text.splitlines() if line.startswith(" n4 "))
 
 
-def test_without_a_running_node_nobody_knows_who_was_removed(folder):
+def test_without_a_running_node_nobody_knows_who_votes_or_was_removed(folder):
+    """Everybody was called a voter: a removed node too, and one that never joined (review of 2026-11-30)."""
     found = document(folder)
     assert (found["configuration"], found["removed"]) == (None, [])
-    assert [one["part"] for one in found["members"]] == ["voter"] * 3
+    assert [(one["part"], one["voter"]) for one in found["members"]] == [(None, None)] * 3
+    text = meltica("cluster", "members", folder=folder).stdout
+    assert "not known" in next(line for line in text.splitlines() if line.startswith(" n1 "))
 
 
 def test_a_removed_node_s_certificate_worries_nobody(cluster):
