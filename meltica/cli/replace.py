@@ -26,8 +26,9 @@ from meltica.config import ConfigErrors, load
 
 SCHEMA: Final = "meltica.replace/1"
 PAUSE_S: Final = 0.2  # from one step's outcome to the next one's asking
-SETTLE_S: Final = 5.0  # a refusal that may pass by itself (an election, a start) is asked again for so long
+SETTLE_S: Final = 15.0  # a refusal that may pass by itself (an election, a node's start) is asked again for so long
 AGAIN: Final = "give the same command again: it goes on where it stands"
+_REFUSALS: Final = (OutcomeKind.REFUSED.value, OutcomeKind.NOT_ALLOWED.value)
 UNANSWERED: Final = (int(Exit.UNREACHABLE), int(Exit.UNKNOWN))
 
 
@@ -38,7 +39,9 @@ UNANSWERED: Final = (int(Exit.UNREACHABLE), int(Exit.UNKNOWN))
 @click.option(
     "--wait", type=click.IntRange(1), default=600, show_default=True, help="Seconds to wait without progress."
 )
-@click.option("--give-up", is_flag=True, help="Take NEW out again, which does not vote yet: OLD stays.")
+@click.option(
+    "--give-up", is_flag=True, help="Take NEW out again, which does not vote yet, or is one vote too many: OLD stays."
+)
 @acting_options
 @click.pass_context
 def replace(
@@ -50,7 +53,8 @@ def replace(
     which more losses are survived meanwhile.  Nothing is done that would leave no majority of healthy nodes, trading
     goes on, and if OLD leads it hands over first.  Interrupted, or if the leader changes, the same command goes on
     where it stands.  `meltica cluster prepare` makes the folder of NEW.  What was begun and is not wanted any more is
-    ended with --give-up, as long as NEW does not vote and OLD was not removed.
+    ended with --give-up, as long as OLD was not removed, or as many vote without NEW as should.  OLD stays for as long
+    as it is fit to trade and NEW is not.
     """
     place = place_of(context)
     if give_up:
@@ -86,13 +90,19 @@ def _address(place: ClusterPlace, new: str) -> str:
 
 @define
 class Progress:
-    """What was done and seen, and since when nothing has moved."""
+    """What was done and seen, since when nothing has moved, and since when it has been refused.
+
+    What moves is a step or a configuration that was not seen before, or a lag that is smaller than ever before: a lag
+    that only changes, as under load, is none, nor are answers that take turns.
+    """
 
     wait: float  # seconds
     json: bool
     steps: list[dict[str, object]] = field(factory=list)
     moved: float = 0.0
-    _seen: tuple[object, ...] = ()
+    refused: float | None = None
+    _seen: set[tuple[object, ...]] = field(factory=set)
+    _least: int | None = None  # entries
     _said: str = ""
 
     def saw(self, document: Document, now: float) -> None:
@@ -100,13 +110,30 @@ class Progress:
         detail = document.get("detail") or {}
         members = detail.get("members") or {}
         step, says = str(detail.get("step", document.get("outcome"))), str(document.get("message"))
-        seen = (step, members.get("configuration"), detail.get("lag_entries"))
-        if seen != self._seen:
-            self.moved, self._seen = now, seen
+        seen, lag = (step, members.get("configuration")), detail.get("lag_entries")
+        nearer = lag is not None and (self._least is None or lag < self._least)
+        if nearer:
+            self._least = lag
+        if nearer or seen not in self._seen:
+            self.moved = now
+        self._seen.add(seen)
+        if document.get("outcome") not in _REFUSALS:
+            self.refused = None
+        elif self.refused is None:
+            self.refused = now
         if says != self._said:
             self._said = says
             click.echo(says, err=self.json)
             self.steps.append({"step": step, "says": says, "configuration": members.get("configuration")})
+
+    def over(self, document: Document, now: float) -> bool:
+        """Whether this answer is the last: it is done, refused for good or for too long, or nothing moves."""
+        detail = document.get("detail") or {}
+        if detail.get("done"):
+            return True
+        if self.refused is not None:
+            return not detail.get("passing") or now - self.refused > SETTLE_S
+        return now - self.moved > self.wait
 
     def said(self, says: str) -> None:
         """No answer, this time."""
@@ -119,26 +146,19 @@ async def _go_on(client: Client, body: Mapping[str, object], watch: Progress) ->
     """Ask for one step after another; the last answer.  Raises CliError."""
     watch.moved = trio.current_time()
     while True:
-        patience = watch.wait
         try:
             document = await client.act("replace", body)
         except CliError as error:
             if error.exit_code not in UNANSWERED:
                 raise
-            if trio.current_time() - watch.moved > patience:
+            if trio.current_time() - watch.moved > watch.wait:
                 raise CliError(error.message, AGAIN, Exit(error.exit_code)) from None
             watch.said(f"no answer: {error.message}; asked again")
             await trio.sleep(PAUSE_S)
             continue
         now = trio.current_time()
-        detail = document.get("detail") or {}
         watch.saw(document, now)
-        if detail.get("done"):
-            return document
-        refused = document.get("outcome") in {OutcomeKind.REFUSED.value, OutcomeKind.NOT_ALLOWED.value}
-        if refused:
-            patience = SETTLE_S if detail.get("passing") else -1.0
-        if now - watch.moved > patience:
+        if watch.over(document, now):
             return document
         await trio.sleep(PAUSE_S)
 

@@ -214,6 +214,41 @@ def test_one_that_may_pass_is_asked_again_for_a_while(cluster, monkeypatch):
     assert (done.returncode, done.stdout) == (5, "one change at a time\n")
 
 
+def told(step, lag=None, number=1, kind="done", **detail):
+    more = {"step": step, "lag_entries": lag, "members": {"configuration": number}, **detail}
+    return {"outcome": kind, "message": f"{step} {lag}", "detail": more}
+
+
+def ends(answers, wait=600):
+    """When the last one comes, if they come every fifth of a second; None: it would be asked on."""
+    watch = room.Progress(wait, json=True)
+    for turn, answer in enumerate(answers):
+        watch.saw(answer, turn / 5)
+        if watch.over(answer, turn / 5):
+            return turn / 5
+    return None
+
+
+def test_a_lag_that_only_changes_is_no_progress():
+    """Under load `--wait` was never met (review of 2026-11-30)."""
+    ever_further = [told("catches_up", lag * 50) for lag in range(10_000)]
+    assert 600 < ends(ever_further) < 601
+    assert 600 < ends([told("catches_up", turn % 2) for turn in range(10_000)]) < 602
+    nearer = [told("catches_up", 10_000 - turn) for turn in range(10_000)]
+    assert ends(nearer) is None
+    assert 600 < ends([told("catches_up"), told("hands_over")] * 5_000) < 601, "answers that take turns"
+    assert ends([told("catches_up", 7, number=turn // 2500) for turn in range(10_000)]) is None
+
+
+def test_a_refusal_s_patience_counts_from_the_first_one():
+    """It was asked for ever while a lag changed."""
+    refused = [told("refused", turn % 2, kind="refused", passing=True) for turn in range(10_000)]
+    assert room.SETTLE_S < ends(refused) < room.SETTLE_S + 1
+    over_again = [*refused[:60], told("catches_up", 1)] * 3
+    assert ends(over_again) is None, "each of them passed"
+    assert ends([told("refused", kind="refused", passing=False)]) == 0
+
+
 def test_a_change_of_the_leader_in_the_middle_is_waited_out(cluster, monkeypatch):
     monkeypatch.setattr(room, "PAUSE_S", 0.01)
     nobody = ActionOutcome(OutcomeKind.NO_LEADER, "the lead was lost", "ask again")
