@@ -61,15 +61,18 @@ class Configuration:
     """Who votes, who learns, and who never comes back.  Each is by name, in its order.
 
     `number`: one more than that of the configuration which it follows; 0 is what the settings of a new cluster say.
+    `newest`: the voter that was a learner last; None where there was none, or where that one was removed.  It is who
+    came for another's place, wherever there is a vote too many.
 
     Raises:
-        ValueError: it has no voter, a name twice, another order, or too many.
+        ValueError: it has no voter, a name twice, another order, or too many; or its newest voter does not vote.
     """
 
     number: int
     voters: tuple[Member, ...]
     learners: tuple[Member, ...] = ()
     removed: tuple[Peer, ...] = ()
+    newest: Peer | None = None
 
     def __attrs_post_init__(self) -> None:
         if type(self.number) is not int or not 0 <= self.number < _LIMIT:
@@ -86,6 +89,8 @@ class Configuration:
             raise ValueError("a name that is two of voter, learner and removed")
         if len(self.voters) + len(self.learners) > MAX_MEMBERS or len(self.removed) > MAX_REMOVED:
             raise ValueError(f"more than {MAX_MEMBERS} members, or {MAX_REMOVED} that were removed")
+        if self.newest is not None and self.newest not in self.voting:
+            raise ValueError(f"the newest voter does not vote: {self.newest!r:.40}")
 
     @property
     def voting(self) -> tuple[Peer, ...]:
@@ -124,14 +129,13 @@ def _check_name(name: Peer) -> None:
 
 def encode(configuration: Configuration) -> bytes:
     """The log entry that says it."""
-    return CONFIGURATION + _pack(
-        (
-            configuration.number,
-            [(member.name, member.address, member.fingerprint) for member in configuration.voters],
-            [(member.name, member.address, member.fingerprint) for member in configuration.learners],
-            configuration.removed,
-        )
+    fields = (
+        configuration.number,
+        [(member.name, member.address, member.fingerprint) for member in configuration.voters],
+        [(member.name, member.address, member.fingerprint) for member in configuration.learners],
+        configuration.removed,
     )
+    return CONFIGURATION + _pack(fields if configuration.newest is None else (*fields, configuration.newest))
 
 
 def decode(entry: bytes) -> Configuration:
@@ -144,8 +148,8 @@ def decode(entry: bytes) -> Configuration:
         raise WireError("not a configuration: another type of entry")
     try:
         fields = msgpack.unpackb(entry[1:], use_list=False, strict_map_key=True, max_ext_len=0, max_map_len=0)
-        number, voters, learners, removed = fields
-        configuration = Configuration(number, _members(voters), _members(learners), tuple(removed))
+        number, voters, learners, removed, *newest = fields
+        configuration = Configuration(number, _members(voters), _members(learners), tuple(removed), *newest)
         same = encode(configuration) == entry  # one form, so no field of another type, nor anything left out
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise WireError(f"not a configuration: {error}") from error
@@ -211,7 +215,7 @@ def allow(configuration: Configuration, change: Change, ground: Ground) -> Confi
         raise NotYet("the leader has not committed an entry of its own term yet; ask again when it has")
     after = follow(configuration, change)
     if isinstance(change, Promote) and change.name not in ground.caught_up & ground.healthy:
-        raise Refused(f"{change.name} has not caught up with the log; it votes once it has")
+        raise NotYet(f"{change.name} has not caught up with the log; it votes once it has")
     if isinstance(change, Remove) and change.name == ground.leader:
         raise Refused(f"{change.name} leads; hand over to another node first (meltica promote)")
     if after.voting != configuration.voting and after.spare(ground.healthy) < 0:
@@ -239,7 +243,8 @@ def follow(configuration: Configuration, change: Change) -> Configuration:
         if not chosen:
             raise Refused(f"{change.name} is no learner: only a learner becomes a voter")
         others = tuple([member for member in learners if member.name != change.name])
-        return evolve(configuration, number=number, voters=_by_name((*voters, *chosen)), learners=others)
+        votes = _by_name((*voters, *chosen))
+        return evolve(configuration, number=number, voters=votes, learners=others, newest=change.name)
     if change.name not in {*configuration.voting, *configuration.learning}:
         raise Refused(f"{change.name} is no member")
     if change.name in configuration.voting and len(voters) == 2:  # the core can't be one voter: raft.RaftCore.adopt
@@ -251,6 +256,7 @@ def follow(configuration: Configuration, change: Change) -> Configuration:
         tuple([member for member in voters if member.name != change.name]),
         tuple([member for member in learners if member.name != change.name]),
         tuple(sorted((*removed, change.name))),
+        None if configuration.newest == change.name else configuration.newest,
     )
 
 

@@ -63,25 +63,34 @@ def way(configuration: Configuration, old: Peer, new: Member, *, healthy: frozen
     return tuple(made)
 
 
-def give_up(configuration: Configuration, old: Peer, new: Peer) -> Remove | None:
+def give_up(configuration: Configuration, old: Peer, new: Peer, size: int) -> Remove | None:
     """The change that ends a replacement which is not wanted any more; None: `new` takes no part any more.
 
-    Its name is spent all the same: what it got of the log may be on its disk.
+    Its name is spent all the same: what it got of the log may be on its disk.  `size`: how many should vote; of more
+    the newest can go too.
 
     Raises:
         Refused: nothing was begun, or it has gone too far: a voter would be missing for good.
     """
     if new in configuration.removed:
         return None
+    enough = len(configuration.voters) >= size
     if new in configuration.voting:
+        if len(configuration.voters) > size and came_last(configuration, new):
+            return Remove(new)
         raise Refused(f"{new} votes already: go on, or put another node in its place")
     if new not in configuration.learning:
         raise Refused(f"{new} is no member: nothing was begun")
-    if old not in configuration.voting:
+    if old not in configuration.voting and not enough:
         raise Refused(
             f"{old} votes no more, so {new} is needed in its place: go on, or put another node in {new}'s place"
         )
     return Remove(new)
+
+
+def came_last(configuration: Configuration, name: Peer) -> bool:
+    """Whether this is the voter that one is too many by, where one is; any may be, where nobody knows who it was."""
+    return configuration.newest in {None, name}
 
 
 def _check_place(configuration: Configuration, new: Member) -> None:

@@ -15,12 +15,14 @@ from attrs import asdict, define, field, frozen
 
 from cluster.types import AppliedEntry, Installed, PeerStatus, Role, RoleChanged, Status
 from meltica.core.values import Nanos
+from meltica.leader.fitness import NO_VOTE
 from meltica.peers import PeerBoard
 
 MS: Final = 1_000_000
 CAUGHT_UP: Final = Nanos(500 * MS)  # behind by less, a node has what it lacks before a hand-over's patience ends
 SILENT: Final = "its API does not answer, so nobody knows whether it hears the venues"
 REPLACE: Final = "find out why, or replace it: `meltica cluster replace`, runbooks/replace-a-node.md"
+REPLACED: Final = 'runbooks/replace-a-node.md, "How many vote"'
 LEARNS: Final = "it has no vote yet: it is catching up"
 STEP: Final = 10 * MS  # from one remembered entry to the next
 KEPT: Final = 6000  # of these: a minute under load
@@ -76,6 +78,7 @@ class Group:
     status: Callable[[], Status]
     mono: Callable[[], int]
     wall: Callable[[], int]
+    size: int | None = None  # how many should vote: as many as founded the cluster
     milestones: Milestones = field(factory=Milestones)
     since_wall: int | None = None  # when this node first knew of the present leader
     _led: tuple[str | None, int] = (None, 0)
@@ -124,6 +127,14 @@ class Group:
         best = min(fit, key=lambda one: (one.lag_entries or 0, one.name), default=None)
         return None if best is None else best.name
 
+    def word_of(self, name: str) -> str:
+        """Why another node is not fit to trade, by its own word, its vote apart; "" if it is fit."""
+        row = self.board.row(name)
+        if not row.get("reachable", True):
+            return SILENT
+        word = _own_word(row)
+        return "" if word == NO_VOTE else word
+
     def _other(self, status: Status, peer: PeerStatus, row: dict[str, object]) -> Member:
         now = self.mono()
         known = status.role is Role.LEADER
@@ -132,7 +143,9 @@ class Group:
         heard = None if peer.heard is None else max(0, now - peer.heard) // MS
         answers = bool(row.get("reachable", True))
         absent = _why_absent(peer, lag, behind, answers=answers)
-        why = ("" if peer.votes else LEARNS) or _own_word(row) or absent or ("" if answers else SILENT)
+        word = _own_word(row)
+        learns = LEARNS if word in {"", NO_VOTE} else f"{LEARNS}; it says: {word}"
+        why = ("" if peer.votes else learns) or word or absent or ("" if answers else SILENT)
         return Member(
             str(peer.name),
             connected=peer.connected,
@@ -206,6 +219,14 @@ def sentence(members: Sequence[Member]) -> str:
     return "one more lost node stops trading"
 
 
+def miscounted(size: int | None, members: Sequence[Member]) -> str:
+    """That more or fewer vote than should, for people; "" if it is as it should be, or if nobody knows."""
+    voters = voters_of(members)
+    if size is None or voters == size:
+        return ""
+    return f"{voters} nodes vote where {size} should: a replacement is under way, or was left; {REPLACED}"
+
+
 def document(group: Group, members: Sequence[Member]) -> dict[str, object]:
     """As the status tells it."""
     status = group.status()
@@ -218,6 +239,8 @@ def document(group: Group, members: Sequence[Member]) -> dict[str, object]:
         "voting": sum(1 for one in members if one.votes),
         "promotable": sum(1 for one in members if one.promotable),
         "tolerates": tolerates(members),
+        "size": group.size,
+        "miscounted": miscounted(group.size, members),
         "says": sentence(members),
         "nodes": [asdict(one) for one in members],
     }

@@ -147,7 +147,7 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
         partial(_ends, log.critical, "the leader failed: nothing more is sent", "where"),
     )
     cluster = ClusterNode(replica, store, transport, pump, clock=_mono, observer=reporter)
-    group = Group(settings.node.name, board, cluster.status, mono_now, wall_now)
+    group = Group(settings.node.name, board, cluster.status, mono_now, wall_now, len(settings.peers))
     leader = Leader(
         NodeName(name),
         leader_settings(settings),

@@ -7,6 +7,7 @@ whoever asks again, of whichever leader, goes on where it stands; and what was d
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -14,7 +15,7 @@ import trio
 from attrs import evolve, frozen
 
 from cluster.members import AddLearner, Change, Configuration, Ground, Member, NotYet, Promote, Refused, Remove
-from cluster.replacing import Waits, give_up, next_step, way
+from cluster.replacing import Waits, came_last, give_up, next_step, way
 from cluster.types import Applied, NotLeader, Outcome, Peer, Role, Status
 from meltica.api.ports import ActionOutcome, OutcomeKind, ReplaceNode
 from meltica.core.commands import By, MembersAsked
@@ -31,8 +32,13 @@ PREPARE: Final = (
 )
 GIVEN_UP: Final = "given_up"
 STOP_IT: Final = "stop it, and give its folder up: another new node needs another name"
+_END: Final = (
+    "Let that replacement end (who began it gives the same command again), or take {0} out again "
+    "(`meltica cluster replace OLD --with {0} --give-up`)"
+)
 LOOK: Final = "look at `meltica cluster status`; " + AGAIN
 REQUEST: Final = 48  # characters of a request id, so that a step's name fits behind it
+HEAD: Final = 23  # of a longer one, before a hash of all of it
 
 
 class MembersPort(Protocol):
@@ -95,7 +101,7 @@ class Replacement:
             change = next_step(
                 members, Peer(wish.old), new, healthy=ground.healthy, caught_up=ground.caught_up & ground.healthy
             )
-            return await self._do(wish, by, change, ground, new)
+            return await self._do(wish, by, change, ground, members)
         except ValueError as error:
             return ActionOutcome(OutcomeKind.REFUSED, str(error), "correct it")
         except Refused as refused:
@@ -104,24 +110,64 @@ class Replacement:
             )
 
     def _check_new(self, wish: ReplaceNode, members: Configuration) -> None:
-        """One that votes already, and not since a step of this replacement, takes nobody's place: one would be lost.
+        """How many vote is a new node's to change for as long as its replacement takes, and nobody else's.
 
-        Nor does one take the place of a learner while nobody's vote is missing: there would be one vote too many.
+        One that votes already, and not since a step of this replacement, takes nobody's place: one would be lost.  One
+        that does not vote takes no place that is not there: that of a learner, that of a removed node which another
+        has taken, or one while a vote is too many: there would be one vote too many for good.
         """
-        both = {wish.old, wish.new} <= {*members.voting}
-        if both and len(members.voters) <= self.size:
-            raise Refused(
-                f"{wish.new} votes already, and not in {wish.old}'s place: a new node needs a name that none ever had"
-            )
-        idle = wish.old in members.learning and wish.new not in members.voting
-        if idle and len(members.voters) >= self.size:
+        old_votes, many = wish.old in members.voting, len(members.voters)
+        if wish.new in members.voting:
+            if wish.old not in members.removed and not (came_last(members, Peer(wish.new)) and many > self.size):
+                self._taken_for_new(wish, members)
+            return
+        if wish.old in members.learning and many >= self.size:
             raise Refused(
                 f"{wish.old} does not vote, so there is no place of its to take: end what was begun for it "
                 f"(`meltica cluster replace OLD --with {wish.old} --give-up`), and put {wish.new} in OLD's place"
             )
+        if wish.old in members.removed and wish.new in members.learning and many >= self.size:
+            raise Refused(
+                f"{wish.old}'s place is taken: {', '.join(members.voting)} vote, as many as should.  Put {wish.new} in "
+                f"the place of one of them, or take it out again ({_give_up_of(wish.old, wish.new)})"
+            )
+        if many > self.size:
+            raise NotYet(
+                f"{many} nodes vote where {self.size} should: {_newest(members)} is on its way into another's place, "
+                f"which was not removed yet.  {_END.format(_newest(members))}"
+            )
+        waiting = [name for name in members.learning if name != wish.new]
+        if old_votes and many < self.size and waiting:
+            raise NotYet(
+                f"{many} nodes vote where {self.size} should: {', '.join(waiting)} is on its way into the place of one "
+                f"that was removed.  Let that replacement end, or put {wish.new} in the place of {waiting[0]}"
+            )
+
+    def _taken_for_new(self, wish: ReplaceNode, members: Configuration) -> None:
+        """NEW votes, and not since a step of this replacement.  Raises Refused; a learner that is left over may go."""
+        if wish.old in members.learning and members.newest == wish.new:
+            return
+        says = f"{wish.new} votes already, and not in {wish.old}'s place: a new node needs a name that none ever had"
+        if len(members.voters) > self.size:
+            newest = _newest(members)
+            says = (
+                f"{wish.new} votes already, and not in {wish.old}'s place: {newest} is the one that is on its way into "
+                f"another's.  {_END.format(newest)}"
+            )
+        raise Refused(says)
+
+    def _unfit(self, wish: ReplaceNode) -> str:
+        """Why NEW can't trade in OLD's place, which can; "" where it can, or where OLD can't either."""
+        seen = {one.name: one for one in self.group.members(self.leader.status().why_not)}
+        old = seen.get(wish.old)
+        return self._word(wish.new) if old is not None and old.promotable else ""
+
+    def _word(self, new: str) -> str:
+        """Why NEW is not fit to trade, by its own word, its vote and what it lacks of the log apart."""
+        return self.leader.status().why_not if new == self.group.node else self.group.word_of(new)
 
     async def _do(
-        self, wish: ReplaceNode, by: By, change: Change | Waits | None, ground: Ground, new: Member
+        self, wish: ReplaceNode, by: By, change: Change | Waits | None, ground: Ground, members: Configuration
     ) -> ActionOutcome:
         if change is None:
             settled = ground.commit >= ground.placed
@@ -131,38 +177,49 @@ class Replacement:
             return self._told(wish, OutcomeKind.DONE, "done" if settled else "waits", says, done=settled)
         if isinstance(change, Waits):
             return self._told(wish, OutcomeKind.DONE, "catches_up", self._how_far(wish.new))
+        if isinstance(change, AddLearner) and (trouble := await self.cluster.reach(change.member)):
+            return self._told(wish, OutcomeKind.REFUSED, "refused", trouble, PREPARE, passing=True)
+        if not isinstance(change, AddLearner) and (why := self._unfit(wish)):
+            says = f"{wish.old} is fit to trade, and {wish.new} is not: {why}.  {wish.old} stays until {wish.new} is"
+            return self._told(wish, OutcomeKind.REFUSED, "refused", says, LOOK, passing=True)
         if isinstance(change, Remove) and change.name == ground.leader:
             return await self._hand_over(wish, by)
-        if isinstance(change, AddLearner) and (trouble := await self.cluster.reach(new)):
-            return self._told(wish, OutcomeKind.REFUSED, "refused", trouble, PREPARE, passing=True)
-        step = step_of(change)
+        return await self._make(wish, by, change, step_of(change), members)
+
+    async def _make(
+        self, wish: ReplaceNode, by: By, change: Change, step: str, members: Configuration
+    ) -> ActionOutcome:
+        """Note it, then make it, if what it was judged by is still so.  Raises Refused."""
         noted = await self._asked(leader_ports.Order(_note(wish, by, step)))
         if not isinstance(noted, leader_ports.Done):
             return self._unnoted(wish, noted)
+        if self.cluster.members != members:  # no change comes between this and the next line: it is asked for at once
+            raise NotYet("who takes part has changed meanwhile: another replacement is under way")
         return self._came(wish, step, await self.cluster.change(change))
 
     def _came(self, wish: ReplaceNode, step: str, outcome: Outcome) -> ActionOutcome:
         if isinstance(outcome, Applied):
-            over = step == GIVEN_UP
-            following, index = STOP_IT if over else "", int(outcome.index)
-            return self._told(wish, OutcomeKind.DONE, step, says_of(step, wish), following, index=index, done=over)
+            says, following, index = says_of(step, wish), "", int(outcome.index)
+            over, members = step == GIVEN_UP, self.cluster.members
+            if over:
+                says, following = f"{says}: {', '.join(() if members is None else members.voting)} vote on", STOP_IT
+            return self._told(wish, OutcomeKind.DONE, step, says, following, index=index, done=over)
         if isinstance(outcome, NotLeader):
             return ActionOutcome(OutcomeKind.NO_LEADER, "the lead was lost before this step", AGAIN)
         return ActionOutcome(OutcomeKind.UNKNOWN, f"this step may still be done: {outcome}", AGAIN)
 
     async def _give_up(self, wish: ReplaceNode, by: By, members: Configuration, *, dry_run: bool) -> ActionOutcome:
-        """The learner goes; `old` votes on.  Raises Refused."""
-        change = give_up(members, Peer(wish.old), Peer(wish.new))
+        """The new node goes; who votes beside it votes on.  Raises Refused."""
+        change = give_up(members, Peer(wish.old), Peer(wish.new), self.size)
         if change is None:
             return self._told(wish, OutcomeKind.DONE, GIVEN_UP, f"{wish.new} takes part no more", STOP_IT, done=True)
         if dry_run:
-            says = f"{wish.new}, which does not vote yet, would be removed, for ever; {wish.old} would stay"
+            which = "one vote too many" if wish.new in members.voting else "which does not vote yet"
+            stays = [name for name in members.voting if name != wish.new]
+            says = f"{wish.new}, {which}, would be removed, for ever; {', '.join(stays)} would vote on"
             return self._told(wish, OutcomeKind.DONE, "planned", says, plan=[f"{wish.new} is removed, for ever"])
-        at = next(one.address for one in members.learners if one.name == wish.new)
-        noted = await self._asked(leader_ports.Order(_note(evolve(wish, address=at), by, GIVEN_UP)))
-        if not isinstance(noted, leader_ports.Done):
-            return self._unnoted(wish, noted)
-        return self._came(wish, GIVEN_UP, await self.cluster.change(change))
+        at = next(one.address for one in (*members.learners, *members.voters) if one.name == wish.new)
+        return await self._make(evolve(wish, address=at), by, change, GIVEN_UP, members)
 
     async def _hand_over(self, wish: ReplaceNode, by: By) -> ActionOutcome:
         """The leader is not removed: it hands over first, as by a promote, with all that this means for trading."""
@@ -205,7 +262,12 @@ class Replacement:
             return self._told(wish, OutcomeKind.REFUSED, "refused", trouble, PREPARE)
         plan = plan_of(changes, wish, self.group.node, manual=self.mode() is Mode.MANUAL)
         says = "; then ".join(plan) or f"nothing is left to do: {wish.new} has taken {wish.old}'s place"
-        return self._told(wish, OutcomeKind.DONE, "planned", says, plan=plan)
+        joined = wish.new in {*members.voting, *members.learning}
+        word = self._word(wish.new) if joined and changes else ""
+        if word:
+            stays = f": {wish.old} stays until it is" if self._unfit(wish) else ""
+            says = f"{says}.  {wish.new} is not fit to trade: {word}{stays}"
+        return self._told(wish, OutcomeKind.DONE, "planned", says, plan=plan, new_says=word if joined else None)
 
     # --- telling ----------------------------------------------------------------------------------------------
 
@@ -259,7 +321,7 @@ def says_of(step: str, wish: ReplaceNode) -> str:
         "learns": f"{wish.new} gets the log from now on, and counts for nothing yet",
         "votes": f"{wish.new} votes",
         "removed": f"{wish.old} was removed, for ever",
-        GIVEN_UP: f"{wish.new} was removed, for ever, before it voted; {wish.old} stays",
+        GIVEN_UP: f"{wish.new} was removed, for ever",
     }[step]
 
 
@@ -280,7 +342,22 @@ def plan_of(changes: Sequence[Change], wish: ReplaceNode, leader: str, *, manual
     return plan
 
 
+def _newest(members: Configuration) -> str:
+    return members.newest or "one of them"
+
+
+def _give_up_of(old: str, new: str) -> str:
+    return f"`meltica cluster replace {old} --with {new} --give-up`"
+
+
+def _short(request: str) -> str:
+    """A request id with room for a step's name behind it; two ids never come to the same."""
+    if len(request) <= REQUEST:
+        return request
+    return f"{request[:HEAD]}.{hashlib.sha256(request.encode()).hexdigest()[: REQUEST - HEAD - 1]}"
+
+
 def _note(wish: ReplaceNode, by: By, step: str) -> MembersAsked:
     """A record of its own for each step: a retry of one is the same."""
-    hand = evolve(by, request=RequestId(f"{by.request[:REQUEST]}.{step}"))
+    hand = evolve(by, request=RequestId(f"{_short(by.request)}.{step}"))
     return MembersAsked(Epoch(0), Nanos(0), NodeName(wish.old), NodeName(wish.new), wish.address, step, hand)

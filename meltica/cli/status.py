@@ -133,6 +133,8 @@ def troubles(document: Mapping[str, Any], answers: Mapping[str, Document | NoAns
     if group is not None and group["tolerates"] < group["voters"] - group["majority"]:
         found.append(f"{group['says']}; `meltica cluster status` says of each node why")
     found.extend(astray(answers))
+    if group is not None and group.get("miscounted"):
+        found.append(str(group["miscounted"]))
     found.extend(_digest_troubles(document["nodes"]))
     found.extend(trouble for row in document["nodes"] for trouble in _state_troubles(row))
     return found

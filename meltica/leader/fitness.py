@@ -17,6 +17,7 @@ from meltica.leader.suspects import CLOCKS_APART
 from meltica.venues.base import Capabilities, Health, VenuePort
 
 MS = 1_000_000
+NO_VOTE = "it has no vote, as far as its log says"
 
 
 def must_date(port: VenuePort) -> None:
@@ -123,15 +124,18 @@ def window_fault(window: Nanos, capabilities: Capabilities, health: Health, sett
 
 
 def why_not_promotable(desk: Desk, standstill: str) -> str:
-    """Why this node should not take over, or ""; `standstill`: why its apply stands or is not to be trusted."""
+    """Why this node should not take over, or ""; `standstill`: why its apply stands or is not to be trusted.
+
+    Whether it has a vote is looked at last: a node that is to take another's place says before it votes what else is
+    amiss with it.
+    """
     status = desk.cluster.status()
     if status.stalled:
         return f"replication: {status.stalled}"
-    if not status.votes:
-        return "it has no vote, as far as its log says"
-    why = standstill or unfit_itself(desk)
-    if why:
-        return why
+    return standstill or unfit_itself(desk) or _venues_unfit(desk) or ("" if status.votes else NO_VOTE)
+
+
+def _venues_unfit(desk: Desk) -> str:
     for venue, port in desk.venues.items():
         health, policy = port.health(), desk.state.venues.get(venue)
         why = why_unfit(health, desk.settings, desk.mono())

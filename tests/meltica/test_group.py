@@ -121,6 +121,37 @@ def test_a_learner_can_t_take_over_and_counts_for_nothing():
     assert [(one.learns, one.votes) for one in found.members("no vote") if one.name == "n1"] == [(True, False)]
 
 
+def test_what_a_learner_says_is_amiss_with_it_is_told_before_it_votes():
+    """It said that it has no vote, and nothing else (review of 2026-11-30)."""
+    found = group(evolve(peer("n2"), votes=False), n2=row("n2", promotable=False, why_not="paper: refused: -2015"))
+    assert of(found).why_not == "it has no vote yet: it is catching up; it says: paper: refused: -2015"
+    assert found.word_of("n2") == "paper: refused: -2015"
+    for word in ("", "it has no vote, as far as its log says"):
+        found.board.heard("n2", row("n2", promotable=not word, why_not=word))
+        assert (found.word_of("n2"), of(found).why_not) == ("", "it has no vote yet: it is catching up")
+    found.board.heard("n2", None)
+    assert "its API does not answer" in found.word_of("n2")
+
+
+@pytest.mark.parametrize(
+    ("size", "extra", "told"),
+    [
+        (3, (), ""),
+        (None, ("n4",), ""),
+        (3, ("n4",), "4 nodes vote where 3 should"),
+        (5, (), "3 nodes vote where 5 should"),
+    ],
+)
+def test_that_more_or_fewer_vote_than_should_is_told(size, extra, told):
+    """Four that two operators left voted for good, and a split of two and two stopped trading: nothing said so."""
+    found = group()
+    status = found.status()
+    found.status = lambda: evolve(status, peers=(*status.peers, *[peer(name) for name in extra]))
+    found.size = size
+    shown = document(found, found.members(""))
+    assert (shown["size"], shown["miscounted"].startswith(told), bool(shown["miscounted"])) == (size, True, bool(told))
+
+
 def test_a_little_behind_is_caught_up():
     found = group(peer("n2", 99))
     found.milestones = Milestones()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 import trio
 from attrs import define, evolve, field
@@ -27,8 +29,8 @@ from meltica.leader import ports as leader_ports
 from meltica.peers import PeerBoard
 from meltica.replacement import Replacement
 
-N1, N2, N3, N4 = (Peer(f"n{number}") for number in range(1, 5))
-PLACES = {name: Member(name, f"{name}:7400") for name in (N1, N2, N3, N4)}
+N1, N2, N3, N4, N5 = (Peer(f"n{number}") for number in range(1, 6))
+PLACES = {name: Member(name, f"{name}:7400") for name in (N1, N2, N3, N4, N5)}
 BY = By(RequestId("r" * 60), "operator:ann", "its disk died")
 WISH = ReplaceNode("n3", "n4", "n4:7400")
 FIT = {"reachable": True, "active": False, "promotable": True, "why_not": "", "stalled": None}
@@ -85,9 +87,16 @@ class Hand:
 
     result: object = leader_ports.Done("done")
     acted: list = field(factory=list)
+    why_not: str = ""
+    noted: object = None  # called once something is on record
+
+    def status(self):
+        return self
 
     def act(self, action, on_result):
         self.acted.append(action)
+        if self.noted is not None:
+            self.noted()
         on_result(self.result)
 
 
@@ -96,15 +105,18 @@ class World:
     cluster: Cluster = field(factory=Cluster)
     hand: Hand = field(factory=Hand)
     mode: Mode = Mode.AUTOMATIC
-    board: PeerBoard = field(factory=lambda: PeerBoard(("n1", "n2", "n3", "n4")))
+    board: PeerBoard = field(factory=lambda: PeerBoard(("n1", "n2", "n3", "n4", "n5")))
 
     def __attrs_post_init__(self):
         for name in self.board.names:
             self.board.heard(name, {"epoch": 4, "nodes": [{"name": name, **FIT}]})
 
-    async def step(self, wish=WISH, *, dry_run=False):
-        group = Group("n1", self.board, self.cluster.status, lambda: 1, lambda: 7)
-        return await Replacement(self.cluster, self.hand, group, lambda: self.mode, 3).step(wish, BY, dry_run=dry_run)
+    def says(self, name, **more):
+        self.board.heard(name, {"epoch": 4, "nodes": [{"name": name, **FIT, **more}]})
+
+    async def step(self, wish=WISH, *, by=BY, dry_run=False):
+        group = Group(self.cluster.leads, self.board, self.cluster.status, lambda: 1, lambda: 7)
+        return await Replacement(self.cluster, self.hand, group, lambda: self.mode, 3).step(wish, by, dry_run=dry_run)
 
 
 async def test_step_by_step_each_on_record_before_it_is_made():
@@ -134,7 +146,8 @@ async def test_step_by_step_each_on_record_before_it_is_made():
         ("n3", "n4", "n4:7400", step) for step in ("learns", "votes", "removed")
     ]
     assert all(isinstance(one, MembersAsked) and one.by.reason == "its disk died" for one in noted)
-    assert [one.by.request for one in noted] == ["r" * 48 + end for end in (".learns", ".votes", ".removed")]
+    head = "r" * 23 + "." + hashlib.sha256(b"r" * 60).hexdigest()[:24]
+    assert [one.by.request for one in noted] == [head + end for end in (".learns", ".votes", ".removed")]
     over = await world.step()
     assert (over.message, over.detail["done"], len(world.hand.acted)) == ("n4 has taken n3's place", True, 3)
 
@@ -177,7 +190,8 @@ async def test_in_the_place_of_a_learner_nobody_comes_to_vote_beside_the_voters(
 async def test_a_learner_that_is_left_over_can_go_once_another_votes():
     world = World()
     n5 = Member(Peer("n5"), "n5:7400")
-    world.cluster.members = Configuration(4, (PLACES[N1], PLACES[N2], n5), (PLACES[N4],), (N3,))
+    world.cluster.members = Configuration(4, (PLACES[N1], PLACES[N2], n5), (PLACES[N4],), (N3,), n5.name)
+    assert (await world.step(ReplaceNode("n4", "n2", "n2:7400"))).kind is OutcomeKind.REFUSED, "n2 is no newcomer"
     told = await world.step(ReplaceNode("n4", "n5", "n5:7400"))
     assert (told.kind, world.cluster.changes) == (OutcomeKind.DONE, [Remove(N4)])
 
@@ -213,7 +227,7 @@ async def test_what_was_begun_is_given_up_on_record_and_once():
     told = await world.step(GIVE_UP)
     assert (told.kind, told.message, told.index) == (
         OutcomeKind.DONE,
-        "n4 was removed, for ever, before it voted; n3 stays",
+        "n4 was removed, for ever: n1, n2, n3 vote on",
         10,
     )
     assert (told.detail["step"], told.detail["done"], told.next[:7]) == ("given_up", True, "stop it")
@@ -236,7 +250,7 @@ async def test_what_was_begun_is_given_up_on_record_and_once():
     ("steps", "healthy", "why"),
     [
         (0, {N1, N2, N3, N4}, "n4 is no member: nothing was begun"),
-        (2, {N1, N2, N3, N4}, "n4 votes already: go on"),
+        (3, {N1, N2, N3, N4}, "n4 votes already: go on"),
         (2, {N1, N2, N4}, "n3 votes no more, so n4 is needed in its place"),
     ],
 )
@@ -330,7 +344,7 @@ def led_by_the_old():
     """n3, which leads, is the only thing left to do."""
     world = World()
     world.cluster.leads = N3
-    world.cluster.members = Configuration(2, tuple(PLACES[name] for name in (N1, N2, N3, N4)))
+    world.cluster.members = Configuration(2, tuple(PLACES[name] for name in (N1, N2, N3, N4)), newest=N4)
     return world
 
 
@@ -353,6 +367,7 @@ async def test_in_manual_mode_who_takes_over_is_an_operator_s_to_say():
 
 async def test_a_leader_that_nobody_could_follow_stays():
     world = led_by_the_old()
+    world.hand.why_not = "paper: no order connection"
     for name in world.board.names:
         world.board.heard(name, None)
     told = await world.step()

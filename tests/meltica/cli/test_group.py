@@ -54,6 +54,14 @@ def test_what_it_survives_less_than_it_could_is_degraded_in_both_commands(health
     assert f"! {says}; `meltica cluster status` says of each node why" in short.stdout
 
 
+def test_that_more_vote_than_should_is_degraded_in_both_commands(healthy):
+    says = "4 nodes vote where 3 should: a replacement is under way, or was left"
+    healthy.nodes["n1"].group = {**group(member("n1"), member("n2"), member("n3")), "size": 3, "miscounted": says}
+    for command in (("status",), ("cluster", "status")):
+        done = healthy.run(*command)
+        assert (done.returncode, f"! {says}" in done.stdout) == (6, True)
+
+
 def test_the_leader_s_word_is_no_comfort_while_a_node_that_it_counts_is_silent(healthy):
     """It may be lost only just: the leader notices later than whoever asks it."""
     healthy.stop("n3")

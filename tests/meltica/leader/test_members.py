@@ -87,3 +87,13 @@ def test_one_without_a_vote_is_not_promotable_and_says_why() -> None:
     without_votes(world, "n3", "n3")
     status = world.nodes["n3"].leader.status()
     assert (status.promotable, status.why_not) == (False, "it has no vote, as far as its log says")
+
+
+def test_one_without_a_vote_says_what_else_is_amiss_with_it_first() -> None:
+    """Who puts it in another's place must know before it votes (review of 2026-11-30)."""
+    world = World()
+    world.start()
+    without_votes(world, "n3", "n3")
+    world.nodes["n3"].port.connected = False
+    status = world.nodes["n3"].leader.status()
+    assert (status.promotable, status.why_not) == (False, "paper: no order connection")
