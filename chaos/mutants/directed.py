@@ -20,8 +20,10 @@ from cluster.leading import Leading
 from cluster.replica import Replica
 from cluster.types import ApplyOutcome, LogIndex, Peer, Term
 from meltica.core.orders import ORDER_LIFE, OrderState, Sign
+from meltica.core.records import EpochRecord
 from meltica.core.state import State
-from meltica.leader import authority
+from meltica.core.values import NodeName
+from meltica.leader import authority, mandate
 from meltica.leader.dispatch import Dispatch
 from meltica.leader.mandate import Mandate
 
@@ -39,6 +41,7 @@ FORWARDED = "test_a_forwarded_command_is_no_message"
 BARRED = "test_told_between_its_question_and_the_answer_it_does_not_stand"
 ASLEEP = "test_a_node_that_slept_reads_what_came_before_its_mandate_acts"
 QUEUED = "test_a_cancel_that_waits_at_the_socket_does_not_leave_once_this_node_leads_again"
+PLACE = "test_a_node_that_takes_another_s_place_does_not_take_its_ids"
 UNTAKEN = "test_an_operator_cancels_by_hand_what_the_last_epoch_that_traded_left"
 STARVED = "test_the_catching_up_of_one_is_no_heartbeat_for_the_others"
 
@@ -67,6 +70,18 @@ def a_stalled_process_sends_at_once(patches: Patches) -> None:
 def the_mandate_acts_before_the_inbox(patches: Patches) -> None:
     """A node that was stopped takes the time for one without a majority, and cancels before it reads what came."""
     patches.attribute(Mandate, "_slept", lambda _self, _now: False)
+
+
+# Nobody in the simulation of the whole product takes another's place while authority is not taken.
+@mutant("3", directed("meltica/leader/test_mandate.py", PLACE), PLACE)
+def who_takes_another_s_place_takes_its_ids(patches: Patches) -> None:
+    """A node that came since the epoch began cancels under the ids of one that took part then."""
+    whole = mandate.places_of
+
+    def places_of(epoch: EpochRecord, node: NodeName) -> tuple[int, int]:
+        return whole(epoch, node if node in epoch.members else epoch.members[-1])
+
+    patches.attribute(mandate, "places_of", places_of)
 
 
 # No connection of the simulation keeps a request back for as long as a takeover takes.

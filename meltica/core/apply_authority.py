@@ -15,7 +15,7 @@ from meltica.core.commands import AuthorityReleased, AuthorityTaken, ClockTold, 
 from meltica.core.events import AuthorityEvent, OrderEventKind, Rejection
 from meltica.core.halting import add_halt
 from meltica.core.moves import tell
-from meltica.core.records import EpochRecord, LossesRecord
+from meltica.core.records import MAX_MEMBERS, EpochRecord, LossesRecord
 from meltica.core.risk import HaltRecord, short
 from meltica.core.state import State
 from meltica.core.turn import Turn, asked
@@ -39,6 +39,7 @@ def epoch_started(turn: Turn, command: EpochStarted) -> Rejection | None:
             started_index=turn.index,
             started_at=state.clock,
             windows={name: state.venues[name].window for name in sorted(state.venues)},
+            members=tuple(sorted({*command.members}))[:MAX_MEMBERS],
         )
     )
     turn.emit(AuthorityEvent("started", command.epoch, command.node))

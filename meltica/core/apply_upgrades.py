@@ -20,10 +20,12 @@ from attrs import evolve
 from meltica.core.commands import ActivateVersion, ApproveBuild, MembersAsked, NodesReported, SkipEntry
 from meltica.core.events import Rejection
 from meltica.core.halting import add_halt
-from meltica.core.records import Approval, ApprovedRecord, CrewRecord, IsolatedRecord
+from meltica.core.records import MAX_LATE, Approval, ApprovedRecord, CrewRecord, IsolatedRecord
 from meltica.core.risk import HaltRecord, short
 from meltica.core.rules import TooOld
+from meltica.core.state import State
 from meltica.core.turn import Turn
+from meltica.core.values import NodeName
 
 OPERATOR: Final = "operator"
 APPROVER: Final = "approver"
@@ -40,7 +42,17 @@ def nodes_reported(turn: Turn, command: NodesReported) -> Rejection | None:
         return Rejection("bad_report", f"1 to {MAX_NODES} nodes, sorted, each once")
     nodes = tuple([evolve(one, build=short(one.build), config=short(one.config)) for one in command.nodes])
     turn.state.put_crew(CrewRecord(nodes))
+    _came(turn.state, names)
     return None
+
+
+def _came(state: State, names: Sequence[NodeName]) -> None:
+    """Who is new takes part in every epoch that may still be somebody's, behind all that were there before."""
+    for epoch in list(state.epochs.values()):
+        new = [name for name in names if name not in epoch.members and name not in epoch.late]
+        late = (*epoch.late, *new)[:MAX_LATE]
+        if late != epoch.late:
+            state.amend_epoch(evolve(epoch, late=late))
 
 
 def activate_version(turn: Turn, command: ActivateVersion) -> Rejection | None:

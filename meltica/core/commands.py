@@ -49,13 +49,17 @@ class By:
 
 @frozen
 class EpochStarted:
-    """A new leader's first command: from here on older epochs' commands have no effect."""
+    """A new leader's first command: from here on older epochs' commands have no effect.
+
+    `members`: who takes part, as far as it knows.
+    """
 
     epoch: Epoch
     at: Nanos
     node: NodeName
     reason: str  # why it leads: "election", "transfer", "fallback"
     build: str
+    members: tuple[NodeName, ...] = ()
 
 
 @frozen

@@ -7,6 +7,7 @@ file pins each.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from attrs import field, frozen
 
@@ -32,10 +33,17 @@ from meltica.core.values import (
     VenueOrderId,
 )
 
+MAX_MEMBERS: Final = 16  # of an epoch's start, as of replication
+MAX_LATE: Final = 8
+
 
 @frozen
 class EpochRecord:
-    """One epoch's authority.  `windows` are the W of each venue, fixed for the whole epoch."""
+    """One epoch's authority.  `windows` are the W of each venue, fixed for the whole epoch.
+
+    `members`, `late`: who took part when it began, by name, and who came since, in the log's order.  Neither ever loses
+    anybody, nor changes a place in it: by these the ids of its mandate are shared out (`leader.mandate`).
+    """
 
     epoch: Epoch
     node: NodeName
@@ -49,6 +57,8 @@ class EpochRecord:
     cancels_only: bool = False
     released_index: Index | None = None
     released_to: NodeName | None = None
+    members: tuple[NodeName, ...] = ()
+    late: tuple[NodeName, ...] = ()
 
     @property
     def active(self) -> bool:

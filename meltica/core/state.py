@@ -308,6 +308,13 @@ class State:
             del self.epochs[oldest]
             self._note("epoch", None, f"{oldest:010d}")
 
+    def amend_epoch(self, epoch: EpochRecord) -> None:
+        """An epoch that is known already, the current one or an older."""
+        self.epochs[epoch.epoch] = epoch
+        if self.epoch is not None and self.epoch.epoch == epoch.epoch:
+            self.epoch = epoch
+        self._note("epoch", epoch, f"{epoch.epoch:010d}")
+
     def _oldest_epochs(self) -> tuple[Epoch, Epoch]:
         """The oldest epoch that may be forgotten, and the next that is kept behind it.
 

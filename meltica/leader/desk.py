@@ -101,6 +101,10 @@ class Desk:
         """How each venue stands."""
         return {venue: port.health() for venue, port in self.venues.items()}
 
+    def members(self) -> tuple[NodeName, ...]:
+        """Who takes part, as far as this node knows, by name."""
+        return tuple(sorted({self.node, *[NodeName(peer.name) for peer in self.cluster.status().peers]}))
+
     @property
     def can_propose(self) -> bool:
         """Whether a command of this node would be of the current epoch."""

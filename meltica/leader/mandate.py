@@ -8,8 +8,9 @@ nothing yet leaves the mandate of the one before in force, and so does a release
 An operator's `kill --without-quorum` does the same by hand, from any node, for the orders that it knew at that moment
 and for no later ones: the active node may be healthy.
 
-One id is sent once (rule 3), and no log says here which were sent.  So each member has places of its own, and takes
-their numbers from a counter that a restart does not turn back.
+One id is sent once (rule 3), and no log says here which were sent.  So each node has places of its own in each epoch,
+by what the log says of who took part when it began and who came since; and it takes their numbers from a counter that
+a restart does not turn back.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from attrs import define, field
 from meltica.core.effects import CancelOrder
 from meltica.core.ids import mandate_id
 from meltica.core.orders import Order
-from meltica.core.records import EpochRecord
-from meltica.core.values import ClientOrderId, Epoch, Gap, Index, Nanos
+from meltica.core.records import MAX_LATE, EpochRecord
+from meltica.core.values import ClientOrderId, Epoch, Gap, Index, Nanos, NodeName
 from meltica.leader.desk import Desk
 from meltica.leader.gaps import gap_of
 from meltica.leader.ports import Numbers
@@ -30,7 +31,23 @@ from meltica.venues.base import Accepted, Answer, NotSent, Refused
 
 AGAIN = 2_000_000_000  # an order whose cancel brought no answer is tried again after so long
 BY_HAND_MOST = 5  # times that one command by hand tries one order
-MOST = 0x1000  # the places that contracts.md gives, to all members together
+MOST = 0x1000  # the places that contracts.md gives, to all nodes together
+NOWHERE = (0, 0)
+LATER = 128  # of these, each node has that came since the epoch began; who took part then shares the others
+
+
+def places_of(epoch: EpochRecord, node: NodeName) -> tuple[int, int]:
+    """The first of a node's own places in an epoch, and how many it has; none if the log did not name it in time.
+
+    Whoever knows more or less of the log shares them out alike: those of the start stay, and nobody comes between.
+    """
+    rest = MOST - MAX_LATE * LATER
+    if node in epoch.members:
+        size = rest // len(epoch.members)
+        return epoch.members.index(node) * size, size
+    if node in epoch.late:
+        return rest + epoch.late.index(node) * LATER, LATER
+    return NOWHERE
 
 
 @define
@@ -100,6 +117,10 @@ class Mandate:
         record = self._taken()
         if record is None:
             return "no epoch has taken authority: there is nothing of ours to cancel"
+        if places_of(record, self._desk.node) == NOWHERE:
+            return (
+                f"the log has not named this node in epoch {record.epoch} yet: it has no ids for cancels; ask another"
+            )
         self._of(record.epoch)
         live = self._desk.state.live_orders()
         named = [order.id for order in live if order.venue_order_id is not None]
@@ -129,7 +150,7 @@ class Mandate:
             if order.venue_order_id is not None and self._named(order, now) and self._untried(order.id, now)
         ]
         if due:
-            self._cancel_all(due, record.epoch, record.taken_index, now)
+            self._cancel_all(due, record, record.taken_index, now)
 
     def _slept(self, now: Nanos) -> bool:
         """Whether this node stood still since the last pass, and not before that one too.
@@ -200,10 +221,12 @@ class Mandate:
             self._majority_at + (policy.mandate_after if order.to_be_gone else max(after, policy.mandate_after))
         )
 
-    def _cancel_all(self, due: Sequence[Order], epoch: Epoch, taken: Index, now: Nanos) -> None:
-        desk = self._desk
-        first, size = self._places()
+    def _cancel_all(self, due: Sequence[Order], record: EpochRecord, taken: Index, now: Nanos) -> None:
+        desk, epoch = self._desk, record.epoch
+        first, size = places_of(record, desk.node)
         due = [order for order in due if order.venue in desk.venues]
+        if size == 0:
+            return  # only by hand: there it is said
         number = self._numbers(epoch, len(due)) if due and not self._spent else size
         for order in due:
             if number >= size:
@@ -211,13 +234,6 @@ class Mandate:
                 return
             self._cancel(order, mandate_id(desk.state.cluster, epoch, taken, first + number), epoch, taken, now)
             number += 1
-
-    def _places(self) -> tuple[int, int]:
-        """The first place of this member's own, and how many it has."""
-        desk = self._desk
-        members = sorted({str(desk.node), *(str(peer.name) for peer in desk.cluster.status().peers)})
-        size = MOST // len(members)
-        return members.index(str(desk.node)) * size, size
 
     def _out_of_places(self, now: Nanos) -> None:
         if not self._spent:

@@ -86,7 +86,7 @@ class Takeover:
         epoch = desk.epoch
         self._proposed = True
         desk.propose(
-            EpochStarted(epoch, desk.at, desk.node, self._reason, desk.settings.build),
+            EpochStarted(epoch, desk.at, desk.node, self._reason, desk.settings.build, desk.members()),
             lambda outcome: self._outcome(epoch, "EpochRejected", outcome),
         )
 

@@ -70,6 +70,34 @@ def test_a_version_is_activated_once_every_node_has_it_and_decides_from_the_next
     assert State.load(sorted(disk.items())).version == 2
 
 
+def test_who_takes_part_in_an_epoch_never_changes_its_place_in_it() -> None:
+    """The ids of the mandate are shared out by it, by nodes that know more or less of the log."""
+    hand = begun()
+    hand.refused(c.NodesReported(*ZERO, ()), "bad_report")
+    hand.ok(crew(report("n1"), report("n2"), report("n3")))
+    assert (hand.state.epochs[Epoch(1)].members, hand.state.epochs[Epoch(1)].late) == ((), ("n1", "n2", "n3"))
+    names = (NodeName("n3"), NodeName("n1"), NodeName("n2"), NodeName("n1"))
+    hand.epoch = Epoch(2)
+    hand.ok(c.EpochStarted(*ZERO, NodeName("n1"), "election", "B", names))
+    assert (hand.state.epochs[Epoch(2)].members, hand.state.epochs[Epoch(2)].late) == (("n1", "n2", "n3"), ())
+    hand.ok(crew(report("n1"), report("n2"), report("n4")))
+    hand.ok(crew(report("a"), report("n1"), report("n4")))
+    found = hand.state.epochs
+    assert (found[Epoch(2)].members, found[Epoch(2)].late) == (("n1", "n2", "n3"), ("n4", "a"))
+    assert found[Epoch(1)].late == ("n1", "n2", "n3", "n4", "a"), "of an older epoch's mandate, too"
+    assert hand.state.epoch == found[Epoch(2)]
+    for at in range(10, 20):
+        hand.ok(crew(report(f"n{at}")))
+    assert found[Epoch(2)].late == ("n4", "a", *[f"n{at}" for at in range(10, 16)])
+    disk = stored(hand.state.take_changes(), {})
+    again = State.load(sorted(disk.items()))
+    assert (again.epochs, again.epoch) == (found, found[Epoch(2)])
+    many = tuple([NodeName(f"n{at:02}") for at in range(99)])
+    hand.epoch = Epoch(3)
+    hand.ok(c.EpochStarted(*ZERO, NodeName("n1"), "election", "B", many))
+    assert found[Epoch(3)].members == many[:16]
+
+
 def test_a_node_too_old_for_the_version_raises_and_says_which_build_it_needs() -> None:
     hand = begun(Hand)
     hand.ok(crew(report("n1")))

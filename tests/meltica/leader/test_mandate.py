@@ -7,15 +7,17 @@ from decimal import Decimal
 import pytest
 from attrs import evolve
 
-from cluster.types import AppliedEntry, LogIndex, MonoNs, Term
+from cluster.types import AppliedEntry, LogIndex, MonoNs, Status, Term
 from meltica.core import commands as c
 from meltica.core.codec import encode_command
 from meltica.core.ids import parse_id
 from meltica.core.values import Epoch, Gap, Nanos, NodeName, Quantity, VenueOrderId
-from meltica.leader.mandate import BY_HAND_MOST, MOST
-from meltica.leader.ports import Done, Order, Promote, WithoutQuorum
+from meltica.leader.mandate import BY_HAND_MOST, LATER, MOST, places_of
+from meltica.leader.ports import Done, Order, Promote, Refused, WithoutQuorum
 from meltica.venues.base import Accepted, ReadKind
 from tests.meltica.leader.world import CONFIGURED, MS, QUOTER, SETTINGS, Node, S, World, by
+
+SHARE = 1024  # of each of three
 
 
 def by_hand(world: World, name: str) -> str:
@@ -103,7 +105,7 @@ def test_without_a_place_left_it_says_what_is_left_each_time() -> None:
     world.start()
     node = world.nodes["n2"]
     assert node.state.epoch is not None
-    node.numbers(node.state.epoch.epoch, MOST // 3)
+    node.numbers(node.state.epoch.epoch, SHARE)
     for times in (1, 2):
         by_hand(world, "n2")
         world.run(1 * S)
@@ -142,8 +144,87 @@ def test_two_nodes_send_no_id_twice_and_a_restarted_one_neither() -> None:
     written = [name for name in world.exchange.written if parse_id(name).mandate]
     assert len(written) > 10
     assert len(set(written)) == len(written)
-    share = MOST // 3
-    assert {place // share for place in places(world)} == {1, 2}
+    assert {place // SHARE for place in places(world)} == {1, 2}
+
+
+def knows(world: World, asked: str, *others: str) -> None:
+    """As `asked` knows it, these take part beside it."""
+    port = world.nodes[asked].cluster
+    status = port.status
+
+    def changed() -> Status:
+        found = status()
+        return evolve(found, peers=tuple([peer for peer in found.peers if peer.name in others]))
+
+    port.status = changed  # type: ignore[method-assign]  # a test's own port
+
+
+def reported(world: World, *names: str) -> None:
+    """The leader has these in its report of the crew."""
+    assert world.leader is not None
+    nodes = tuple([c.NodeReport(NodeName(name), "B", "config", 1, 1) for name in names])
+    said = c.NodesReported(Epoch(world.term), Nanos(world.leader.state.clock + 1), nodes)
+    world.append(encode_command(said), lambda _outcome: None, "NodesReported")
+    world.run(10 * MS)
+
+
+def test_a_node_that_takes_another_s_place_does_not_take_its_ids() -> None:
+    """n3, cut off, cancels under its mandate; n1 leads and never takes authority; n4 comes in n3's place, and an
+    operator cancels from there: the first cancels of both had one id (review of 2026-11-30)."""
+    world = World(names=("n1", "n2", "n3", "n4"))
+    for name, others in (("n1", ("n2", "n3")), ("n2", ("n1", "n3")), ("n3", ("n1", "n2")), ("n4", ("n1", "n2"))):
+        knows(world, name, *others)
+    third = world.start("n3")
+    world.run(1 * S)
+    world.exchange.answers = "lose"
+    world.majority = False
+    world.depose()
+    third.cut = True
+    world.run(7 * S)
+    world.nodes["n1"].port.failing = {ReadKind.OPEN_ORDERS}
+    world.elect("n1")
+    reported(world, "n1", "n2", "n4")
+    for name in ("n4", "n2"):
+        by_hand(world, name)
+    world.run(500 * MS)
+    fourth = world.nodes["n4"]
+    assert fourth.state.epoch is not None
+    assert (fourth.state.epoch.epoch, fourth.state.epoch.taken_index) == (2, None), "the mandate is epoch 1's"
+    assert (sent(third) >= 4, sent(fourth), sent(world.nodes["n2"])) == (True, 2, 2)
+    written = [name for name in world.exchange.written if parse_id(name).mandate]
+    assert len(written) == sum(sent(node) for node in world.nodes.values())
+    assert len(set(written)) == len(written)
+
+
+def test_each_has_as_much_of_its_own_whoever_comes() -> None:
+    """Those of the epoch's start share three quarters of all places; who comes later has some as well, as they last."""
+    world = World()
+    begun = world.start().state.epochs[Epoch(1)]
+    epoch = evolve(begun, late=tuple([NodeName(f"n{at}") for at in range(4, 12)]))
+    taken: set[int] = set()
+    for name, many in (*[(f"n{at}", SHARE) for at in (1, 2, 3)], *[(f"n{at}", LATER) for at in range(4, 12)]):
+        first, size = places_of(epoch, NodeName(name))
+        taken |= set(range(first, first + size))
+        assert size == many
+    assert taken == set(range(MOST))
+    assert places_of(epoch, NodeName("n99")) == (0, 0)
+    one = evolve(epoch, members=(NodeName("n1"),))
+    assert places_of(one, NodeName("n1")) == (0, MOST - 8 * LATER)
+
+
+def test_a_node_that_the_log_has_not_named_yet_cancels_nothing_and_says_so() -> None:
+    world = World(names=("n1", "n2", "n3", "n4"))
+    knows(world, "n1", "n2", "n3")
+    world.start()
+    (refused,) = world.act("n4", WithoutQuorum(by("kill-n4")))
+    assert isinstance(refused, Refused)
+    assert "the log has not named this node in epoch 1 yet" in refused.text
+    world.run(1 * S)
+    assert places(world) == []
+    reported(world, "n1", "n2", "n3", "n4")
+    by_hand(world, "n4")
+    world.run(1 * S)
+    assert places(world) == [MOST - 8 * LATER, MOST - 8 * LATER + 1], "none was used up"
 
 
 def test_its_time_begins_again_when_something_commits_under_a_newer_lead_of_its_own() -> None:
@@ -187,10 +268,10 @@ def test_a_node_without_a_place_left_says_so_and_sends_nothing() -> None:
     world.start()
     epoch = world.nodes["n2"].state.epoch
     assert epoch is not None
-    world.nodes["n2"].numbers(epoch.epoch, MOST // 3 - 1)
+    world.nodes["n2"].numbers(epoch.epoch, SHARE - 1)
     by_hand(world, "n2")
     world.run(30 * S)
-    assert places(world) == [2 * (MOST // 3) - 1], "the last of its own"
+    assert places(world) == [2 * SHARE - 1], "the last of its own"
     assert [name for name, _ in world.nodes["n2"].notes.alerts].count("MandateSpent") == 1
 
 
