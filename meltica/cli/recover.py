@@ -169,7 +169,7 @@ def _instead(folder: Path, answering: Sequence[str]) -> str:
     left = sorted({str(identity[1]), *answering})
     if len({*left} & {*found.voting}) >= found.majority:
         return ""
-    parts = {**dict.fromkeys(found.voting, "votes"), **dict.fromkeys(found.learning, "only learns")}
+    parts = {str(name): "votes" for name in found.voting} | {str(name): "only learns" for name in found.learning}
     says = ", ".join(
         f"{name} {parts.get(name, 'was removed' if name in found.removed else 'is none')}" for name in left
     )
