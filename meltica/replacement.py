@@ -128,7 +128,8 @@ class Replacement:
             )
         if wish.old in members.removed and wish.new in members.learning and many >= self.size:
             raise Refused(
-                f"{wish.old}'s place is taken: {', '.join(members.voting)} vote, as many as should.  Put {wish.new} in "
+                f"{wish.old}'s place is taken: {', '.join(members.voting)} vote, as many as should, and "
+                f"{_newest(members)} came last.  Put {wish.new} in "
                 f"the place of one of them, or take it out again ({_give_up_of(wish.old, wish.new)})"
             )
         if many > self.size:

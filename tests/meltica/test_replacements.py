@@ -42,7 +42,7 @@ async def test_two_operators_put_one_node_in_another_s_place(healthy, came):
     assert (told[came].message, told[came].detail["done"]) == (f"{came} has taken n3's place", True)
     assert world.cluster.members.parts == ((N1, N2, came), (late,))
     assert (told[late].kind, told[late].detail["passing"]) == (OutcomeKind.REFUSED, False)
-    assert f"n3's place is taken: n1, n2, {came} vote" in told[late].message
+    assert f"n3's place is taken: n1, n2, {came} vote, as many as should, and {came} came last" in told[late].message
     assert f"`meltica cluster replace n3 --with {late} --give-up`" in told[late].message
     ended = await world.step(ReplaceNode("n3", late, give_up=True))
     assert (ended.detail["done"], ended.message) == (True, f"{late} was removed, for ever: n1, n2, {came} vote on")
