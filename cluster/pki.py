@@ -1,8 +1,9 @@
 """Pki: a cluster's own certificate authority, and the certificates that it signs.
 
 `meltica cluster create` writes them, `meltica cluster rotate` replaces them; nodes only read them.  A node's
-certificate names it (its name in the cluster is its identity on the peer port); the operator's can dial the API and is
-refused on the peer port.
+certificate names it (its name in the cluster is its identity on the peer port, and what ours verify on its API), and
+the hosts at which others reach it, for curl, Prometheus and browsers; the operator's can dial the API and is refused on
+the peer port.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -27,6 +29,7 @@ from cluster.types import NO_NODE_S, Peer
 OPERATOR: Final = "operator"
 LIFE: Final = dt.timedelta(days=3650)
 _EARLY: Final = dt.timedelta(hours=1)  # valid a little before now: nodes' clocks differ
+_DOTTED: Final = r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)+"
 
 
 @frozen
@@ -65,8 +68,8 @@ def create(folder: Path, cluster: str, nodes: Sequence[Peer], now: dt.datetime) 
     _write_pair(folder, OPERATOR, authority.issue(OPERATOR, now, server=False))
 
 
-def issue(folder: Path, name: Peer, now: dt.datetime) -> None:
-    """Make a certificate and key for one node more, of the authority in `folder`.
+def issue(folder: Path, name: Peer, now: dt.datetime, hosts: Iterable[str] = ()) -> None:
+    """Make a certificate and key for one node more, of the authority in `folder`; `hosts`: where it is reached.
 
     Raises:
         ValueError: no node can be called so, or the authority's files are not what they should be.
@@ -75,12 +78,13 @@ def issue(folder: Path, name: Peer, now: dt.datetime) -> None:
     """
     if name in NO_NODE_S:
         raise ValueError(f"a node can't be called {name!r}: {NO_NODE_S[name]}")
-    _write_pair(folder, name, Authority.read(folder).issue(name, now, server=True))
+    _write_pair(folder, name, Authority.read(folder).issue(name, now, server=True, more=named(hosts)))
 
 
-def renew(folder: Path, name: str, now: dt.datetime) -> Certificate:
+def renew(folder: Path, name: str, now: dt.datetime, hosts: Iterable[str] = ()) -> Certificate:
     """Replace `name`'s certificate and key by new ones of the same authority, each file at once as a whole.
 
+    What the old one names beside, and `hosts`, at which the node is reached, the new one names too.
     The key first: who reads between the two finds a pair that does not match, and reads again.  Repeated, it mends
     what a crash between them left.
 
@@ -88,11 +92,12 @@ def renew(folder: Path, name: str, now: dt.datetime) -> Certificate:
         ValueError: the authority's files, or the old certificate, are not what they should be.
         OSError: one of the files is not there, or can't be written.
     """
-    old = read_certificate((folder / f"{name}.pem").read_bytes())
+    pem = (folder / f"{name}.pem").read_bytes()
+    old, more = read_certificate(pem), [*_general_names(pem), *named(hosts)]
     if name not in old.names:
         raise ValueError(f"{folder / name}.pem is not a certificate of {name}: it names {', '.join(old.names)}")
     authority = Authority.read(folder)
-    certificate, key = authority.issue(name, now, server=name != OPERATOR)
+    certificate, key = authority.issue(name, now, server=name != OPERATOR, more=more)
     _replace(folder / f"{name}.key", key, 0o600)
     _replace(folder / f"{name}.pem", certificate, 0o644)
     return read_certificate(certificate)
@@ -102,7 +107,8 @@ def renew(folder: Path, name: str, now: dt.datetime) -> Certificate:
 class Certificate:
     """What one certificate says."""
 
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # a node's own first
+    addresses: tuple[str, ...]
     not_before: dt.datetime
     not_after: dt.datetime
     sha256: str  # of its DER form, in hex
@@ -118,13 +124,37 @@ class Certificate:
 
 def read_certificate(pem: bytes) -> Certificate:
     """What the first certificate in there says; raises ValueError."""
-    found = x509.load_pem_x509_certificate(pem)
-    names: list[str] = []
-    for extension in found.extensions:
-        if isinstance(extension.value, x509.SubjectAlternativeName):
-            names = extension.value.get_values_for_type(x509.DNSName)
+    found, general = x509.load_pem_x509_certificate(pem), _general_names(pem)
+    names = tuple([one.value for one in general if isinstance(one, x509.DNSName)])
+    addresses = tuple([str(one.value) for one in general if isinstance(one, x509.IPAddress)])
     digest = found.fingerprint(hashes.SHA256()).hex()
-    return Certificate(tuple(names), found.not_valid_before_utc, found.not_valid_after_utc, digest)
+    return Certificate(names, addresses, found.not_valid_before_utc, found.not_valid_after_utc, digest)
+
+
+def _general_names(pem: bytes) -> list[x509.GeneralName]:
+    for extension in x509.load_pem_x509_certificate(pem).extensions:
+        if isinstance(extension.value, x509.SubjectAlternativeName):
+            return [*extension.value]
+    return []
+
+
+def named(hosts: Iterable[str]) -> list[x509.GeneralName]:
+    """Those of `hosts` that a node's certificate may name beside the node.
+
+    A host name without a dot is left out: it could be another node's name, as whom the certificate's owner could speak
+    on the peer port then.  So is what nobody dials (0.0.0.0).  Ours need neither: they verify the node's name.
+    """
+    found: list[x509.GeneralName] = []
+    for host in hosts:
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            if re.fullmatch(_DOTTED, host.lower()):
+                found.append(x509.DNSName(host.lower()))
+        else:
+            if not address.is_unspecified:
+                found.append(x509.IPAddress(address))
+    return found
 
 
 def check(files: Credentials, name: str, now: dt.datetime) -> Certificate:
@@ -191,8 +221,10 @@ class Authority:
         identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         return cls(builder.add_extension(identifier, critical=False).sign(key, hashes.SHA256()), key)
 
-    def issue(self, name: str, now: dt.datetime, *, server: bool) -> tuple[bytes, bytes]:
-        """A certificate for `name` and its key, PEM; one for a server names this machine's loopback too."""
+    def issue(
+        self, name: str, now: dt.datetime, *, server: bool, more: Iterable[x509.GeneralName] = ()
+    ) -> tuple[bytes, bytes]:
+        """A certificate for `name` and its key, PEM; one for a server names this machine's loopback too, and `more`."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_name(name), self._name, key.public_key(), now)
         names: list[x509.GeneralName] = [x509.DNSName(name)]
@@ -201,7 +233,8 @@ class Authority:
             names += [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
             purposes.append(ExtendedKeyUsageOID.SERVER_AUTH)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        shown = x509.SubjectAlternativeName(dict.fromkeys([*names, *more]))
+        builder = builder.add_extension(shown, critical=False)
         builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         certificate = builder.add_extension(signer, critical=False).sign(self._key, hashes.SHA256())

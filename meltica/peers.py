@@ -15,9 +15,10 @@ import httpx
 import trio
 from attrs import define, field
 
+from meltica.api.calls import calling, to
+
 ASK_EVERY: Final = 1.0  # seconds
 ASK_WITHIN: Final = 1.0
-MOST: Final = 16  # nodes
 
 
 @define
@@ -80,12 +81,8 @@ async def keep_asking(board: PeerBoard, places: Places, trust: ssl.SSLContext, t
 
     The board follows `places`: who is in there is shown, also where nobody knows where it could be asked.
     """
-    limits = httpx.Limits(max_keepalive_connections=MOST, max_connections=MOST * 2)
     asked: dict[str, tuple[str, trio.CancelScope]] = {}
-    async with (
-        httpx.AsyncClient(verify=trust, limits=limits, timeout=ASK_WITHIN, trust_env=False) as client,
-        trio.open_nursery() as nursery,
-    ):
+    async with calling(trust, timeout=ASK_WITHIN) as client, trio.open_nursery() as nursery:
         while True:
             wanted = places()
             board.follow(wanted)
@@ -110,15 +107,17 @@ async def _ask_one(board: PeerBoard, name: str, client: httpx.AsyncClient, api: 
     headers = {"Authorization": f"Bearer {token}"}
     while True:
         with trio.move_on_after(ASK_WITHIN) as asking:
-            board.heard(name, await _status(client, f"{api}/api/v1/status", headers))
+            board.heard(name, await _status(client, name, f"{api}/api/v1/status", headers))
         if asking.cancelled_caught:
             board.heard(name, None)
         await trio.sleep(ASK_EVERY)
 
 
-async def _status(client: httpx.AsyncClient, url: str, headers: Mapping[str, str]) -> Mapping[str, Any] | None:
+async def _status(
+    client: httpx.AsyncClient, name: str, url: str, headers: Mapping[str, str]
+) -> Mapping[str, Any] | None:
     try:
-        answer = await client.get(url, headers=dict(headers))
+        answer = await client.get(url, headers=dict(headers), extensions=to(name))
         answer.raise_for_status()
         document = answer.json()
     except (httpx.HTTPError, ValueError):

@@ -339,10 +339,11 @@ class View:
         stopped = self._stopped()
         return "" if stopped is None else f"stopped at entry {stopped['index']}: {stopped['why']}: {stopped['next']}"
 
-    def leader_api(self) -> str | None:
-        """Where the leader's API is."""
+    def leader_api(self) -> tuple[str, str] | None:
+        """Who leads, and where its API is."""
         leader = self.cluster_status().leader
-        return None if leader is None else self.apis().get(leader)
+        api = None if leader is None else self.apis().get(leader)
+        return None if leader is None or api is None else (str(leader), api)
 
     def leads(self) -> bool:
         """Whether this node is the leader, to its own knowledge."""

@@ -24,6 +24,7 @@ from chaos.live.venue import Venue
 from chaos.rig.watch import Watcher
 from chaos.toxiproxy.client import client
 from chaos.toxiproxy.proxies import Proxy
+from meltica.api.calls import calling
 
 SUBMIT: Final = "submit"
 
@@ -70,7 +71,7 @@ async def open_here(place: Place, folder: Path) -> AsyncIterator[Here]:
     file = folder / "ledger.jsonl"
     tokens = place.tokens()
     async with (
-        httpx.AsyncClient(verify=_trust(place), trust_env=False) as http,
+        calling(_trust(place)) as http,
         httpx.AsyncClient(base_url=place.paper or "", trust_env=False) as door,
     ):
         yield Here(

@@ -17,6 +17,8 @@ from typing import Any
 import httpx
 from attrs import define, field
 
+from meltica.api.calls import calling, to
+
 ASK_WITHIN = 2.0  # seconds for a reading call
 ACT_WITHIN = 10.0
 
@@ -47,7 +49,10 @@ class Watcher:
         """One node's status; None while it can't be reached."""
         try:
             answer = await self.client.get(
-                f"{self.apis[node]}/api/v1/status", headers=bearer(self.viewer), timeout=ASK_WITHIN
+                f"{self.apis[node]}/api/v1/status",
+                headers=bearer(self.viewer),
+                timeout=ASK_WITHIN,
+                extensions=to(node),
             )
             answer.raise_for_status()
             document: dict[str, Any] = answer.json()
@@ -73,6 +78,7 @@ class Watcher:
                 json=document,
                 headers=bearer(self.operator),
                 timeout=ACT_WITHIN,
+                extensions=to(node),
             )
         except httpx.HTTPError as error:
             raise ActRefused(f"{action} at {node}: {error!r}") from error
@@ -115,5 +121,5 @@ async def open_watcher(folder: Path, apis: Mapping[str, str], ledger_path: Path)
     trust = ssl.create_default_context(cafile=str(folder / "pki" / "ca.pem"))
     viewer = (folder / "tokens" / "viewer").read_text().strip()
     operator = (folder / "tokens" / "operator").read_text().strip()
-    async with httpx.AsyncClient(verify=trust, trust_env=False) as client:  # a proxy of the environment is none of ours
+    async with calling(trust) as client:
         yield Watcher(client, apis, viewer, operator, ledger_path)

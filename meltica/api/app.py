@@ -273,8 +273,9 @@ async def _carry_out(api: Api, kind: str, action: Action, raw: bytes) -> Respons
     elif leader is None:
         return _json(no_leader(action.by.request, view.name), HTTPStatus.SERVICE_UNAVAILABLE)
     else:
-        url = f"{leader.rstrip('/')}/api/v1/actions/{kind}"
-        result = await api.forward(url, request.headers["Authorization"], raw)
+        name, place = leader
+        url = f"{place.rstrip('/')}/api/v1/actions/{kind}"
+        result = await api.forward(name, url, request.headers["Authorization"], raw)
     if isinstance(result, Answer):
         return Response(result.body, result.status, content_type="application/json")
     return _outcome(result, action, view.name)

@@ -14,6 +14,7 @@ import httpx
 import trio
 from attrs import frozen
 
+from meltica.api.calls import calling, to
 from meltica.api.outcomes import action_document
 from meltica.api.ports import ActionOutcome, OutcomeKind
 
@@ -34,8 +35,8 @@ class Answer:
 class Forwarder(Protocol):
     """Whoever can carry an action to another node."""
 
-    async def __call__(self, url: str, authorization: str, body: bytes) -> Answer | ActionOutcome:
-        """POST it; an outcome instead of an answer where none came."""
+    async def __call__(self, leader: str, url: str, authorization: str, body: bytes) -> Answer | ActionOutcome:
+        """POST it to the node `leader`; an outcome instead of an answer where none came."""
         ...
 
 
@@ -47,8 +48,8 @@ class HttpsForwarder:
     ca: Path
     context: ssl.SSLContext
 
-    async def __call__(self, url: str, authorization: str, body: bytes) -> Answer | ActionOutcome:
-        """POST it; an outcome instead of an answer where none came."""
+    async def __call__(self, leader: str, url: str, authorization: str, body: bytes) -> Answer | ActionOutcome:
+        """POST it to the node `leader`; an outcome instead of an answer where none came."""
         headers = {
             "Authorization": authorization,
             "Content-Type": "application/json",
@@ -56,14 +57,16 @@ class HttpsForwarder:
         }
         try:
             with trio.fail_after(ANSWER_S):
-                async with httpx.AsyncClient(verify=self.context, timeout=None, trust_env=False) as client:  # noqa: S113 - the scope bounds it
+                async with calling(self.context, timeout=None) as client:  # the scope bounds it
                     timeout = httpx.Timeout(None, connect=CONNECT_S)
-                    answer = await client.post(url, content=body, headers=headers, timeout=timeout)
+                    answer = await client.post(
+                        url, content=body, headers=headers, timeout=timeout, extensions=to(leader)
+                    )
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            message = f"the leader at {url} could not be reached ({type(error).__name__}), so nothing was done"
+            message = f"the leader {leader} at {url} could not be reached ({type(error).__name__}), so nothing was done"
             return ActionOutcome(OutcomeKind.NO_LEADER, message, RETRY)
         except (httpx.HTTPError, trio.TooSlowError) as error:
-            message = f"the leader at {url} did not answer ({type(error).__name__}), so it may have been done"
+            message = f"the leader {leader} at {url} did not answer ({type(error).__name__}), so it may have been done"
             return ActionOutcome(OutcomeKind.UNKNOWN, message, RETRY)
         return Answer(answer.status_code, answer.content)
 

@@ -317,8 +317,8 @@ class NodeView(Protocol):
         """What the health paths answer."""
         ...
 
-    def leader_api(self) -> str | None:
-        """The leader's API, "https://host:port": None when nobody is known to lead; this node's own included."""
+    def leader_api(self) -> tuple[str, str] | None:
+        """The leader's name and its API, "https://host:port": None when nobody is known to lead; this node included."""
         ...
 
     def leads(self) -> bool:

@@ -6,6 +6,7 @@ Only that command may live here.  It works on the folder alone, with no node run
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,12 @@ import click
 
 from cluster import home
 from cluster.store import StoreFault, WrongFolder
+from cluster.types import Peer
 from meltica.api.outcomes import Exit
 from meltica.cli.acting import actor, checked_reason
 from meltica.cli.errors import CliError
+from meltica.cli.offline import UNCHANGED
+from meltica.cli.output import output_option, print_json
 
 if TYPE_CHECKING:
     from cluster.rocks import RocksReader
@@ -25,6 +29,7 @@ RISK = (
     "If this folder is an older copy after all, the cluster can lose entries that it has acknowledged: orders and "
     "fills that were on record would be so no more."
 )
+SCHEMA = "meltica.attest/1"
 PAGE = "runbooks/folder-is-a-copy.md"
 
 
@@ -33,22 +38,23 @@ PAGE = "runbooks/folder-is-a-copy.md"
 @click.option("--reason", required=True, help="Why you are sure; it is kept in the folder and told at each start.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for the node's name.")
-def attest(*, folder: Path, reason: str, dry_run: bool, yes: bool) -> None:
+@output_option
+def attest(*, folder: Path, reason: str, dry_run: bool, yes: bool, output: str) -> None:
     """Vouch that DIR, the data folder of a stopped node that takes itself for a copy, is the newest that there is.
 
     Only for when no leader can be elected; else start the node and wait: a leader lifts it by itself.
     """
     why = checked_reason(reason)
     try:
-        _attest(folder, why, dry_run=dry_run, yes=yes)
+        _attest(folder, why, dry_run=dry_run, yes=yes, json=output == "json")
     except WrongFolder as fault:
         raise CliError(str(fault), "name the data folder of a node that is stopped", Exit.REFUSED) from None
     except StoreFault as fault:
         raise CliError(str(fault), f"the folder can't be vouched for: {PAGE}", Exit.REFUSED) from None
 
 
-def _attest(folder: Path, why: str, *, dry_run: bool, yes: bool) -> None:
-    from cluster.rocks import RocksStore, open_readonly  # noqa: PLC0415 - the database is loaded only by who needs it
+def _attest(folder: Path, why: str, *, dry_run: bool, yes: bool, json: bool) -> None:
+    from cluster.rocks import open_readonly  # noqa: PLC0415 - the database is loaded only by who needs it
 
     reader = open_readonly(folder)
     try:
@@ -61,13 +67,25 @@ def _attest(folder: Path, why: str, *, dry_run: bool, yes: bool) -> None:
     cluster, name = identity
     click.echo(
         f"node {name} of cluster {cluster}: its log ends at entry {said['last_index']} of term {said['last_term']}, "
-        f"committed to {said['commit_index']}\n{RISK}"
+        f"committed to {said['commit_index']}\n{RISK}",
+        err=json,
     )
-    if dry_run:
-        click.echo("nothing was changed (--dry-run)")
-        return
-    _confirm(name, yes=yes)
-    store = RocksStore(folder, cluster, name)  # which reads all of it first
+    if not dry_run:
+        _confirm(name, yes=yes)
+        _vouch(folder, identity, said)
+    if json:
+        print_json({"schema": SCHEMA, "cluster": cluster, "node": name, "dry_run": dry_run, **said})
+    elif dry_run:
+        click.echo(UNCHANGED)
+    else:
+        kept = folder / home.ATTESTED
+        click.echo(f"done: {name} takes part in elections once it is started; {kept} says who vouched")
+
+
+def _vouch(folder: Path, identity: tuple[str, Peer], said: Mapping[str, object]) -> None:
+    from cluster.rocks import RocksStore  # noqa: PLC0415 - the database is loaded only by who needs it
+
+    store = RocksStore(folder, *identity)  # which reads all of it first
     try:
         home.note_attested(folder, said)
         store.attest()
@@ -75,7 +93,6 @@ def _attest(folder: Path, why: str, *, dry_run: bool, yes: bool) -> None:
         store.sync()
     finally:
         store.close()
-    click.echo(f"done: {name} takes part in elections once it is started; {folder / home.ATTESTED} says who vouched")
 
 
 def _said(reader: RocksReader, why: str) -> dict[str, object]:

@@ -17,6 +17,7 @@ import httpx
 import trio
 from attrs import frozen
 
+from meltica.api.calls import calling, to
 from meltica.api.outcomes import EXIT_OF_ERROR, Exit
 from meltica.api.tokens import BadToken, read_token
 from meltica.cli.errors import CliError
@@ -58,7 +59,7 @@ class Client:
     def _http(self) -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
         timeout = httpx.Timeout(None, connect=READ_S)
-        return httpx.AsyncClient(verify=self._context, headers=headers, timeout=timeout, trust_env=False)
+        return calling(self._context, headers=headers, timeout=timeout)
 
     # --- reads --------------------------------------------------------------------------------------------
 
@@ -87,7 +88,7 @@ class Client:
     async def _read(self, http: httpx.AsyncClient, name: str, path: str) -> Document | NoAnswer:
         try:
             with trio.fail_after(READ_S):
-                answer = await http.get(f"{self.place.apis[name]}{path}")
+                answer = await http.get(f"{self.place.apis[name]}{path}", extensions=to(name))
         except trio.TooSlowError:
             return NoAnswer(f"no answer within {READ_S:g} s")
         except httpx.HTTPError as error:
@@ -127,7 +128,7 @@ class Client:
         url = f"{self.place.apis[name]}/api/v1/actions/{kind}"
         try:
             with trio.fail_after(ACT_S):
-                answer = await http.post(url, json=dict(body))
+                answer = await http.post(url, json=dict(body), extensions=to(name))
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return NoAnswer(_told(error))
         except (httpx.HTTPError, trio.TooSlowError) as error:

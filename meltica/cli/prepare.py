@@ -16,11 +16,15 @@ from pathlib import Path
 from typing import Final
 
 import click
+from attrs import frozen
 
 from cluster import firststart, pki
 from cluster.types import NO_NODE_S, Peer
 from meltica.api.outcomes import Exit
+from meltica.cli.acting import checked_reason
 from meltica.cli.errors import CliError
+from meltica.cli.offline import UNCHANGED, note, offline_options
+from meltica.cli.output import print_json
 from meltica.cli.place import FILE, find_place
 from meltica.config import NAME, NAME_WORDS, ConfigErrors, NodeSettings, load
 
@@ -28,6 +32,22 @@ SETTINGS: Final = "meltica.toml"
 ADDRESS: Final = r"[A-Za-z0-9_.:\[\]-]{1,255}:[0-9]{1,5}"
 BY_HAND: Final = "write the new node's settings by hand: another node's, with [node] name, peer and api its own"
 ELSEWHERE: Final = "ca.key may be kept elsewhere: bring it into the folder's pki/ for this, then take it away again"
+SCHEMA: Final = "meltica.prepare/1"
+
+
+@frozen
+class New:
+    """The new node's name, and where it is reached."""
+
+    name: str
+    address: str
+    api: str
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Of both."""
+        hosts = (place.rpartition(":")[0] for place in (self.api, self.address))
+        return tuple([host.removeprefix("[").removesuffix("]") for host in hosts])
 
 
 @click.command()
@@ -36,30 +56,67 @@ ELSEWHERE: Final = "ca.key may be kept elsewhere: bring it into the folder's pki
 @click.option("--address", required=True, metavar="HOST:PORT", help="Where the other nodes dial it.")
 @click.option("--api", required=True, metavar="HOST:PORT", help="Where operators, and the other nodes, reach its API.")
 @click.option("--like", metavar="NODE", help="Whose settings to take; by default the first node's of the folder.")
-def prepare(*, folder: Path, name: str, address: str, api: str, like: str | None) -> None:
+@offline_options
+def prepare(
+    *,
+    folder: Path,
+    name: str,
+    address: str,
+    api: str,
+    like: str | None,
+    reason: str | None,
+    dry_run: bool,
+    yes: bool,  # noqa: ARG001 # it asks nothing, as it changes nothing that there is; scripts give it to all alike
+    output: str,
+) -> None:
     """Write a new node's folder into the cluster's folder DIR: settings, a certificate, and an empty data folder.
 
     It takes part only once `meltica cluster replace` has put it in another node's place: until then it never stands,
     and counts for nothing.  Its name must be one that no node of this cluster ever had.  DIR/cluster.toml names it from
-    then on.  For another machine, copy nodes/NEW, and of pki/ ca.pem, NEW.pem and NEW.key, with tokens/ and secrets/.
+    then on.  Its certificate names the hosts of both addresses.
+
+    For another machine, copy nodes/NEW, and of pki/ ca.pem, NEW.pem and NEW.key, with tokens/ and secrets/; then remove
+    nodes/NEW/data here.  That folder may be started once, in one place: a node that lost its disk is not to be started
+    on another copy of it.
     """
-    place = find_place(folder)
+    place, why = find_place(folder), checked_reason(reason)
     _check_words(name, address, api)
     begun = name not in place.apis and _is_made(folder, name, address, api)
     if name in place.apis or ((folder / "nodes" / name).exists() and not begun):
         raise CliError(f"there is a node {name} already", "a new node needs a name that no node ever had", Exit.REFUSED)
     pattern = like or next(iter(place.apis))
+    new = New(name, address, api)
     try:
         if not begun:
-            _make(folder, pattern, name, address, api)
-        _enrol(folder / FILE, name, api)
+            _try(folder, pattern, new)
+        if not dry_run:
+            note(folder, "prepare", why, {"node": name, "address": address, "api": api})
+            if not begun:
+                _make(folder, pattern, new)
+            _enrol(folder / FILE, name, api)
     except ConfigErrors as error:
         raise CliError(str(error), BY_HAND, Exit.REFUSED) from None
     except (OSError, ValueError) as error:
         following = ELSEWHERE if "ca.key" in str(error) else "look at that file"
         raise CliError(str(error), following, Exit.REFUSED) from None
-    click.echo(f"{name} is in {folder / 'nodes' / name}; start it: meltica node run --config {_settings(folder, name)}")
-    click.echo(f"then, for example: meltica cluster replace OLD --with {name} --address {address}")
+    _show(folder, new, dry_run=dry_run, output=output)
+
+
+def _show(folder: Path, new: New, *, dry_run: bool, output: str) -> None:
+    where = folder / "nodes" / new.name
+    following = [
+        f"meltica node run --config {_settings(folder, new.name)}",
+        f"meltica cluster replace OLD --with {new.name} --address {new.address}",
+    ]
+    if output == "json":
+        head = {"schema": SCHEMA, "node": new.name, "folder": str(where), "address": new.address, "api": new.api}
+        print_json({**head, "dry_run": dry_run, "next": following})
+    elif dry_run:
+        click.echo(f"{new.name} would be made in {where}; {UNCHANGED}")
+    else:
+        click.echo(f"{new.name} is in {where}; start it: {following[0]}")
+        click.echo(f"if you copy it to another machine, remove {where / 'data'} here: it may be started once")
+        click.echo(f"then, for example: {following[1]}")
 
 
 def _check_words(name: str, address: str, api: str) -> None:
@@ -84,28 +141,40 @@ def _is_made(folder: Path, name: str, address: str, api: str) -> bool:
     return never_ran and (made.node.name, str(made.own.peer), str(made.own.api)) == (name, address, api)
 
 
-def _make(folder: Path, pattern: str, name: str, address: str, api: str) -> None:
+def _try(folder: Path, pattern: str, new: New) -> None:
+    """Whatever `_make` could be refused for, in a folder that goes again."""
+    with tempfile.TemporaryDirectory() as beside:
+        _write(folder, pattern, new, Path(beside).resolve())
+    _pair(folder / "pki", new.name)
+    pki.Authority.read(folder / "pki")
+
+
+def _make(folder: Path, pattern: str, new: New) -> None:
     """All of it beside its place first, so that a failure leaves nothing half done; a kill, its certificate at most."""
-    theirs = load(_settings(folder, pattern), check_files=False)
-    text = _like(_settings(folder, pattern).read_text(), pattern, name, address, api)
     nodes = folder / "nodes"
-    beside = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=nodes))  # as deep as its place: its paths are relative
+    beside = Path(tempfile.mkdtemp(prefix=f".{new.name}.", dir=nodes))  # as deep as its place: its paths are relative
     try:
-        (beside / "data").mkdir()
-        (beside / SETTINGS).write_text(text)
-        _check_like(load(beside / SETTINGS, check_files=False), theirs, beside, name)
+        _write(folder, pattern, new, beside)
         firststart.mark(beside / "data")
         beside.chmod(0o755)
-        with _issued(folder / "pki", name):
-            beside.rename(nodes / name)
+        with _issued(folder / "pki", new):
+            beside.rename(nodes / new.name)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
 
 
-@contextmanager
-def _issued(folder: Path, name: str) -> Iterator[None]:
-    """A certificate and its key, which go again if what needs them fails; none that was there is touched."""
+def _write(folder: Path, pattern: str, new: New, beside: Path) -> None:
+    """Its settings and its empty data folder."""
+    theirs = load(_settings(folder, pattern), check_files=False)
+    text = _like(_settings(folder, pattern).read_text(), pattern, new)
+    (beside / "data").mkdir()
+    (beside / SETTINGS).write_text(text)
+    _check_like(load(beside / SETTINGS, check_files=False), theirs, beside, new.name)
+
+
+def _pair(folder: Path, name: str) -> list[Path]:
+    """Where its certificate and key are to be; none that is there is touched."""
     pair = [folder / f"{name}.pem", folder / f"{name}.key"]
     there = " and ".join(str(file) for file in pair if file.exists())
     if there:
@@ -113,8 +182,15 @@ def _issued(folder: Path, name: str) -> Iterator[None]:
             f"if no node {name} ever ran, remove {there} and give the same command again; else take another name"
         )
         raise CliError(f"{there}: of a node that there was, or of a command that was killed", following, Exit.REFUSED)
+    return pair
+
+
+@contextmanager
+def _issued(folder: Path, new: New) -> Iterator[None]:
+    """A certificate and its key, which go again if what needs them fails."""
+    pair = _pair(folder, new.name)
     try:
-        pki.issue(folder, Peer(name), datetime.now(UTC))
+        pki.issue(folder, Peer(new.name), datetime.now(UTC), new.hosts)
         yield
     except FileExistsError:  # another command was quicker: what is there now is that one's
         raise
@@ -124,8 +200,9 @@ def _issued(folder: Path, name: str) -> Iterator[None]:
         raise
 
 
-def _like(text: str, pattern: str, name: str, address: str, api: str) -> str:
+def _like(text: str, pattern: str, new: New) -> str:
     """Another node's settings as the new one's."""
+    name, address, api = new.name, new.address, new.api
     head, table, rest = text.partition("[node]\n")
     node, bracket, others = rest.partition("\n[")
     own = f'name = "{name}"\npeer = "{address}"  # [peers] has who founded the cluster; this node joins\napi = "{api}"'

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from cluster import pki
 from meltica.api.ports import ActionOutcome, Check, NodeHealth, OutcomeKind, Page, ReadFault, Stamp
@@ -29,6 +29,7 @@ class FakeView:
     name: str = "n1"
     leading: bool = True
     leader_url: str | None = None
+    leader_name: str = "n2"
     outcome: ActionOutcome = ActionOutcome(OutcomeKind.DONE, "halted", index=12)
     acted: list = field(factory=list)
     live: bool = True
@@ -80,7 +81,7 @@ class FakeView:
         return NodeHealth(live=self.live, checks=self.checks, active=self.active, standby=not self.active)
 
     def leader_api(self):
-        return self.leader_url
+        return self.leader_url and (self.leader_name, self.leader_url)
 
     def leads(self):
         return self.leading
@@ -103,9 +104,13 @@ def place(tmp_path, certificates):
     (tmp_path / "operator").write_text(OPERATOR + "\n")
     return ApiPlace(
         address=Address("127.0.0.1", 0),
-        tls=TlsFiles(ca=certificates / "ca.pem", cert=certificates / "n1.pem", key=certificates / "n1.key"),
+        tls=files_of(certificates, "n1"),
         tokens=TokenFiles(viewer_file=tmp_path / "viewer", operator_file=tmp_path / "operator"),
     )
+
+
+def files_of(certificates, name):
+    return TlsFiles(ca=certificates / "ca.pem", cert=certificates / f"{name}.pem", key=certificates / f"{name}.key")
 
 
 @define
@@ -130,19 +135,20 @@ class Served:
 
 @pytest.fixture
 async def serve(place, certificates, nursery):
-    """Serve a view; several in one test have a port each."""
+    """Serve a view, each as the node that it is; several in one test have a port each."""
     context = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
     stops = []
     async with httpx.AsyncClient(verify=context, trust_env=False) as http:
 
-        async def start(view=None):
+        async def start(view=None, address=place.address):
             view = view or FakeView()
+            own = evolve(place, address=address, tls=files_of(certificates, view.name))
             stop = trio.Event()
             stops.append(stop)
             log = make_logger(view.name, "error")
 
             async def run(task_status):
-                await serve_api(place, view, lambda: EXPOSITION, log, stop, task_status=task_status)
+                await serve_api(own, view, lambda: EXPOSITION, log, stop, task_status=task_status)
 
             return Served(view, await nursery.start(run), http, stop)
 

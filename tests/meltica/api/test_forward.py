@@ -35,7 +35,7 @@ async def test_a_viewer_is_refused_before_anything_is_carried(serve):
 
 async def test_two_standbys_that_think_the_other_leads_do_not_play_ball(serve):
     one, two = await serve(FakeView(name="n1", leading=False)), await serve(FakeView(name="n2", leading=False))
-    one.view.leader_url, two.view.leader_url = two.url, one.url
+    one.view.leader_url, two.view.leader_url, two.view.leader_name = two.url, one.url, "n1"
     answer = await one.post("/api/v1/actions/halt", json=HALT)
     assert answer.status_code == 503
     assert answer.json()["outcome"] == "no_leader"
@@ -83,7 +83,7 @@ async def test_a_leader_of_another_cluster_is_not_spoken_to(serve, certificates,
     pki.create(tmp_path / "other", "other", ["n1"], datetime.now(UTC))
     leader = await serve(FakeView(name="n2"))
     stranger = make_forwarder("n1", tmp_path / "other" / "ca.pem")
-    outcome = await stranger(f"{leader.url}/api/v1/actions/halt", f"Bearer {OPERATOR}", b"{}")
+    outcome = await stranger("n2", f"{leader.url}/api/v1/actions/halt", f"Bearer {OPERATOR}", b"{}")
     assert isinstance(outcome, ActionOutcome)
     assert outcome.kind is OutcomeKind.NO_LEADER
     assert not leader.view.acted

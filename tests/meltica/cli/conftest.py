@@ -100,7 +100,8 @@ class FakeNode:
         return NodeHealth(live=True, checks=(Check("caught_up", ok=True),), active=True, standby=False)
 
     def leader_api(self):
-        return self.apis.get(self.leader)
+        api = self.apis.get(self.leader)
+        return api and (self.leader, api)
 
     def leads(self):
         return self.name == self.leader
