@@ -3,7 +3,8 @@
 Only that may live here.  A node that comes back empty under its old name has forgotten whom it voted for and what it
 acknowledged: it can then elect a leader that lacks an acknowledged entry (rule 8).  So an empty folder is opened only
 if it holds a mark that `meltica cluster create` put there, or `meltica cluster prepare` for a node of a new name, and
-the mark goes as soon as the folder's identity is durable.
+the mark goes as soon as the folder's identity is durable.  A mark that stays where a folder was copied from opens a
+second folder of that name: what stands against that is `cluster.remembered`'s.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from cluster.store import StoreFault
 MARK: Final = "first-start"  # the mark's name, in a node's data folder
 TEXT: Final = """\
 This node has never run.  At its first start it takes this folder and removes this file.
+It may be started once, in one place: if you copy this folder to another machine, remove it here.
 Do not make or copy this file by hand: a node that starts empty under its old name can lose what it acknowledged.
 """
 

@@ -74,7 +74,7 @@ class Guard:
         self._clock = clock
         self._links = Links()
         self._following = Following(journal)
-        self._remembered = Remembered(journal, store)
+        self._remembered = Remembered(journal, store, joins=not self.votes)
         self._leading = Leading(
             self, timers, journal=journal, remembered=self._remembered, links=self._links, clock=clock
         )
@@ -222,7 +222,7 @@ class Guard:
             case Resign():
                 self._resigned(peer, message)
             case Known():
-                self._known(message)
+                self._known(peer, message)
 
     # Time
 
@@ -492,13 +492,13 @@ class Guard:
             self._hide_unless_leading()
             self._leading.mend()
 
-    def _known(self, message: Known) -> None:
+    def _known(self, peer: Peer, message: Known) -> None:
         """What a peer remembers; who learns by it that its own log lacks something stands no more, nor leads.
 
         A guest's word too, both halves: a disk that went back may lack the very entry that names who knows (DESIGN.md).
         A candidacy ends with its term: votes that are under way are of an older one when they come.
         """
-        self._remembered.told(message)
+        self._remembered.told(message, voter=peer in self.voting)
         if self._remembered.bar() is None and not self._remembered.lacks():
             return
         self._elections.close()

@@ -26,6 +26,8 @@ from cluster.stored import encode_born, encode_home
 HOME: Final = "home"  # the mark
 ATTESTED: Final = "attested.jsonl"  # who vouched for this folder by hand, when and why; one JSON object a line
 
+DOUBTED: Final = encode_home(0, 0)  # in the place of what the mark is: no file is this one
+
 _HERE: Final = -100  # AT_FDCWD
 _ASKED: Final = 0x800  # STATX_BTIME
 _BIRTH: Final = 80  # where the time of birth is in the answer: seconds (8 bytes) and nanoseconds (4)

@@ -6,7 +6,7 @@ with what replication does not know: the audit trail's chain, and the state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +14,12 @@ from attrs import frozen
 
 from cluster import folder
 from cluster.linked import named
+from cluster.members import decode, encode
 from cluster.rocks import RocksReader, open_readonly
+from cluster.sides import used_of
 from cluster.store import StoredEntry, StoreFault, WrongFolder
 from cluster.types import LogIndex
+from cluster.wire import CONFIGURATION, WireError
 
 Progress = Callable[[str, int, int], None]  # what is looked at, how much of it, of how much
 
@@ -50,12 +53,13 @@ def inspect(path: Path, progress: Progress) -> Inspection:
     reader, opened = _opened(path)
     if reader is None:
         return Inspection((opened,), None)
-    checks = (
-        checked("write-ahead log", path, lambda: _end(path, reader)),
-        checked("log", path, lambda: _log(reader, progress)),
-        checked("remembered", path, lambda: _remembered(reader)),
-    )
-    return Inspection((opened, *checks), reader)
+    changes: list[StoredEntry] = []
+    end = checked("write-ahead log", path, lambda: _end(path, reader))
+    sides = checked("sides", path, lambda: _sides(reader))
+    log = checked("log", path, lambda: _log(reader, progress, changes))
+    members = checked("members", path, lambda: _members(reader, changes if log.held else None))
+    remembered = checked("remembered", path, lambda: _remembered(reader))
+    return Inspection((opened, end, sides, log, members, remembered), reader)
 
 
 def checked(name: str, path: Path, check: Callable[[], Finding]) -> Finding:
@@ -106,14 +110,47 @@ def _end(path: Path, reader: RocksReader) -> Finding:
     return Finding("write-ahead log", held=True, looked_at=readable, text=text)
 
 
-def _log(reader: RocksReader, progress: Progress) -> Finding:
-    """Every entry by its checksum, none missing, terms that never go back, indexes that fit together."""
+def _sides(reader: RocksReader) -> Finding:
+    """The state, and what is staged of a snapshot, are where they are said to be."""
+    sides = reader.sides()
+    missing = used_of(sides) - reader.families.keys()
+    if missing:
+        raise StoreFault(f"the state, or what is staged of a snapshot, is missing: {', '.join(sorted(missing))}")
+    text = "the state is there" if sides.staging is None else "the state is there, and what is staged of a snapshot"
+    return Finding("sides", held=True, looked_at=len(used_of(sides)), text=text)
+
+
+def _members(reader: RocksReader, changes: Sequence[StoredEntry] | None) -> Finding:
+    """Who takes part, as it is stored beside the log, is what the log says by `changes`, its own entries of it."""
+    try:
+        stored = {int(index): decode(configuration) for index, configuration in reader.places()}
+    except WireError as error:
+        raise StoreFault(f"what is stored of who takes part can't be read: {error}") from error
+    if changes is None:
+        return Finding("members", held=None, looked_at=len(stored), text="the log to compare it with is damaged")
+    (first, last), said = reader.bounds(), {int(entry.index): entry.command for entry in changes}
+    for index, configuration in stored.items():
+        if index > last or (0 < first <= index and said.get(index) != encode(configuration)):
+            raise StoreFault(f"entry {index} is not the configuration that is stored beside the log")
+    if said and max(said) not in stored:
+        raise StoreFault(f"entry {max(said)} says who takes part, and what is stored beside the log does not have it")
+    text = f"configuration {max(one.number for one in stored.values())}" if stored else "the log has not said it"
+    return Finding("members", held=True, looked_at=max(1, len(stored)), text=text)
+
+
+def _log(reader: RocksReader, progress: Progress, changes: list[StoredEntry]) -> Finding:
+    """Every entry by its checksum, none missing, terms that never go back, indexes that fit together.
+
+    Those that say who takes part are put into `changes`.
+    """
     first, last = reader.bounds()
     term = 0
     for entry in entries_of(reader, max(first, 1), last):
         if entry.term < term:
             raise StoreFault(f"log entry {entry.index} is of term {entry.term}, behind one of term {term}")
         term = entry.term
+        if entry.command[:1] == CONFIGURATION:
+            changes.append(entry)
         progress("log", entry.index - first + 1, last - first + 1)
     meta = reader.meta()
     if not meta.applied_index <= last or meta.commit_index > last or meta.term < term:
@@ -136,5 +173,6 @@ def _remembered(reader: RocksReader) -> Finding:
         text = f"it acknowledged entry {memory.owed[1]} of term {memory.owed[0]} and lacks it: its disk went back; "
         text += "it votes again once a leader has brought its log up"
     elif reader.suspect():
-        text = "the folder is a copy: the node votes again once a leader has brought its log up"
+        text = "the folder is a copy, or was empty when the others had begun: the node votes once a leader has "
+        text += "brought its log up"
     return Finding("remembered", held=True, looked_at=len(memory.peers), text=text)

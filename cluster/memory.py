@@ -219,10 +219,17 @@ class MemoryStore:
         disk.places = places
         self._undo.append(lambda: setattr(disk, "places", old))
 
+    def doubt(self) -> None:
+        """Buffer that this disk is to be taken for a copy."""
+        self._set_suspect(suspect=True)
+
     def attest(self) -> None:
         """Buffer that this disk is no copy any more."""
+        self._set_suspect(suspect=False)
+
+    def _set_suspect(self, *, suspect: bool) -> None:
         disk, old = self.disk, self.disk.suspect
-        disk.suspect = False
+        disk.suspect = suspect
         self._undo.append(lambda: setattr(disk, "suspect", old))
 
     def put_state(self, key: bytes, value: bytes | None) -> None:

@@ -9,12 +9,15 @@ Pure but for the Store that it is kept in; DESIGN.md, "A disk that went back", h
   it takes no part in elections at all: whom it has voted for is forgotten as well.
 
 A fourth, `suspect`, is the store's: this folder is a copy.  Such a node takes no part until a leader has brought its
-log up to an entry of that leader's own term.
+log up to an entry of that leader's own term.  So does one whose log is empty, if it joins, or if something had been
+committed when it first heard of another: its folder may be a second one of its name, opened by a first-start mark that
+was left somewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from attrs import evolve
 
@@ -23,17 +26,23 @@ from cluster.store import Memory, Rank, Store
 from cluster.types import Peer
 from cluster.wire import Append, Known
 
+NOBODY: Final[Rank] = (0, 0)  # what is known where nobody has said anything
+FIRST: Final[Rank] = (0, 1)  # the core's own first entry
+
 
 class Remembered:
     """One node's memory of what was committed and acknowledged."""
 
-    def __init__(self, journal: Journal, store: Store) -> None:
+    def __init__(self, journal: Journal, store: Store, *, joins: bool = False) -> None:
+        """`joins`: this node has no vote yet, so one that is empty had none either."""
         self._journal = journal
         self._store = store
         self._memory = store.memory()
         self._marks: dict[Peer, Rank] = dict(self._memory.peers)
         self._stored = dict(self._marks)
         self._suspect = store.suspect
+        if joins and (not journal.last or _is_empty(self.rank())):
+            self._doubt()
 
     @property
     def known(self) -> Rank:
@@ -52,8 +61,9 @@ class Remembered:
             )
         if self._suspect:
             return (
-                "its data folder is a copy of a node's; it votes again when a leader has brought its log up to date; "
-                "if no leader can be elected, see runbooks/folder-is-a-copy.md (`meltica cluster attest`)"
+                "its data folder is a copy of a node's, or was empty when the others had begun; it votes when a leader "
+                "has brought its log up to date; if no leader can be elected, see runbooks/folder-is-a-copy.md "
+                "(`meltica cluster attest`)"
             )
         return None
 
@@ -79,8 +89,9 @@ class Remembered:
             self._store.attest()
             self._journal.metered = True
 
-    def told(self, message: Known) -> None:
-        """What a peer remembers."""
+    def told(self, message: Known, *, voter: bool) -> None:
+        """What a peer remembers; whether it has a vote, as far as is known here."""
+        self._meet((message.commit_term, message.commit), voter=voter)
         self._learn(known=(message.commit_term, message.commit), owed=(message.yours_term, message.yours))
 
     def acknowledged(self, peer: Peer, index: int) -> None:
@@ -123,6 +134,26 @@ class Remembered:
         if memory != self._memory:
             self._store_memory(memory)
 
+    def _meet(self, known: Rank, *, voter: bool) -> None:
+        """While this log holds nothing: by another's first word this node is here since the founding, or came later.
+
+        That it was here is kept as `known`, of the first entry, which all have: it is not to be told again after a
+        restart, since the others go on meanwhile.  A guest's word does not show it: that one may be new itself.
+        """
+        if self._suspect or self._memory.known != NOBODY or not _is_empty(self.rank()):
+            return
+        if not _is_empty(known):
+            self._doubt()
+        elif voter:
+            self._store_memory(evolve(self._memory, known=FIRST))
+
+    def _doubt(self) -> None:
+        """From now on as careful as a copy, over restarts too."""
+        if not self._suspect:
+            self._suspect = True
+            self._store.doubt()
+            self._journal.dirty = True  # as with `owed`
+
     def _store_memory(self, memory: Memory) -> None:
         self._memory = memory
         self._store.set_memory(memory)
@@ -131,3 +162,8 @@ class Remembered:
     def _rank_at(self, index: int) -> Rank:
         """Of an entry from the base on; 0 is before the first."""
         return self._journal.term(index) or 0, index
+
+
+def _is_empty(rank: Rank) -> bool:
+    """Whether a log of this rank holds nothing but the core's own first entry, the one of term 0, which all have."""
+    return rank[0] == 0

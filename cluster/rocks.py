@@ -52,7 +52,7 @@ from rocksdict import (
 
 from cluster import firststart, folder
 from cluster.folder import REPLACE
-from cluster.home import homes_of, touch
+from cluster.home import DOUBTED, homes_of, touch
 from cluster.linked import Linked, named
 from cluster.lock import lock
 from cluster.logfamily import LogFamily
@@ -260,11 +260,7 @@ class RocksReader:
             yield *decode_audit_key(key), record
 
     def close(self) -> None:
-        """Give the folder up.
-
-        RocksDB writes on closing.  That a full disk refuses this too is no news: nothing of it was acknowledged, and
-        the fault that was told first names the next step.
-        """
+        """Give the folder up; that a full disk refuses what RocksDB writes then is no news: it was told already."""
         for part in (*self.families.values(), self._db):
             with suppress(Exception):
                 part.close()
@@ -471,6 +467,11 @@ class RocksStore(SidedStore):
         """Buffer which configurations are in force from which index on."""
         self._places = places
         self._writing().put(_PLACES, encode_places(places), self._handles["meta"])
+
+    def doubt(self) -> None:
+        """Buffer that this folder is to be taken for a copy."""
+        self._suspect = True
+        self._writing().put(HOME, DOUBTED, self._handles["meta"])
 
     def attest(self) -> None:
         """Buffer that this folder is no copy any more."""

@@ -64,7 +64,7 @@ class Store(Protocol):
 
     @property
     def suspect(self) -> bool:
-        """Whether this disk was found to be a copy of a node's, and `attest` was not called since."""
+        """Whether this disk was found to be a copy of a node's, or doubted, and `attest` was not called since."""
         ...
 
     def meta(self) -> Meta:
@@ -119,6 +119,9 @@ class Store(Protocol):
 
         So a restart need not search the log for them.
         """
+
+    def doubt(self) -> None:
+        """Buffer that this disk is to be taken for a copy, until `attest`."""
 
     def attest(self) -> None:
         """Buffer that this disk is no copy any more: its log has caught up."""

@@ -54,7 +54,7 @@ def status_of(
         LogIndex(core.commit),
         LogIndex(applying.applied),
         peers,
-        fault or guard.unfit,
+        fault or (guard.unfit if guard.votes else guard.stalled),  # who has no vote is kept from nothing
         applying.stop,
         None if vouching.disputed is None else LogIndex(vouching.disputed),
         None if vouching.diverged is None else LogIndex(vouching.diverged),

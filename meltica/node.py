@@ -199,8 +199,8 @@ def say_home(data: Path, log: FilteringBoundLogger, *, suspect: bool) -> None:
         log.warning("this data folder was vouched for by hand", **{str(key): value for key, value in said.items()})
     if suspect:
         log.warning(
-            "this data folder is a copy of a node's: the node stands in no election until a leader has brought its log "
-            "up to date",
+            "this data folder is a copy of a node's, or was empty when the others had begun: the node stands in no "
+            "election until a leader has brought its log up to date",
             data=str(data),
             next="wait for that; if no leader can be elected, follow runbooks/folder-is-a-copy.md "
             f"(`meltica cluster attest {data} --reason ...`)",

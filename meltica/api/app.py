@@ -269,7 +269,8 @@ async def _carry_out(api: Api, kind: str, action: Action, raw: bytes) -> Respons
     leader = None if here or FORWARDED_BY in request.headers else view.leader_api()
     if here:
         result: Answer | ActionOutcome = await view.act(action)
-        api.log.info("an action was carried out", kind=kind, request=action.by.request, actor=action.by.actor)
+        by = action.by
+        api.log.info("an action was carried out", kind=kind, request=by.request, actor=by.actor, reason=by.reason)
     elif leader is None:
         return _json(no_leader(action.by.request, view.name), HTTPStatus.SERVICE_UNAVAILABLE)
     else:

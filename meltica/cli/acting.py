@@ -34,12 +34,21 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def acting_options(command: Command) -> Command:
     """--reason, --yes, --dry-run, --request-id and -o."""
+    return _options(command, "Why; it goes to the audit trail.")
+
+
+def logged_options(command: Command) -> Command:
+    """The same for what is no command of the replicated log, so that no audit trail has it."""
+    return _options(command, "Why; it goes to the log of each node that does it, with who asked.")
+
+
+def _options(command: Command, why: str) -> Command:
     for option in (
         output_option,
         click.option("--request-id", help="Repeat an earlier request whose outcome was unknown; done once at most."),
         click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing."),
         click.option("--yes", is_flag=True, help="Do not ask."),
-        click.option("--reason", help="Why; it goes to the audit trail."),
+        click.option("--reason", help=why),
     ):
         command = option(command)
     return command

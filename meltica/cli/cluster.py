@@ -68,7 +68,8 @@ cluster.add_command(recover)
 def create(*, folder: Path, nodes: str, name: str | None, base_port: int, venue_port: int, symbols: str) -> None:
     """Write a cluster's folder: settings, certificates, tokens, a paper account, and a README with the commands.
 
-    DIR must not exist, or be empty.
+    DIR must not exist, or be empty.  Each nodes/NODE in it may be started once, in one place: for another machine, copy
+    it there and remove its data folder here.
     """
     plan = Plan(
         name=_name(name, folder),

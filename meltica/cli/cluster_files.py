@@ -212,5 +212,6 @@ Then, in another:
 Ctrl-C or SIGTERM drains and stops a node.  Each writes its log to stderr, one JSON object a line.
 
 A node starts empty once: `nodes/*/data/first-start` allows it, and goes then.  A node whose data is gone refuses to
-start, and stays stopped; the others go on without it.
+start, and stays stopped; the others go on without it.  So a node's folder is moved to its machine, not copied: whoever
+copies `nodes/n1` removes `nodes/n1/data` here, and never starts a node of that name on another copy of it.
 """

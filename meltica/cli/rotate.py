@@ -6,7 +6,7 @@ Only that command may live here; the certificates are `cluster.pki`'s, and nodes
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ from meltica.config import NAME, NAME_WORDS, ConfigErrors, load
 AUTHORITY: Final = "ca"
 ELSEWHERE: Final = "ca.key may be kept elsewhere: bring it into the folder's pki/ for this, then take it away again"
 SCHEMA: Final = "meltica.rotate/1"
-Rows = dict[str, pki.Certificate | None]
+Rows = Mapping[str, pki.Certificate | None]
 
 
 @click.command()
@@ -63,7 +63,7 @@ def rotate(
         if not dry_run:
             confirm(f"{', '.join(before)} get a new certificate and key", yes=yes)
             note(folder, "rotate", why, {"certificates": list(before), "make": make})
-        after = {} if dry_run else {one: _made(folder, one, now, make=make) for one in before}
+        after: Rows = {} if dry_run else {one: _made(folder, one, now, make=make) for one in before}
     _show(before, after, now, output)
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from meltica.api.outcomes import EXIT, Exit
 from meltica.api.ports import OutcomeKind
-from meltica.cli.acting import acting_options, confirm, hand
+from meltica.cli.acting import confirm, hand, logged_options
 from meltica.cli.client import Client
 from meltica.cli.errors import CliError
 from meltica.cli.output import console, print_json, table_of
@@ -31,7 +31,7 @@ Row = dict[str, Any]
 @click.option(
     "--keep", type=click.IntRange(100), default=1000, show_default=True, help="So many of the newest entries stay."
 )
-@acting_options
+@logged_options
 @click.pass_context
 def snapshot(context: click.Context, /, nodes: Sequence[str], keep: int, **options: Any) -> None:
     """Take a snapshot on each NODE (by default on all) now: its state stands for its log, which is dropped behind it.

@@ -178,13 +178,14 @@ def test_below_what_it_has_acknowledged_it_takes_no_part_until_it_has_caught_up(
 def test_what_it_owes_is_synced_before_it_promises_anything_more(hand: type[Hand]) -> None:
     """What is known to be committed asks for no sync; what it has lost itself does."""
     node = hand()
+    follow(node, 2)
     node.hears("n2", Known(9, 3, 0, 0))
     assert node.ready is not None
     assert node.ready.ticket is None
     node.hears("n2", Known(1, 0, 3, 3))
     assert node.ready.ticket is not None
     node.said.clear()
-    node.hears("n2", Append(1, 1, 1, 0, (), 50))
+    node.hears("n2", Append(2, 1, 2, 2, (), 50))
     assert node.take(Ack) == []
     node.sync()
     assert len(node.take(Ack, "n2")) == 1

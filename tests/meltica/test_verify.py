@@ -13,10 +13,14 @@ from random import Random
 import pytest
 from attrs import evolve
 
-from cluster.rocks import RocksStore
+from cluster import members
+from cluster.members import AddLearner, Configuration, Member, follow
+from cluster.rocks import RocksStore, open_readonly
+from cluster.sides import SIDES
 from cluster.snapshot.faces import Splice
 from cluster.snapshot.splicing import splice_of
 from cluster.store import Memory, StoredEntry, WrongFolder
+from cluster.stored import encode_sides
 from cluster.types import LogIndex, Peer, Term
 from cluster.wire import NO_OP, pack_commands
 from meltica import diverged, verify
@@ -32,7 +36,7 @@ from tests.meltica.test_machine import history
 
 N1 = Peer("n1")
 FLIPS = 6  # a file
-NAMES = ["files", "write-ahead log", "log", "remembered", "audit", "state", "replay", "agreed"]
+NAMES = ["files", "write-ahead log", "sides", "log", "members", "remembered", "audit", "state", "replay", "agreed"]
 
 
 class Writer:
@@ -328,6 +332,59 @@ def test_a_copy_is_told_and_is_no_damage(written, tmp_path):
     found = look(copy)
     assert all(one.held for one in found.values())
     assert "the folder is a copy" in found["remembered"].text
+
+
+FOUNDERS = Configuration(0, tuple([Member(Peer(name), f"{name}:7400") for name in ("n1", "n2", "n3")]))
+LEARNS = follow(FOUNDERS, AddLearner(Member(Peer("n4"), "n4:7400")))
+
+
+def says(store, configuration):
+    """An entry that says who takes part, at the log's end; its index."""
+    index = LogIndex(store.bounds()[1] + 1)
+    store.append(StoredEntry(index, Term(1), members.encode(configuration)))
+    return index
+
+
+def test_who_takes_part_as_the_log_says_it_is_whole(folder):
+    change(folder, lambda store: store.set_places(((LogIndex(0), members.encode(FOUNDERS)),)))
+    assert look(folder)["members"].held, "of the settings"
+    change(folder, lambda store: store.set_places(((says(store, LEARNS), members.encode(LEARNS)),)))
+    found = look(folder)["members"]
+    assert (found.held, found.text) == (True, "configuration 1")
+
+
+@pytest.mark.parametrize(
+    ("places", "told"),
+    [
+        (lambda at: ((at, members.encode(FOUNDERS)),), "is not the configuration that is stored beside the log"),
+        (lambda at: ((LogIndex(at + 5), members.encode(LEARNS)),), "is not the configuration that is stored"),
+        (lambda at: ((at, b"\x11what"),), "what is stored of who takes part can't be read"),
+        (lambda _: (), "says who takes part, and what is stored beside the log does not have it"),
+    ],
+)
+def test_what_is_stored_of_who_takes_part_and_is_not_the_log_s_is_told(folder, places, told):
+    """A node would not start on it, or start with others than the log says."""
+    change(folder, lambda store: store.set_places(places(says(store, LEARNS))))
+    assert told in damaged(folder)["members"]
+
+
+def test_a_record_of_who_takes_part_that_can_t_be_read_is_told(folder):
+    change(folder, lambda store: store._writing().put(b"members", b"torn", store._handles["meta"]))
+    assert "the record of who takes part is damaged" in damaged(folder)["members"]
+
+
+def test_a_side_that_is_named_and_not_there_is_told(folder):
+    """The node would not start."""
+
+    def how(store):
+        sides = evolve(store._sides, staging=(99, b"an offer"))
+        store._writing().put(SIDES, encode_sides(sides), store._handles["meta"])
+
+    reader = open_readonly(folder)
+    assert reader.sides().staging is None
+    reader.close()
+    change(folder, how)
+    assert "what is staged of a snapshot, is missing" in damaged(folder)["sides"]
 
 
 def test_a_node_that_differed_from_the_majority_is_told(folder):

@@ -140,12 +140,12 @@ async def serve(place, certificates, nursery):
     stops = []
     async with httpx.AsyncClient(verify=context, trust_env=False) as http:
 
-        async def start(view=None, address=place.address):
+        async def start(view=None, address=place.address, level="error"):
             view = view or FakeView()
             own = evolve(place, address=address, tls=files_of(certificates, view.name))
             stop = trio.Event()
             stops.append(stop)
-            log = make_logger(view.name, "error")
+            log = make_logger(view.name, level)
 
             async def run(task_status):
                 await serve_api(own, view, lambda: EXPOSITION, log, stop, task_status=task_status)

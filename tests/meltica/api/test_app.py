@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from meltica.api.bodies import MAX_BODY
@@ -144,6 +146,17 @@ async def test_an_action_reaches_the_node_typed_and_signed_by_its_role(serve):
     (action,) = api.view.acted
     assert action.wish == HaltTrading(cause="operator", leave_quotes=True)
     assert (action.by.actor, action.by.request, action.by.reason) == ("operator:ann", "r-1", "a test")
+
+
+async def test_the_node_s_log_says_who_asked_for_what_and_why(serve, capfd):
+    """Of what no audit trail has, a snapshot above all, this is all that is kept."""
+    api = await serve(level="info")
+    body = {"request_id": "r-7", "reason": "the disk fills up", "actor": "bo"}
+    assert (await api.post("/api/v1/actions/snapshot", json=body)).status_code == 200
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if line.startswith("{")]
+    (said,) = [line for line in lines if line["event"] == "an action was carried out"]
+    assert (said["kind"], said["request"], said["actor"]) == ("snapshot", "r-7", "operator:bo")
+    assert said["reason"] == "the disk fills up"
 
 
 async def test_a_viewer_reads_and_does_not_act(serve):

@@ -6,6 +6,8 @@ import json
 
 from meltica.api.ports import ActionOutcome, OutcomeKind, TakeSnapshot
 
+from .conftest import meltica
+
 WORDS = ("cluster", "snapshot")
 
 
@@ -89,3 +91,11 @@ def test_wrong_words_are_told(cluster):
     wrong = cluster.run(*WORDS, "n9", "--yes")
     assert (wrong.returncode, "there is no node n9" in wrong.stderr) == (2, True)
     assert cluster.run(*WORDS, "--keep", "99", "--yes").returncode == 2
+
+
+def test_its_help_says_where_its_reason_goes():
+    """It is no command of the log, so no audit trail has it."""
+    shown = " ".join(meltica(*WORDS, "--help").stdout.split())
+    assert "Why; it goes to the log of each node that does it" in shown
+    assert "audit trail." not in shown
+    assert "it goes to the audit trail" in " ".join(meltica("halt", "--help").stdout.split())
