@@ -10,25 +10,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from attrs import field, frozen
-
 from cluster import firststart, home
-from cluster.applying import Applying
 from cluster.firststart import sync_folder
 from cluster.lock import LOCK
-from cluster.members import Configuration, Member, Refused, decode, encode
-from cluster.replaying import StoredLog, replay
+from cluster.refounding import Founding, go_on
 from cluster.rocks import HOME, IDENTITY, RocksStore
-from cluster.store import Memory, StoredEntry, StoreFault
+from cluster.store import StoreFault
 from cluster.stored import encode_identity
-from cluster.survivor import Survivor
-from cluster.types import LogIndex, Peer, StateMachine, Term
-from cluster.wire import CONFIGURATION
+from cluster.types import Peer, StateMachine
 
 LEFT: Final = frozenset({LOCK, home.HOME, home.ATTESTED, firststart.MARK})  # of a folder's own life, not of its data
 DIARY: Final = "LOG"  # how the names of RocksDB's diary begin
@@ -36,24 +30,6 @@ SPARE: Final = 64 * 1024 * 1024  # bytes for what opening and writing a copy tak
 _SEALED: Final = ".sst"  # files that RocksDB never writes again
 
 Told = Callable[[str], None]
-
-
-@frozen
-class Founding:
-    """The cluster to be, out of the folder `source`.
-
-    `entries` go behind the survivor's log, all of `term`, committed and applied.  `beginning`: who takes part, with
-    which each folder is begun as at a first start, where the log says nothing of it.
-    """
-
-    source: Path
-    survivor: Survivor
-    cluster: str
-    nodes: Sequence[Peer]
-    term: Term
-    entries: Sequence[bytes]
-    beginning: Configuration
-    left: Collection[str] = field(factory=tuple)  # files of the folder that are not to be copied, besides `LEFT`
 
 
 class FoundingStore(RocksStore):
@@ -77,17 +53,19 @@ class FoundingStore(RocksStore):
 
 def found(
     out: Path,
+    source: Path,
     founding: Founding,
     machine: StateMachine,
     *,
+    left: Collection[str],
     check: Callable[[Path], None],
     papers: Mapping[str, bytes],
     told: Told,
 ) -> None:
-    """Make `out`: a folder for each node, by its name.
+    """Make `out`: a folder for each node, by its name, out of the folder `source`.
 
-    `check` is to look at each folder before any of it appears under its name, and may raise; `papers` are files to lie
-    beside them.
+    `left`: files of that folder that are not to be copied, besides `LEFT`.  `check` is to look at each folder before
+    any of it appears under its name, and may raise; `papers` are files to lie beside them.
 
     Raises:
         StoreFault: the disk refuses, or something of the kind is there already; nothing is left but what was there.
@@ -102,7 +80,7 @@ def found(
         raise StoreFault(f"{out}: can't be made ({error}): choose another place with --to") from error
     made = beside
     try:
-        _fill(beside, founding, machine, told)
+        _fill(beside, source, {*LEFT, *left}, founding, machine, told)
         for node in founding.nodes:
             told(f"looking at the folder of {node}")
             check(beside / node)
@@ -142,33 +120,20 @@ def check_place(source: Path, out: Path, nodes: int) -> None:
         )
 
 
-def configuration(survivor: Survivor, members: Iterable[Member]) -> bytes | None:
-    """The entry that says who takes part from now on; None where the old log never said who does: `beginning` then.
-
-    Raises:
-        Refused: one of them was removed from the old cluster by its log.
-    """
-    if not survivor.spoken:
-        return None
-    old, new = decode(survivor.places[-1][1]), {member.name: member for member in members}
-    back = sorted(set(new) & set(old.removed))
-    if back:
-        raise Refused(f"{', '.join(back)} was removed from the cluster once: give that node another name")
-    gone = ({*old.voting, *old.learning} - set(new)) | set(old.removed)
-    voters = tuple(new[name] for name in sorted(new))
-    return encode(Configuration(old.number + 1, voters, (), tuple(sorted(gone))))
-
-
 # Making it
 
 
-def _fill(beside: Path, founding: Founding, machine: StateMachine, told: Told) -> None:
+def _fill(  # noqa: PLR0917 # a step of `found`'s, and of nobody else
+    beside: Path, source: Path, left: Collection[str], founding: Founding, machine: StateMachine, told: Told
+) -> None:
     first, *others = founding.nodes
     told(f"copying the folder for {first}")
-    _copy(founding.source, beside / first, {*LEFT, *founding.left})
+    _copy(source, beside / first, left)
     store = FoundingStore(beside / first, founding.survivor.cluster, founding.survivor.node)
     try:
-        _go_on(store, founding, machine)
+        stop = go_on(store, founding, machine)
+        if stop is not None:
+            raise StoreFault(f"{store.path}: entry {stop.index} can't be applied ({stop.why})")
         _hand_to(store, founding.cluster, first)
     finally:
         store.close()
@@ -182,33 +147,6 @@ def _fill(beside: Path, founding: Founding, machine: StateMachine, told: Told) -
         finally:
             store.close()
         _forget_its_life(beside / name)
-
-
-def _go_on(store: RocksStore, founding: Founding, machine: StateMachine) -> None:
-    """The log's tail is applied, and behind it what founds the cluster; nobody's vote, nobody's word stays."""
-    last = founding.survivor.last
-    end = last + len(founding.entries)
-    if store.staged() is not None:
-        store.unstage()
-        store.commit()
-    applying = Applying(machine, store, StoredLog(store.entries))
-    _apply(applying, last, store)
-    if not founding.survivor.spoken:
-        store.set_places(((LogIndex(0), encode(founding.beginning)),))
-    for index, entry in enumerate(founding.entries, last + 1):
-        store.append(StoredEntry(LogIndex(index), founding.term, entry))
-        if entry[:1] == CONFIGURATION:
-            store.set_places(((LogIndex(index), entry),))
-    store.set_vote(founding.term, None)
-    store.set_commit(LogIndex(end))
-    store.set_memory(Memory())
-    _apply(applying, end, store)
-
-
-def _apply(applying: Applying, upto: int, store: RocksStore) -> None:
-    stop = replay(applying, upto, upto, store.commit, lambda _done: None)
-    if stop is not None:
-        raise StoreFault(f"{store.path}: entry {stop.index} can't be applied ({stop.why})")
 
 
 def _hand_to(store: FoundingStore, cluster: str, node: Peer) -> None:

@@ -1,20 +1,20 @@
 """Survivor: what the one folder that is left of a cluster says that it has, and what it knows that it lacks.
 
-Reading only; `founding` makes a new cluster of it.  A folder knows of what it lacks by three memories (`remembered`):
-what it heard was committed, what it acknowledged itself and has no more, and what its peers acknowledged to it; and by
-a snapshot that was being sent to it, which is of what was committed.  What the others acknowledged without it, and
-without a word to it, no folder can know.
+Pure: reading only; `refounding` decides what becomes of it, `founding` makes a new cluster's folders.  A folder knows
+of what it lacks by three memories (`remembered`): what it heard was committed, what it acknowledged itself and has no
+more, and what its peers acknowledged to it; and by a snapshot that was being sent to it, which is of what was
+committed.  What the others acknowledged without it, and without a word to it, no folder can know.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from attrs import frozen
 
-from cluster.rocks import RocksReader
 from cluster.snapshot.words import Offer, decode
-from cluster.store import Memory, Places, Rank, WrongFolder
+from cluster.store import Memory, Meta, Places, Rank, StoredEntry, WrongFolder
+from cluster.stored import Sides
 from cluster.types import LogIndex, Peer, Term
 from cluster.wire import WireError
 
@@ -80,7 +80,48 @@ class Survivor:
         return max([lack.at_least for lack in self.lacks], default=0)
 
 
-def survey(reader: RocksReader) -> Survivor:
+class Left(Protocol):
+    """What can be read of the folder that is left: see `cluster.rocks.RocksReader`."""
+
+    @property
+    def path(self) -> object:
+        """What it is called."""
+        ...
+
+    def identity(self) -> tuple[str, Peer] | None:
+        """Cluster id and node name; None of a folder that was never used."""
+        ...
+
+    def bounds(self) -> tuple[LogIndex, LogIndex]:
+        """The first and the last index; (0, 0) of an empty log."""
+        ...
+
+    def entries(self, first: LogIndex, count: int) -> list[StoredEntry]:
+        """Up to `count` entries from `first` on."""
+        ...
+
+    def meta(self) -> Meta:
+        """Term, vote and indexes as last committed."""
+        ...
+
+    def memory(self) -> Memory:
+        """What is remembered beside the log."""
+        ...
+
+    def places(self) -> Places:
+        """Which configurations are in force from which index on."""
+        ...
+
+    def suspect(self) -> bool:
+        """Whether it is a copy of the folder that it says it is."""
+        ...
+
+    def sides(self) -> Sides:
+        """Where the state is, and what is staged."""
+        ...
+
+
+def survey(reader: Left) -> Survivor:
     """What this folder says.
 
     Raises:
@@ -109,7 +150,7 @@ def survey(reader: RocksReader) -> Survivor:
     )
 
 
-def _staged(reader: RocksReader) -> Rank:
+def _staged(reader: Left) -> Rank:
     staging = reader.sides().staging
     try:
         offer = None if staging is None else decode(staging[1])

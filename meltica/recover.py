@@ -19,15 +19,16 @@ from typing import Final
 from attrs import evolve, frozen
 
 from cluster.applying import ApplyFault, Applying
-from cluster.founding import Founding, Told, configuration, found
+from cluster.founding import Told, found
 from cluster.lock import lock
-from cluster.members import Configuration, Member, Refused, decode
+from cluster.members import Member, Refused, decode
+from cluster.refounding import Founding, founding, mint
 from cluster.replaying import StoredLog, replay
 from cluster.rocks import RocksReader, open_readonly
 from cluster.store import Meta, StoreFault, WrongFolder
 from cluster.survivor import Survivor, founding_term, survey
 from cluster.types import LogIndex, Peer, Term
-from cluster.wire import WireError, pack_commands, unpack_commands
+from cluster.wire import WireError, unpack_commands
 from meltica import __version__, numbers, orphans
 from meltica.config import NodeSettings
 from meltica.core import commands as words
@@ -178,13 +179,13 @@ def plan(folder: Path, verified: Verified, settings: NodeSettings, wish: Wish, s
         _check_sight(folder, machine.state, settings)
         approved = machine.state.approved.covers(__version__, settings.agreed_digest)
         taken = seen(machine.state)
-        founding = _founding(folder, survivor, machine.state, settings, wish)
+        refounded = _founding(survivor, machine.state, settings, wish)
     finally:
         reader.close()
-    digest = _check(machine, founding)
+    digest = _check(machine, refounded)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     lost = _others(machine.state, survivor.node, settings)
-    return Plan(settings, verified, survivor, stored, taken, founding, digest, wish, approved, lost, now, sought)
+    return Plan(settings, verified, survivor, stored, taken, refounded, digest, wish, approved, lost, now, sought)
 
 
 def _check_sight(folder: Path, state: State, settings: NodeSettings) -> None:
@@ -257,34 +258,14 @@ def _rehearse(reader: RocksReader, survivor: Survivor, machine: Machine) -> Seen
     return stored
 
 
-def _founding(folder: Path, survivor: Survivor, state: State, settings: NodeSettings, wish: Wish) -> Founding:
-    cluster, term = _minted(state), founding_term(survivor)
-    nodes = tuple(Peer(name) for name in sorted(settings.peers))
-    members = [Member(name, str(settings.peers[name].peer)) for name in nodes]
+def _founding(survivor: Survivor, state: State, settings: NodeSettings, wish: Wish) -> Founding:
+    cluster, term = mint(state.clusters, lambda: secrets.token_hex(3)), founding_term(survivor)  # as ids begin
+    members = [Member(Peer(name), str(peer.peer)) for name, peer in settings.peers.items()]
+    commands = founding_commands(state, survivor, _renamed(settings, cluster), term, wish)
     try:
-        said = configuration(survivor, members)
+        return founding(survivor, cluster, term, members, [encode_command(one) for one in commands])
     except Refused as refused:
         raise CantRecover(str(refused), "correct [peers] in the settings that --config names") from refused
-    commands = founding_commands(state, survivor, _renamed(settings, cluster), term, wish)
-    entries = [pack_commands(tuple(encode_command(one) for one in commands))]
-    return Founding(
-        source=folder,
-        survivor=survivor,
-        cluster=cluster,
-        nodes=nodes,
-        term=term,
-        entries=entries if said is None else [said, *entries],
-        beginning=Configuration(0, tuple(members)),
-        left=NODE_S_OWN,
-    )
-
-
-def _minted(state: State) -> str:
-    """Six hex digits that this log's ids never began with."""
-    while True:
-        cluster = secrets.token_hex(3)
-        if cluster not in state.clusters:
-            return cluster
 
 
 def _renamed(settings: NodeSettings, cluster: str) -> NodeSettings:
@@ -337,7 +318,12 @@ def carry_out(plan: Plan, out: Path, papers: Mapping[str, bytes], told: Told) ->
     Raises:
         StoreFault: the disk refused, or what was written is not what was planned.  Nothing appeared at `out`.
     """
-    found(out, plan.founding, Machine(), check=lambda folder: _look(plan, folder), papers=papers, told=told)
+
+    def check(folder: Path) -> None:
+        _look(plan, folder)
+
+    source = plan.verified.folder
+    found(out, source, plan.founding, Machine(), left=NODE_S_OWN, check=check, papers=papers, told=told)
 
 
 def _look(plan: Plan, folder: Path) -> None:

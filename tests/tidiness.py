@@ -71,6 +71,8 @@ PURE: Final = (
     "cluster/members.py",
     "cluster/adopted.py",
     "cluster/replacing.py",
+    "cluster/survivor.py",
+    "cluster/refounding.py",
     "cluster/acks.py",
     "cluster/following.py",
     "cluster/frames.py",
