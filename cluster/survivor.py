@@ -58,9 +58,14 @@ class Survivor:
         return bool(self.places) and self.places[-1][0] > 0
 
     @property
+    def whole(self) -> int:
+        """Up to this entry nothing that was committed is missing; behind it the others may have gone another way."""
+        return max(self.committed, self.applied)
+
+    @property
     def tail(self) -> int:
         """How many entries at the log's end it has not heard to be committed."""
-        return self.last - max(self.committed, self.applied)
+        return self.last - self.whole
 
     @property
     def lacks(self) -> tuple[Lack, ...]:

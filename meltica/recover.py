@@ -99,6 +99,7 @@ class Plan:
     verified: Verified
     survivor: Survivor
     stored: Seen  # as the node has applied its log
+    since: int  # the log's clock where it last heard of a commit, ns: what others acknowledged later may be missing
     taken: Seen  # with the log's tail
     founding: Founding
     digest: str  # of the state behind the founding
@@ -175,7 +176,7 @@ def plan(folder: Path, verified: Verified, settings: NodeSettings, wish: Wish, s
             why = f"{settings.file} is of cluster {settings.node.cluster}, the folder of {survivor.cluster}"
             raise CantRecover(why, "give the settings of the node whose folder it is, with its cluster unchanged")
         machine = Machine()
-        stored = _rehearse(reader, survivor, machine)
+        stored, since = _rehearse(reader, survivor, machine)
         _check_sight(folder, machine.state, settings)
         approved = machine.state.approved.covers(__version__, settings.agreed_digest)
         taken = seen(machine.state)
@@ -185,7 +186,9 @@ def plan(folder: Path, verified: Verified, settings: NodeSettings, wish: Wish, s
     digest = _check(machine, refounded)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     lost = _others(machine.state, survivor.node, settings)
-    return Plan(settings, verified, survivor, stored, taken, refounded, digest, wish, approved, lost, now, sought)
+    return Plan(
+        settings, verified, survivor, stored, since, taken, refounded, digest, wish, approved, lost, now, sought
+    )
 
 
 def _check_sight(folder: Path, state: State, settings: NodeSettings) -> None:
@@ -244,18 +247,21 @@ class _Nowhere:
         """Nothing is kept."""
 
 
-def _rehearse(reader: RocksReader, survivor: Survivor, machine: Machine) -> Seen:
-    """The state that is stored; the machine's is then the one behind the log's tail."""
+def _rehearse(reader: RocksReader, survivor: Survivor, machine: Machine) -> tuple[Seen, int]:
+    """The state that is stored, and the clock where the tail begins; the machine's state is then the one behind it."""
     following = f"recover with the build that the cluster ran, or a newer one; else {PAGE}"
     try:
         applying = Applying(machine, _Nowhere(reader), StoredLog(reader.entries))
         stored = seen(machine.state)
-        stop = replay(applying, survivor.last, survivor.last, lambda: None, lambda _done: None)
+        stop = replay(applying, survivor.whole, survivor.last, lambda: None, lambda _done: None)
+        since = int(machine.state.clock)
+        if stop is None:
+            stop = replay(applying, survivor.last, survivor.last, lambda: None, lambda _done: None)
     except (ApplyFault, BadState, TooOld) as fault:
         raise CantRecover(f"the log's end can't be applied: {fault}", following) from fault
     if stop is not None:
         raise CantRecover(f"this build can't apply entry {stop.index}: {stop.why}", following)
-    return stored
+    return stored, since
 
 
 def _founding(survivor: Survivor, state: State, settings: NodeSettings, wish: Wish) -> Founding:

@@ -50,7 +50,7 @@ def here(plan: Plan) -> list[Line]:
 
 def _committed(plan: Plan) -> str:
     survivor = plan.survivor
-    known = f"up to entry {max(survivor.committed, survivor.applied):,}, as this node has heard"
+    known = f"up to entry {survivor.whole:,}, as this node has heard"
     if not survivor.tail:
         return f"{known}: all of the log"
     return (
@@ -69,7 +69,7 @@ def missing(plan: Plan) -> list[Line]:
     ]
     lost = " and ".join(plan.lost) or "the lost nodes"
     gone = (
-        f"whatever {lost} acknowledged without {survivor.node}, after {moment(plan.taken.clock)}, is GONE and can't be "
+        f"whatever {lost} acknowledged without {survivor.node}, after {moment(plan.since)}, is GONE and can't be "
         "counted here: orders, fills, and what operators said (a halt, too)"
     )
     open_there = (
@@ -182,6 +182,7 @@ def document(plan: Plan, out: Path | None, *, done: bool) -> dict[str, Any]:
             "applied_index": survivor.applied,
             "uncommitted": survivor.tail,
             "applied_at_wall_ns": plan.stored.clock,
+            "committed_at_wall_ns": plan.since,
             "last_at_wall_ns": plan.taken.clock,
             "copy": survivor.suspect,
         },

@@ -17,11 +17,16 @@ from cluster.members import encode as encode_members
 from cluster.rocks import RocksStore
 from cluster.snapshot.summing import DIGEST
 from cluster.snapshot.words import Offer, encode
-from cluster.store import StoreFault
+from cluster.store import StoredEntry, StoreFault
 from cluster.survivor import founding_term
-from cluster.types import LogIndex, Peer
+from cluster.types import LogIndex, Peer, Term
+from cluster.wire import pack_commands
+from meltica.cli.output import moment
 from meltica.cli.statement import missing
 from meltica.config import NodeSettings, load
+from meltica.core import commands as c
+from meltica.core.codec import encode_command
+from meltica.core.values import Nanos, NodeName
 from meltica.recover import CantRecover, carry_out, seek
 from meltica.verify import verify
 from tests.meltica.test_machine import history
@@ -34,6 +39,7 @@ from tests.meltica.test_recover import (
     quiet,
     recovered,
     settings_in,
+    stored,
     survived,
     with_members,
 )
@@ -135,6 +141,26 @@ def test_what_is_staged_and_says_nothing_is_passed_over(folder: Path, settings: 
     """It can't be read, or its entry is in the log."""
     change(folder, lambda store: store.stage_anew(offer))
     assert planned(folder, settings).survivor.missing == 0
+
+
+def test_what_may_be_gone_begins_where_it_last_heard_of_a_commit_and_not_at_its_log_s_end(
+    folder: Path, settings: NodeSettings
+) -> None:
+    """A leader that stood still wrote on when it woke; the others had elected another meanwhile, and acknowledged."""
+    state = stored(folder)
+    assert state.epoch is not None
+    woke = Nanos(state.clock + 30 * 10**9)
+    report = [c.NodeReport(NodeName(name), "B", "config", 1, 1) for name in ("n1", "n2", "n3")]
+    own = encode_command(c.NodesReported(state.epoch.epoch, woke, tuple(report)))
+
+    def how(store: RocksStore) -> None:
+        store.append(StoredEntry(LogIndex(store.bounds()[1] + 1), Term(1), pack_commands((own,))))
+
+    change(folder, how)
+    made = planned(folder, settings)
+    assert made.taken.clock == woke
+    (gone,) = [text for label, text in missing(made) if label == "not known"]
+    assert f"acknowledged without n1, after {moment(int(state.clock))}, is GONE" in gone
 
 
 def test_what_only_the_lost_nodes_had_of_the_audit_trail_is_said(settings: NodeSettings, tmp_path: Path) -> None:
