@@ -21,6 +21,7 @@ from chaos.checkers.history import History
 from chaos.checkers.intent_first import intent_first
 from chaos.checkers.leader_completeness import leader_completeness
 from chaos.checkers.linearizable import linearizable
+from chaos.checkers.lives import kept, lives
 from chaos.checkers.log_matching import log_matching
 from chaos.checkers.mandate import mandate
 from chaos.checkers.members import members
@@ -29,9 +30,10 @@ from chaos.checkers.one_trader import one_trader
 from chaos.checkers.orders_equal import orders_equal
 from chaos.checkers.outcomes import outcomes
 from chaos.checkers.positions import positions
+from chaos.checkers.recovery import recovery
 from chaos.checkers.state_equal import state_equal
 from chaos.checkers.state_machine_safety import state_machine_safety
-from chaos.checkers.verdict import Check
+from chaos.checkers.verdict import Check, together
 from chaos.checkers.within_window import within_window
 from chaos.checkers.worst_case import worst_case
 
@@ -67,9 +69,20 @@ def check_all(history: History) -> tuple[Check, ...]:
 
 
 def check_replication(facts: Facts, *, registers: bool = False) -> tuple[Check, ...]:
-    """Every check's result on what the replicas did."""
-    chosen = (*REPLICATION, *(MEMBERS if facts.members is not None else ()), *(REGISTERS if registers else ()))
-    return tuple(check(facts) for check in chosen)
+    """Every check's result on what the replicas did.
+
+    Where a group was founded out of what another one left, each group is judged by itself, what is kept from one to
+    the next besides; callers see one history.
+    """
+    each = lives(facts)
+    chosen = (*REPLICATION, *(MEMBERS if facts.members is not None else ()))
+    found = [together([check(life) for life in each]) for check in chosen]
+    if registers:
+        whole = [] if len(each) == 1 else [kept(facts)]
+        found += [together([check(one) for one in (each[0], *whole)]) for check in REGISTERS]
+    if len(each) > 1:
+        found.append(recovery(facts))
+    return tuple(found)
 
 
 def check_conduct(history: History, conduct: Conduct) -> tuple[Check, ...]:

@@ -21,6 +21,7 @@ from chaos.checkers.facts import (
     Done,
     Ended,
     Facts,
+    Founded,
     Installed,
     Led,
     Proposed,
@@ -32,7 +33,9 @@ from chaos.checkers.facts import (
 from chaos.checkers.logs import Logs, empty
 from chaos.checkers.verdict import Check
 
-KINDS: Final = (Wrote, Synced, Started, Installed, Ended, Proposed, Wished, Answered, Led, Done, Committed, Denied)
+KINDS: Final = (
+    Wrote, Synced, Started, Installed, Founded, Ended, Proposed, Wished, Answered, Led, Done, Committed, Denied
+)  # fmt: skip
 
 
 @define(eq=False)

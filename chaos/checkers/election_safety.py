@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from chaos.checkers.facts import COPY, KILL, Ended, Facts, Installed, Led, Started, Synced, Voted, Wrote
+from chaos.checkers.facts import COPY, KILL, Ended, Facts, Founded, Installed, Led, Started, Synced, Voted, Wrote
 from chaos.checkers.logs import empty
 from chaos.checkers.verdict import Check
 
@@ -23,7 +23,7 @@ def election_safety(facts: Facts) -> Check:
     violations: list[str] = []
     elections = 0
     logs, follow = empty(facts), facts.members is not None
-    for fact in facts.only(Led, Voted, Synced, Ended, Started, *((Wrote, Installed) if follow else ())):
+    for fact in facts.only(Led, Voted, Synced, Ended, Started, *((Wrote, Installed, Founded) if follow else ())):
         if follow:
             logs.take(fact)
         match fact:

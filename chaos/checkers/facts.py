@@ -177,9 +177,50 @@ class Healed(NamedTuple):
     at: int
 
 
+class Recovered(NamedTuple):
+    """A group of its own is founded out of what `node`'s disk has; `lives` tells which facts are of which group.
+
+    `said_…` is what its operator was told of that disk.  Entries are named by their ranks: term and index.
+    """
+
+    at: int
+    node: str
+    nodes: tuple[str, ...]  # of the new group; no other node that was ever seen is of it
+    former: str  # cluster ids: what it was
+    cluster: str  # and what it is
+    term: int  # in which it is founded
+    members: Configuration  # by the new nodes' settings
+    remembered: tuple[tuple[int, int], ...]  # entries that were committed, or acknowledged, as the disk remembers
+    states: tuple[tuple[int, bytes], ...]  # that its log's end led to, by index
+    said_whole: int  # up to this index nothing that was committed is missing
+    said_missing: int  # at least so many entries
+    said_lacks: tuple[tuple[int, int], ...]  # these are known to have been
+
+
+class Founded(NamedTuple):
+    """A disk was made for a node of a new group, with this log and the state of index `applied`; it is synced."""
+
+    at: int
+    node: str
+    log: tuple[Item, ...]  # from index `base` on
+    applied: int
+    state: bytes
+    base: int = 1
+
+
+class Met(NamedTuple):
+    """A node of another group dialled `node`, which let it in, or did not."""
+
+    at: int
+    node: str
+    peer: str
+    let_in: bool
+
+
 _A = TypeVar("_A")
 _B = TypeVar("_B")
 _C = TypeVar("_C")
+_D = TypeVar("_D")
 Fact = (
     Started
     | Ended
@@ -197,6 +238,9 @@ Fact = (
     | Moved
     | Denied
     | Healed
+    | Recovered
+    | Founded
+    | Met
 )
 
 
@@ -215,6 +259,10 @@ class Facts:
     def only(self, kind: type[_A], other: type[_B], /) -> list[_A | _B]: ...
     @overload
     def only(self, kind: type[_A], other: type[_B], third: type[_C], /) -> list[_A | _B | _C]: ...
+    @overload
+    def only(
+        self, kind: type[_A], other: type[_B], third: type[_C], fourth: type[_D], /
+    ) -> list[_A | _B | _C | _D]: ...
     @overload
     def only(self, *kinds: type[Fact]) -> list[Fact]: ...
     def only(self, *kinds: type) -> list[Any]:

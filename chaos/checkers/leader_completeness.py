@@ -5,7 +5,7 @@ Pure.  An entry counts as committed in the lowest term in which some node held i
 
 from __future__ import annotations
 
-from chaos.checkers.facts import Committed, Facts, Installed, Led, Started, Wrote
+from chaos.checkers.facts import Committed, Facts, Founded, Installed, Led, Started, Wrote
 from chaos.checkers.logs import empty
 from chaos.checkers.verdict import Check
 
@@ -20,7 +20,7 @@ def leader_completeness(facts: Facts) -> Check:
     committed: dict[int, tuple[int, int, str]] = {}  # by term: the longest; index, number, who
     elected: list[tuple[Led, tuple[int, ...]]] = []
     violations: list[str] = []
-    for fact in facts.only(Wrote, Started, Installed, Led, Committed):
+    for fact in facts.only(Wrote, Started, Installed, Founded, Led, Committed):
         if isinstance(fact, Led):
             elected.append((fact, tuple(logs.by_node[fact.node].seen)))
         elif isinstance(fact, Committed):

@@ -5,7 +5,7 @@ Pure.  Judged at every write, so that a divergence that is truncated later count
 
 from __future__ import annotations
 
-from chaos.checkers.facts import Facts, Installed, Started, Wrote
+from chaos.checkers.facts import Facts, Founded, Installed, Started, Wrote
 from chaos.checkers.logs import empty
 from chaos.checkers.verdict import Check
 
@@ -17,7 +17,7 @@ def log_matching(facts: Facts) -> Check:
     violations: list[str] = []
     looked_at = 0
     places = logs.places
-    for fact in facts.only(Wrote, Started, Installed):
+    for fact in facts.only(Wrote, Started, Installed, Founded):
         logs.take(fact)
         behind = fact.behind if isinstance(fact, Wrote) else 0
         for number in logs.by_node[fact.node].seen[behind:]:

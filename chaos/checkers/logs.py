@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from attrs import define, field
 
-from chaos.checkers.facts import COPY, KILL, Ended, Fact, Facts, Installed, Item, Started, Synced, Wrote
+from chaos.checkers.facts import COPY, KILL, Ended, Fact, Facts, Founded, Installed, Item, Started, Synced, Wrote
 from chaos.checkers.force import Force, at_first
 from chaos.checkers.force import behind as force_behind
 from cluster.members import decode
@@ -56,7 +56,7 @@ class Numbers:
     def __attrs_post_init__(self) -> None:
         self.in_force = [self.at_first]
 
-    def brought(self, fact: Wrote | Started, before: int, entries: tuple[Item, ...]) -> list[int]:
+    def brought(self, fact: Wrote | Started | Founded, before: int, entries: tuple[Item, ...]) -> list[int]:
         """The numbers of a fact's entries, behind another one (0: at the beginning)."""
         numbers = self.of.get(id(fact))
         if numbers is None:
@@ -131,6 +131,8 @@ class Logs:
             self._started(fact)  # type: ignore[arg-type] # by its type
         elif kind is Installed:
             self._installed(fact)  # type: ignore[arg-type] # by its type
+        elif kind is Founded:
+            self._founded(fact)  # type: ignore[arg-type] # by its type
         elif kind is Ended:
             self.by_node[fact.node].ended = fact.how  # type: ignore[union-attr] # by its type
 
@@ -181,6 +183,15 @@ class Logs:
                 )
         taken = log.taken | frozenset(log.durable).difference(found) if log.ended == COPY else log.taken
         self.by_node[fact.node] = Log(list(found), list(found), taken=taken)
+
+    def _founded(self, fact: Founded) -> None:
+        """A disk that nobody of this group has written; of where its log comes from `recovery` judges."""
+        numbers = self.numbers.brought(fact, 0, fact.log)
+        self.by_node[fact.node] = Log(list(numbers), list(numbers))
+        if fact.base != 1:
+            self.broken.append(
+                f"{fact.node} was founded with a log from {fact.base} on, and nobody knows what was before"
+            )
 
     def _found(self, fact: Started) -> list[int]:
         if fact.base == 1 or not fact.log:

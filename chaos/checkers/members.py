@@ -24,6 +24,7 @@ from chaos.checkers.facts import (
     Committed,
     Ended,
     Facts,
+    Founded,
     GoesBy,
     Installed,
     Led,
@@ -40,7 +41,7 @@ from cluster.members import Change, Configuration, Refused, follow
 WITHIN: Final = (
     500_000_000  # ns; for how long a leader may take one for healthy that is not: an election timeout, 400 ms
 )
-KINDS: Final = (Started, Ended, Wrote, Installed, Synced, Led, Committed, GoesBy, Wished, Answered)
+KINDS: Final = (Started, Ended, Wrote, Installed, Founded, Synced, Led, Committed, GoesBy, Wished, Answered)
 
 
 def members(facts: Facts, *, within: int = WITHIN) -> Check:
@@ -55,9 +56,14 @@ def members(facts: Facts, *, within: int = WITHIN) -> Check:
 
 
 def replaced(facts: Facts) -> int:
-    """How many voters have another in their place, as was committed: who came, or who went, whichever is less."""
-    logs, newest = empty(facts), None
-    for fact in facts.only(Wrote, Started, Installed, Committed):
+    """How many voters have another in their place, as was committed: who came, or who went, whichever is less.
+
+    What a group was founded with, out of what another one left, is none of its own doing.
+    """
+    logs, newest, founded = empty(facts), None, 0
+    for fact in facts.only(Wrote, Started, Installed, Founded, Committed):
+        if isinstance(fact, Founded):
+            founded = len(fact.log)
         if isinstance(fact, Committed):
             seen = logs.by_node[fact.node].seen
             force = logs.numbers.in_force[seen[fact.place - 1]] if 0 < fact.place <= len(seen) else None
@@ -65,7 +71,8 @@ def replaced(facts: Facts) -> int:
                 newest = force
         else:
             logs.take(fact)
-    steps = [] if newest is None else [(one, one.before) for one in newest.back_to(0) if one.before is not None]
+    since = [] if newest is None else [one for one in newest.back_to(founded) if one.index > founded]
+    steps = [(one, one.before) for one in since if one.before is not None]
     came = sum(len(after.voting) > len(before.voting) for after, before in steps)
     return min(came, sum(len(after.voting) < len(before.voting) for after, before in steps))
 
@@ -101,9 +108,11 @@ class _Walk:
         match fact:
             case Wrote():
                 self._wrote(fact)
-            case Started() | Ended() | Installed() | Synced():
+            case Started() | Ended() | Installed() | Founded() | Synced():
                 self._lives(fact)
                 self.logs.take(fact)
+                if isinstance(fact, Founded):  # what it was founded with was judged where it was written
+                    self.judged.update(self.logs.numbers.of[id(fact)])
             case Led():
                 self._led(fact)
             case Committed():
@@ -115,7 +124,7 @@ class _Walk:
             case Answered():
                 self._answered(fact)
 
-    def _lives(self, fact: Started | Ended | Installed | Synced) -> None:
+    def _lives(self, fact: Started | Ended | Installed | Founded | Synced) -> None:
         if isinstance(fact, Started):
             self.known.add(fact.node)
             self.gone.pop(fact.node, None)

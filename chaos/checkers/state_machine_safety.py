@@ -6,8 +6,9 @@ one that installed a snapshot: of a later entry than it had applied, and of a st
 
 from __future__ import annotations
 
-from chaos.checkers.facts import Done, Ended, Facts, Installed, Started
+from chaos.checkers.facts import Done, Ended, Facts, Founded, Installed, Started
 from chaos.checkers.verdict import Check
+from cluster.wire import unpack_commands
 
 _Entry = tuple[int, tuple[bytes, ...], bytes]  # term, commands, state after it
 
@@ -18,7 +19,7 @@ def state_machine_safety(facts: Facts) -> Check:
     applied = dict.fromkeys(facts.nodes, 0)
     violations: list[str] = []
     looked_at = 0
-    for fact in facts.only(Done, Started, Installed, Ended):
+    for fact in facts.only(Done, Started, Installed, Founded, Ended):
         if isinstance(fact, Done):
             if fact.place != applied[fact.node] + 1:
                 violations.append(f"{fact.node} applied index {fact.place} after {applied[fact.node]}")
@@ -39,9 +40,21 @@ def state_machine_safety(facts: Facts) -> Check:
             looked_at += 1
             violations.extend(_installed(fact, applied[fact.node], known))
             applied[fact.node] = fact.place
+        elif isinstance(fact, Founded):
+            looked_at += 1
+            entry = _made(fact)
+            first, owner = known.setdefault(fact.applied, (entry, fact.node))
+            if first != entry:
+                violations.append(f"{fact.node} and {owner} were founded in different states, at {fact.applied}")
         elif isinstance(fact, Ended):
             applied[fact.node] = 0
     return Check("state_machine_safety", looked_at, tuple(violations))
+
+
+def _made(fact: Founded) -> _Entry:
+    """The entry behind which its state is: whoever made the disk has applied it."""
+    term, content = fact.log[fact.applied - fact.base]
+    return term, unpack_commands(content), fact.state
 
 
 def _differs(one: _Entry, other: _Entry) -> str:

@@ -34,6 +34,12 @@ class Check:
         return {"name": self.name, "held": self.held, "looked_at": self.looked_at, "violations": shown}
 
 
+def together(checks: Sequence[Check]) -> Check:
+    """One property that was looked at in several places; raises ValueError if it is not one."""
+    (name,) = {check.name for check in checks}
+    return Check(name, sum(check.looked_at for check in checks), tuple([v for one in checks for v in one.violations]))
+
+
 def verdict(checks: Sequence[Check]) -> str:
     """`pass` if all checks held, else `fail`."""
     return "pass" if checks and all(check.held for check in checks) else "fail"
