@@ -7,7 +7,7 @@ It only looks: at what a step answered, and at the twin of the disk behind it.  
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from attrs import define, field
 
@@ -22,12 +22,15 @@ from chaos.checkers.facts import (
     Ended,
     Fact,
     Facts,
+    Founded,
     GoesBy,
     Healed,
     Installed,
     Led,
+    Met,
     Moved,
     Proposed,
+    Recovered,
     Started,
     Synced,
     Voted,
@@ -149,6 +152,14 @@ class Recorder:
             message = decode(frame)
             if isinstance(message, Ack) and not message.success:
                 self.facts.append(Denied(self.now(), name, peer, message.verified, message.term))
+
+    def recovered(self, facts: Iterable[Recovered | Founded]) -> None:
+        """Another group was founded: the facts of that, `Recovered` first."""
+        self.facts.extend(facts)
+
+    def met(self, peer: Peer, name: Peer, let_in: bool) -> None:  # noqa: FBT001 # as the network tells it
+        """A node of another group, `peer`, has dialled one."""
+        self.facts.append(Met(self.now(), name, peer, let_in))
 
     def healed(self) -> None:
         """Nothing is broken any more."""

@@ -7,7 +7,7 @@ What may not happen is judged elsewhere (`chaos.sim.history`).  The same seed gi
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
@@ -25,6 +25,8 @@ from cluster.types import MonoNs, Peer, Retention, StateMachine, Timers
 MS: Final = 1_000_000  # nanoseconds
 SECOND: Final = 1000 * MS
 _ANY_LIFE: Final = -1  # of a connection, less than any number: frames outlive it, as datagrams do
+FIRST: Final = "sim"  # the cluster that the first nodes are of
+REFUSED: Final = 5 * SECOND  # until one that was refused dials again, as the transport does
 _QUEUE: Final = 64  # frames that one link keeps while it is held; more break the connection, as a full queue does
 
 
@@ -67,6 +69,7 @@ class _Link:
     life: int = 0  # counts connections: a frame of an older one never arrives
     ended_at: int = 0  # when both ends have heard that the last one ended
     slow: tuple[int, int] = (0, 0)  # what it takes beyond the weather's delay, from and to
+    apart: bool = False  # an end of it is away from everybody, however often links are healed: it stays cut
 
 
 @define(eq=False)
@@ -88,6 +91,9 @@ class Process:
     wake_due: int = 0  # when it wants to be woken
     rings_at: int = 0  # when that alarm rings, or one before it
     failing: bool = False  # its disk is going to refuse: that the process ends then is no fault of the product
+    cluster: str = FIRST  # its cluster's id, as it says it in every greeting
+    group: int = 0  # which founding it is of, whatever it says
+    members: Configuration | None = None  # who takes part by its settings, if that may change
 
 
 class Network:
@@ -113,12 +119,15 @@ class Network:
         self.timers = timers or Timers()
         self.weather = weather or Weather()
         self.retention, self.pace, self.members = retention, pace, members
+        self.cluster, self.group = FIRST, 0  # of who is added
         self.now = 0
         self.steps = 0
         self.disk_failed: Callable[[Peer], None] = lambda _name: None  # told before a process ends for its disk
         self.changed: Callable[[], None] = lambda: None  # told when links or processes come and go
         self.overhears: Callable[[Peer, Peer, Sequence[bytes]], None] | None = None  # what reaches whom, from whom
         self.stalled: Callable[[Peer, int], None] = lambda _name, _duration: None  # told when a disk stalls, how long
+        # Told when a node of another group dials one, and whether that one lets it in: its dialler, who it was.
+        self.dialled: Callable[[Peer, Peer, bool], None] = lambda _name, _peer, _let_in: None
         self._machine = machine
         self._watcher = watcher
         self._heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -131,6 +140,22 @@ class Network:
         self.links |= {pair: _Link() for other in self.names for pair in ((name, other), (other, name))}
         self.names = (*self.names, name)
         self.processes[name] = self._new(name)
+
+    def found(self, cluster: str, members: Configuration, disks: Mapping[Peer, MemoryDisk]) -> None:
+        """A group of its own, on machines with these disks; a name of an older group may be one of them, on a new one.
+
+        Nothing of that group runs under such a name any more, and nothing that is on its way arrives.
+        """
+        self.cluster, self.members, self.group = cluster, members, self.group + 1
+        for name, disk in disks.items():
+            if name not in self.processes:
+                self.add(name)
+            for pair in [pair for pair in self.links if name in pair]:
+                old = self.links[pair]
+                old.cut, old.up = True, False
+                self.links[pair] = _Link(cut=old.apart, apart=old.apart)
+            self.processes[name] = self._new(name)
+            self.processes[name].disk = disk
 
     # Time
 
@@ -172,7 +197,7 @@ class Network:
         process.life += 1
         process.frozen_until = process.rings_at = 0
         process.syncing = process.failing = False
-        process.store = store = MemoryStore("sim", name, process.disk)
+        process.store = store = MemoryStore(process.cluster, name, process.disk)
         try:
             store.check()
         except StoreFault:
@@ -190,7 +215,7 @@ class Network:
             Random(self.random.getrandbits(64)),
             self.retention,
             self.pace,
-            self.members,
+            process.members,
         )
         self._watcher.started(process)
         self.changed()
@@ -303,6 +328,8 @@ class Network:
     def heal(self, a: Peer, b: Peer) -> None:
         """The link from `a` to `b` works again: what was held arrives; what was lost broke the connection."""
         link = self.links[a, b]
+        if link.apart:
+            return
         was_cut, link.cut, link.held = link.cut, False, False
         self.changed()
         if was_cut:
@@ -311,6 +338,20 @@ class Network:
         waiting, link.waiting = link.waiting, []
         for frame in waiting:
             self._send(self.processes[a], b, (frame,))
+
+    def part(self, name: Peer) -> None:
+        """From now on nobody reaches this node, nor it anybody, until `rejoin`, whatever is healed."""
+        for pair, link in self.links.items():
+            if name in pair:
+                link.cut = link.apart = True
+        self.changed()
+
+    def rejoin(self, name: Peer) -> None:
+        """It is there again."""
+        for pair, link in self.links.items():
+            if name in pair:
+                link.apart = False
+                self.heal(*pair)
 
     def heal_all(self) -> None:
         """Every link works again."""
@@ -328,7 +369,9 @@ class Network:
     def _new(self, name: Peer) -> Process:
         drift = self.weather.drift
         rate = 1.0 + self.random.uniform(-drift, drift)
-        return Process(name, MemoryDisk(), rate, self.random.randrange(1, 10**6) * SECOND)
+        process = Process(name, MemoryDisk(), rate, self.random.randrange(1, 10**6) * SECOND)
+        process.cluster, process.group, process.members = self.cluster, self.group, self.members
+        return process
 
     def _input(self, process: Process, life: int, action: Callable[[Replica], None]) -> None:
         if process.replica is None or process.life != life:
@@ -433,6 +476,9 @@ class Network:
             if link.cut or link.held:
                 self.at(50 * MS, attempt)
                 return
+            if not self._lets_in(a, b):
+                self.at(REFUSED, attempt)
+                return
             link.up = True
             link.waiting = []
             self._told(b, lambda replica: replica.inbound_up(a))
@@ -440,6 +486,14 @@ class Network:
 
         wait = self.random.randint(*self.weather.delay)
         self.at(max(wait, link.ended_at - self.now + 1), attempt)
+
+    def _lets_in(self, a: Peer, b: Peer) -> bool:
+        """Whether `b` takes the connection that `a` dials: both ends name their cluster, and refuse any other."""
+        dialler, dialled = self.processes[a], self.processes[b]
+        same = dialler.cluster == dialled.cluster
+        if dialler.group != dialled.group:
+            self.dialled(a, b, same)
+        return same
 
     def _end(self, a: Peer, b: Peer) -> None:
         """The connection that `a` dialled to `b` ends; the living ends are told, unless the link is cut."""

@@ -80,6 +80,7 @@ class Storm:
         )
         self.history.now = lambda: self.network.now
         self.network.disk_failed = lambda name: self.history.recorder.ended(name, FAULT)
+        self.network.dialled = self.history.recorder.met
         self.planned = self._plan(seed, profile, duration, rest) if planned is None else tuple(planned)
         self.faults: dict[str, int] = {}
         self._seed = f"{seed} {profile}"
@@ -116,10 +117,7 @@ class Storm:
     # Work
 
     def _propose(self) -> None:
-        name = self._load.choice(self._struck())
-        leaders = self._leaders()
-        if leaders and self._load.random() < 0.9:
-            name = self._load.choice(leaders)
+        name = self._asked()
         count = self._load.choice((1, 1, 1, 2, 5))
         if count > 1 and self._load.random() < 0.5:
             self._propose_at(name, count)
@@ -128,6 +126,12 @@ class Storm:
                 self._propose_at(name)
         if self.network.now < self._duration:
             self.network.at(self._load.randint(0, 2 * self._pace), self._propose)
+
+    def _asked(self) -> Peer:
+        """Whom a caller asks for something."""
+        name = self._load.choice(self._struck())
+        leaders = self._leaders()
+        return self._load.choice(leaders) if leaders and self._load.random() < 0.9 else name
 
     def _propose_at(self, name: Peer, count: int = 1, what: bytes | None = None) -> Token:
         """Propose in one round of the node's scheduler: one entry takes them all.  Returns the last one's token."""

@@ -12,10 +12,12 @@ from typing import Final
 
 from chaos.sim.network import MS, SECOND
 from chaos.sim.plan import Fault
-from chaos.sim.profiles import FATES, LEAVE_BEHIND, POWER_CUTS, STRIKES, WAITING
+from chaos.sim.profiles import FATES, LEAVE_BEHIND, POWER_CUTS, RECOVER, RECOVERS, STRIKES, WAITING
 
 FIRST: Final = 500 * MS
 QUIET_END: Final = SECOND // 2
+LONG: Final = 20 * SECOND  # a shorter storm is too short for two groups
+EARLIEST: Final = 4 * SECOND  # when the first of them may be lost
 MOMENTS: Final = frozenset({"hand_over", "resign", "reset", "change_rate"})  # what does not last
 
 
@@ -27,6 +29,7 @@ def strikes(
     found = [*_random(random, weather, duration, rest, short_logs=short_logs, turnover=turnover)]
     if turnover:
         found += _waiting(random, duration)
+        found += _recovery(Random(f"recover {seed} {weather}"), duration)  # of its own: other seeds stay what they were
     return tuple(sorted(found, key=lambda fault: fault.at))
 
 
@@ -61,3 +64,11 @@ def _waiting(random: Random, duration: int) -> Iterator[Fault]:
             at = random.randint(begins, ends)
             lasts = random.randint(500, 5000) if kind in FATES else random.randint(1, 1500)
             yield Fault(at, at + lasts * MS, kind, random.getrandbits(32))
+
+
+def _recovery(random: Random, duration: int) -> Iterator[Fault]:
+    """In some seeds, once or twice: late enough for members to have changed, early enough for the new group to live."""
+    if duration >= LONG and random.random() < RECOVERS:
+        for _ in range(random.choice((1, 1, 1, 1, 2))):
+            at = random.randint(EARLIEST, 2 * duration // 3)
+            yield Fault(at, at + random.randint(300, 2000) * MS, RECOVER, random.getrandbits(32))

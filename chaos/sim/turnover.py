@@ -1,17 +1,19 @@
 """Turnover: storms of replication alone in which operators also have nodes replaced, one after the other.
 
 Only what happens to who takes part may live here: the old node is healthy, killed, cut off, frozen or lost for good,
-a fault strikes while its replacement is under way, and whoever was removed runs on, and dials everybody.
+a fault strikes while its replacement is under way, and whoever was removed runs on, and dials everybody.  What becomes
+of all where only one is left is `bereft`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from random import Random
 from typing import Any, Final
 
 from chaos.sim import rot, strikes
+from chaos.sim.bereft import Bereft
 from chaos.sim.desk import Desk, Replacement, founding, in_force, member, settled
 from chaos.sim.history import History, RegisterMachine, Violation
 from chaos.sim.network import MS, SECOND, Process
@@ -68,13 +70,14 @@ class Turnover(Storm):
         self.replacements: list[Replacement] = []  # under way
         self.gone: set[Peer] = set()  # machines that never run again
         self._removed: list[Peer] = []  # in that order
-        self._wanted = nodes
+        self.wanted = nodes  # voters
         self._newest = first  # the newest that a leader knew to be committed, when somebody looked last
         self._made = nodes  # names
         self._careful = False  # a node is lost for good: nothing but its replacement is asked for
         self._begin_at = 1500 * MS
         self._changed_at = 0  # when a change was asked for last
         self._waiting: list[Fault] = []  # strikes whose moment has not come
+        self.bereft = Bereft(self)
 
     def _plan(self, seed: int, profile: str, duration: int, rest: int) -> tuple[Fault, ...]:
         short_logs = self.network.retention is not None
@@ -92,12 +95,24 @@ class Turnover(Storm):
     # Who is there
 
     def _struck(self) -> tuple[Peer, ...]:
+        """As long as only one is left the others count too: nothing comes of what strikes them."""
         coming = [one.new.name for one in self.replacements]
         names = dict.fromkeys([*self._newest.voting, *self._newest.learning, *coming])
-        return tuple([name for name in names if name in self.network.processes and name not in self.gone])
+        there = [name for name in names if name in self.network.processes]
+        return tuple([name for name in there if name not in self.gone or self.bereft.alone])
+
+    def _asked(self) -> Peer:
+        """Now and then somebody who has not heard that another group has taken the old one's place."""
+        others = self.bereft.strangers()
+        return self._load.choice(others) if others and self._load.random() < 0.05 else super()._asked()
+
+    def _leaders(self) -> list[Peer]:
+        """Of the group that there is."""
+        processes, group = self.network.processes, self.network.group
+        return [name for name in super()._leaders() if processes[name].group == group]
 
     def _lingering(self) -> list[Peer]:
-        return [name for name in self._removed if name not in self.gone]
+        return [name for name in (*self._removed, *self.bereft.strangers()) if name not in self.gone]
 
     def _someone(self) -> Peer:
         """Mostly of those who take part."""
@@ -126,6 +141,9 @@ class Turnover(Storm):
     def _work(self) -> None:
         if self.network.now >= self._duration:
             return
+        if self.bereft.alone:
+            self.network.at(50 * MS, self._work)
+            return
         self._look()
         under_way = [one for one in self.replacements if not one.done and not one.hopeless]
         if len(under_way) < len(self.replacements):
@@ -142,9 +160,30 @@ class Turnover(Storm):
 
     def _part(self) -> None:
         """Of those who were removed a few run on; who was removed first is turned off."""
-        for name in self._lingering()[:-LINGER]:
-            self._end(name, power=False)
-            self.gone.add(name)
+        lingering = [name for name in self._removed if name not in self.gone]
+        for name in lingering[:-LINGER]:
+            self.turn_off(name)
+
+    def stop(self, name: Peer, *, power: bool, keep: int | None) -> None:
+        """Its process ends, or its machine: then `keep` batches survive of what it had not synced, or any number."""
+        self._end(name, power=power, keep=keep)
+
+    def turn_off(self, name: Peer, *, power: bool = False) -> None:
+        """It never runs again, unless somebody says so."""
+        self._end(name, power=power)
+        self.gone.add(name)
+
+    def start(self, name: Peer) -> None:
+        """It runs, if it may."""
+        self._start(name)
+
+    def cut_off(self, name: Peer, length: int) -> None:
+        """It and the others do not hear each other for so long."""
+        self._separate([pair for pair in self.network.links if name in pair], length)
+
+    def members(self) -> tuple[Peer, ...]:
+        """Who takes part, as far as anybody has looked."""
+        return (*self._newest.voting, *self._newest.learning)
 
     def _ask(self, replacement: Replacement) -> None:
         chance = self.operators.random()
@@ -191,6 +230,7 @@ class Turnover(Storm):
     def _accepted(self, name: Peer, change: Change) -> None:
         """A change is about to be appended; now and then something happens to it on its way."""
         self._changed_at = self.network.now
+        self.bereft.changed()
         if self.network.now >= self._duration - SECOND // 2 or self._come(MEANWHILE) is None:
             return
         new = change.member.name if isinstance(change, AddLearner) else change.name
@@ -218,7 +258,7 @@ class Turnover(Storm):
     def _begin(self, old: Peer | None = None) -> None:
         """Somebody is to go, or went before; another machine is there."""
         configuration = self._look()
-        if old is None and len(configuration.voting) < self._wanted and configuration.removed:
+        if old is None and len(configuration.voting) < self.wanted and configuration.removed:
             old = configuration.removed[-1]
         elif old is None:
             leaders = [name for name in self._leaders() if name in configuration.voting]
@@ -226,8 +266,7 @@ class Turnover(Storm):
             if old in {one.old for one in self.replacements}:
                 return
             self._befall(old)
-        self._made += 1
-        new = Peer(f"n{self._made}")
+        new = self.named()
         self.network.add(new)
         self.network.at(self.operators.choice((0, self.operators.randint(0, 400))) * MS, self._start, new)
         self.replacements.append(Replacement(old, member(new)))
@@ -285,7 +324,30 @@ class Turnover(Storm):
         if to in in_force(replica).voting:
             replica.transfer(to)
 
+    # All but one are lost
+
+    def _recover(self) -> None:
+        self.bereft.strike(self.random, self._lasts, self._duration - SECOND)
+
+    def refounded(self, configuration: Configuration, lost: Iterable[Peer]) -> None:
+        """Another group is there; who is lost of the one before is not there any more, and nothing is under way."""
+        self.replacements.clear()
+        self.gone.update(lost)
+        self._newest, self._removed = configuration, []
+        self.wanted = len(configuration.voting)
+        self._careful = False
+        self._begin_at = self.network.now + self.operators.randint(300, 2000) * MS
+
+    def named(self) -> Peer:
+        """A name that nobody had."""
+        self._made += 1
+        return Peer(f"n{self._made}")
+
     # The end
+
+    def _heal(self) -> None:
+        self.bereft.heal()
+        super()._heal()
 
     def _start_all(self) -> None:
         for name in self.network.names:
@@ -300,6 +362,8 @@ class Turnover(Storm):
         self._settle()
         self._complete()
         self._settle()
+        for name in self.bereft.strangers():
+            self.turn_off(name)
         self.history.finish()
 
     def _complete(self) -> None:

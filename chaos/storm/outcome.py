@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from attrs import define, evolve, field, frozen
 
-from chaos.checkers.facts import APPLIED, Answered, Installed
+from chaos.checkers.facts import APPLIED, Answered, Installed, Recovered
+from chaos.checkers.lives import lives
 from chaos.checkers.members import replaced
 from chaos.checkers.verdict import Check
 from chaos.sim.network import SECOND
@@ -44,6 +45,7 @@ class StormOutcome:
     profile: str = CLUSTER
     installed: int = 0  # snapshots
     replaced: int = 0  # nodes
+    recovered: int = 0  # groups, each out of the one node that was left
     operators: Counter[str] = field(factory=Counter)  # what they asked for
     refused: Counter[str] = field(factory=Counter)  # of it, and why
     plan: Plan = Plan(0, ())
@@ -100,7 +102,8 @@ def _outcome(seed: int, weather: str, storm: Storm, violation: str, cpu_s: float
         checks=history.checks,
         trace=history.digest(whole=False),
         installed=sum(isinstance(fact, Installed) for fact in history.recorder.facts),
-        replaced=0 if history.members is None else replaced(history.facts()),
+        replaced=0 if history.members is None else sum(map(replaced, lives(history.facts()))),
+        recovered=sum(isinstance(fact, Recovered) for fact in history.recorder.facts),
         operators=Counter(storm.desk.asked if isinstance(storm, Turnover) else ()),
         refused=Counter(storm.desk.refused if isinstance(storm, Turnover) else ()),
     )
@@ -120,6 +123,7 @@ class StormTally:
     terms: int = 0
     installed: int = 0
     replaced: int = 0
+    recovered: int = 0
     operators: Counter[str] = field(factory=Counter)
     refused: Counter[str] = field(factory=Counter)
     virtual_ns: int = 0
@@ -135,6 +139,7 @@ class StormTally:
         self.terms += outcome.terms
         self.installed += outcome.installed
         self.replaced += outcome.replaced
+        self.recovered += outcome.recovered
         self.operators += outcome.operators
         self.refused += outcome.refused
         self.virtual_ns += outcome.virtual_ns
@@ -170,7 +175,7 @@ class StormTally:
 
     def _of_members(self) -> dict[str, Any]:
         asked, refused = dict(sorted(self.operators.items())), dict(sorted(self.refused.items()))
-        return {"replaced": self.replaced, "operators": asked, "refused": refused}
+        return {"replaced": self.replaced, "recovered": self.recovered, "operators": asked, "refused": refused}
 
 
 def failure(outcome: StormOutcome) -> dict[str, Any]:
