@@ -27,7 +27,7 @@ from chaos.sim.run import Run
 from chaos.sim.storm import Storm
 from chaos.sim.turnover import Turnover
 
-AT_ANY_MOMENT: Final = ("election_safety", "log_matching", "leader_completeness", "state_machine_safety")
+AT_ANY_MOMENT: Final = ("election_safety", "log_matching", "leader_completeness", "state_machine_safety", "recovery")
 
 
 @frozen

@@ -18,6 +18,7 @@ from chaos.mutants import (
     halts,
     intents,
     members,
+    recoveries,
     replication,
     snapshots,
     unknowns,
@@ -37,6 +38,7 @@ FAMILIES: Final = (
     replication,
     snapshots,
     members,
+    recoveries,
     directed,
 )
 

@@ -49,6 +49,20 @@ POWER_TURNOVER: Final = Scene(
     retention=FEW,
     turnover=True,
 )
+RECOVERED: Final = Scene(
+    "cluster storm, nodes are replaced, and all but one are lost",
+    Arena.CLUSTER,
+    faults=storm(
+        ("leave_behind", 1.5, 2.5, 1),
+        ("recover", 3, 3.5, 2),
+        ("kill", 6, 7, 3),
+        ("leave_behind", 6.5, 7.5, 4),
+        ("recover", 8, 8.5, 5),
+    ),
+    seconds=11,
+    retention=FEW,
+    turnover=True,
+)
 TORN_JOINING: Final = Scene(
     "a power cut as a new node's first snapshot is installed",
     Arena.CLUSTER,

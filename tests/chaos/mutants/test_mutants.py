@@ -32,6 +32,7 @@ SAMPLE = (
     "no pre vote",
     "the base s term is forgotten",
     "two changes at once",
+    "a recovery keeps the group s name",
     "a fill reopens a closed order",
 )
 
