@@ -8,6 +8,7 @@ product has folders.  When it comes to that, and what happens meanwhile, is `tur
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from random import Random
 from typing import Final
 
@@ -18,10 +19,13 @@ from chaos.sim.history import RegisterMachine, Violation
 from cluster.members import Configuration, Member, decode
 from cluster.memory import MemoryDisk, MemoryStore
 from cluster.refounding import Founding, founding, go_on, mint
-from cluster.store import Memory, Meta, Places, StoredEntry
+from cluster.snapshot.words import Offer
+from cluster.snapshot.words import decode as read_word
+from cluster.store import Memory, Meta, Places, Rank, StoredEntry
 from cluster.stored import Sides
 from cluster.survivor import Survivor, founding_term, survey
 from cluster.types import LogIndex, Peer
+from cluster.wire import WireError
 
 _ID: Final = 24  # bits of a cluster's id
 
@@ -82,6 +86,7 @@ class Refounded:
     founding: Founding
     disks: Mapping[Peer, MemoryDisk]
     members: Configuration  # by its nodes' settings
+    remembered: tuple[Rank, ...]  # by that disk, whatever is made of it
     states: tuple[tuple[int, bytes], ...]  # that the log's end led to, by index
 
     @property
@@ -93,8 +98,7 @@ class Refounded:
     def facts(self, at: int) -> Iterable[Recovered | Founded]:
         """What is noted of it."""
         survivor, found = self.survivor, self.founding
-        memory, (_, state) = survivor.memory, self.states[-1]
-        ranks = (memory.known, memory.owed, survivor.staged, *[rank for _, rank in memory.peers])
+        _, state = self.states[-1]
         yield Recovered(
             at,
             survivor.node,
@@ -103,7 +107,7 @@ class Refounded:
             found.cluster,
             int(found.term),
             self.members,
-            remembered=tuple([rank for rank in ranks if any(rank)]),
+            remembered=self.remembered,
             states=self.states,
             said_whole=survivor.whole,
             said_missing=survivor.missing,
@@ -140,7 +144,17 @@ def refound(
     store.close()
     disks = {node: _handed_to(copy, cluster, node) for node in found.nodes}
     settings = Configuration(0, tuple(sorted(members, key=lambda one: one.name)))
-    return Refounded(survivor, found, disks, settings, tuple(sorted(machine.chains.items())))
+    return Refounded(survivor, found, disks, settings, _remembered(disk), tuple(sorted(machine.chains.items())))
+
+
+def _remembered(disk: MemoryDisk) -> tuple[Rank, ...]:
+    """Which entries there were, as it says itself: by its memory of others, and by what it was being sent."""
+    memory, ranks = disk.memory, list[Rank]()
+    with suppress(WireError):
+        offer = None if disk.staging is None else read_word(disk.staging[1])
+        ranks = [(offer.entry_term, offer.index)] if isinstance(offer, Offer) else []
+    ranks += [memory.known, memory.owed, *[rank for _, rank in memory.peers]]
+    return tuple([rank for rank in ranks if any(rank)])
 
 
 def _drawing(random: Random) -> Callable[[], str]:

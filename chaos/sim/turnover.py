@@ -334,6 +334,8 @@ class Turnover(Storm):
         self.replacements.clear()
         self.gone.update(lost)
         self._newest, self._removed = configuration, []
+        self.away = {name: why for name, why in self.away.items() if name not in configuration.voting}
+        self.rotten = None if self.rotten in configuration.voting else self.rotten  # the name is another disk's now
         self.wanted = len(configuration.voting)
         self._careful = False
         self._begin_at = self.network.now + self.operators.randint(300, 2000) * MS

@@ -24,6 +24,9 @@ from chaos.sim.turnover import Turnover, VouchedMachine
 from chaos.storm.plans import plan
 from cluster.members import Configuration, Refused, encode
 from cluster.memory import MemoryDisk, MemoryStore
+from cluster.snapshot.summing import DIGEST
+from cluster.snapshot.words import Offer
+from cluster.snapshot.words import encode as encode_word
 from cluster.store import Memory, StoredEntry
 from cluster.survivor import survey
 from cluster.types import LogIndex, Peer, Retention, Role, Term
@@ -168,6 +171,15 @@ def test_who_is_away_stays_away_whatever_is_healed() -> None:
     assert not storm.network.links[N1, N2].cut
 
 
+def test_a_name_on_a_new_disk_is_not_kept_away_by_what_was_wrong_with_the_old_one() -> None:
+    storm = Turnover(1)
+    storm.away, storm.rotten = {N2: "entry 3 is damaged", N3: "entry 4 is damaged"}, N2
+    storm.refounded(members("n2", "n7", "n8"), [N1, N3])
+    assert (storm.away, storm.rotten) == ({N3: "entry 4 is damaged"}, None)
+    assert storm.gone == {N1, N3}
+    assert storm.wanted == 3
+
+
 # --- the survivor's disk --------------------------------------------------------------------------------------
 
 
@@ -213,6 +225,17 @@ def test_the_disk_is_read_as_the_product_reads_a_folder_and_stays_as_it_is() -> 
     assert made.in_force.number == FOUR.number + 1
     assert {*made.in_force.removed} == {"n2", "n3", "n4"}
     assert made.states[-1][0] == 6
+    assert made.remembered == ((4, 9),)
+
+
+def test_a_snapshot_that_was_being_sent_is_remembered_and_dropped() -> None:
+    disk = left()
+    assert disk.staging is not None
+    disk.staging = (disk.staging[0], encode_word(Offer(6, 40, 5, pack_commands(()), 1, 9, b"d" * DIGEST)))
+    made = refound(disk, (FIRST,), members("n1", "n7", "n8").voters, VouchedMachine(), RANDOM)
+    assert made.remembered[0] == (5, 40)
+    assert made.survivor.missing == 36
+    assert {new.staging for new in made.disks.values()} == {None}
 
 
 def test_a_log_that_never_said_who_takes_part_goes_on_by_the_settings() -> None:
