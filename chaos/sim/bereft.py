@@ -119,9 +119,8 @@ class Bereft:
                 self._network.freeze(self._survivor, length)
             else:
                 self.storm.cut_off(self._survivor, length)
-        heard = (
-            self._random.choice((0, self._random.randint(1, 30), self._random.randint(1, 400))) * MS
-        )  # the others anew
+        # Sometimes it hears the others anew, before they are lost.
+        heard = self._random.choice((0, self._random.randint(1, 30), self._random.randint(1, 400))) * MS
         self._network.at(length + heard, self._lose)
 
     # Who is lost
@@ -138,9 +137,11 @@ class Bereft:
         others = [process for process in self._ours() if process.name != self._survivor]
         may_be_away = [process for process in others if process.name not in self.storm.gone and process.disk.entries]
         if may_be_away and self._random.random() < 0.8:
-            self._switch_off(self._random.choice(may_be_away))
+            leaders = [process for process in may_be_away if self.storm.history.leading.get(process.name)]
+            self._switch_off(self._random.choice(leaders if leaders and self._random.random() < 0.4 else may_be_away))
         for process in others:
-            self.storm.turn_off(process.name, power=True)
+            if process.name != self._away:
+                self.storm.turn_off(process.name, power=True)
         if self._random.random() < 0.5:
             self.storm.stop(self._survivor, power=True, keep=self._random.choice((None, 0, 0)))
             if self._random.random() < 0.5:
@@ -196,7 +197,8 @@ class Bereft:
 
     def _named(self, removed: frozenset[Peer]) -> Iterator[Peer]:
         """As many as there were: the survivor's name, mostly, lost ones on new machines, and new ones."""
-        old = [process.name for process in self._ours() if process.name not in {*removed, self._away}]
+        names = [process.name for process in self._ours() if process.name != self._away]
+        old = [name for name in names if name not in removed]
         wanted = self.storm.wanted
         for name in self._random.sample(old, len(old)):
             if wanted and self._random.random() < (0.8 if name == self._survivor else 0.4):
