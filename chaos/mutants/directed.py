@@ -134,7 +134,10 @@ def a_node_whose_disk_went_back_goes_on_standing(patches: Patches) -> None:
             self.core.raise_term(self._elections.term)
             self._stand(self._elections.reason)
 
-    patches.attribute(Guard, "_known", lambda self, message: self._remembered.told(message))
+    def known(self: Any, peer: Any, message: Any) -> None:
+        self._remembered.told(message, voter=peer in self.voting)
+
+    patches.attribute(Guard, "_known", known)
     patches.attribute(Guard, "_pre_vote", pre_vote)
 
 

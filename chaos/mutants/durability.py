@@ -115,7 +115,8 @@ def _at_once(patches: Patches, *kinds: type) -> None:
     patches.attribute(Guard, "say", say)
 
 
-@mutant("8", FOLLOWERS_STALL, "durability")
+# Which batches it strikes depends on how many come before: of acknowledged entries, or of terms and votes.
+@mutant("8", FOLLOWERS_STALL, "durability", "election_safety")
 def every_other_sync_is_skipped(patches: Patches) -> None:
     """Every other batch is taken for durable as soon as it is written."""
     whole = Replica._commit  # noqa: SLF001 # what is broken is inside
