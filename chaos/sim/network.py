@@ -141,6 +141,12 @@ class Network:
         self.names = (*self.names, name)
         self.processes[name] = self._new(name)
 
+    def set_members(self, members: Configuration | None) -> None:
+        """Who takes part by the settings of every machine, those that are added later too, from its next start on."""
+        self.members = members
+        for process in self.processes.values():
+            process.members = members
+
     def found(self, cluster: str, members: Configuration, disks: Mapping[Peer, MemoryDisk]) -> None:
         """A group of its own, on machines with these disks; a name of an older group may be one of them, on a new one.
 

@@ -150,7 +150,7 @@ def test_three_of_five_by_their_settings_are_no_second_group(scene: type[Scene])
     for name in (N1, N2):
         found.network.kill(name, power=False)
     part(found)
-    found.network.members = THREE
+    found.network.set_members(THREE)
     for name in (N1, N2):
         refused(found, name)
     found.run(2000)
@@ -158,7 +158,7 @@ def test_three_of_five_by_their_settings_are_no_second_group(scene: type[Scene])
     found.propose(found.leader, b"x")
     found.run(300)
     assert list(found.acknowledged.values()) == [(b"x",)]
-    found.network.members = FIVE
+    found.network.set_members(FIVE)
     found.network.heal_all()
     for name in (N1, N2):
         found.network.start(name)
@@ -177,13 +177,13 @@ def test_five_of_three_by_their_settings_are_no_second_group(scene: type[Scene])
     found.run(300)
     assert list(found.acknowledged.values()) == [(b"x",)]
     part(found)
-    found.network.members = FIVE
+    found.network.set_members(FIVE)
     refused(found, N3)
     for name in (N4, N5):
         found.network.start(name)
     found.run(3000)
     assert found.leading == [first]  # n4 and n5 are two of five
-    found.network.members = THREE
+    found.network.set_members(THREE)
     found.network.start(N3)
     found.run(3000)
     assert found.leading == [first]  # n3 counts neither, and votes for no log that lacks what it has

@@ -625,7 +625,7 @@ def test_with_no_change_asked_for_a_storm_is_the_same_fact_for_fact(profile: str
     digests = []
     for members in (None, SETTINGS):
         storm = Storm(5, profile, duration=3 * SECOND, retention=retention)
-        storm.network.members = members
+        storm.network.set_members(members)
         assert played(storm) == ""
         digests.append(storm.history.digest())
     assert digests[0] == digests[1]
