@@ -84,7 +84,9 @@ def ask(cases: Sequence[Case], within: float) -> model.Answer:
             shutil.copy(module, folder)
         (folder / f"{model.MODULE}.tla").write_text(model.module(cases))
         (folder / f"{model.MODULE}.cfg").write_text(model.configuration(alone=alone))
-        command = [*_gently(), "java", "-Xmx2g", "-XX:+UseSerialGC", "-cp", str(jar()), "tlc2.TLC"]
+        # TLC unpacks its own modules into Java's temporary folder and removes them: two at once in one would collide.
+        own = f"-Djava.io.tmpdir={folder}"
+        command = [*_gently(), "java", "-Xmx2g", "-XX:+UseSerialGC", own, "-cp", str(jar()), "tlc2.TLC"]
         command += ["-workers", "1", "-deadlock", "-nowarning", "-metadir", str(folder / "states")]
         return model.read(_run([*command, f"{model.MODULE}.tla"], folder, within), cases)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -188,3 +189,23 @@ def test_one_bad_case_is_a_failure(monkeypatch, capsys) -> None:
     assert main(["core"]) == 0
     assert main(["core", "NoWait"]) == 1
     assert "1 of 2 as they must be" in capsys.readouterr().out
+
+
+# --- two at once ----------------------------------------------------------------------------------------------
+
+
+def test_each_tlc_unpacks_its_modules_where_no_other_one_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In Java's common folder the first that ended removed them under the other one: "Cannot find source file"."""
+    ran: list[tuple[list[str], Path]] = []
+
+    def run(command: list[str], folder: Path, _: float) -> str:
+        ran.append((command, folder))
+        return HELD
+
+    monkeypatch.setattr(tools, "_run", run)
+    monkeypatch.setattr(tools, "jar", lambda: tmp_path / tools.JAR)
+    for _ in range(2):
+        tools.ask([MUTATION], within=1)
+    where = [next(word for word in command if word.startswith("-Djava.io.tmpdir=")) for command, _ in ran]
+    assert where == [f"-Djava.io.tmpdir={folder}" for _, folder in ran]
+    assert len(set(where)) == 2
