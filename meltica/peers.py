@@ -15,7 +15,7 @@ import httpx
 import trio
 from attrs import define, field
 
-from meltica.api.calls import calling, to
+from meltica.api.calls import ask, calling
 
 ASK_EVERY: Final = 1.0  # seconds
 ASK_WITHIN: Final = 1.0
@@ -93,14 +93,14 @@ async def keep_asking(board: PeerBoard, places: Places, trust: ssl.SSLContext, t
             for name, place in wanted.items():
                 if place is not None and name not in asked:
                     asked[name] = place, trio.CancelScope()
-                    ask = partial(_ask_one, board, name, client, place, token)
-                    nursery.start_soon(_within, asked[name][1], ask)
+                    asking = partial(_ask_one, board, name, client, place, token)
+                    nursery.start_soon(_within, asked[name][1], asking)
             await trio.sleep(ASK_EVERY)
 
 
-async def _within(scope: trio.CancelScope, ask: Callable[[], Awaitable[None]]) -> None:
+async def _within(scope: trio.CancelScope, asking: Callable[[], Awaitable[None]]) -> None:
     with scope:
-        await ask()
+        await asking()
 
 
 async def _ask_one(board: PeerBoard, name: str, client: httpx.AsyncClient, api: str, token: str) -> None:
@@ -117,7 +117,7 @@ async def _status(
     client: httpx.AsyncClient, name: str, url: str, headers: Mapping[str, str]
 ) -> Mapping[str, Any] | None:
     try:
-        answer = await client.get(url, headers=dict(headers), extensions=to(name))
+        answer = await ask(client, "GET", name, url, headers=dict(headers))
         answer.raise_for_status()
         document = answer.json()
     except (httpx.HTTPError, ValueError):

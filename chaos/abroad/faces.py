@@ -15,7 +15,7 @@ from attrs import frozen
 
 from chaos.checkers.history import NodeHistory, NodeOrder, VenueFill
 from chaos.rig.watch import ActRefused, Watcher, bearer
-from meltica.api.calls import to
+from meltica.api.calls import ask
 from meltica.core.orders import Asked
 
 AT_ONCE: Final = 1_000  # rows of a page, the most that a node gives
@@ -103,11 +103,13 @@ async def _pages(
 
 async def _asked(watcher: Watcher, node: str, path: str) -> dict[str, Any]:
     try:
-        answer = await watcher.client.get(
+        answer = await ask(
+            watcher.client,
+            "GET",
+            node,
             f"{watcher.apis[node]}/api/v1/{path}",
             headers=bearer(watcher.viewer),
             timeout=ANSWER_WITHIN,
-            extensions=to(node),
         )
         answer.raise_for_status()
         document: dict[str, Any] = answer.json()

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 from attrs import define, field
 
-from meltica.api.calls import calling, to
+from meltica.api.calls import ask, calling
 
 ASK_WITHIN = 2.0  # seconds for a reading call
 ACT_WITHIN = 10.0
@@ -48,11 +48,13 @@ class Watcher:
     async def status(self, node: str) -> dict[str, Any] | None:
         """One node's status; None while it can't be reached."""
         try:
-            answer = await self.client.get(
+            answer = await ask(
+                self.client,
+                "GET",
+                node,
                 f"{self.apis[node]}/api/v1/status",
                 headers=bearer(self.viewer),
                 timeout=ASK_WITHIN,
-                extensions=to(node),
             )
             answer.raise_for_status()
             document: dict[str, Any] = answer.json()
@@ -73,12 +75,14 @@ class Watcher:
         """Ask `node` (which passes it on to the leader).  Raises ActRefused."""
         document = {"request_id": uuid.uuid4().hex, "reason": reason, **body}
         try:
-            answer = await self.client.post(
+            answer = await ask(
+                self.client,
+                "POST",
+                node,
                 f"{self.apis[node]}/api/v1/actions/{action}",
                 json=document,
                 headers=bearer(self.operator),
                 timeout=ACT_WITHIN,
-                extensions=to(node),
             )
         except httpx.HTTPError as error:
             raise ActRefused(f"{action} at {node}: {error!r}") from error

@@ -20,6 +20,10 @@ class NoNode(Exception):
     """A call that says not whom it is for: a fault of the program."""
 
 
+class NoAddress(httpx.ConnectError):
+    """Nobody can be asked there, whoever listens where."""
+
+
 def to(node: str) -> dict[str, Any]:
     """The extensions of a request that is for `node`."""
     return {_NAME: node}
@@ -28,6 +32,21 @@ def to(node: str) -> dict[str, Any]:
 def calling(trust: ssl.SSLContext, **options: Any) -> httpx.AsyncClient:
     """A client whose every request says whom it is for, by `to`; no proxy of the environment is asked."""
     return httpx.AsyncClient(transport=_ByName(trust), trust_env=False, **options)
+
+
+async def ask(client: httpx.AsyncClient, method: str, node: str, url: str, **options: Any) -> httpx.Response:
+    """What `node` answers there.
+
+    An address is somebody's word, another node's or an operator's: what can't be one is one more way of not being
+    reached, and nobody's end.
+
+    Raises:
+        httpx.HTTPError: and nothing else; of it, ConnectError and ConnectTimeout: surely nothing was sent.
+    """
+    try:
+        return await client.request(method, url, extensions=to(node), **options)
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:
+        raise NoAddress(f"{url!r:.120} is no address of an API ({error})") from error
 
 
 class _ByName(httpx.AsyncBaseTransport):

@@ -14,7 +14,7 @@ import httpx
 import trio
 from attrs import frozen
 
-from meltica.api.calls import calling, to
+from meltica.api.calls import ask, calling
 from meltica.api.outcomes import action_document
 from meltica.api.ports import ActionOutcome, OutcomeKind
 
@@ -59,9 +59,7 @@ class HttpsForwarder:
             with trio.fail_after(ANSWER_S):
                 async with calling(self.context, timeout=None) as client:  # the scope bounds it
                     timeout = httpx.Timeout(None, connect=CONNECT_S)
-                    answer = await client.post(
-                        url, content=body, headers=headers, timeout=timeout, extensions=to(leader)
-                    )
+                    answer = await ask(client, "POST", leader, url, content=body, headers=headers, timeout=timeout)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             message = f"the leader {leader} at {url} could not be reached ({type(error).__name__}), so nothing was done"
             return ActionOutcome(OutcomeKind.NO_LEADER, message, RETRY)

@@ -17,7 +17,7 @@ import httpx
 import trio
 from attrs import frozen
 
-from meltica.api.calls import calling, to
+from meltica.api.calls import NoAddress, ask, calling
 from meltica.api.outcomes import EXIT_OF_ERROR, Exit
 from meltica.api.tokens import BadToken, read_token
 from meltica.cli.errors import CliError
@@ -88,11 +88,11 @@ class Client:
     async def _read(self, http: httpx.AsyncClient, name: str, path: str) -> Document | NoAnswer:
         try:
             with trio.fail_after(READ_S):
-                answer = await http.get(f"{self.place.apis[name]}{path}", extensions=to(name))
+                answer = await ask(http, "GET", name, f"{self.place.apis[name]}{path}")
         except trio.TooSlowError:
             return NoAnswer(f"no answer within {READ_S:g} s")
         except httpx.HTTPError as error:
-            return NoAnswer(_told(error))
+            return NoAnswer(_told(error, name))
         document = _document(answer.content)
         if answer.status_code == httpx.codes.OK and document is not None:
             return document
@@ -128,11 +128,11 @@ class Client:
         url = f"{self.place.apis[name]}/api/v1/actions/{kind}"
         try:
             with trio.fail_after(ACT_S):
-                answer = await http.post(url, json=dict(body), extensions=to(name))
+                answer = await ask(http, "POST", name, url, json=dict(body))
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            return NoAnswer(_told(error))
+            return NoAnswer(_told(error, name))
         except (httpx.HTTPError, trio.TooSlowError) as error:
-            raise self._unknown(f"{name} did not answer ({_told(error)})", body) from None
+            raise self._unknown(f"{name} did not answer ({_told(error, name)})", body) from None
         document = _document(answer.content)
         if document is None:
             raise self._unknown(f"{name} answered HTTP {answer.status_code} without a document", body)
@@ -167,7 +167,9 @@ def _next(code: Exit) -> str:
     return "read the nodes' logs"
 
 
-def _told(error: Exception) -> str:
+def _told(error: Exception, name: str) -> str:
+    if isinstance(error, NoAddress):
+        return f"[nodes.{name}] of cluster.toml says where it is, and {error}: correct it"
     text = str(error).strip()
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
