@@ -30,7 +30,7 @@ class ClusterPlace:
     folder: Path
     cluster: str
     name: str
-    apis: dict[str, str]  # a node's name -> https://host:port
+    apis: dict[str, str]  # a node's name -> what is written of it, which should be https://host:port
     ca: Path
     cert: Path
     key: Path
@@ -57,10 +57,8 @@ def find_place(folder: Path | None) -> ClusterPlace:
 
 def _place(folder: Path, top: Reader) -> ClusterPlace:
     head, operator, nodes = (top.table_of(key, required=True) for key in ("cluster", "operator", "nodes"))
-    apis = {}
-    for name, one in nodes.named_tables(NAME, NAME_WORDS):
-        apis[name] = one.url("api", ("https",))
-        one.finish()
+    # whatever a row says: what can't be asked at answers not, and halt and kill reach the other nodes all the same
+    apis = {name: str(one.table.get("api", "")) for name, one in nodes.named_tables(NAME, NAME_WORDS)}
     place = ClusterPlace(
         folder=folder,
         cluster=head.text("id", "six lower-case hex digits", r"[0-9a-f]{6}"),

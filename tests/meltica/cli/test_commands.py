@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -286,6 +287,24 @@ def test_a_broken_cluster_file_tells_every_error(tmp_path):
     assert done.returncode == 2
     for path in ("[cluster] id", "[cluster] name", "[operator] ca"):
         assert path in done.stderr
+
+
+ROWS = ('api = "https://fd00::4:7414"', 'api = "nonsense"', "api = 7", 'ap = "https://127.0.0.1:7414"')
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_what_is_written_of_one_node_keeps_nobody_from_halting_the_others(cluster, tmp_path, row):
+    """A row that could not be read ended every command, kill among them, with a traceback's exit code."""
+    folder = shutil.copytree(cluster.folder, tmp_path / "demo")
+    file = folder / "cluster.toml"
+    head, nodes, rest = file.read_text().partition("[nodes.n1]")
+    file.write_text(f"{head}[nodes.n0]\n{row}\n\n{nodes}{rest}")
+    for kind in ("halt", "kill"):
+        done = meltica(kind, "--yes", "--reason", "why", folder=folder)
+        assert done.returncode == 0, done.stderr
+    status = meltica("status", folder=folder)
+    assert status.returncode == 6
+    assert "[nodes.n0]" in " ".join(status.stdout.split())
 
 
 def test_config_check_tells_every_error_and_disagreements(cluster_folder, tmp_path):
