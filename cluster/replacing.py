@@ -22,11 +22,18 @@ class Waits:
 
 
 def next_step(
-    configuration: Configuration, old: Peer, new: Member, *, healthy: frozenset[Peer], caught_up: frozenset[Peer]
+    configuration: Configuration,
+    old: Peer,
+    new: Member,
+    *,
+    healthy: frozenset[Peer],
+    caught_up: frozenset[Peer],
+    vacant: bool = False,
 ) -> Change | Waits | None:
     """The next change on the way from `old` to `new`; None: `new` has taken its place.
 
-    `healthy`: the members that the leader hears, itself among them.
+    `healthy`: the members that the leader hears, itself among them.  `vacant`: a vote is missing, and nobody learns for
+    it, so that a new node may come for one that was removed.
 
     Raises:
         Refused: there is no way.
@@ -38,7 +45,7 @@ def next_step(
     if new.name in configuration.voting:
         return None if gone else Remove(old)
     if new.name not in configuration.learning:
-        if gone:
+        if gone and not vacant:
             raise Refused(f"{old} was removed already, and {new.name} is no member")
         follow(configuration, AddLearner(new))
         return AddLearner(new)
@@ -47,7 +54,9 @@ def next_step(
     return Promote(new.name) if gone or _promotes_first(configuration, old, new.name, healthy) else Remove(old)
 
 
-def way(configuration: Configuration, old: Peer, new: Member, *, healthy: frozenset[Peer]) -> tuple[Change, ...]:
+def way(
+    configuration: Configuration, old: Peer, new: Member, *, healthy: frozenset[Peer], vacant: bool = False
+) -> tuple[Change, ...]:
     """All changes from here on, if `new` is healthy and catches up and nothing else happens.
 
     Raises:
@@ -55,15 +64,17 @@ def way(configuration: Configuration, old: Peer, new: Member, *, healthy: frozen
     """
     made: list[Change] = []
     ready = frozenset({new.name})
-    while (step := next_step(configuration, old, new, healthy=healthy | ready, caught_up=ready)) is not None:
+    while True:
+        step = next_step(configuration, old, new, healthy=healthy | ready, caught_up=ready, vacant=vacant)
+        if step is None:
+            return tuple(made)
         if isinstance(step, Waits):  # never: it has caught up
             raise Refused(step.why)
         made.append(step)
         configuration = follow(configuration, step)
-    return tuple(made)
 
 
-def give_up(configuration: Configuration, old: Peer, new: Peer, size: int) -> Remove | None:
+def give_up(configuration: Configuration, new: Peer, size: int) -> Remove | None:
     """The change that ends a replacement which is not wanted any more; None: `new` takes no part any more.
 
     Its name is spent all the same: what it got of the log may be on its disk.  `size`: how many should vote; of more
@@ -74,16 +85,17 @@ def give_up(configuration: Configuration, old: Peer, new: Peer, size: int) -> Re
     """
     if new in configuration.removed:
         return None
-    enough = len(configuration.voters) >= size
+    many = len(configuration.voters)
     if new in configuration.voting:
-        if len(configuration.voters) > size and came_last(configuration, new):
+        if many > size and came_last(configuration, new):
             return Remove(new)
         raise Refused(f"{new} votes already: go on, or put another node in its place")
     if new not in configuration.learning:
         raise Refused(f"{new} is no member: nothing was begun")
-    if old not in configuration.voting and not enough:
+    if many + len(configuration.learners) <= size and many < size:
         raise Refused(
-            f"{old} votes no more, so {new} is needed in its place: go on, or put another node in {new}'s place"
+            f"{many} nodes vote where {size} should, so {new} is needed in the place of one that was removed: go on, "
+            f"or put another node in {new}'s place"
         )
     return Remove(new)
 

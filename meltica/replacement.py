@@ -99,7 +99,12 @@ class Replacement:
                 return await self._planned(wish, members, new)
             ground = self.cluster.ground()
             change = next_step(
-                members, Peer(wish.old), new, healthy=ground.healthy, caught_up=ground.caught_up & ground.healthy
+                members,
+                Peer(wish.old),
+                new,
+                healthy=ground.healthy,
+                caught_up=ground.caught_up & ground.healthy,
+                vacant=self._vacant(members),
             )
             return await self._do(wish, by, change, ground, members)
         except ValueError as error:
@@ -114,11 +119,14 @@ class Replacement:
 
         One that votes already, and not since a step of this replacement, takes nobody's place: one would be lost.  One
         that does not vote takes no place that is not there: that of a learner, that of a removed node which another
-        has taken, or one while a vote is too many: there would be one vote too many for good.
+        has taken, or one while a vote is too many: there would be one vote too many for good.  While one is missing no
+        voter goes: it would be missing for good.
         """
         old_votes, many = wish.old in members.voting, len(members.voters)
         if wish.new in members.voting:
-            if wish.old not in members.removed and not (came_last(members, Peer(wish.new)) and many > self.size):
+            if wish.old in members.removed:
+                self._check_over(wish, members)
+            elif not (came_last(members, Peer(wish.new)) and many > self.size):
                 self._taken_for_new(wish, members)
             return
         if wish.old in members.learning and many >= self.size:
@@ -143,10 +151,34 @@ class Replacement:
                 f"{many} nodes vote where {self.size} should: {', '.join(waiting)} is on its way into the place of one "
                 f"that was removed.  Let that replacement end, or put {wish.new} in the place of {waiting[0]}"
             )
+        if old_votes and many < self.size and members.removed:
+            raise Refused(
+                f"{many} nodes vote where {self.size} should, so no voter goes: put {wish.new} in the place of one "
+                f"that was removed (`meltica cluster replace {members.removed[-1]} --with {wish.new}`)"
+            )
+
+    def _check_over(self, wish: ReplaceNode, members: Configuration) -> None:
+        """NEW votes, and OLD was removed.  Raises Refused unless as many vote as should."""
+        many, says = len(members.voters), f"{wish.new} has taken {wish.old}'s place, and "
+        says += f"{many} nodes vote where {self.size} should"
+        if many > self.size:
+            newest = _newest(members)
+            raise NotYet(f"{says}: {newest} is one too many.  {_END.format(newest)}")
+        if many < self.size and members.learning:
+            raise NotYet(f"{says}: {', '.join(members.learning)} learns, and will vote")
+        if many < self.size:
+            raise Refused(
+                f"{says}, and nobody learns: put a new node in the place of one that was removed "
+                f"(`meltica cluster replace {wish.old} --with ANOTHER`)"
+            )
+
+    def _vacant(self, members: Configuration) -> bool:
+        """Whether a vote is missing that nobody is on the way to."""
+        return len(members.voters) < self.size and not members.learners
 
     def _taken_for_new(self, wish: ReplaceNode, members: Configuration) -> None:
         """NEW votes, and not since a step of this replacement.  Raises Refused; a learner that is left over may go."""
-        if wish.old in members.learning and members.newest == wish.new:
+        if wish.old in members.learning and members.newest == wish.new and len(members.voters) >= self.size:
             return
         says = f"{wish.new} votes already, and not in {wish.old}'s place: a new node needs a name that none ever had"
         if len(members.voters) > self.size:
@@ -211,7 +243,7 @@ class Replacement:
 
     async def _give_up(self, wish: ReplaceNode, by: By, members: Configuration, *, dry_run: bool) -> ActionOutcome:
         """The new node goes; who votes beside it votes on.  Raises Refused."""
-        change = give_up(members, Peer(wish.old), Peer(wish.new), self.size)
+        change = give_up(members, Peer(wish.new), self.size)
         if change is None:
             return self._told(wish, OutcomeKind.DONE, GIVEN_UP, f"{wish.new} takes part no more", STOP_IT, done=True)
         if dry_run:
@@ -258,7 +290,7 @@ class Replacement:
         return found[0]
 
     async def _planned(self, wish: ReplaceNode, members: Configuration, new: Member) -> ActionOutcome:
-        changes = way(members, Peer(wish.old), new, healthy=self.cluster.ground().healthy)
+        changes = way(members, Peer(wish.old), new, healthy=self.cluster.ground().healthy, vacant=self._vacant(members))
         if changes and isinstance(changes[0], AddLearner) and (trouble := await self.cluster.reach(new)):
             return self._told(wish, OutcomeKind.REFUSED, "refused", trouble, PREPARE)
         plan = plan_of(changes, wish, self.group.node, manual=self.mode() is Mode.MANUAL)

@@ -251,7 +251,7 @@ async def test_what_was_begun_is_given_up_on_record_and_once():
     [
         (0, {N1, N2, N3, N4}, "n4 is no member: nothing was begun"),
         (3, {N1, N2, N3, N4}, "n4 votes already: go on"),
-        (2, {N1, N2, N4}, "n3 votes no more, so n4 is needed in its place"),
+        (2, {N1, N2, N4}, "2 nodes vote where 3 should, so n4 is needed"),
     ],
 )
 async def test_what_has_gone_too_far_or_never_began_is_not_given_up(steps, healthy, why):
