@@ -1,9 +1,11 @@
-"""Lock: one process a data folder; the system gives it back however the process ends."""
+"""Lock: one process a data folder, one command at a time a folder; given back by the system however they end."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -43,3 +45,14 @@ def _open(path: Path, *, shared: bool) -> int:
     if not shared:
         return os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     return os.open(path / LOCK if (path / LOCK).exists() else path, os.O_RDONLY)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait for our turn among all who change files in this folder, and leave nothing there; raises OSError."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)

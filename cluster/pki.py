@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from cluster.lock import alone
 from cluster.types import NO_NODE_S, Peer
 
 OPERATOR: Final = "operator"
@@ -86,12 +87,18 @@ def renew(folder: Path, name: str, now: dt.datetime, hosts: Iterable[str] = ()) 
 
     What the old one names beside, and `hosts`, at which the node is reached, the new one names too.
     The key first: who reads between the two finds a pair that does not match, and reads again.  Repeated, it mends
-    what a crash between them left.
+    what a crash between them left.  Of two at once one waits for the other: else a key of one could stay beside a
+    certificate of the other.
 
     Raises:
         ValueError: the authority's files, or the old certificate, are not what they should be.
         OSError: one of the files is not there, or can't be written.
     """
+    with alone(folder):
+        return _renewed(folder, name, now, hosts)
+
+
+def _renewed(folder: Path, name: str, now: dt.datetime, hosts: Iterable[str]) -> Certificate:
     pem = (folder / f"{name}.pem").read_bytes()
     old, more = read_certificate(pem), [*_general_names(pem), *named(hosts)]
     if name not in old.names:

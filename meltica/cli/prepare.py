@@ -19,6 +19,7 @@ import click
 from attrs import frozen
 
 from cluster import firststart, pki
+from cluster.lock import alone
 from cluster.types import NO_NODE_S, Peer
 from meltica.api.outcomes import Exit
 from meltica.cli.acting import checked_reason
@@ -79,13 +80,21 @@ def prepare(
     nodes/NEW/data here.  That folder may be started once, in one place: a node that lost its disk is not to be started
     on another copy of it.
     """
-    place, why = find_place(folder), checked_reason(reason)
+    why = checked_reason(reason)
+    find_place(folder)
     _check_words(name, address, api)
+    new = New(name, address, api)
+    with alone(folder):  # of two at once each would write the operators' file as it was before the other
+        _prepared(folder, new, like, why, dry_run=dry_run)
+    _show(folder, new, dry_run=dry_run, output=output)
+
+
+def _prepared(folder: Path, new: New, like: str | None, why: str, *, dry_run: bool) -> None:
+    place, name, address, api = find_place(folder), new.name, new.address, new.api
     begun = name not in place.apis and _is_made(folder, name, address, api)
     if name in place.apis or ((folder / "nodes" / name).exists() and not begun):
         raise CliError(f"there is a node {name} already", "a new node needs a name that no node ever had", Exit.REFUSED)
     pattern = like or next(iter(place.apis))
-    new = New(name, address, api)
     try:
         if not begun:
             _try(folder, pattern, new)
@@ -99,7 +108,6 @@ def prepare(
     except (OSError, ValueError) as error:
         following = ELSEWHERE if "ca.key" in str(error) else "look at that file"
         raise CliError(str(error), following, Exit.REFUSED) from None
-    _show(folder, new, dry_run=dry_run, output=output)
 
 
 def _show(folder: Path, new: New, *, dry_run: bool, output: str) -> None:

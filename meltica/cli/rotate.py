@@ -6,7 +6,7 @@ Only that command may live here; the certificates are `cluster.pki`'s, and nodes
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,20 +55,20 @@ def rotate(
     if not names or not (place / "ca.pem").is_file():
         raise CliError(f"{place} holds no cluster's certificates", "name a cluster's folder", Exit.USAGE)
     with _refusals():
-        before = _first(name) if make else _before(place, names)
+        before = _first(place, name) if make else _before(place, names)
         for one, old in before.items():
             told = "has none here" if old is None else f"is valid for {old.days_left(now)} days more"
             click.echo(f"{one}: its certificate {told}", err=output == "json")
-        pki.Authority.read(place)  # before anything is replaced
+        pki.Authority.read(place)  # before anything is replaced, as the next line
+        hosts = {one: _hosts(folder, one) for one in before}
         if not dry_run:
             confirm(f"{', '.join(before)} get a new certificate and key", yes=yes)
             note(folder, "rotate", why, {"certificates": list(before), "make": make})
-        after: Rows = {} if dry_run else {one: _made(folder, one, now, make=make) for one in before}
+        after: Rows = {} if dry_run else {one: _made(place, one, now, hosts[one], make=make) for one in before}
     _show(before, after, now, output)
 
 
-def _made(folder: Path, name: str, now: datetime, *, make: bool) -> pki.Certificate:
-    place, hosts = folder / "pki", _hosts(folder, name)
+def _made(place: Path, name: str, now: datetime, hosts: Sequence[str], *, make: bool) -> pki.Certificate:
     if not make:
         return pki.renew(place, name, now, hosts)
     pki.issue(place, Peer(name), now, hosts)
@@ -77,20 +77,34 @@ def _made(folder: Path, name: str, now: datetime, *, make: bool) -> pki.Certific
 
 def _hosts(folder: Path, name: str) -> list[str]:
     """Where others reach this node, by what the folder has of it; a folder may well have neither."""
-    found = list[str]()
+    found, api = list[str](), None
     with suppress(CliError):
         place = find_place(folder)
-        found += [httpx.URL(place.apis[name]).host] if name in place.apis else []
+        api = place.apis.get(name)
+    if api is not None:
+        found.append(_host(name, api))
     with suppress(ConfigErrors, OSError):
         own = load(folder / "nodes" / name / "meltica.toml", check_files=False).own
         found += [own.api.host, own.peer.host]
     return found
 
 
-def _first(name: str | None) -> Rows:
-    """Of a node that has none here."""
+def _host(name: str, api: str) -> str:
+    try:
+        return httpx.URL(api).host
+    except httpx.InvalidURL as error:
+        raise CliError(f"[nodes.{name}] of cluster.toml: {api!r:.80}: {error}", "correct it", Exit.REFUSED) from None
+
+
+def _first(place: Path, name: str | None) -> Rows:
+    """Of a node that has none here; raises CliError where it has."""
     if name is None or not re.fullmatch(NAME, name):
         raise CliError(f"no node can be called {name!r}" if name else "whose?", NAME_WORDS, Exit.USAGE)
+    if (place / f"{name}.pem").exists():
+        raise CliError(f"{name} has a certificate in {place}", "to replace it, leave out --make", Exit.REFUSED)
+    if (key := place / f"{name}.key").exists():
+        following = "remove it, if nothing uses it, and give the same command again"
+        raise CliError(f"{key} is a key without a certificate: of a command that was killed", following, Exit.REFUSED)
     return {name: None}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
@@ -15,7 +16,9 @@ from cryptography import x509
 from cluster import pki
 from cluster.rocks import RocksStore
 from cluster.types import Peer
+from meltica.cli import prepare as preparing
 from meltica.cli.offline import NOTES
+from meltica.cli.place import FILE, find_place
 
 from .conftest import meltica
 
@@ -175,3 +178,77 @@ def test_who_vouches_for_a_folder_is_told_to_programs(tmp_path):
         assert (found["schema"], found["node"], found["dry_run"]) == ("meltica.attest/1", "n1", dry)
         assert (found["reason"], found["last_index"]) == ("moved", 0)
     done(*words, "--yes", code=5)
+
+
+# Two at once, and what is refused before anything is replaced
+
+
+@pytest.mark.parametrize("left", [("n2.pem", "n2.key"), ("n2.key",)])
+def test_certificates_that_are_there_are_not_made_and_nothing_is_kept_of_it(folder, left):
+    for name in {"n2.pem", "n2.key"} - {*left}:
+        (folder / "pki" / name).unlink()
+    before = files(folder)
+    told = done("rotate", folder, "n2", "--make", "--yes", "--reason", "why", code=5).stderr
+    assert files(folder) == before
+    assert "File exists" not in told
+    assert ("leave out --make" in told, "remove" in told) == (len(left) == 2, len(left) == 1)
+    done("rotate", folder, "n2", "--make", "--dry-run", code=5)
+
+
+def test_all_hosts_are_known_before_the_first_certificate_is_replaced(folder):
+    """n1 and n2 had new ones, and the folder's third row ended it with a traceback."""
+    file = folder / "cluster.toml"
+    head, table, rest = file.read_text().partition("[nodes.n3]\n")
+    file.write_text(f'{head}{table}api = "https://fd00::3:7413"\n{rest.partition(chr(10))[2]}')
+    before = files(folder)
+    for more in ((), ("--dry-run",)):
+        told = done("rotate", folder, "--yes", *more, code=5).stderr
+        assert "[nodes.n3]" in told
+    assert files(folder) == before
+    done("rotate", folder, "n1", "--yes")
+
+
+def at_once(*calls):
+    threads = [threading.Thread(target=call) for call in calls]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(20)
+
+
+def test_two_rotations_at_once_leave_pairs_that_match(folder):
+    """One's key stood beside the other's certificate, and the node could not be started again."""
+    now, failed = datetime.now(UTC), []
+
+    def rotate():
+        try:
+            pki.renew(folder / "pki", "n2", now)
+        except Exception as error:  # noqa: BLE001 # any is one too many
+            failed.append(error)
+
+    for _ in range(8):
+        at_once(rotate, rotate, rotate)
+        assert not failed
+        pki.check(pki.credentials(folder / "pki", "n2"), "n2", datetime.now(UTC))
+
+
+def test_two_nodes_prepared_at_once_are_both_in_the_operators_file(folder, monkeypatch):
+    """Each wrote the file as it had read it, and itself into it."""
+    both, read = threading.Barrier(2), preparing.Path.read_text
+
+    def slowly(file, *words):
+        found = read(file, *words)
+        if file.name == FILE:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(0.3)  # where both come here at once, both have read before either writes
+        return found
+
+    def new(name, port):
+        places = {"address": f"127.0.0.1:{port}", "api": f"127.0.0.1:{port + 10}"}
+        preparing.prepare.callback(
+            folder=folder, name=name, like=None, reason=None, dry_run=False, yes=True, output="json", **places
+        )
+
+    monkeypatch.setattr(preparing.Path, "read_text", slowly)
+    at_once(lambda: new("n4", 7404), lambda: new("n5", 7405))
+    assert {"n4", "n5"} <= find_place(folder).apis.keys()
