@@ -63,6 +63,8 @@ type answer struct {
 	Leader   string    `json:"leader,omitempty"`
 	Term     uint64    `json:"term,omitempty"`
 	Fault    string    `json:"fault,omitempty"`
+
+	Disturbed string `json:"disturbed,omitempty"` // by an election: the turn is made again
 }
 
 // A cluster as it is seen from here: some connections an endpoint, among which callers are shared out.
@@ -203,13 +205,25 @@ func agreed(said []word) bool {
 	return true
 }
 
-// commit makes puts, each caller one after another, until there are enough of them or the time is up.
+// commit makes puts at the leader, each caller one after another, until there are enough of them or the time is up.
 func (c *cluster) commit(asked order) (answer, error) {
 	leader, _, err := c.wait()
 	if err != nil {
 		return answer{}, err
 	}
 	clients, value := c.clients[leader], strings.Repeat("x", asked.Size)
+	keys := make([]string, asked.Callers)
+	for caller := range keys {
+		keys[caller] = fmt.Sprintf("key-%d", caller)
+	}
+	return commits(asked, func(limited context.Context, caller int) error {
+		_, err := clients[caller%len(clients)].Put(limited, keys[caller], value)
+		return err
+	}), nil
+}
+
+// commits is the same of any put.  One that fails disturbs all of it, as an election does: some took longer for that.
+func commits(asked order, put func(limited context.Context, caller int) error) answer {
 	began := time.Now()
 	end := began.Add(time.Duration(asked.Seconds * float64(time.Second)))
 	var taken atomic.Int64
@@ -220,11 +234,10 @@ func (c *cluster) commit(asked order) (answer, error) {
 		waiting.Add(1)
 		go func() {
 			defer waiting.Done()
-			key, client := fmt.Sprintf("key-%d", caller), clients[caller%len(clients)]
 			for taken.Add(1) <= int64(asked.Count) && time.Now().Before(end) {
 				limited, cancel := context.WithTimeout(context.Background(), patience)
 				start := time.Now()
-				_, err := client.Put(limited, key, value)
+				err := put(limited, caller)
 				elapsed := time.Since(start)
 				cancel()
 				if err != nil {
@@ -238,10 +251,13 @@ func (c *cluster) commit(asked order) (answer, error) {
 	waiting.Wait()
 	found := answer{Seconds: time.Since(began).Seconds()}
 	for caller := range took {
+		if faults[caller] != nil {
+			return answer{Disturbed: faults[caller].Error()}
+		}
 		found.Us = append(found.Us, took[caller]...)
 	}
 	found.Commands = len(found.Us)
-	return found, errors.Join(faults...)
+	return found
 }
 
 // first puts until one is done in a newer term than the leader's; move: the leader hands over, and is asked too.

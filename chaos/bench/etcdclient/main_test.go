@@ -61,3 +61,23 @@ func TestOneThatWasStoppedIsNotTakenAtItsWord(t *testing.T) {
 		}
 	}
 }
+
+// An election of etcd ends a put; the turn says nothing of commits, and whoever asked makes it again.
+func TestAPutThatAnElectionEndsDisturbsItsTurnAndIsNoFault(t *testing.T) {
+	var puts atomic.Int64
+	lost := func(context.Context, int) error {
+		if puts.Add(1) > 40 {
+			return errors.New("etcdserver: leader changed")
+		}
+		return nil
+	}
+	found := commits(order{Callers: 4, Count: 1000, Seconds: 5}, lost)
+	if found.Disturbed != "etcdserver: leader changed" || found.Fault != "" || len(found.Us) != 0 {
+		t.Fatalf("%+v", found)
+	}
+	done := func(context.Context, int) error { return nil }
+	found = commits(order{Callers: 4, Count: 1000, Seconds: 5}, done)
+	if found.Disturbed != "" || found.Commands != 1000 || len(found.Us) != 1000 {
+		t.Fatalf("%q, %d puts", found.Disturbed, found.Commands)
+	}
+}
