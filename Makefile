@@ -32,7 +32,7 @@ spec: .venv/.ready ## the specification of authority and its mutations, by TLC: 
 
 etcdclient: ## the bench's client for etcd, in Go, into .tools (Go 1.25 or later)
 	@command -v go >/dev/null || { echo "Go 1.25 or later is needed: install it from go.dev/dl, then make etcdclient" >&2; exit 2; }
-	cd chaos/bench/etcdclient && go build -trimpath -mod=readonly -o $(CURDIR)/.tools/etcdclient .
+	cd chaos/bench/etcdclient && go build -trimpath -mod=readonly -ldflags "-X main.source=$$(cat main.go go.mod go.sum | sha256sum | cut -d' ' -f1)" -o $(CURDIR)/.tools/etcdclient .
 
 tools: .venv/.ready ## the Toxiproxy server that live chaos goes through, with Go, into .tools; one that is there is kept
 	$(BIN)/python -m chaos.toxiproxy

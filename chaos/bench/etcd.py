@@ -6,9 +6,11 @@ Only how it is started, measured and struck may live here.  Its certificates are
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -27,6 +29,9 @@ from cluster.types import Peer, Timers
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 CLIENT: Final = ROOT / ".tools" / "etcdclient"
+SOURCE: Final = ROOT / "chaos" / "bench" / "etcdclient"
+SOURCES: Final = ("main.go", "go.mod", "go.sum")  # what the client is made of
+SAID_WITHIN: Final = 30.0  # seconds, for it to say of what; a hundredth of one does
 MEMBERS: Final = ("e1", "e2", "e3")
 MILLISECOND: Final = 1_000_000
 OURS: Final = Timers()
@@ -47,13 +52,30 @@ class Missing(Exception):
         self.next_step = next_step
 
 
+def source() -> str:
+    """Which source of its client lies here, as the Makefile counts it."""
+    return hashlib.sha256(b"".join((SOURCE / name).read_bytes() for name in SOURCES)).hexdigest()
+
+
+def _built_of() -> str:
+    """Of which source the client that is there was built, by its own word; "" where it has none."""
+    words = [str(CLIENT), "-built-of"]
+    try:
+        said = subprocess.run(words, check=False, capture_output=True, text=True, timeout=SAID_WITHIN)  # noqa: S603 - our own
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return said.stdout.strip()
+
+
 def check_installed() -> None:
-    """Raises Missing, with what to do, unless etcd and its client are here."""
+    """Raises Missing, with what to do, unless etcd and its client, of the source that lies here, are installed."""
     if shutil.which("etcd") is None:
         raise Missing("etcd is not installed", "apt-get install etcd-server, or put etcd 3.4 or later on the path")
+    go = "make etcdclient" if shutil.which("go") else "install Go 1.25 or later (go.dev/dl), then make etcdclient"
     if not CLIENT.exists():
-        go = "make etcdclient" if shutil.which("go") else "install Go 1.25 or later (go.dev/dl), then make etcdclient"
         raise Missing("the bench's client for etcd is not built (.tools/etcdclient)", go)
+    if _built_of() != source():
+        raise Missing("the bench's client for etcd (.tools/etcdclient) was built of another source", go)
 
 
 @define

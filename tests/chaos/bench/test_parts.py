@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from itertools import islice
 from pathlib import Path
@@ -169,6 +170,30 @@ def test_without_etcd_or_its_client_it_says_what_to_install(there, following, mo
     done = CliRunner().invoke(commands, ["bench", "commit", "--against", "etcd"])
     assert done.exit_code == Exit.USAGE
     assert following in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [(f"echo {etcd.source()}", True), ("echo 0123abcd", False), ("echo unknown flag >&2; exit 2", False)],
+)
+def test_a_client_that_was_built_of_another_source_is_not_taken(said, taken, monkeypatch, tmp_path):
+    monkeypatch.setattr(etcd, "CLIENT", tmp_path / "etcdclient")
+    etcd.CLIENT.write_text(f'#!/bin/sh\n[ "$*" = -built-of ] || exit 9\n{said}\n')
+    etcd.CLIENT.chmod(0o755)
+    monkeypatch.setattr(etcd.shutil, "which", lambda name: name)
+    if taken:
+        etcd.check_installed()
+        return
+    with pytest.raises(etcd.Missing, match="another source") as missing:
+        etcd.check_installed()
+    assert missing.value.next_step == "make etcdclient"
+
+
+def test_the_source_of_a_client_is_told_as_the_makefile_counts_it():
+    words = f"cat {' '.join(etcd.SOURCES)} | sha256sum | cut -d' ' -f1"
+    assert f"$$({words})" in (etcd.ROOT / "Makefile").read_text()
+    said = subprocess.run(["/bin/sh", "-c", words], cwd=etcd.SOURCE, check=True, capture_output=True, text=True)  # noqa: S603 - our own words
+    assert said.stdout.strip() == etcd.source()
 
 
 def test_the_tuned_etcds_client_has_more_connections_and_says_so(tmp_path):
