@@ -108,6 +108,8 @@ class OursStruck:
         except (trio.TooSlowError, ExceptionGroup) as error:
             raise BenchFault(f"{self.kind}: {first_of(error)!r}") from error
         wrong = [f"{one.name} {list(one.violations[:1])}" for one in found.checks if not one.held]
+        if not found.checks:
+            raise BenchFault(f"after a {self.kind} nothing was judged: that is no figure")
         if wrong:
             raise BenchFault(f"after a {self.kind} these do not hold: {', '.join(wrong)}: that is for the checkers")
         gaps = [one["gap_ms"] for one in found.strikes]

@@ -29,7 +29,7 @@ from chaos.demo.measure import documents, order_somewhere
 from chaos.demo.timeline import Strike
 from chaos.rig.processes import NODES, Rig, open_rig
 from chaos.rig.settings import settings_of, without_strategies
-from chaos.rig.steps import WITHIN, cluster_of, evidence, in_order, resumed
+from chaos.rig.steps import WITHIN, cluster_of, evidence, in_order, judged_at_any_moment, resumed
 from chaos.rig.watch import ActRefused, Watcher, open_watcher
 
 OPEN: Final = (1, 100, 1_000)
@@ -211,9 +211,20 @@ def _struck(opened: int, doubt: int, seed: int, within: Path) -> dict[str, Any]:
                 found = trio.run(Laden(opened, doubt, seed).run, cluster.folder)
             except (trio.TooSlowError, ExceptionGroup) as error:
                 raise BenchFault(f"{opened} open, {doubt} in doubt: {first_of(error)!r}") from error
+            _check(cluster.folder, f"with {opened} open and {doubt} in doubt")
         if found["disturbed"]:
             continue
         if found["gap_ms"] is None:
             raise BenchFault(f"with {opened} open and {doubt} in doubt nobody traded on: that is for the checkers")
         return found
     raise BenchFault(f"with {opened} open and {doubt} in doubt each strike hit nobody: the machine is too busy")
+
+
+def _check(folder: Path, where: str) -> None:
+    """Its orders are open and in doubt to the end, so only what needs no rest is judged.  Raises BenchFault."""
+    checks = judged_at_any_moment(folder)
+    wrong = [f"{one.name} {list(one.violations[:1])}" for one in checks if not one.held]
+    if not checks:
+        raise BenchFault(f"{where} nothing was judged: that is no figure")
+    if wrong:
+        raise BenchFault(f"{where} these do not hold: {', '.join(wrong)}: that is for the checkers")

@@ -53,7 +53,17 @@ from chaos.rig.broken import so_far
 from chaos.rig.gather import json_lines
 from chaos.rig.processes import NODES, Rig, RigFault, open_rig
 from chaos.rig.settings import WINDOW_MS, steadily, without_strategies
-from chaos.rig.steps import active, cluster_of, ended, evidence, judged, promotable, resumed, summed
+from chaos.rig.steps import (
+    active,
+    cluster_of,
+    ended,
+    evidence,
+    judged,
+    judged_at_any_moment,
+    promotable,
+    resumed,
+    summed,
+)
 from chaos.rig.watch import ActRefused, Watcher, open_watcher
 
 KILLS_A_CLUSTER: Final = 2  # a third takeover after a crash within ten minutes starts halted
@@ -96,7 +106,7 @@ class Round:
     seed: int
     relay: Relay = field(factory=Relay)  # of `cut` alone
     found: list[dict[str, Any]] = field(factory=list)
-    checks: tuple[Check, ...] = ()  # none where trading stood still, and it came to no rest either
+    checks: tuple[Check, ...] = ()  # where it stood still and came to no rest either: what holds at any moment
     late: bool = False  # nobody traded on in time: it was not struck again
 
     async def run(self, folder: Path) -> None:
@@ -104,6 +114,8 @@ class Round:
         rest = await self._play(folder)
         if rest is not None and (rest.held or not self.late):
             self.checks = (*judged(folder)[1], rest)
+        else:
+            self.checks = judged_at_any_moment(folder) or (Check("judged", 1, ("nothing was seen of it",)),)
 
     async def _play(self, folder: Path) -> Check | None:
         async with open_rig(folder, self.market, self.seed) as rig:

@@ -73,7 +73,16 @@ from chaos.rig.broken import words
 from chaos.rig.gather import gather, json_lines, ledger_whole
 from chaos.rig.processes import NODES, RigFault
 from chaos.rig.pulse import Pulse
-from chaos.rig.steps import MEASURED, admitted, cluster_of, elections, halted, judged, rested
+from chaos.rig.steps import (
+    MEASURED,
+    admitted,
+    at_any_moment,
+    cluster_of,
+    elections,
+    halted,
+    judged,
+    rested,
+)
 from chaos.rig.watch import ActRefused, Watcher, open_watcher
 from chaos.toxiproxy.build import Missing
 from chaos.toxiproxy.proxies import ToxiproxyFault
@@ -85,15 +94,6 @@ HALTED: Final = 1.0  # seconds in which orders are asked for by hand though all 
 BACK_WITHIN: Final = 20.0  # from the last healing to steady trading
 AMID: Final = 3  # times longer may an operator's action take where anything else may be broken meanwhile
 STEADY: Final = 2.0  # a pause up to which is none, once trading is back
-AT_ANY_MOMENT: Final = (  # shared checks that need no cluster at rest
-    "one_trader",
-    "intent_first",
-    "one_send",
-    "halt_survives",
-    "audit_trail",
-    "in_authority",
-    "windows_apart",
-)
 TELL_EVERY: Final = 2.0
 SECOND: Final = 1_000_000_000
 
@@ -206,7 +206,7 @@ class Runner:
             _, checks = judged(self.wish.folder)
         except Exception as error:  # noqa: BLE001 - a damaged store, or a fault of our own: told
             return (f"judged: {words(error)}",)
-        wrong = [f"{one.name}: {what}" for one in checks if one.name in AT_ANY_MOMENT for what in one.violations]
+        wrong = [f"{one.name}: {what}" for one in at_any_moment(checks) for what in one.violations]
         return (*wrong, *(f"ended_well: {end}" for end in self.nodes.ends if not end.why))
 
     async def _play(self, cluster: Cluster, volumes: Volumes) -> None:

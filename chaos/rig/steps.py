@@ -30,6 +30,15 @@ from chaos.rig.watch import ActRefused, Watcher
 NEAR: Final = 2.0  # seconds between a node that stood still and the election that came of it
 WITHIN: Final = 60.0  # seconds; for another process to come to what is waited for
 MEASURED: Final = "measured"  # the cause of the halt at the end
+AT_ANY_MOMENT: Final = (  # shared checks that need no cluster at rest
+    "one_trader",
+    "intent_first",
+    "one_send",
+    "halt_survives",
+    "audit_trail",
+    "in_authority",
+    "windows_apart",
+)
 SETTLED_WITHIN: Final = 180.0  # after the halt: every doubt takes the venue's settle time, and reads
 
 
@@ -183,6 +192,16 @@ def judged(folder: Path) -> tuple[History, tuple[Check, ...]]:
     """What the venue and the nodes recorded, and what the shared checkers say of it."""
     history = gather(folder, NODES)
     return history, (*check_all(history), in_authority(history), windows_apart(history))
+
+
+def judged_at_any_moment(folder: Path) -> tuple[Check, ...]:
+    """What is said of a cluster that came to no rest."""
+    return at_any_moment(judged(folder)[1])
+
+
+def at_any_moment(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """Those that need no cluster at rest; one that had nothing to look at there says nothing."""
+    return tuple([one for one in checks if one.name in AT_ANY_MOMENT and (one.looked_at or one.violations)])
 
 
 def summed(found: Iterable[Sequence[Check]]) -> tuple[Check, ...]:

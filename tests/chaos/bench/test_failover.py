@@ -49,7 +49,9 @@ def test_figures_of_a_cluster_in_which_a_checker_finds_something_are_none(tmp_pa
         bench(tmp_path, monkeypatch, [300.0], (*HELD, Check("one_send", 9, ("twice",))))
 
 
-async def test_a_cluster_that_stood_still_is_not_struck_again_and_is_judged_only_if_it_came_to_rest(monkeypatch):
+async def test_a_cluster_that_stood_still_is_not_struck_again_and_what_needs_no_rest_is_judged(
+    monkeypatch,
+):
     made = []
 
     async def strike(self, *_given):
@@ -68,15 +70,30 @@ async def test_a_cluster_that_stood_still_is_not_struck_again_and_is_judged_only
     await one._strike_all(None, None)
     assert (len(made), one.late) == (2, True)
     assert await one._ended(None, None) is None
-    for rest, checks in ((None, ()), (Check("came_to_rest", 1, ("no",)), ()), (Check("came_to_rest", 1, ()), HELD)):
-        one.checks = ()
+    some, nothing = (Check("one_trader", 9, ("two traded at once",)),), (Check("one_trader", 0, ()),)
+    monkeypatch.setattr(measure, "judged_at_any_moment", lambda folder: left[folder])
+    left = {"some": some, "none": ()}
+    at_rest, restless = Check("came_to_rest", 1, ()), Check("came_to_rest", 1, ("no",))
+    unseen = (Check("judged", 1, ("nothing was seen of it",)),)
+    for rest, folder, checks in (
+        (at_rest, "some", (*HELD, at_rest)),
+        (restless, "some", some),
+        (None, "some", some),
+        (None, "none", unseen),
+    ):
+        one.checks = nothing
 
         async def play(_self, _folder, rest=rest):
             return rest
 
         monkeypatch.setattr(Round, "_play", play)
-        await one.run(None)
-        assert one.checks[:-1] == checks
+        await one.run(folder)
+        assert one.checks == checks
+
+
+def test_figures_of_clusters_that_nothing_was_looked_at_of_are_none(tmp_path, monkeypatch):
+    with pytest.raises(BenchFault, match="nothing was judged"):
+        bench(tmp_path, monkeypatch, [None], ())
 
 
 class Peer:

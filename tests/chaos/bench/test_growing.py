@@ -11,8 +11,10 @@ import trio
 
 from chaos.bench import growth, laden, memory, run
 from chaos.bench.apply import applied
+from chaos.bench.child import BenchFault
 from chaos.bench.figures import Turn
 from chaos.bench.growth import applies, log_beside
+from chaos.checkers.verdict import Check
 from chaos.rig.settings import settings_of
 from chaos.rig.watch import ActRefused
 from meltica.cli import cluster_files
@@ -113,6 +115,29 @@ async def test_a_strike_has_a_last_send_before_it_whoever_is_in_doubt(monkeypatc
         done.clear()
         _, had = await laden.Laden(3, doubt, 1)._play(Venue(), Venue())
         assert (done[-4:], had) == ([sent, "kill", "order_somewhere", "resumed"], {"had": 7})
+
+
+@pytest.mark.parametrize(
+    ("checks", "told"),
+    [
+        ((Check("one_send", 9, ()),), None),
+        ((Check("one_send", 9, ("twice",)),), r"these do not hold: one_send \['twice'\]"),
+        ((), "nothing was judged"),
+    ],
+)
+def test_a_laden_failover_is_judged_by_what_holds_at_any_moment(checks, told, tmp_path, monkeypatch):
+    async def run(_self, folder):
+        return {"disturbed": False, "gap_ms": 300.0, "had": 3, "age_ms": 1.0}
+
+    monkeypatch.setattr(laden.Laden, "run", run)
+    monkeypatch.setattr(laden, "judged_at_any_moment", lambda _folder: checks)
+    if told is None:
+        (row,) = laden.rows([3], [0], 1, tmp_path, lambda _text: None)
+        assert (row.n, [*tmp_path.iterdir()]) == (1, [])
+        return
+    with pytest.raises(BenchFault, match=told):
+        list(laden.rows([3], [0], 1, tmp_path, lambda _text: None))
+    assert len([*tmp_path.iterdir()]) == 1  # evidence
 
 
 def test_memory_is_looked_at_evenly_and_is_this_processes():
