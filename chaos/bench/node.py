@@ -79,6 +79,7 @@ class Answering:
             "applied": int(status.applied_index),
             "at_ns": time.monotonic_ns(),
             "lacking": [peer.name for peer in status.peers if peer.needs_snapshot],
+            "snapshot": status.snapshot,
         }
 
     async def _commit(self, asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from chaos.bench.beside import NOTHING, SENDING, TAKING
+from chaos.bench.beside import NOTHING, SENDING, TAKING, phase_of
 from chaos.bench.child import READY_WITHIN, BenchFault, Child, Disturbed
 from chaos.bench.disk import Syncs
 from chaos.bench.figures import Row, Turn, Who, row_of
@@ -83,6 +83,7 @@ class Snapshot:
                 cluster.children[name].end()
                 cluster.start(name)
                 cluster.children[name].heard(STARTS)
+                _at_rest(cluster, name)
             else:
                 return
         raise BenchFault("no election held still for one round: the machine is too busy")
@@ -116,6 +117,18 @@ def _plain(leader: Child, samples: int) -> Turn:
     if said["us"][TAKING] or said["us"][SENDING]:
         raise BenchFault("a snapshot was sent where none was to be")
     return Turn(tuple(us / 1e3 for us in said["us"][NOTHING]))
+
+
+def _at_rest(cluster: OurCluster, name: str) -> None:
+    """That standby, which may lack what the log had, has been sent its snapshot: the next try shall meet none of it."""
+    caught_up(cluster, name)
+    deadline = time.monotonic() + TRANSFER
+    while time.monotonic() < deadline:
+        said = [child.ask(PATIENCE, do="status") for child in cluster.children.values()]
+        if all(phase_of(one["snapshot"]) == NOTHING and not one["lacking"] for one in said):
+            return
+        time.sleep(0.05)
+    raise BenchFault(f"a snapshot was still sent {TRANSFER:g} s after a round that an election had ended")
 
 
 def _leave_behind(leader: Child, name: str) -> None:

@@ -9,10 +9,13 @@ import pytest
 import trio
 
 from chaos.bench import beside
-from chaos.bench.beside import NOTHING, SENDING, TAKING, Beside, Looked, Span, by_phase, phase_of, told
+from chaos.bench.beside import NOTHING, SENDING, SENDS, TAKING, Beside, Looked, Span, by_phase, phase_of, told
 from chaos.bench.budgets import ratios
 from chaos.bench.callers import Orders
+from chaos.bench.child import Disturbed
+from chaos.bench.disk import Syncs
 from chaos.bench.figures import Row, Who
+from chaos.bench.snapshot import Snapshot
 from cluster.snapshot.sending import Pace
 from cluster.snapshot.supplying import Supplying
 from cluster.types import Applied, LogIndex, Term
@@ -143,3 +146,62 @@ def test_neither_may_move_the_p99_by_more_than_half(p99, held):
     taking, sending = ratios(rows)
     assert (taking["what"], taking["budget"], taking["held"]) == ("commit p99 while a snapshot is taken", 1.5, held)
     assert (sending["theirs"], sending["variant"], sending["held"]) == (2.0, "one away", True)
+
+
+LACKING = "the log was dropped"
+
+
+class Sends:
+    """A cluster whose nodes say what they are told to; time goes by as they are asked."""
+
+    def __init__(self, *said):
+        self.said, self.asked = [*said], []
+        self.children = {name: Asked(self, name) for name in ("n1", "n2", "n3")}
+
+    def leader(self):
+        return self.children["n1"]
+
+    leader_now = leader
+
+    def start(self, name, *, hold=False):
+        self.asked.append(("start", name, hold))
+
+
+class Asked:
+    """One of its nodes."""
+
+    def __init__(self, cluster, name):
+        self.cluster, self.name = cluster, name
+
+    def ask(self, _within, **words):
+        self.cluster.asked.append((words["do"], self.name))
+        if words["do"] != "status":
+            raise Disturbed("an election")
+        said = self.cluster.said.pop(0) if self.name == "n1" and len(self.cluster.said) > 1 else ""
+        status = {"leader": "n1", "links": 2, "leads": self.name == "n1", "committed": 9, "applied": 9, "at_ns": 1}
+        return {**status, "snapshot": said, "lacking": ["n2"] if said == LACKING else []}
+
+    def heard(self, _within):
+        return {}
+
+    def kill(self):
+        self.cluster.asked.append(("kill", self.name))
+
+    end = kill
+
+
+def test_a_round_that_an_election_ended_is_made_again_when_nobody_sends_a_snapshot(tmp_path, monkeypatch):
+    """The node that lacks the log is sent one as soon as it is back: that is none of the next try's."""
+    cluster, made = Sends(f"{SENDS}9 to n2", f"{SENDS}9 to n2", LACKING, ""), []
+
+    def once(_self, cluster, _leader, name):
+        made.append(len(cluster.said))
+        if len(made) == 1:
+            cluster.start(name, hold=True)
+            raise Disturbed("an election")
+
+    monkeypatch.setattr(Snapshot, "_once", once)
+    run = Snapshot(tmp_path, Syncs(tmp_path), 10, lambda _text: None)
+    run._round(cluster, 0)
+    assert (made, run.disturbed) == ([4, 1], 1)
+    assert ("start", "n2", False) in cluster.asked
