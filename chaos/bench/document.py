@@ -87,9 +87,14 @@ def document(
         "disturbed": disturbed,
         **({"broken_off": broken_off} if broken_off else {}),
         "rows": [row.document() for row in rows],
-        "ratios": ratios(rows),
-        "budgets": budgets(rows),
+        "ratios": _judged_of(ratios(rows), broken_off),
+        "budgets": _judged_of(budgets(rows), broken_off),
     }
+
+
+def _judged_of(found: Sequence[Mapping[str, Any]], broken_off: str) -> list[dict[str, Any]]:
+    """What was broken off has held nothing, whatever its figures are so far: a checker may have ended it."""
+    return [{**one, "held": None if broken_off else one["held"]} for one in found]
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
@@ -112,13 +117,16 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     judged = [*found["ratios"], *found["budgets"]]
     if judged:
         yield ""
-        yield from aligned([("what", "ours", "theirs", "ratio", "budget", ""), *(_judged(one) for one in judged)])
+        yield from aligned(
+            [("what", "ours", "theirs", "ratio", "budget", ""), *(_judged(one, found) for one in judged)]
+        )
 
 
-def _judged(one: Mapping[str, Any]) -> tuple[str, ...]:
+def _judged(one: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, ...]:
     beside = f" / {one['system']} {one['variant']}" if "system" in one else ""
     budget = "" if one["budget"] is None else f"{'<=' if one['at_most'] else '>='} {cell(one['budget'])}"
     few = f"too few samples, {one['n']} of {one['fewest']}" if one["n"] < one["fewest"] else "too few samples"
+    few = "not judged: it was broken off" if found.get("broken_off") else few
     word = {True: "held", False: "MISSED", None: "not judged" if not budget else few}[one["held"]]
     word += f", {one['over']} of {one['n']} over" if one.get("over") is not None else ""
     return (one["what"] + beside, cell(one["ours"]), cell(one.get("theirs")), cell(one.get("ratio")), budget, word)

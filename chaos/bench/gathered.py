@@ -1,7 +1,7 @@
 """Gathered: the table of all budgets, made of the benches' documents.
 
 Pure: documents in, plain data or Markdown out.  Every budget of design.md section 10 has its line; what was not
-measured says so.  Of two documents of one bench the newer counts.
+measured says so.  Of two documents of one bench the newer counts, a whole one before one that was broken off.
 """
 
 from __future__ import annotations
@@ -41,24 +41,29 @@ def is_of_a_bench(document: Document) -> bool:
 
 
 def newest(documents: Iterable[Document]) -> dict[str, Document]:
-    """Of each bench the newest document; kinds of growth that were measured apart are benches apart."""
+    """Of each bench the newest document, of those that are whole if any is; kinds of growth apart are benches apart."""
     found: dict[str, Document] = {}
     for one in filter(is_of_a_bench, documents):
         kinds = sorted({row["what"] for row in one["rows"]})
         name = ", ".join(kinds) if one["bench"] == "growth" else one["bench"]
-        if name not in found or one["at"] >= found[name]["at"]:
+        if name not in found or _worth(one) >= _worth(found[name]):
             found[name] = one
     return found
+
+
+def _worth(one: Document) -> tuple[bool, str]:
+    return not one.get("broken_off"), str(one["at"])
 
 
 def gathered(found: Mapping[str, Document]) -> dict[str, Any]:
     """The table as a document."""
     rows = [row for one in found.values() for row in one["rows"]]
     judged = [each for one in found.values() for each in (*one["ratios"], *one["budgets"])]
+    broken = {row["what"] for one in found.values() if one.get("broken_off") for row in one["rows"]}
     timed = {name: one for name, one in found.items() if name != "counts"}  # counts are the same on any machine
     return {
         "schema": SCHEMA,
-        "lines": [_line(each, rows, judged) for each in (*PEERS, *OURSELVES, *OWN)],
+        "lines": [_line(each, rows, judged, broken=each.what in broken) for each in (*PEERS, *OURSELVES, *OWN)],
         "growth": [row for row in rows if row["what"].startswith("growth ")],
         "benches": {name: _about(one) for name, one in timed.items()},
     }
@@ -78,7 +83,9 @@ def _about(one: Document) -> dict[str, Any]:
     }
 
 
-def _line(each: Against | Within | Absolute, rows: Sequence[Document], judged: Sequence[Document]) -> dict[str, Any]:
+def _line(
+    each: Against | Within | Absolute, rows: Sequence[Document], judged: Sequence[Document], *, broken: bool
+) -> dict[str, Any]:
     mine = [one for one in judged if one["what"] == each.text and one["budget"] is not None]
     held = [one["held"] for one in mine]
     callers = each.callers if isinstance(each, Against) else None
@@ -108,7 +115,8 @@ def _line(each: Against | Within | Absolute, rows: Sequence[Document], judged: S
         "n": n[0] if n else None,
         "over": next((one["over"] for one in mine if one.get("over") is not None), None),
         "of": "" if isinstance(each, Absolute) else "etcd" if isinstance(each, Against) else "without",
-        "held": None if not held or None in held else all(held),
+        "held": None if broken or not held or None in held else all(held),
+        "broken_off": broken,
         "others": others,
     }
 
@@ -149,7 +157,7 @@ def _cells(line: Document) -> Iterator[str]:
     yield f"{_figure(line['ours'], unit)}{without}"
     over = "" if line["over"] is None else f", {line['over']} over"
     yield f"{line['n']:,}{over}"
-    yield WORDS[line["held"]]
+    yield "broken off" if line["broken_off"] else WORDS[line["held"]]
     for value in line["others"].values():
         yield "" if value is None else f"{cell(value)}{unit}{_ratio(line, value)}"
 

@@ -60,7 +60,8 @@ def bench() -> None:
 def table(folder: Path, into: Path | None, plot: Path | None, output: str) -> None:
     """Make the table of all budgets from what `meltica bench WHAT -o json` wrote into FOLDER, one file a bench.
 
-    Of two of one bench the newer counts; what was not measured says so.
+    Of two of one bench the newer counts, a whole one before one that was broken off, which has held nothing; what was
+    not measured says so.
     """
     from chaos.bench import gathered  # noqa: PLC0415 - `--help` need not load it
     from chaos.bench.plot import svg  # noqa: PLC0415 - as above

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from chaos.bench.budgets import OURSELVES, OWN, PEERS
-from chaos.bench.document import Build, Measured, document
+from chaos.bench.document import Build, Measured, document, lines
 from chaos.bench.figures import Row, Turn, Who, row_of
 from chaos.bench.gathered import BEGIN, END, gathered, markdown, newest, put_into
 from chaos.bench.plot import apart, even_of, powers_of, svg
@@ -23,8 +23,8 @@ def row(system, variant, what="commit", callers=1, **figures):
     return Row(what, Who(system, variant), 1000, callers, **figures)
 
 
-def made(bench, *rows, at="2026-01-02T03:04:05+00:00", machine=QUIET, disturbed=0):
-    return json.loads(json.dumps(document(Build(bench, at, "0123456789ab"), machine, rows, disturbed)))
+def made(bench, *rows, at="2026-01-02T03:04:05+00:00", machine=QUIET, disturbed=0, broken_off=""):
+    return json.loads(json.dumps(document(Build(bench, at, "0123456789ab"), machine, rows, disturbed, broken_off)))
 
 
 COMMIT = (
@@ -132,6 +132,33 @@ def test_the_newer_of_two_counts_and_a_busy_machine_is_told():
     text = "\n".join(markdown(gathered(newest([old, new]))))
     assert "**Not to be quoted**: the machine was not quiet before or in apply." in text
     assert "made again: apply 2." in text
+
+
+def cuts(gaps, **named):
+    return made("heal", row_of("heal", Who("meltica", "cut and healed"), [Turn((100.0,) * 100)], gaps=gaps), **named)
+
+
+def test_a_bench_that_was_broken_off_held_nothing_and_the_table_says_why():
+    """A checker may have ended it: an order that was sent twice is no reason to say that its budgets are held."""
+    late = cuts(0, broken_off="BenchFault: one_send")
+    assert {one["held"] for one in late["budgets"]} == {None}
+    assert any("not judged: it was broken off" in line for line in lines(late))
+    older = {**late, "budgets": [{**one, "held": True} for one in late["budgets"]]}  # as it was written before
+    for one in (late, older):
+        line = lines_of(one)["standby cut off and healed: gaps in trading"]
+        assert (line["measured"], line["held"], line["broken_off"]) == (True, None, True)
+        text = "\n".join(markdown(gathered(newest([one]))))
+        (shown,) = [part for part in text.splitlines() if "healed: gaps in trading" in part]
+        assert [cell.strip() for cell in shown.strip("|").split("|")][4] == "broken off"
+
+
+def test_a_whole_document_counts_before_a_newer_one_that_was_broken_off():
+    whole = cuts(3)
+    late = cuts(0, at="2026-03-02T00:00:00+00:00", broken_off="BenchFault: no leader")
+    for both in ([whole, late], [late, whole]):
+        line = lines_of(*both)["standby cut off and healed: gaps in trading"]
+        assert (line["ours"], line["held"], line["broken_off"]) == (3, False, False)
+    assert newest([late]) == {"heal": late}
 
 
 def test_what_is_no_benchs_document_is_passed_over(tmp_path):
