@@ -6,6 +6,7 @@ end; the suite's own document lies beside them, written anew behind each run.  A
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ SAME: Final = {  # what a suite that goes on must have in common with what is th
     "cluster": "--cluster",
     "product": "the same checkout",
 }
+SCENARIOS: Final = Path("chaos", "scenarios")  # under the top of what is ours
 Document = dict[str, Any]
 
 
@@ -40,9 +42,21 @@ class CanNotGoOn(Exception):
     """The folder is not what this suite can go on with; the text says what differs."""
 
 
-def product() -> str:
-    """Which code is played, and judges, here: all of the product, whose processes are started by their names."""
-    return fingerprint((*modules("meltica"), *modules("chaos.live")))
+def product(top: Path = TOP) -> str:
+    """Which code is played, and judges, here, and by which scenarios: the same name with another text is another plan.
+
+    All of the product, whose processes are started by their names.
+    """
+    seen = hashlib.blake2b(fingerprint((*modules("meltica"), *modules("chaos.live"))).encode(), digest_size=8)
+    for path in _scenarios(top):
+        text = path.read_bytes()
+        seen.update(f"\n{path.name} {len(text)}\n".encode())
+        seen.update(text)
+    return seen.hexdigest()
+
+
+def _scenarios(top: Path) -> list[Path]:
+    return sorted(top.joinpath(SCENARIOS).glob("*.toml"))
 
 
 @define
@@ -72,7 +86,8 @@ class Code:
 
     def _stamps(self) -> dict[Path, tuple[int, int]]:
         """Of each file when it was written, and how long it is: quicker to see than what it says."""
-        files = (path for name in OURS for path in self.top.joinpath(name).rglob("*.py"))
+        code = [path for name in OURS for path in self.top.joinpath(name).rglob("*.py")]
+        files = (*code, *_scenarios(self.top))
         return {path: (about.st_mtime_ns, about.st_size) for path in files for about in [path.stat()]}
 
 

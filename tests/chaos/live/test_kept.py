@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 
 import pytest
 from attrs import evolve
 
-from chaos.live import kept
+from chaos.live import kept, library
 from chaos.live.library import chosen
 from chaos.live.plan import plan
 from tests.chaos.live.test_total import run
@@ -82,6 +83,27 @@ def test_a_suite_goes_on_only_with_its_own_kind(tmp_path):
 def test_the_same_code_has_the_same_name():
     assert kept.product() == kept.product()
     assert len(kept.product()) == 16
+
+
+def test_a_scenario_is_part_of_what_is_played(tmp_path, monkeypatch):
+    """The same name and seed with another text is another plan, and other bounds."""
+    folder = tmp_path / kept.SCENARIOS
+    folder.mkdir(parents=True)
+    (folder / "one.toml").write_text("gap_ms = 500")
+    first = kept.product(tmp_path)
+    assert first == kept.product(tmp_path) != kept.product()
+    code = kept.Code(first, tmp_path)
+    monkeypatch.setattr(kept, "product", partial(kept.product, tmp_path))
+    (folder / "one.toml").write_text("gap_ms = 600000")
+    with pytest.raises(kept.Changed, match=r"\(chaos/scenarios/one\.toml\)"):
+        code.look()
+    second = kept.product()
+    (folder / "one.toml").rename(folder / "other.toml")
+    assert len({first, second, kept.product()}) == 3
+
+
+def test_the_scenarios_that_are_shipped_lie_there():
+    assert kept.TOP / kept.SCENARIOS == library.FOLDER
 
 
 def test_code_that_is_changed_under_a_suite_is_seen_and_a_file_that_is_only_written_again_is_not(tmp_path, monkeypatch):
