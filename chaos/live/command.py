@@ -30,7 +30,10 @@ from meltica.api.outcomes import Exit
 SEEDS: Final = 1_000_000
 INDENTED: Final[dict[str, Any]] = {"initial_indent": "    ", "subsequent_indent": "    ", "break_on_hyphens": False}
 HELD: Final = {True: "held", False: "NOT ", None: "-   "}
-GO_ON: Final = "Go on with what --report was left of: what came to its end there is not played again.  None yet: begin."
+GO_ON: Final = (
+    "Go on with what --report was left of: what came to its end there is not played again, a run that failed neither: "
+    "the verdict stays fail, and endless runs go on until another fails.  None yet: begin."
+)
 CLUSTER: Final = "A file that says what may be reached of a cluster that runs already: chaos/DESIGN.md, Abroad."
 SLOWER: Final = "Election timers and bounds so many times longer; the authority window too, up to a second."
 

@@ -143,14 +143,15 @@ class Suite:
     def _all(self, plans: Iterable[Plan]) -> None:
         for each in plans:
             before = self._ended(each)
-            if before is None:
-                self._one(each)
-                self._put_so_far()
-                self.look()
-            else:
+            if before is not None:
                 self._add(before)
-            if self.until_stopped and self.total.failed:
-                break
+                continue
+            failed = self.total.failed
+            self._one(each)
+            self._put_so_far()
+            self.look()
+            if self.until_stopped and self.total.failed > failed:
+                break  # of what was played now: whoever goes on behind an old failure has seen it
 
     def _ended(self, each: Plan) -> dict[str, Any] | None:
         """What is known of a run that came to its end before; what is left of one that did not is put aside."""

@@ -418,6 +418,20 @@ def test_rounds_that_were_ended_go_on_where_they_stood(asked, tmp_path):
     assert (more.exit_code, total["played"]) == (1, 5)
 
 
+def test_an_endless_suite_in_which_a_run_failed_before_goes_on_until_another_does(asked, tmp_path):
+    """Whoever looked at the failure, and asks for more, gets more; the verdict stays what it is."""
+    words = ("--suite", "endless", "--report", str(tmp_path / "kept"))
+    done = asked(Plays((), ("an order was sent twice",)), *words)
+    assert (done.exit_code, json.loads(done.stdout)["played"]) == (1, 2)
+    plays = Plays((), (), ("lost",))
+    done = asked(plays, *words, "--go-on")
+    found = json.loads(done.stdout)
+    assert [wish.plan.seed for wish in plays.wishes] == [3, 4, 5]
+    assert (done.exit_code, found["verdict"], found["played"], found["failed"]) == (1, "fail", 5, 2)
+    found = asked(Plays((), KeyboardInterrupt()), *words, "--go-on")
+    assert json.loads(found.stdout)["verdict"] == "fail"  # somebody may end it; what failed has failed
+
+
 def test_the_same_command_begins_where_there_is_nothing_to_go_on_with(asked, tmp_path):
     (tmp_path / "empty").mkdir()
     for place in ("kept", "empty"):
