@@ -15,6 +15,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -28,6 +29,7 @@ from chaos.bench.figures import Row, Turn, Who, ranked, rounded, row_of
 from chaos.bench.peers import CUT, KILL, PROMOTE, STOP, Peers
 from chaos.demo.measure import KILLS_A_CLUSTER, PROMOTES_A_CLUSTER, RESUMED_WITHIN, measure
 from chaos.rig.broken import Broken, so_far
+from chaos.rig.interrupted import run
 
 MARKET: Final = "synthetic"
 LATE_MS: Final = RESUMED_WITHIN * 1000  # a gap of so much, or of nobody knows how much more
@@ -104,7 +106,7 @@ class OursStruck:
         """Of so many strikes.  Raises BenchFault where a checker finds something."""
         within = folder.parent.parent  # the same disk, and not what is removed with the bench: evidence is kept
         try:
-            found = trio.run(measure, self.kind, strikes, MARKET, seed, within)
+            found = run(partial(measure, self.kind, strikes, MARKET, seed, within))
         except (trio.TooSlowError, ExceptionGroup) as error:
             raise BenchFault(f"{self.kind}: {first_of(error)!r}") from error
         wrong = [f"{one.name} {list(one.violations[:1])}" for one in found.checks if not one.held]

@@ -22,6 +22,7 @@ from chaos.bench.child import BenchFault, Disturbed
 from chaos.bench.figures import Row, Turn, Who, row_of
 from chaos.bench.restart import BATCH, STARTS, Writer
 from chaos.bench.systems import NODES, PATIENCE, OurCluster, Ours, turn_of
+from chaos.rig.broken import so_far
 from cluster import pki
 from cluster.types import Peer
 from meltica.core.events import CommandResult
@@ -47,22 +48,24 @@ class Commits:
     disturbed: int = 0
 
     def rows(self, sizes: Sequence[int]) -> Iterator[Row]:
-        """A row a size; the sizes take turns, so that what the machine does meanwhile it does to all of them."""
-        with TemporaryDirectory(dir=self.folder) as name:
+        """A row a size; the sizes take turns, so that what the machine does meanwhile it does to all of them.
+
+        What breaks it off is raised behind the rows of the turns that there are.
+        """
+        turns: dict[int, list[Turn]] = {}
+        with so_far(turns) as broken, TemporaryDirectory(dir=self.folder) as name:
             folders = {orders: self._filled(Path(name), orders) for orders in sizes}
-            turns: dict[int, list[Turn]] = {orders: [] for orders in sizes}
             for number in range(self.rounds):
                 for orders in sizes:
                     with Ours("core").running(folders[orders], STARTS) as cluster:
                         turn = self._turn(cluster)
-                    turns[orders].append(turn)
+                    turns.setdefault(orders, []).append(turn)
                     rate = turn.commands / turn.seconds
                     self.say(f"round {number + 1} of {self.rounds}: commit beside {orders:,} orders: {rate:,.0f}/s")
-        for orders in sizes:
-            who = Who(
-                "meltica", f"{orders:,} orders", "one caller's orders, each then refused, beside so many open ones"
-            )
-            yield row_of("growth commit", who, turns[orders], 1, orders=orders)
+        note = "one caller's orders, each then refused, beside so many open ones"
+        for orders, found in turns.items():
+            yield row_of("growth commit", Who("meltica", f"{orders:,} orders", note), found, 1, orders=orders)
+        broken.again()
 
     def _filled(self, within: Path, orders: int) -> Path:
         """A folder of three nodes with so many open orders."""
@@ -89,19 +92,24 @@ def applies(sizes: Sequence[int], samples: int, rounds: int, say: Say, fewest: i
     """Commands a second of the core by processor time, a row a size; one command an entry; the sizes take turns.
 
     Never so few that the collector of garbage does not run in them: it looks at all that there is, and grows with it.
+    What breaks it off is raised behind the rows of the turns that there are.
     """
-    logs = {orders: log_beside(orders, max(samples, fewest)) for orders in sizes}
-    turns: dict[int, list[Turn]] = {orders: [] for orders in sizes}
+    turns: dict[int, list[Turn]] = {}
+    with so_far(turns) as broken:
+        _apply_all(turns, sizes, max(samples, fewest), rounds, say)
+    note = "processor time of one core; the mix of a market maker, one an entry"
+    for orders, found in turns.items():
+        yield row_of("growth apply", Who("meltica", f"{orders:,} orders", note), found, None, orders=orders)
+    broken.again()
+
+
+def _apply_all(turns: dict[int, list[Turn]], sizes: Sequence[int], samples: int, rounds: int, say: Say) -> None:
+    logs = {orders: log_beside(orders, samples) for orders in sizes}
     for number in range(rounds):
         for orders, (before, mix) in logs.items():
-            turns[orders].append(Turn((), len(mix), _seconds(before, mix)))
+            turns.setdefault(orders, []).append(Turn((), len(mix), _seconds(before, mix)))
             rate = len(mix) / turns[orders][-1].seconds
             say(f"round {number + 1} of {rounds}: apply beside {orders:,} orders: {rate:,.0f}/s")
-    for orders in sizes:
-        who = Who(
-            "meltica", f"{orders:,} orders", "processor time of one core; the mix of a market maker, one an entry"
-        )
-        yield row_of("growth apply", who, turns[orders], None, orders=orders)
 
 
 def log_beside(orders: int, samples: int) -> tuple[list[tuple[bytes, ...]], list[tuple[bytes, ...]]]:

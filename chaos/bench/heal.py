@@ -26,6 +26,7 @@ from chaos.demo.measure import heal
 from chaos.demo.usual import bound_ms
 from chaos.rig.beat import EVERY_MS
 from chaos.rig.broken import Broken, so_far
+from chaos.rig.interrupted import run
 
 A_TURN: Final = 5  # rounds, of ours
 PEERS_OF: Final = 2  # one round of each peer for so many of ours: nobody's budget is of them
@@ -66,9 +67,9 @@ class Ours:
 
     def turn(self, _folder: Path, rounds: int) -> None:
         """So many rounds.  Raises BenchFault where they can't be played, or something is lost."""
-        play = partial(heal, lost=self.lost, seed=len(self.documents) + 1)
+        play = partial(heal, rounds, MARKET, float(self.seconds), 1, self.within)
         try:
-            found = trio.run(play, rounds, MARKET, float(self.seconds), 1, self.within)
+            found = run(partial(play, lost=self.lost, seed=len(self.documents) + 1))
         except (trio.TooSlowError, ExceptionGroup) as error:
             raise BenchFault(f"heal: {first_of(error)!r}") from error
         self.documents.append(checked(found))

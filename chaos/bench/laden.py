@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from chaos.bench.failover import MARKET, first_of
 from chaos.bench.figures import Row, Turn, Who, row_of
 from chaos.demo.measure import documents, order_somewhere
 from chaos.demo.timeline import Strike
+from chaos.rig.interrupted import run
 from chaos.rig.processes import NODES, Rig, open_rig
 from chaos.rig.settings import settings_of, without_strategies
 from chaos.rig.steps import WITHIN, cluster_of, evidence, in_order, judged_at_any_moment, resumed
@@ -208,7 +210,7 @@ def _struck(opened: int, doubt: int, seed: int, within: Path) -> dict[str, Any]:
     for _ in range(TRIES):
         with evidence(within) as cluster:
             try:
-                found = trio.run(Laden(opened, doubt, seed).run, cluster.folder)
+                found = run(partial(Laden(opened, doubt, seed).run, cluster.folder))
             except (trio.TooSlowError, ExceptionGroup) as error:
                 raise BenchFault(f"{opened} open, {doubt} in doubt: {first_of(error)!r}") from error
             _check(cluster.folder, f"with {opened} open and {doubt} in doubt")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,7 @@ from chaos.bench.apply import TERM, applied
 from chaos.bench.child import BenchFault, Disturbed
 from chaos.bench.figures import Row, Who
 from chaos.bench.systems import NODES, PATIENCE, OurCluster, Ours
+from chaos.rig.broken import so_far
 from cluster import pki
 from cluster.types import Peer
 from meltica.core.events import CommandResult
@@ -73,12 +74,26 @@ def of_core(commands: int) -> Looks:
 
 
 def core_rows(commands: int, say: Callable[[str], None]) -> list[Row]:
-    """Of a process of its own."""
+    """Of a process of its own, which ends at once where somebody ends us."""
     spawned = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawned) as pool:
-        found = pool.submit(of_core, commands).result()
+    mine, theirs = spawned.Pipe(duplex=False)
+    process = spawned.Process(target=_told_of_core, args=(theirs, commands), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        found: Looks = mine.recv()
+    except EOFError as error:
+        process.join()
+        raise BenchFault(f"the core's process ended with code {process.exitcode}") from error
+    finally:
+        process.kill()
+        process.join()
     say(f"the core after {found[-1][0]:,} commands: {found[-1][1]:,.0f} MB")
     return list(_rows("core", found))
+
+
+def _told_of_core(theirs: Connection, commands: int) -> None:
+    theirs.send(of_core(commands))
 
 
 @define
@@ -89,17 +104,19 @@ class Nodes:
     say: Callable[[str], None]
     disturbed: int = 0
 
-    def rows(self, commands: int) -> list[Row]:
-        """Of a leader, and of one that follows."""
+    def rows(self, commands: int) -> Iterator[Row]:
+        """Of a leader, and of one that follows.  What breaks it off is raised behind the looks that there are."""
         pki.create(self.folder / "pki", "bench", [Peer(one) for one in NODES], dt.datetime.now(dt.UTC))
         found: dict[str, Looks] = {"leader": [], "standby": []}
-        with Ours("core").running(self.folder) as cluster:
+        with so_far(found["leader"]) as broken, Ours("core").running(self.folder) as cluster:
             done = 0
             self._look(cluster, done, found)
             for goal in slices(commands):
                 done += self._slice(cluster, goal - done)
                 self._look(cluster, done, found)
-        return [row for who, looks in found.items() for row in _rows(who, looks)]
+        for who, looks in found.items():
+            yield from _rows(who, looks)
+        broken.again()
 
     def _slice(self, cluster: OurCluster, commands: int) -> int:
         words = {"do": "commit", "callers": CALLERS, "count": commands, "seconds": LONGEST, "step": PACE}
@@ -117,6 +134,12 @@ class Nodes:
         found["leader"].append((done, resident_mb(leader.pid)))
         found["standby"].append((done, resident_mb(standby.pid)))
         self.say(f"{done:,} commands: leader {found['leader'][-1][1]:,.0f} MB, standby {found['standby'][-1][1]:,.0f}")
+
+
+def rows(nodes: Nodes, commands: int) -> Iterator[Row]:
+    """Of both; what ends the second costs nothing of the first."""
+    yield from core_rows(commands, nodes.say)
+    yield from nodes.rows(commands)
 
 
 def _rows(who: str, looks: Looks) -> Iterator[Row]:

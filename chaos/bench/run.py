@@ -33,6 +33,7 @@ from chaos.bench.snapshot import Snapshot
 from chaos.bench.stock import Stock
 from chaos.bench.systems import Ours, System
 from chaos.rig.broken import so_far
+from chaos.rig.interrupted import heeding
 from chaos.rig.processes import RigFault
 
 VARIANTS: Final = ("defaults", "tuned")
@@ -171,14 +172,19 @@ def _growth(wish: Wish, syncs: Syncs, say: Say) -> Found:
         "commit": lambda: commits.rows(orders),
         "apply": lambda: applies(orders, wish.samples, wish.rounds, say),
         "failover": lambda: laden.rows(opens, doubts, wish.rounds, syncs.folder.parent, say),
-        "memory": lambda: [*memory.core_rows(wish.extras["commands"], say), *nodes.rows(wish.extras["commands"])],
+        "memory": lambda: memory.rows(nodes, wish.extras["commands"]),
     }
-    rows = list[Row]()
-    with so_far(rows) as broken:
-        for each in _several(wish.extras["of"]):
+    rows, why = list[Row](), list[str]()
+    for each in _several(wish.extras["of"]):
+        with so_far([each]) as broken:  # each by itself: what ends one says nothing of the next
             for row in kinds[each]():
                 rows.append(row)
-    return Found(rows, commits.disturbed + nodes.disturbed, broken.why)
+        why += [f"{each}: {broken.why}"] if broken.why else []
+        if broken.interrupted:
+            break
+    if why and not rows:
+        raise BenchFault("; ".join(why))
+    return Found(rows, commits.disturbed + nodes.disturbed, "; ".join(why))
 
 
 def _restart(wish: Wish, syncs: Syncs, say: Say) -> Found:
@@ -224,4 +230,4 @@ def _folder(wanted: Path | None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-__all__ = ["FAULTS", "BadWish", "Missing", "Wish", "run_bench", "wish_of"]
+__all__ = ["FAULTS", "BadWish", "Missing", "Wish", "heeding", "run_bench", "wish_of"]

@@ -51,6 +51,7 @@ from chaos.demo.rolling import rolling
 from chaos.demo.timeline import Strike, failovers, marks_of, traded_before
 from chaos.rig.broken import so_far
 from chaos.rig.gather import json_lines
+from chaos.rig.interrupted import heeding, run
 from chaos.rig.processes import NODES, Rig, RigFault, open_rig
 from chaos.rig.settings import WINDOW_MS, steadily, without_strategies
 from chaos.rig.steps import (
@@ -360,12 +361,12 @@ async def heal(
 def _found(kind: str, rounds: int, market: str, seconds: float | None, slower: int) -> dict[str, Any]:
     lasts = JUDGED.get(kind, 0.0) if seconds is None else seconds
     if kind in ("heal", "lost"):
-        return trio.run(partial(heal, lost=kind == "lost"), rounds, market, lasts, slower)
+        return run(partial(heal, rounds, market, lasts, slower, lost=kind == "lost"))
     if kind == "freeze":
-        return trio.run(freeze, rounds, market, lasts)
+        return run(partial(freeze, rounds, market, lasts))
     if kind in DRILLS:
-        return {"timers": slower, **trio.run(DRILLS[kind], rounds, market, slower)}
-    return trio.run(measured, kind, rounds, market)
+        return {"timers": slower, **run(partial(DRILLS[kind], rounds, market, slower))}
+    return run(partial(measured, kind, rounds, market))
 
 
 @click.command()
@@ -377,7 +378,8 @@ def _found(kind: str, rounds: int, market: str, seconds: float | None, slower: i
 @click.option("--slower", type=click.IntRange(1, 20), default=1, help="Not of strikes: timers so many times longer.")
 def main(*, kind: str, rounds: int, market: str, seconds: float | None, output: str, slower: int) -> None:
     """Measure the gap in trading over failovers of one kind, or what must cause none; or drill what is survived."""
-    found = _found(kind, rounds, market, seconds, slower)
+    with heeding():
+        found = _found(kind, rounds, market, seconds, slower)
     if output == "json":
         click.echo(json.dumps(found, indent=1))
     else:

@@ -1,6 +1,7 @@
 """Broken: what kept a measure, or a bench, from its end, so that what it had found by then is told all the same.
 
-Only that may live here.  Nothing is forgiven: what was broken off has failed, whatever the rest of it shows.
+Only that may live here.  Nothing is forgiven: what was broken off has failed, whatever the rest of it shows; so has
+what somebody ended, by SIGTERM or Ctrl-C (`interrupted`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from attrs import define
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
 from chaos.rig.gather import gather
+from chaos.rig.interrupted import is_interrupt
 from chaos.rig.steps import judged
 
 PLAYED: Final = "played"
@@ -28,6 +30,17 @@ class Broken:
     """Why it did not come to its end; "": it did."""
 
     why: str = ""
+    by: BaseException | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody ended it: nothing more is to be begun."""
+        return self.by is not None and is_interrupt(self.by)
+
+    def again(self) -> None:
+        """Raise it, where there is one and the rest has been told."""
+        if self.by is not None:
+            raise self.by
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -41,11 +54,11 @@ def so_far(found: Sized) -> Iterator[Broken]:
     broken = Broken()
     try:
         yield broken
-    except Exception as error:
-        if not len(found):
+    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
+        if not len(found) or not (isinstance(error, Exception) or is_interrupt(error)):
             raise
-        broken.why = words(error)
-        click.echo(traceback.format_exc(), err=True)
+        broken.why, broken.by = words(error), error
+        click.echo(broken.why if broken.interrupted else traceback.format_exc(), err=True)
 
 
 def broke_off(checks: Sequence[Check]) -> bool:

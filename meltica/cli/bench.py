@@ -48,7 +48,8 @@ def bench() -> None:
     """Measure, side by side with a peer in the same run, on a machine that does nothing else.
 
     What is done is told on stderr, the table or the document on stdout.  Budgets are held or missed in it; the exit
-    code says only whether it was measured.
+    code says only whether it was measured.  What SIGTERM or Ctrl-C ends tells the figures so far, and that it was
+    broken off; a second one ends it at once.
     """
 
 
@@ -132,7 +133,8 @@ def _measure(name: str, output: str, asked: dict[str, Any]) -> None:
     except run.Missing as error:
         raise CliError(str(error), error.next_step, Exit.USAGE) from error
     try:
-        found = run.run_bench(wish, lambda text: click.echo(text, err=True))
+        with run.heeding():
+            found = run.run_bench(wish, lambda text: click.echo(text, err=True))
     except run.FAULTS as error:
         following = "see the log that it names, or try again on a machine that does nothing else"
         raise CliError(f"the bench could not be made: {error}", following) from error

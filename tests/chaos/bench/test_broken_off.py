@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+import signal
 from contextlib import contextmanager
 
 import pytest
 from click.testing import CliRunner
 
-from chaos.bench import failover, heal, laden, restart, run, snapshot
+from chaos.bench import failover, growth, heal, laden, memory, restart, run, snapshot
 from chaos.bench.child import BenchFault
 from chaos.bench.commit import Commit
 from chaos.bench.disk import Syncs
 from chaos.bench.failover import Failover, OursStruck
 from chaos.bench.figures import Row, Turn, Who
 from chaos.bench.gathered import gathered, markdown, newest
+from chaos.bench.growth import applies
 from chaos.bench.heal import A_TURN, Heal, Ours, Theirs
 from chaos.bench.peers import Beaten
 from chaos.bench.restart import Restart
 from chaos.bench.snapshot import Snapshot
 from chaos.checkers.verdict import Check
 from chaos.demo.measure import Found
+from chaos.rig.broken import so_far
 from meltica.api.outcomes import Exit
 from meltica.cli.main import commands
 
@@ -183,12 +186,133 @@ def test_a_document_says_it_and_the_exit_code_too_and_the_table_what_is_missing(
     done = CliRunner().invoke(commands, [*words, "-o", "json"])
     assert done.exit_code == Exit.FAILED
     found = json.loads(done.stdout)
-    assert found["broken_off"] == "BenchFault: 100 open, 10 in doubt: TooSlowError()"
+    assert found["broken_off"] == "failover: BenchFault: 100 open, 10 in doubt: TooSlowError()"
     assert [row["variant"] for row in found["rows"]] == ["1 open, 0 in doubt"]
     text = "\n".join(markdown(gathered(newest([found]))))
     assert f"**Broken off**, so that some of it is missing: growth failover: {found['broken_off']}" in text
     done = CliRunner().invoke(commands, words)
     assert (done.exit_code, "BROKEN OFF" in done.stdout) == (Exit.FAILED, True)
+
+
+def ended(_wish, _syncs, _say):
+    """A bench that somebody ends after its first turn."""
+    found = [Row("apply", Who("meltica", "1 an entry"), 5)]
+    with so_far(found) as broken:
+        signal.raise_signal(signal.SIGTERM)
+    return run.Found(found, 0, broken.why)
+
+
+def test_who_ends_a_bench_is_told_the_figures_so_far(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "quiet", lambda *_given: 0.0)
+    monkeypatch.setitem(run.RUNS, "apply", ended)
+    done = CliRunner().invoke(commands, ["bench", "apply", "--folder", str(tmp_path), "-o", "json"])
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["broken_off"]) == (Exit.FAILED, "KeyboardInterrupt: SIGTERM came")
+    assert [row["n"] for row in found["rows"]] == [5]
+    assert not [*tmp_path.iterdir()]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def wished(tmp_path, of):
+    return run.wish_of("growth", folder=str(tmp_path), rounds=2, samples=9, of=of, commands=100)
+
+
+def test_a_kind_of_growth_that_is_broken_off_keeps_its_rows_and_the_others(tmp_path, monkeypatch):
+    def applies(*_given):
+        yield Row("growth apply", Who("meltica", "10 orders"), 5)
+
+    def held(_self, _commands):
+        raise BenchFault("no election held still for one slice")
+
+    monkeypatch.setattr(laden, "rows", laden_rows)
+    monkeypatch.setattr(run, "applies", applies)
+    monkeypatch.setattr(memory, "core_rows", lambda *_given: [Row("growth memory", Who("meltica", "core"), 9)])
+    monkeypatch.setattr(memory.Nodes, "rows", held)
+    found = run._growth(wished(tmp_path, "failover,memory,apply"), Syncs(tmp_path), quiet)
+    assert [row.what for row in found.rows] == ["growth failover", "growth memory", "growth apply"]
+    assert found.broken_off == (
+        "failover: BenchFault: 100 open, 10 in doubt: TooSlowError(); "
+        "memory: BenchFault: no election held still for one slice"
+    )
+
+    def nothing(*_given):
+        raise BenchFault("no disk")
+
+    monkeypatch.setattr(run.Commits, "rows", nothing)
+    with pytest.raises(BenchFault, match="commit: BenchFault: no disk"):
+        run._growth(wished(tmp_path, "commit"), Syncs(tmp_path), quiet)
+
+
+def test_behind_who_ends_it_no_kind_of_growth_is_tried(tmp_path, monkeypatch):
+    tried = []
+
+    def rows(*_given):
+        yield Row("growth failover", Who("meltica", "1 open, 0 in doubt"), 5)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(laden, "rows", rows)
+    monkeypatch.setattr(run, "applies", lambda *_given: tried.append(1) or [])
+    found = run._growth(wished(tmp_path, "failover,apply"), Syncs(tmp_path), quiet)
+    assert (len(found.rows), found.broken_off, tried) == (1, "failover: KeyboardInterrupt", [])
+
+
+@pytest.mark.parametrize("kind", ["commit", "apply"])
+def test_turns_of_growth_before_one_that_was_broken_off_are_told(kind, tmp_path, monkeypatch):
+    left = [1.0] * 3
+
+    def seconds(*_given):
+        if not left:
+            raise BenchFault("no leader")
+        return left.pop()
+
+    @contextmanager
+    def running(*_given):
+        yield None
+
+    monkeypatch.setattr(growth.Ours, "running", running)
+    monkeypatch.setattr(growth.Commits, "_filled", lambda *_given: tmp_path)
+    monkeypatch.setattr(growth.Commits, "_turn", lambda *_given: Turn((seconds(),), 1, 1.0))
+    monkeypatch.setattr(growth, "log_beside", lambda *_given: ([], [()]))
+    monkeypatch.setattr(growth, "_seconds", seconds)
+    made = (
+        growth.Commits(tmp_path, 1, 2, quiet).rows([10, 1_000])
+        if kind == "commit"
+        else applies([10, 1_000], 1, 2, quiet)
+    )
+    rows = [next(made), next(made)]
+    assert [(row.who.variant, row.n) for row in rows] == [("10 orders", 2), ("1,000 orders", 1)]
+    with pytest.raises(BenchFault, match="no leader"):
+        next(made)
+
+
+def test_looks_at_nodes_before_a_slice_that_was_broken_off_are_told(tmp_path, monkeypatch):
+    @contextmanager
+    def running(*_given):
+        yield None
+
+    def slice_(_self, _cluster, commands):
+        if commands > 1 and not made.append(commands) and len(made) > 2:
+            raise BenchFault("no election held still")
+        return commands
+
+    made = []
+    monkeypatch.setattr(memory.Ours, "running", running)
+    monkeypatch.setattr(memory.pki, "create", lambda *_given: None)
+    monkeypatch.setattr(memory.Nodes, "_slice", slice_)
+    monkeypatch.setattr(
+        memory.Nodes, "_look", lambda _self, _cluster, done, found: [one.append((done, 9.0)) for one in found.values()]
+    )
+    rows = memory.Nodes(tmp_path, quiet).rows(100)
+    found = [next(rows) for _ in range(6)]
+    assert [row.value("commands") for row in found] == [0, 10, 20] * 2
+    with pytest.raises(BenchFault, match="no election"):
+        next(rows)
+
+
+def test_a_figure_of_the_core_is_of_a_process_of_its_own():
+    rows = memory.core_rows(40, quiet)
+    assert len(rows) == memory.SLICES + 1
+    assert rows[-1].value("commands") >= 40
 
 
 def test_figures_of_two_builds_are_none_of_either(tmp_path, monkeypatch):

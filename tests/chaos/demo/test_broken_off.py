@@ -165,6 +165,28 @@ def test_what_can_not_be_judged_is_told_by_what_the_venue_saw(monkeypatch, tmp_p
     assert "a torn store" in check.violations[0]
 
 
-def test_whoever_ends_it_ends_it():
-    with pytest.raises(KeyboardInterrupt), so_far([1]):
-        raise KeyboardInterrupt
+def test_whoever_ends_it_ends_it_and_what_was_found_by_then_is_told():
+    """An hour of rounds is not lost to `timeout 4h`; nothing goes on behind it."""
+    for error in (KeyboardInterrupt(), BaseExceptionGroup("", [KeyboardInterrupt(), trio.TooSlowError()])):
+        with so_far([1]) as found:
+            raise error
+        assert found.interrupted
+        assert found.why.startswith("KeyboardInterrupt")
+        with pytest.raises(type(error)):
+            found.again()
+        with pytest.raises(type(error)), so_far([]):
+            raise error
+    for other in (SystemExit(), GeneratorExit()):
+        with pytest.raises(type(other)), so_far([1]):
+            raise other
+
+
+def test_what_broke_it_off_is_raised_again_by_who_has_told_the_rest():
+    with so_far([1]) as found:
+        raise RigFault("n1 was not ready")
+    assert not found.interrupted
+    with pytest.raises(RigFault):
+        found.again()
+    with so_far([1]) as found:
+        pass
+    found.again()
