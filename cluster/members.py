@@ -14,6 +14,7 @@ from typing import Final
 import msgpack  # type: ignore[import-untyped] # ships no types
 from attrs import evolve, frozen
 
+from cluster import hosts
 from cluster.types import NO_NODE_S, Peer
 from cluster.wire import CONFIGURATION, WireError
 
@@ -268,6 +269,10 @@ def _check_new(configuration: Configuration, member: Member) -> None:
         raise Refused(f"{member.name} is a member already")
     if len(members) == MAX_MEMBERS:
         raise Refused(f"there are {MAX_MEMBERS} members already")
+    try:  # here and not in Member: what a log says already is to be read, whatever it is
+        hosts.split(member.address)
+    except ValueError as error:
+        raise Refused(f"{member.name}'s address is {error}; correct it") from error
 
 
 def _by_name(members: Iterable[Member]) -> tuple[Member, ...]:

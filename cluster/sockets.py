@@ -12,11 +12,12 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import trio
-from attrs import field, frozen
+from attrs import frozen
 
+from cluster import hosts
 from cluster.frames import FrameReader
 from cluster.pki import Credentials
 from cluster.transport import TransportError
@@ -28,7 +29,6 @@ USER_TIMEOUT_MS: Final = 1000  # unacknowledged for so long: dead; else a healed
 READ_BYTES: Final = 64 * 1024
 RECORD_BYTES: Final = 16 * 1024  # TLS's largest record: what is shorter is a write's last
 DRAIN_BYTES: Final = 1024 * 1024  # handed over at once at most, so that one peer can't hold the loop
-_HOST: Final = 255  # characters
 
 
 @frozen
@@ -36,18 +36,20 @@ class Address:
     """Where a node listens for its peers."""
 
     host: str
-    port: int = field()
+    port: int
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
     @classmethod
     def of(cls, text: str) -> Address:
-        """From host:port; an IPv6 host may stand in brackets.  Raises ValueError."""
-        host, _, port = text.rpartition(":")
-        host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-        if not 0 < len(host) <= _HOST or not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
-            raise ValueError(f"no host:port: {text!r:.80}")
+        """From host:port; an IPv6 host may stand in brackets.  Raises ValueError, which says why it is none."""
+        return cls(*hosts.split(text))
+
+    @classmethod
+    def logged(cls, text: str) -> Address:
+        """From what an entry of the log says, whatever that is: it can't be taken back, and is dialled in vain."""
+        host, port = hosts.apart(text)
         return cls(host, int(port))
 
 
@@ -95,7 +97,7 @@ def tune(sock: socket.socket) -> None:
 
 async def connect_tcp(address: Address) -> socket.socket:
     """A connection to that address; raises OSError."""
-    found = await trio.socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    found = await _look_up(address)
     family, kind, protocol, _, target = found[0]
     sock = socket.socket(family, kind, protocol)
     try:
@@ -109,6 +111,17 @@ async def connect_tcp(address: Address) -> socket.socket:
         close(sock)
         raise
     return sock
+
+
+async def _look_up(address: Address) -> list[tuple[Any, ...]]:
+    """What the name service says; raises OSError, also for what is no name: that is a ValueError of Python's."""
+    why = hosts.why_not(address.host)
+    try:
+        if not why:
+            return [*await trio.socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)]
+    except ValueError as error:
+        why = str(error)
+    raise OSError(f"{address} can't be looked up: {why}; correct it where it was given")
 
 
 def _check_connected(code: int) -> None:

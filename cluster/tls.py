@@ -186,7 +186,7 @@ class TlsTransport:
 
     def _place_of(self, member: Member) -> Address:
         """Where it is dialled.  An entry of the log can't be corrected once machines have moved; a file can."""
-        return self._settled.get(member.name) or Address.of(member.address)
+        return self._settled.get(member.name) or Address.logged(member.address)
 
     async def _no_way_there(self, link: Dialled, member: Member) -> str:
         with trio.move_on_after(REACH_S):
@@ -194,7 +194,7 @@ class TlsTransport:
                 await link.tried.wait()
         if link.up:
             return ""
-        ours = link.address == self._settled.get(link.peer) != Address.of(member.address)
+        ours = link.address == self._settled.get(link.peer) != Address.logged(member.address)
         whose = f" (as [peers] of {self.name} has it)" if ours else ""
         return f"{link.peer} can't be dialled at {link.address}{whose}: {link.trouble or 'no answer in time'}"
 
@@ -437,11 +437,11 @@ class TlsTransport:
         return hear
 
     def _take_card(self, peer: Peer, card: bytes) -> None:
-        """Where it listens, by its own word: that counts only where no entry of the log says it."""
+        """Where it listens, by its own word: that counts only where neither [peers] nor an entry of the log says it."""
         try:
             address = Address.of(card.decode(errors="replace"))
         except ValueError as error:
             self._log("peer_garbage", {"peer": peer, "reason": f"it does not say where it listens: {error}"})
             return
         if self._door.roster is not None and peer not in self._door.peers:
-            self._want(peer, address)
+            self._want(peer, self._settled.get(peer, address))

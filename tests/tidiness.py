@@ -63,6 +63,7 @@ PURE: Final = (
     "cluster/replica.py",
     "cluster/appending.py",
     "cluster/roster.py",
+    "cluster/hosts.py",
     "cluster/door.py",
     "cluster/proposals.py",
     "cluster/standing.py",
