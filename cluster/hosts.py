@@ -10,9 +10,9 @@ import ipaddress
 import re
 from typing import Final
 
-ALLOWED: Final = (
-    "host:port; the host an IP address, or a name of at most 253 characters whose parts between the dots are 1 to 63 "
-    "letters, digits, - or _"
+WORDS: Final = (
+    "the host an IP address, or a name of at most 253 characters whose parts between the dots are 1 to 63 letters, "
+    "digits, - or _"
 )
 _LONGEST: Final = 253  # characters, as names go
 _LABEL: Final = 63
@@ -53,27 +53,24 @@ def apart(text: str) -> tuple[str, str]:
     return (host[1:-1] if bracketed else host), port
 
 
+def fault(text: str) -> str:
+    """Why it is no host:port at which somebody can be, or ""."""
+    host, port = apart(text)
+    if not _PORT.fullmatch(port) or not 0 < int(port) < 1 << 16:
+        return "it has no port from 1 to 65535"
+    if text.startswith("[") and host and ":" not in host:
+        return f"{host!r:.60} is no IPv6 address"
+    return why_not(host)
+
+
 def split(text: str) -> tuple[str, int]:
     """The host and the port of host:port.
 
     Raises:
         ValueError: it is none, or nobody can be there; the text says why.
     """
-    host, port = apart(text)
-    why = why_not(host)
-    if not _PORT.fullmatch(port) or not 0 < int(port) < 1 << 16:
-        why = "it has no port from 1 to 65535"
-    elif text.startswith("[") and ":" not in host and host:
-        why = f"{host!r:.60} is no IPv6 address"
+    why = fault(text)
     if why:
         raise ValueError(f"no host:port: {text!r:.80} ({why})")
+    host, port = apart(text)
     return host, int(port)
-
-
-def is_place(text: str) -> bool:
-    """Whether it is a host:port at which somebody can be."""
-    try:
-        split(text)
-    except ValueError:
-        return False
-    return True

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 import trio
 from attrs import evolve, frozen
 
+from cluster import hosts
 from cluster.members import AddLearner, Change, Configuration, Ground, Member, NotYet, Promote, Refused, Remove
 from cluster.replacing import Waits, came_last, give_up, next_step, way
 from cluster.types import Applied, NotLeader, Outcome, Peer, Role, Status
@@ -94,6 +95,7 @@ class Replacement:
             if wish.give_up:
                 return await self._give_up(wish, by, members, dry_run=dry_run)
             new = Member(Peer(wish.new), wish.address)
+            hosts.split(wish.address)
             self._check_new(wish, members)
             if dry_run:
                 return await self._planned(wish, members, new)

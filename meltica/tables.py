@@ -12,14 +12,12 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
 
 from attrs import define, field, frozen
 
+from cluster import hosts
 from meltica.core.values import decimal_of
 from meltica.structure import SHOWN, Misfit, meant, shown
-
-PORTS: Final = (1, 65535)
 
 
 @frozen
@@ -136,24 +134,26 @@ class Reader:
 
     def address(self, key: str) -> Address:
         """A host and a port, "127.0.0.1:7401"."""
-        allowed = 'a host and a port, like "127.0.0.1:7401"'
+        allowed = f'a host and a port, like "127.0.0.1:7401"; {hosts.WORDS}'
         found = self._get(key, None, allowed)
         if found is None:
             return Address("", 0)
-        host, _, port = str(found).rpartition(":")
-        host = host.removeprefix("[").removesuffix("]")
-        numeric = port.isascii() and port.isdigit() and len(port) <= len(str(PORTS[1]))
-        good = isinstance(found, str) and re.fullmatch(r"[A-Za-z0-9_.:-]+", host) and numeric
-        if good and PORTS[0] <= int(port) <= PORTS[1]:
-            return Address(host, int(port))
-        self.note(key, shown(found), allowed)
+        why = hosts.fault(found) if isinstance(found, str) else "it is no text"
+        if not why and isinstance(found, str):
+            return Address(*hosts.split(found))
+        self.note(key, f"{shown(found)}, and {why}", allowed)
         return Address("", 0)
 
     def url(self, key: str, schemes: Sequence[str]) -> str:
         """An address with a scheme, no query, no trailing slash."""
-        allowed = " or ".join(f"{scheme}://host[:port][/path]" for scheme in schemes) + ", without a trailing slash"
+        allowed = " or ".join(f"{scheme}://host[:port][/path]" for scheme in schemes) + ", without a trailing slash; "
+        allowed += hosts.WORDS
         pattern = rf"({'|'.join(schemes)})://[A-Za-z0-9_.\[\]:-]+(/[A-Za-z0-9_./-]*[A-Za-z0-9_-])?"
-        return self.text(key, allowed, pattern)
+        found = self.text(key, allowed, pattern)
+        why = _url_fault(found) if found else ""
+        if why:
+            self.note(key, f"{shown(found)}, and {why}", allowed)
+        return found
 
     def has(self, key: str) -> bool:
         """Whether the key is there at all."""
@@ -198,3 +198,13 @@ class Reader:
 
     def _inner(self, key: str, table: Mapping[str, object]) -> Reader:
         return Reader(f"{self.name}.{key}" if self.name else key, table, self.folder, self.errors)
+
+
+def _url_fault(url: str) -> str:
+    """Why nobody can be at its host and port, or ""."""
+    place = url.partition("://")[2].partition("/")[0]
+    if place.startswith("[") and place.endswith("]"):
+        return hosts.why_not(place[1:-1])
+    if not place.startswith("[") and place.count(":") > 1:
+        return "an IPv6 host stands in brackets"
+    return hosts.fault(place) if ":" in place else hosts.why_not(place)

@@ -15,6 +15,7 @@ from typing import Annotated, Final, NoReturn
 
 from attrs import evolve, fields_dict, frozen
 
+from cluster import hosts
 from meltica.api.ports import (
     Action,
     ActivateVersion,
@@ -71,7 +72,7 @@ Strategy = matching(NAME, "a strategy's id")
 Digest = matching(r"[0-9a-f]{64}|", "the entry's digest, 64 lower-case hex digits, as `status` shows it")
 Build = matching(r"[A-Za-z0-9_.:+-]{1,128}", "1 to 128 letters, digits, or _ . : + -, as `meltica version show` has it")
 Node = matching(NAME, "a node's name")
-HostPort = matching(r"[A-Za-z0-9_.:\[\]-]{1,255}:[0-9]{1,5}", "host:port, as its peers dial it")
+HostPort = Rule(f"host:port, as its peers dial it; {hosts.WORDS}", lambda text: not hosts.fault(text))
 Pair = matching(r"[A-Z0-9]{2,20}", "a symbol, like BTCUSDT")
 Amount = Rule('a decimal above 0, as text, like "1.5", at most 18 digits a side', lambda amount: amount > 0)
 

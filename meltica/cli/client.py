@@ -27,6 +27,7 @@ READ_S: Final = 3.0  # a node on one network answers in milliseconds; longer is 
 ACT_S: Final = 40.0  # the node itself says "unknown" well before
 TRY_S: Final = 6.0  # an election takes less than two seconds
 PAUSE_S: Final = 0.2
+NOTHING: Final = "; nothing was done"  # by this one action, which reached nobody who does it
 
 Document = Mapping[str, Any]
 
@@ -120,7 +121,8 @@ class Client:
                         return result
                     last = NoAnswer(f"{name}: {result.message}", result.code)
                 if trio.current_time() > deadline:
-                    raise CliError(f"{last.message}; nothing was done", _next(last.code), last.code)
+                    told = last.message.removesuffix(", so nothing was done")
+                    raise CliError(f"{told}{NOTHING}", _next(last.code), last.code)
                 await trio.sleep(PAUSE_S)
 
     async def _try(self, http: httpx.AsyncClient, name: str, kind: str, body: Document) -> Document | NoAnswer:

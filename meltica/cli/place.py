@@ -2,7 +2,7 @@
 
 Only reading `DIR/cluster.toml` may live here: the nodes' addresses, the authority, the operator's certificate
 and the tokens, all relative to DIR.  `meltica cluster create` writes that file; an operator on another machine
-copies it with the files that it names.
+copies it with the files that it names.  And whether a place that an operator types is one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final
 import click
 from attrs import frozen
 
+from cluster import hosts
 from meltica.api.outcomes import Exit
 from meltica.cli.errors import CliError
 from meltica.config import NAME, NAME_WORDS, read_document
@@ -82,3 +83,11 @@ def place_of(context: click.Context) -> ClusterPlace:
     """The cluster that the global option names."""
     folder = context.find_root().params.get("cluster")
     return find_place(Path(folder) if folder else None)
+
+
+def check_place(option: str, given: str) -> None:
+    """Raises CliError (wrong usage) unless somebody can be at that host and port."""
+    why = hosts.fault(given)
+    if why:
+        following = f'a host and a port, like "10.0.0.4:7404"; {hosts.WORDS}'
+        raise CliError(f"{option} {given!r:.80}: {why}", following, Exit.USAGE)

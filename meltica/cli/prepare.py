@@ -26,11 +26,10 @@ from meltica.cli.acting import checked_reason
 from meltica.cli.errors import CliError
 from meltica.cli.offline import UNCHANGED, note, offline_options
 from meltica.cli.output import print_json
-from meltica.cli.place import FILE, find_place
+from meltica.cli.place import FILE, check_place, find_place
 from meltica.config import NAME, NAME_WORDS, ConfigErrors, NodeSettings, load
 
 SETTINGS: Final = "meltica.toml"
-ADDRESS: Final = r"[A-Za-z0-9_.:\[\]-]{1,255}:[0-9]{1,5}"
 BY_HAND: Final = "write the new node's settings by hand: another node's, with [node] name, peer and api its own"
 ELSEWHERE: Final = "ca.key may be kept elsewhere: bring it into the folder's pki/ for this, then take it away again"
 SCHEMA: Final = "meltica.prepare/1"
@@ -131,8 +130,7 @@ def _check_words(name: str, address: str, api: str) -> None:
     if not re.fullmatch(NAME, name) or name in NO_NODE_S:
         raise CliError(f"{name!r:.60} can't be a node's name", NAME_WORDS, Exit.USAGE)
     for option, given in (("--address", address), ("--api", api)):
-        if not re.fullmatch(ADDRESS, given):
-            raise CliError(f"{option} {given!r:.80}", 'a host and a port, like "10.0.0.4:7404"', Exit.USAGE)
+        check_place(option, given)
 
 
 def _settings(folder: Path, name: str) -> Path:

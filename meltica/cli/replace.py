@@ -18,16 +18,17 @@ from attrs import define, field
 from meltica.api.outcomes import EXIT, Exit
 from meltica.api.ports import OutcomeKind
 from meltica.cli.acting import act, acting_options, confirm, hand
-from meltica.cli.client import Client, Document
+from meltica.cli.client import NOTHING, Client, Document
 from meltica.cli.errors import CliError
 from meltica.cli.output import print_json
-from meltica.cli.place import ClusterPlace, place_of
+from meltica.cli.place import ClusterPlace, check_place, place_of
 from meltica.config import ConfigErrors, load
 
 SCHEMA: Final = "meltica.replace/1"
 PAUSE_S: Final = 0.2  # from one step's outcome to the next one's asking
 SETTLE_S: Final = 15.0  # a refusal that may pass by itself (an election, a node's start) is asked again for so long
 AGAIN: Final = "give the same command again: it goes on where it stands"
+SEE: Final = "look at `meltica cluster members` and `meltica cluster status`, and start the nodes that do not answer"
 _REFUSALS: Final = (OutcomeKind.REFUSED.value, OutcomeKind.NOT_ALLOWED.value)
 UNANSWERED: Final = (int(Exit.UNREACHABLE), int(Exit.UNKNOWN))
 
@@ -60,6 +61,8 @@ def replace(
     if give_up:
         act(context, "replace", {"old": old, "new": new, "give_up": True}, _given_up(old, new), options)
         return
+    if address is not None:
+        check_place("--address", address)
     wish = {"old": old, "new": new, "address": address or _address(place, new)}
     what = f"{new} at {wish['address']} takes the place of {old}, which is removed FOR EVER"
     if options["dry_run"]:
@@ -101,12 +104,14 @@ class Progress:
     steps: list[dict[str, object]] = field(factory=list)
     moved: float = 0.0
     refused: float | None = None
+    lost: str = ""  # of an asking whose answer never came, and no other since
     _seen: set[tuple[object, ...]] = field(factory=set)
     _least: int | None = None  # entries
     _said: str = ""
 
     def saw(self, document: Document, now: float) -> None:
         """Another answer."""
+        self.lost = ""
         detail = document.get("detail") or {}
         members = detail.get("members") or {}
         step, says = str(detail.get("step", document.get("outcome"))), str(document.get("message"))
@@ -135,8 +140,11 @@ class Progress:
             return not detail.get("passing") or now - self.refused > SETTLE_S
         return now - self.moved > self.wait
 
-    def said(self, says: str) -> None:
+    def unanswered(self, error: CliError) -> None:
         """No answer, this time."""
+        if error.exit_code == Exit.UNKNOWN:
+            self.lost = self.lost or error.message
+        says = f"no answer: {error.message.removesuffix(NOTHING)}; asked again"
         if says != self._said:
             self._said = says
             click.echo(says, err=True)
@@ -151,9 +159,9 @@ async def _go_on(client: Client, body: Mapping[str, object], watch: Progress) ->
         except CliError as error:
             if error.exit_code not in UNANSWERED:
                 raise
+            watch.unanswered(error)
             if trio.current_time() - watch.moved > watch.wait:
-                raise CliError(error.message, AGAIN, Exit(error.exit_code)) from None
-            watch.said(f"no answer: {error.message}; asked again")
+                raise _ended(error, watch.lost) from None
             await trio.sleep(PAUSE_S)
             continue
         now = trio.current_time()
@@ -161,6 +169,14 @@ async def _go_on(client: Client, body: Mapping[str, object], watch: Progress) ->
         if watch.over(document, now):
             return document
         await trio.sleep(PAUSE_S)
+
+
+def _ended(error: CliError, lost: str) -> CliError:
+    """What is true of an order that was never answered; `lost`: an asking that may have been done."""
+    if not lost:
+        return CliError(error.message, AGAIN, Exit(error.exit_code))
+    message = f"{lost}; nobody who could say more has answered since: what came of it is not known"
+    return CliError(message, f"{SEE}, before the same command is given again: it goes on where it stands", Exit.UNKNOWN)
 
 
 def _end(context: click.Context, place: ClusterPlace, wish: Mapping[str, str], watch: Progress, last: Document) -> None:

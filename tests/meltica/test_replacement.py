@@ -290,6 +290,7 @@ async def test_nothing_of_the_log_changes_for_a_node_that_can_t_be_spoken_with()
         (ReplaceNode("n3", "n2", "n2:7400"), "n2 votes already, and not in n3's place"),
         (ReplaceNode("n3", "n2", "elsewhere:1"), "n2 votes already"),
         (ReplaceNode("n3", "n4", "n4:0"), "n4's address is no host:port"),
+        (ReplaceNode("n3", "n4", "n4..example:7404"), "its host has nothing between two dots"),
         (ReplaceNode("n3", "operator", "n4:1"), "a node can't be called 'operator'"),
     ],
 )

@@ -57,7 +57,7 @@ class Rest:
                 response = await self._transport.handle_async_request(request)
                 raw = await response.aread()
                 await response.aclose()
-        except (httpx.HTTPError, OSError, trio.TooSlowError) as fault:
+        except (httpx.HTTPError, OSError, UnicodeError, trio.TooSlowError) as fault:  # the third: no host's name
             reading.failed(f"{path}: {type(fault).__name__}: {fault}")
         else:
             reading.took(response.status_code, response.headers, raw)

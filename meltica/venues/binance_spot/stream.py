@@ -19,6 +19,7 @@ from meltica.core.values import Nanos
 from meltica.venues.backoff import Backoff
 from meltica.venues.binance_spot.connections import StreamLost, Vigil
 from meltica.venues.binance_spot.settings import SECOND, Settings
+from meltica.venues.dialling import dial
 
 QUEUED = 64  # frames read ahead of us; beyond, the venue's socket fills and its own buffer takes over
 CLOSE_WITHIN = 0.5  # seconds
@@ -175,7 +176,7 @@ async def open_stream(url: str, user_agent: str, tls: ssl.SSLContext | None = No
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme == "wss"
     port = parts.port or (443 if secure else 80)
-    inner: trio.abc.Stream = await trio.open_tcp_stream(host, port)
+    inner: trio.abc.Stream = await dial(host, port)
     if secure:
         context = tls or ssl.create_default_context()
         inner = trio.SSLStream(inner, context, server_hostname=host, https_compatible=True)

@@ -32,6 +32,7 @@ from wsproto.events import (
 from wsproto.utilities import ProtocolError
 
 from meltica.venues.binance_spot.connections import Offer, WireClosed
+from meltica.venues.dialling import dial
 
 RECEIVE_BYTES = 65536
 LONGEST_MESSAGE = 1 << 20
@@ -293,7 +294,7 @@ async def open_wire(url: str, user_agent: str, context: ssl.SSLContext | None = 
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme == "wss"
     port = parts.port or (443 if secure else 80)
-    stream = await trio.open_tcp_stream(host, port)
+    stream = await dial(host, port)
     sock = socket.socket(fileno=stream.socket.detach())  # TCP_NODELAY stays set, as SocketStream set it
     sock.setblocking(False)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

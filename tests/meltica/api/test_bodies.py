@@ -86,6 +86,12 @@ def test_what_fits_is_a_wish(kind, body, wish):
         ("snapshot", {"keep": 99}, "keep: found 99 (int); allowed: how many of the log's newest entries stay"),
         ("replace", {**REPLACE, "new": "n3"}, "new: found 'n3'; allowed: another name"),
         ("replace", {**REPLACE, "address": "n4"}, "address: found 'n4' (str); allowed: host:port"),
+        (
+            "replace",
+            {**REPLACE, "address": "n4..example:7404"},
+            "allowed: host:port, as its peers dial it; the host an IP",
+        ),
+        ("replace", {**REPLACE, "address": f"{'x' * 64}.example:7404"}, "parts between the dots are 1 to 63 letters"),
         ("replace", {**REPLACE, "address": None}, "address: found nothing; allowed: host:port, as its peers dial it"),
         ("replace", {**REPLACE, "old": "N3"}, "old: found 'N3' (str); allowed: a node's name"),
         ("submit", {**LIMIT, "quantity": 1}, "quantity: found 1 (int); allowed: a decimal above 0, as text"),

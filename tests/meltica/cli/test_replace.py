@@ -7,11 +7,15 @@ import shutil
 import tomllib
 
 import pytest
+import trio
 
 from cluster import firststart, pki
+from meltica.api.outcomes import Exit
 from meltica.api.ports import ActionOutcome, OutcomeKind, ReplaceNode
 from meltica.cli import prepare as preparing
 from meltica.cli import replace as room
+from meltica.cli.client import NOTHING
+from meltica.cli.errors import CliError
 from meltica.cli.place import find_place
 from meltica.config import load
 from meltica.founding import founders
@@ -77,6 +81,7 @@ def test_a_node_can_be_made_like_one_that_joined_itself(folder):
         (("N4", *PLACES), 2, "can't be a node's name"),
         (("operator", *PLACES), 2, "can't be a node's name"),
         (("n4", "--address", "n4", "--api", "n4:1"), 2, "--address 'n4'"),
+        (("n4", "--address", "n4..example:1", "--api", "n4:1"), 2, "its host has nothing between two dots"),
         (("n4", "--address", "n4:1", "--api", "https://n4:1"), 2, "--api 'https://n4:1'"),
         (("n4", *PLACES, "--like", "n9"), 5, "n9"),
     ],
@@ -195,6 +200,13 @@ def test_for_a_program_there_is_one_document_at_the_end(cluster, monkeypatch):
     assert "n4 votes" in done.stderr
 
 
+def test_an_address_that_no_name_service_takes_is_told_before_anybody_is_asked(cluster):
+    """It ended the leader, and was taken to the next (review of 2026-11-30)."""
+    done = cluster.run(*WORDS[:-1], "n4..example:7404", "--yes", "--wait", "1")
+    assert (done.returncode, cluster.nodes["n1"].acted) == (2, [])
+    assert "--address 'n4..example:7404': its host has nothing between two dots" in done.stderr
+
+
 def test_a_refusal_for_good_ends_it_at_once(cluster):
     refused = outcome("refused", "n9 is no member", OutcomeKind.REFUSED, "look", passing=False)
     cluster.nodes["n1"].outcomes = [refused]
@@ -257,6 +269,57 @@ def test_a_change_of_the_leader_in_the_middle_is_waited_out(cluster, monkeypatch
     done = cluster.run(*WORDS, "--yes")
     assert done.returncode == 0, done.stderr
     assert "n4 votes" in done.stdout
+
+
+class Cut:
+    """A client of whom the leader's answer is lost; whoever is asked then says what `after` says."""
+
+    def __init__(self, *after):
+        self.answers = [CliError("n1 did not answer (cut off): it may have been done", "look", Exit.UNKNOWN), *after]
+
+    async def act(self, _kind, _body):
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, CliError):
+            raise answer
+        return answer
+
+
+def asked(client, wait=0):
+    return trio.run(room._go_on, client, {}, room.Progress(wait, json=True))
+
+
+NOWHERE = CliError(f"n3: the leader n2 could not be reached{NOTHING}", "start it", Exit.UNREACHABLE)
+
+
+@pytest.mark.parametrize("after", [(NOWHERE,), ()])
+def test_what_came_of_a_lost_answer_is_not_said_to_be_nothing(monkeypatch, after):
+    """Its leader had been ended by that very order (review of 2026-11-30)."""
+    monkeypatch.setattr(room, "PAUSE_S", 0)
+    with pytest.raises(CliError) as told:
+        asked(Cut(*after), wait=0.05)
+    assert told.value.exit_code == Exit.UNKNOWN
+    assert "what came of it is not known" in told.value.message
+    assert "n1 did not answer (cut off)" in told.value.message
+    assert "nothing was done" not in told.value.message
+    assert "meltica cluster members" in told.value.following
+    assert "before the same command is given again" in told.value.following
+
+
+def test_where_nobody_was_ever_reached_nothing_was_done(monkeypatch):
+    monkeypatch.setattr(room, "PAUSE_S", 0)
+    client = Cut()
+    client.answers = [NOWHERE]
+    with pytest.raises(CliError, match="nothing was done") as told:
+        asked(client)
+    assert (told.value.exit_code, told.value.following) == (Exit.UNREACHABLE, room.AGAIN)
+
+
+def test_a_lost_answer_is_made_up_for_by_the_next_one(monkeypatch):
+    """It says where the replacement stands."""
+    monkeypatch.setattr(room, "PAUSE_S", 0)
+    with pytest.raises(CliError, match="nothing was done") as raised:
+        asked(Cut(told("learns"), NOWHERE), wait=0.05)
+    assert raised.value.following == room.AGAIN
 
 
 def test_a_new_node_that_does_not_get_on_is_not_waited_for_for_ever(cluster, monkeypatch):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 import trio
+from attrs import evolve
 
 from meltica.core.values import Account, ClientOrderId, Nanos, Symbol, TradeId, Venue, VenueOrderId
 from meltica.venues.base import Read, ReadDone, ReadFailed, ReadKind
@@ -109,6 +110,16 @@ async def test_no_such_order_and_an_archived_one_are_none(code: int) -> None:
     found = await read_by(rest, read)
     assert isinstance(found, ReadDone)
     assert (found.orders, asked) == ((), ["7", "a" * 32]), "under every name"
+
+
+async def test_a_host_that_no_name_service_takes_is_a_failure() -> None:
+    rest, _ = a_rest(lambda _: httpx.Response(200))
+    rest._settings = evolve(SETTINGS, rest_url="http://venue..example:1")
+    rest._transport = httpx.AsyncHTTPTransport(trust_env=False)
+    found = await read_by(rest, Read(1, ReadKind.BALANCES))
+    await rest.aclose()
+    assert isinstance(found, ReadFailed)
+    assert "label empty or too long" in found.reason
 
 
 async def test_a_429_is_heeded() -> None:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from meltica.venues.binance_spot.connections import Offer, WireClosed
+from meltica.venues.binance_spot.stream import open_stream
 from meltica.venues.binance_spot.wire import LONGEST_MESSAGE, Wire, open_wire
 
 
@@ -236,3 +237,14 @@ async def test_a_certificate_of_nobody_is_refused(contexts: tuple[ssl.SSLContext
             async with open_wire(f"wss://127.0.0.1:{host.port}/", "x"):
                 pytest.fail("it must not open")
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("host", ["venue..example", "x" * 64 + ".example"])
+async def test_a_host_that_no_name_service_takes_is_lost_as_any_other(host: str) -> None:
+    """A ValueError of Python's: it ended the node (review of 2026-11-30)."""
+    with pytest.raises(OSError, match="can't be looked up"):
+        async with open_wire(f"ws://{host}:1/", "x"):
+            pass
+    with pytest.raises(OSError, match="can't be looked up"):
+        async with open_stream(f"ws://{host}:1/", "x"):
+            pass
