@@ -70,6 +70,11 @@ NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOB
 Log = Callable[[str, Mapping[str, object]], None]
 
 
+def protocol_of(cluster: str) -> str:
+    """What its nodes name in TLS's greeting."""
+    return f"{PROTOCOL}/{cluster}"
+
+
 def _no_log(_event: str, _fields: Mapping[str, object]) -> None:
     return None
 
@@ -109,7 +114,7 @@ class TlsTransport:
         self._log = log
         self._told: set[str] = set()  # who was refused for good, and is on record
         self._severed = False
-        self._protocol = f"{PROTOCOL}/{cluster}" if cluster else None
+        self._protocol = protocol_of(cluster) if cluster else None
         self._credentials = credentials
         self.renew()
         self._shaking: Counter[str] = Counter()  # by address

@@ -1,15 +1,14 @@
 """Recover: a new cluster out of the folder of the one node that is left, the others being lost for good.
 
-Only what is decided before, that it is done, and the look at whether the lost nodes answer after all may live here; the
-folders are made by `cluster.founding`, what is said of it is `statement`'s.  It works on a stopped node's folder, which
-is never written to.  DESIGN.md of `cluster`, "Two nodes lost", has the argument.
+Only what is decided before, that it is done, and where the lost nodes are looked for may live here; what answers there
+is `listening`'s, the folders are made by `cluster.founding`, what is said of it is `statement`'s.  It works on a
+stopped node's folder, which is never written to.  DESIGN.md of `cluster`, "Two nodes lost", has the argument.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -39,13 +38,13 @@ from meltica.core.orders import Asked
 from meltica.core.rules import TooOld
 from meltica.core.state import State
 from meltica.core.values import Epoch, Mode, NodeName, RequestId, text_of
+from meltica.listening import Heard, look
 from meltica.machine import Machine
 from meltica.verify import Verified, verify
 
 CAUSE: Final = "cluster_recovered"  # of the halt
 PAGE: Final = "runbooks/two-nodes-lost.md"
 NODE_S_OWN: Final = frozenset({numbers.NAME})  # of one node's life, under its ids
-ANSWERS_WITHIN: Final = 1.0  # seconds; the lost node's machine is in the same house, or it is lost
 _DOUBTFUL: Final = (Asked.SUBMIT_IN_DOUBT, Asked.CANCEL_IN_DOUBT, Asked.AMEND_IN_DOUBT)
 
 
@@ -85,7 +84,7 @@ class Sought:
 
     name: str
     address: str
-    answers: bool  # its peer port takes a connection: it is not lost
+    heard: Heard | None  # what takes a connection there, so that it is not lost; None: nothing does
 
     def __str__(self) -> str:
         return f"{self.name} ({self.address})"
@@ -107,7 +106,7 @@ class Plan:
     approved: bool  # by the old cluster, what is to trade: this build with these settings
     lost: tuple[str, ...]  # the old cluster's other nodes
     at: str  # this machine's wall clock, UTC
-    sought: tuple[Sought, ...]  # where the lost nodes were looked for, in vain
+    sought: tuple[Sought, ...]  # where the lost nodes were looked for; what answers is, by the operator's word, no node
 
     @property
     def index(self) -> int:
@@ -136,7 +135,9 @@ def seek(folder: Path, settings: NodeSettings) -> tuple[Sought, ...]:
     and its log has said since, where they were then: the settings may be a copy made for the new cluster.
     """
     named = {(name, str(peer.peer)) for name, peer in settings.peers.items()} | _members(folder)
-    return tuple([Sought(name, address, _answers(address)) for name, address in sorted(named)])
+    nodes = {name for name, _ in named}
+    found = {address: look(address, settings.node.cluster, nodes) for address in sorted({one for _, one in named})}
+    return tuple([Sought(name, address, found[address]) for name, address in sorted(named)])
 
 
 def _members(folder: Path) -> set[tuple[str, str]]:
@@ -151,15 +152,6 @@ def _members(folder: Path) -> set[tuple[str, str]]:
     except (StoreFault, WireError):
         return set()  # what is wrong with it is told when it is looked at
     return {(str(one.name), one.address) for each in found for one in (*each.voters, *each.learners)}
-
-
-def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS_WITHIN).close()
-    except OSError:
-        return False
-    return True
 
 
 def plan(folder: Path, verified: Verified, settings: NodeSettings, wish: Wish, sought: tuple[Sought, ...]) -> Plan:

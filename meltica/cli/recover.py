@@ -26,6 +26,7 @@ from meltica.cli.verify import Told, data_in, show_findings
 from meltica.config import ConfigErrors, NodeSettings, load
 
 if TYPE_CHECKING:
+    from meltica.listening import Heard
     from meltica.recover import Sought
     from meltica.verify import Verified
 
@@ -40,6 +41,7 @@ class _Asked:
     settings: NodeSettings
     out: Path | None
     phrase: str | None
+    strangers: tuple[str, ...]  # addresses at which, by the operator's word, no node is
     replay: bool
     dry_run: bool
     output: str
@@ -52,6 +54,9 @@ class _Asked:
 @click.option("--reason", required=True, help="Why; it goes to the audit trail.")
 @click.option("--leave-quotes", is_flag=True, help="Let the resting orders lie; else they are cancelled at the start.")
 @click.option("--no-replay", is_flag=True, help="Checksums and chain only, as in `meltica cluster verify`.")
+@click.option(
+    "--not-a-node", "strangers", metavar="HOST:PORT", multiple=True, help="What listens there is none; you looked."
+)
 @click.option("--dry-run", is_flag=True, help="Say all of it; write nothing.")
 @click.option("--yes-i-know", "phrase", metavar="NAME", help="For scripts: the cluster's name, instead of typing it.")
 @output_option
@@ -63,6 +68,7 @@ def recover(
     reason: str,
     leave_quotes: bool,
     no_replay: bool,
+    strangers: tuple[str, ...],
     dry_run: bool,
     phrase: str | None,
     output: str,
@@ -79,7 +85,7 @@ def recover(
     Exit code 0: done.  5: refused, with the next step; nothing was written.
     """
     _check_usage(out, phrase, dry_run=dry_run, output=output)
-    asked = _Asked(data_in(folder), _settings(config), out, phrase, not no_replay, dry_run, output)
+    asked = _Asked(data_in(folder), _settings(config), out, phrase, strangers, not no_replay, dry_run, output)
     try:
         _recover(asked, checked_reason(reason), leave_quotes=leave_quotes)
     except WrongFolder as fault:
@@ -117,7 +123,8 @@ def _recover(asked: _Asked, reason: str, *, leave_quotes: bool) -> None:
     try:
         with work.held(asked.folder):
             sought = work.seek(asked.folder, asked.settings)
-            _check_lost(asked.folder, sought)
+            _check_strangers(asked.strangers, sought)
+            _check_lost(asked, sought)
             verified = _verified(asked)
             wish = work.Wish(actor() or "unknown", reason, leave_quotes)
             plan = work.plan(asked.folder, verified, asked.settings, wish, sought)
@@ -126,7 +133,7 @@ def _recover(asked: _Asked, reason: str, *, leave_quotes: bool) -> None:
             if not asked.dry_run and asked.out is not None:
                 _confirm(asked)
                 # to look and to read may have taken long
-                _check_lost(asked.folder, work.seek(asked.folder, asked.settings))
+                _check_lost(asked, work.seek(asked.folder, asked.settings))
                 papers = {statement.PAPER: statement.paper(plan, asked.out)}
                 work.carry_out(plan, asked.out, papers, lambda what: click.echo(f"{what} ...", err=True))
     except work.CantRecover as fault:
@@ -139,15 +146,38 @@ def _recover(asked: _Asked, reason: str, *, leave_quotes: bool) -> None:
         _show_next(plan.founding.cluster, asked.out, statement.steps(plan, asked.out))
 
 
-def _check_lost(folder: Path, sought: Sequence[Sought]) -> None:
-    """Raises CliError if a node may run: it is to elect a leader with this one, or, where they can't, to be stopped."""
-    answers = [one for one in sought if one.answers]
+def _check_strangers(strangers: Sequence[str], sought: Sequence[Sought]) -> None:
+    """Raises CliError for a word that is not of something that listens now: a node could come up there later."""
+    for one in strangers:
+        if one not in {found.address for found in sought if found.heard is not None}:
+            message = f"--not-a-node {one}: nothing takes connections there, or no node was looked for there"
+            raise CliError(message, "leave it out; --dry-run says where nodes are looked for", Exit.USAGE)
+
+
+def _check_lost(asked: _Asked, sought: Sequence[Sought]) -> None:
+    """Raises CliError if a node may run: it is to elect a leader with this one, or, where they can't, to be stopped.
+
+    What shows that it is a node is one; of anything else the operator's word is taken, of each by its address.
+    """
+    found = [(one, one.heard) for one in sought if one.heard is not None]
+    answers = [(one, heard) for one, heard in found if heard.node or one.address not in asked.strangers]
     if answers:
-        message = f"not lost: {', '.join(map(str, answers))} takes connections, so a node may run there"
-        names = sorted({one.name for one in answers})
-        following = _instead(folder, names) or "start this node and let them elect a leader"
-        other = "if it is no node, end it, or name other addresses in a copy of the settings"
-        raise CliError(message, f"{following}; {other} ({PAGE})", Exit.REFUSED)
+        told = ", ".join(f"{one} takes connections ({heard.shows})" for one, heard in answers)
+        names = sorted({one.name for one, _ in answers})
+        following = _instead(asked.folder, names) or "start this node and let them elect a leader"
+        raise CliError(f"not lost: {told}, so a node may run there", following + _strangers(answers), Exit.REFUSED)
+
+
+def _strangers(answers: Sequence[tuple[Sought, Heard]]) -> str:
+    """What to do about those that have not shown that they are nodes."""
+    open_ones = sorted({one.address for one, heard in answers if not heard.node})
+    words = " ".join(f"--not-a-node {one}" for one in open_ones)
+    if not words:
+        return f" ({PAGE})"
+    return (
+        f"; if it is no node, end it; if that can't be, and you have looked at what it is: {words}, which goes into "
+        f"the statement ({PAGE})"
+    )
 
 
 def _instead(folder: Path, answering: Sequence[str]) -> str:

@@ -13,10 +13,15 @@ from typing import Any, Final
 
 from meltica import __version__
 from meltica.cli.output import moment
-from meltica.recover import CAUSE, PAGE, Plan, Seen
+from meltica.listening import Heard
+from meltica.recover import CAUSE, PAGE, Plan, Seen, Sought
 
 SCHEMA: Final = "meltica.recover/1"
 PAPER: Final = "recovered.json"  # beside the folders: what was said before it was done
+COPY: Final = (
+    "this folder was copied, moved or restored, or was empty when the others had begun; no leader has brought it up "
+    "since: it may be older than what that node had last"
+)
 SHOWN: Final = 8  # positions that are named
 
 Line = tuple[str, str]  # a label, and what is said
@@ -39,13 +44,23 @@ def here(plan: Plan) -> list[Line]:
         ("orders", f"{taken.open} open, {taken.in_doubt} of them in doubt"),
         ("positions", _positions(taken)),
         ("trading", _trading(taken)),
-        ("looked for", f"{', '.join(map(str, plan.sought))}: none of them takes a connection"),
+        (
+            "looked for",
+            f"{', '.join(str(one) for one in plan.sought if not one.heard)}: none of them takes a connection",
+        ),
     ]
+    word = "by your word (--not-a-node) it is no node"
+    lines += [("not a node", f"{one} takes connections ({heard.shows}): {word}") for one, heard in _strangers(plan)]
     if survivor.suspect:
-        lines.append(("a copy", "this folder was copied, moved or restored: it may be older than that node's last one"))
+        lines.append(("a copy", COPY))
     unshown = [one for one in plan.verified.findings if one.held is None]
     lines += [("not shown", one.text) for one in unshown]
     return lines
+
+
+def _strangers(plan: Plan) -> list[tuple[Sought, Heard]]:
+    """What answers where a node was, and is none by the operator's word."""
+    return [(one, one.heard) for one in plan.sought if one.heard is not None]
 
 
 def _committed(plan: Plan) -> str:
@@ -186,7 +201,10 @@ def document(plan: Plan, out: Path | None, *, done: bool) -> dict[str, Any]:
             "last_at_wall_ns": plan.taken.clock,
             "copy": survivor.suspect,
         },
-        "looked_for": [{"name": one.name, "address": one.address} for one in plan.sought],
+        "looked_for": [{"name": one.name, "address": one.address} for one in plan.sought if one.heard is None],
+        "not_a_node": [
+            {"name": one.name, "address": one.address, "shows": heard.shows} for one, heard in _strangers(plan)
+        ],
         "missing": {
             "at_least": survivor.missing,
             "known_by": [

@@ -105,7 +105,7 @@ def folder(image: Path, tmp_path: Path) -> Path:
 
 def answering(folder: Path, settings: NodeSettings) -> list[str]:
     """Who is not lost."""
-    return [str(one) for one in seek(folder, settings) if one.answers]
+    return [str(one) for one in seek(folder, settings) if one.heard]
 
 
 def planned(folder: Path, settings: NodeSettings, wish: Wish = WISH) -> Plan:

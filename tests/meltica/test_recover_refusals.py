@@ -61,6 +61,12 @@ def settings(tmp_path: Path) -> NodeSettings:
     return settings_in(tmp_path / "cluster")
 
 
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who only listens is not waited for."""
+    monkeypatch.setattr("meltica.listening.SHOWS_WITHIN", 0.1)
+
+
 @contextmanager
 def listening(port: int = 0) -> Iterator[int]:
     with socket.socket() as door:

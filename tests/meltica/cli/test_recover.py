@@ -16,7 +16,7 @@ from cluster.rocks import RocksStore
 from cluster.store import Memory, StoredEntry
 from cluster.types import LogIndex, Peer, Term
 from cluster.wire import pack_commands
-from meltica import __version__
+from meltica import __version__, listening
 from meltica.cli import recover
 from meltica.cli.main import commands
 from meltica.config import load
@@ -25,6 +25,7 @@ from meltica.core.commands import ApproveBuild
 from meltica.core.state import State
 from meltica.core.values import Nanos
 from meltica.founding import founders
+from meltica.listening import Heard
 from meltica.verify import verify
 from tests.meltica.test_recover import N1, NODES, OLD, base, change, quiet, settings_in, survived
 
@@ -44,6 +45,12 @@ def node(image, tmp_path):
     shutil.rmtree(data)
     shutil.copytree(image, data)
     return data.parent
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    """Who only listens is not waited for."""
+    monkeypatch.setattr(listening, "SHOWS_WITHIN", 0.1)
 
 
 def run(node, *words, typed="", reason="two machines burned"):
@@ -75,7 +82,7 @@ def test_a_dry_run_says_all_and_writes_nothing(node):
         "1.04 BTCUSDT at paper",
         "trading running, automatic mode, when this node last took part",
         f"looked for n1 (127.0.0.1:{base() + 1}), n2 (127.0.0.1:{base() + 2}), n3 (127.0.0.1:{base() + 3}): none",
-        "this folder was copied, moved or restored",
+        "this folder was copied, moved or restored, or was empty when the others had begun",
         "no entry is known to be missing",
         "whatever n2 and n3 acknowledged without n1, after 2023-11-14 22:13:20.011Z, is GONE",
         "HALTED (cause cluster_recovered) and in MANUAL mode",
@@ -127,13 +134,14 @@ def test_the_document(node):
     assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)
     assert list(document) == [
-        "schema", "verdict", "folder", "out", "said", "from", "log", "looked_for", "missing", "state", "cluster",
-        "checks", "next",
+        "schema", "verdict", "folder", "out", "said", "from", "log", "looked_for", "not_a_node", "missing", "state",
+        "cluster", "checks", "next",
     ]  # fmt: skip
     assert (document["schema"], document["verdict"]) == ("meltica.recover/1", "recovered")
     assert document["from"] == {"cluster": OLD, "node": "n1", "name": NAME}
     assert (document["log"]["uncommitted"], document["missing"]) == (3, {"at_least": 0, "known_by": []})
     assert document["looked_for"] == [{"name": f"n{n}", "address": f"127.0.0.1:{base() + n}"} for n in (1, 2, 3)]
+    assert document["not_a_node"] == []
     assert document["state"]["orders"] == {"open": 4, "in_doubt": 3}
     assert (document["cluster"]["nodes"], document["cluster"]["leave_quotes"]) == (list(NODES), True)
     assert document["cluster"]["index"] == document["log"]["last_index"] + 1
@@ -193,6 +201,96 @@ def test_nodes_that_answer_are_not_lost(node):
     assert done.exit_code == 5
     assert f"not lost: n2 (127.0.0.1:{base() + 2})" in done.output
     assert "start this node and let them elect a leader" in done.output
+
+
+# What listens where a lost node was
+
+
+@pytest.fixture
+def stranger(node):
+    """Something listens where n2 was when the cluster was founded, as its log has it; says where."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        address = f"127.0.0.1:{door.getsockname()[1]}"
+        begun = [
+            one if one.name != "n2" else Member(one.name, address)
+            for one in founders(load(node / "meltica.toml", check_files=False)).voters
+        ]
+        placed = ((LogIndex(0), encode(Configuration(0, tuple(begun)))),)
+        change(node / "data", lambda store: store.set_places(placed))
+        yield address
+
+
+def test_a_stranger_at_a_lost_node_s_address_is_an_operator_s_to_say(node, stranger):
+    """It said to name other addresses in a copy of the settings, which changed nothing (review of 2026-11-30)."""
+    done = run(node, "--dry-run")
+    assert done.exit_code == 5
+    assert f"not lost: n2 ({stranger}) takes connections (it says nothing in time" in done.output
+    assert f"--not-a-node {stranger}" in done.output
+    assert "copy of the settings" not in done.output
+    done = run(node, "--dry-run", "--not-a-node", stranger)
+    assert done.exit_code == 0, done.output
+    text = said(done)
+    assert f"not a node n2 ({stranger}) takes connections (it says nothing in time" in text
+    assert "by your word (--not-a-node) it is no node" in text
+    looked = re.search(r"looked for (.*?): none of them takes a connection", text)[1]
+    assert stranger not in looked
+    assert f"n2 (127.0.0.1:{base() + 2})" in looked
+
+
+def test_what_was_said_to_be_no_node_is_in_the_document(node, stranger):
+    done = run(node, "--to", to(node), "--yes-i-know", NAME, "--not-a-node", stranger, "-o", "json")
+    assert done.exit_code == 0, done.output
+    (one,) = json.loads((to(node) / "recovered.json").read_text())["not_a_node"]
+    assert (one["name"], one["address"]) == ("n2", stranger)
+    assert "says nothing in time" in one["shows"]
+
+
+def test_what_shows_that_it_is_a_node_is_one_whatever_is_said(node, stranger, monkeypatch):
+    monkeypatch.setattr(listening, "_shown", lambda *_: Heard(node=True, shows="it names this cluster"))
+    done = run(node, "--dry-run", "--not-a-node", stranger)
+    assert done.exit_code == 5
+    assert f"not lost: n2 ({stranger}) takes connections (it names this cluster)" in done.output
+    assert "--not-a-node" not in done.output
+
+
+def test_one_address_is_said_and_not_another(node, stranger):
+    with socket.create_server(("127.0.0.1", base() + 3)):
+        done = run(node, "--dry-run", "--not-a-node", stranger)
+    assert done.exit_code == 5
+    assert f"not lost: n3 (127.0.0.1:{base() + 3})" in done.output
+    assert stranger not in done.output
+
+
+@pytest.mark.parametrize("word", ["127.0.0.1:1", "n2", "n2..example:7402", "OTHER"])
+def test_nobody_is_said_to_be_no_node_in_advance(node, word):
+    """A node could come up there later."""
+    given = word if word != "OTHER" else f"127.0.0.1:{base() + 2}"
+    done = run(node, "--dry-run", "--not-a-node", given)
+    assert done.exit_code == 2
+    assert f"--not-a-node {given}: nothing takes connections there, or no node was looked for there" in done.output
+
+
+def test_a_node_that_comes_up_in_a_stranger_s_place_meanwhile_is_seen(node, stranger, monkeypatch):
+    looks = [Heard(node=False, shows="x"), Heard(node=True, shows="it names this cluster")]
+    monkeypatch.setattr(listening, "_shown", lambda *_: looks.pop(0))
+    done = run(node, "--to", to(node), "--yes-i-know", NAME, "--not-a-node", stranger)
+    assert (done.exit_code, looks) == (5, [])
+    assert f"not lost: n2 ({stranger})" in done.output
+    assert not to(node).exists()
+
+
+def test_an_address_that_no_name_service_takes_is_told_of_the_settings_and_passed_of_the_log(node):
+    file = node / "meltica.toml"
+    good = file.read_text()
+    odd = Configuration(
+        0, (Member(Peer("n1"), "n1..example:1"), Member(Peer("n2"), "127.0.0.1:1"), Member(Peer("n3"), "[]:1"))
+    )
+    change(node / "data", lambda store: store.set_places(((LogIndex(0), encode(odd)),)))
+    assert run(node, "--dry-run").exit_code == 0
+    file.write_text(good.replace(f'peer = "127.0.0.1:{base() + 2}"', f'peer = "n2..example:{base() + 2}"', 1))
+    done = run(node, "--dry-run")
+    assert done.exit_code == 2
+    assert "nothing between two dots" in done.output
 
 
 def answers(node, port):
