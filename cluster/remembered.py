@@ -164,6 +164,19 @@ class Remembered:
         return self._journal.term(index) or 0, index
 
 
+def vouch(store: Store) -> None:
+    """An operator's word on a stopped node's folder, with the batch that is collected: it is the newest of its name.
+
+    Of an empty one: that no node of its name ever ran.  So it is here since the founding, and no word of the others
+    undoes that (`Remembered._meet`); only a node that joins stays careful, for it needs no vote before it is brought up.
+    """
+    store.attest()
+    memory, last = store.memory(), store.bounds()[1]
+    empty = not last or _is_empty((store.entries(last, 1)[0].term, last))
+    if empty and memory.known == NOBODY:
+        store.set_memory(evolve(memory, known=FIRST))
+
+
 def _is_empty(rank: Rank) -> bool:
     """Whether a log of this rank holds nothing but the core's own first entry, the one of term 0, which all have."""
     return rank[0] == 0

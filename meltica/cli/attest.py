@@ -59,12 +59,14 @@ def _attest(folder: Path, why: str, *, dry_run: bool, yes: bool, json: bool) -> 
     reader = open_readonly(folder)
     try:
         identity, suspect, said = reader.identity(), reader.suspect(), _said(reader, why)
+        votes = identity is None or _votes(reader, identity[1])
     finally:
         reader.close()
     if identity is None or not suspect:
         message = f"{folder}: this folder is not taken for a copy"
         raise CliError(message, "start the node; nothing is to be vouched for", Exit.REFUSED)
     cluster, name = identity
+    _check_vote(name, votes=votes, empty=not said["last_term"])
     click.echo(
         f"node {name} of cluster {cluster}: its log ends at entry {said['last_index']} of term {said['last_term']}, "
         f"committed to {said['commit_index']}\n{RISK}",
@@ -82,13 +84,30 @@ def _attest(folder: Path, why: str, *, dry_run: bool, yes: bool, json: bool) -> 
         click.echo(f"done: {name} takes part in elections once it is started; {kept} says who vouched")
 
 
+def _votes(reader: RocksReader, name: Peer) -> bool:
+    """Whether it has a vote by what its folder knows; a folder of before, which knows nothing of it, may."""
+    from cluster.members import decode  # noqa: PLC0415 - with the database
+
+    places = reader.places()
+    return not places or name in decode(places[-1][1]).voting
+
+
+def _check_vote(name: str, *, votes: bool, empty: bool) -> None:
+    """Raises CliError where nobody's word would count: what joins is careful until it is brought up, at each start."""
+    if empty and not votes:
+        message = f"{name} has no vote by what this folder knows, and its log is empty: it takes part in no election"
+        following = "start it and wait: a leader brings it up; if nobody leads, it is the other nodes that have to"
+        raise CliError(message, following, Exit.REFUSED)
+
+
 def _vouch(folder: Path, identity: tuple[str, Peer], said: Mapping[str, object]) -> None:
+    from cluster.remembered import vouch  # noqa: PLC0415 - with the database
     from cluster.rocks import RocksStore  # noqa: PLC0415 - the database is loaded only by who needs it
 
     store = RocksStore(folder, *identity)  # which reads all of it first
     try:
         home.note_attested(folder, said)
-        store.attest()
+        vouch(store)
         store.commit()
         store.sync()
     finally:

@@ -81,6 +81,16 @@ def test_other_names_are_refused_with_what_to_do_and_the_folder_stays_as_it_is(
     assert hand(disk=disk, members=THREE).replica.status().configuration == 0
 
 
+def test_who_was_begun_with_wrong_names_is_told_the_way_out(hand: type[Hand]) -> None:
+    """A typo in [peers] at its first start: to put it back would help nobody (review of 2026-11-30)."""
+    disk = hand(members=Configuration(0, (MEMBERS[N1], MEMBERS[N2], MEMBERS[N5]))).store.crash()
+    with pytest.raises(JournalFault) as told:
+        hand(disk=disk, members=THREE)
+    assert "If these names were wrong from the beginning" in str(told.value)
+    assert "`meltica cluster prepare`, `replace`" in str(told.value)
+    assert "where no leader ever was, found the cluster anew (`meltica cluster create`)" in str(told.value)
+
+
 def test_other_addresses_of_the_same_nodes_are_taken_and_kept(hand: type[Hand]) -> None:
     disk = hand(members=THREE).store.crash()
     node = hand(disk=disk, members=MOVED)

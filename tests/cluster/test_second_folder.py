@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cluster.members import Configuration
+from cluster.remembered import vouch
 from cluster.rocks import RocksStore
 from cluster.types import Peer, Role
 from cluster.wire import Append, AskPreVote, AskVote, Known, PreVote, Vote, pack_commands
@@ -194,6 +195,70 @@ def test_a_founder_that_comes_late_takes_part_as_soon_as_a_leader_has_brought_it
     node.sync()
     assert node.replica.status().stalled is None
     assert node.role is Role.FOLLOWER
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_an_empty_founder_that_an_operator_vouched_for_stays_so_whatever_it_hears(
+    hand: type[Hand], *, heard: bool
+) -> None:
+    """It was doubted as its folder had been moved, before it heard of anybody: it was doubted again by the first word
+    that something was committed, and it had been said that it takes part in elections (review of 2026-11-30).
+    """
+    node = hand(members=SETTINGS)
+    if heard:
+        node.hears("n2", Known(2, 3, 0, 0))
+        node.sync()
+    node.store.doubt()
+    node.store.commit()
+    node = again(hand, node)
+    assert "was empty" in str(node.replica.status().stalled)
+    vouch(node.store)
+    node.store.commit()
+    node = again(hand, node)
+    for _ in range(2):
+        node.hears("n2", Known(9, 3, 0, 0))
+        node.sync()
+        assert node.replica.status().stalled is None
+        node = again(hand, node)
+    node.wait(700)
+    node.hears("n3", AskVote(4, 8, 3))
+    node.sync()
+    assert not node.take(Vote), "for no log that lacks what is known"
+    node.hears("n3", AskVote(5, 9, 3))
+    node.sync()
+    assert node.take(Vote, "n3")
+
+
+def again(hand: type[Hand], node: Hand) -> Hand:
+    """Stopped and started, all of it synced."""
+    node.store.sync()
+    disk = node.store.crash()
+    disk.opened = False
+    return hand(disk=disk, members=SETTINGS)
+
+
+def test_an_operator_s_word_says_nothing_of_what_a_log_holds_or_owes(hand: type[Hand]) -> None:
+    node = hand(members=SETTINGS)
+    node.hears("n2", Known(2, 3, 7, 3))
+    node.sync()
+    before = node.store.memory()
+    assert before.owed == (3, 7)
+    vouch(node.store)
+    assert node.store.memory() == before
+    assert "has acknowledged entry 7" in str(again(hand, node).replica.status().stalled)
+
+
+def test_who_never_had_a_vote_is_careful_whoever_vouched_for_it(hand: type[Hand]) -> None:
+    """A joined node's second folder looks as its first one did."""
+    node = hand(N4, NAMES[:3], members=SETTINGS)
+    vouch(node.store)
+    node.store.commit()
+    node.store.sync()
+    disk = node.store.crash()
+    disk.opened = False
+    node = hand(N4, NAMES[:3], disk=disk, members=SETTINGS)
+    node.sync()
+    assert node.store.suspect
 
 
 def test_a_folder_in_doubt_is_taken_for_a_copy_until_it_is_attested(tmp_path: Path) -> None:

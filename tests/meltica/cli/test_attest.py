@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.home import ATTESTED, attested
+from cluster.members import Configuration, Member, encode
 from cluster.rocks import RocksStore
 from cluster.store import StoredEntry
 from cluster.types import LogIndex, Peer, Term
@@ -60,6 +61,40 @@ def test_a_copy_that_is_vouched_for_is_none_any_more_and_the_folder_says_who_and
     assert (said["reason"], said["last_index"], said["last_term"]) == ("moved to a larger disk", 3, 2)
     assert said["at"]
     assert json.loads((copy / ATTESTED).read_text()) == said
+
+
+def begun(folder, name, *names):
+    """An empty folder in doubt, of a cluster that these founded."""
+    store = RocksStore(folder, "c1", Peer(name), first_start=True)
+    founded = Configuration(0, tuple([Member(Peer(one), f"{one}:1") for one in names]))
+    store.set_places(((LogIndex(0), encode(founded)),))
+    store.doubt()
+    store.commit()
+    store.sync()
+    store.close()
+    return folder
+
+
+def test_an_empty_founder_is_here_since_the_founding_by_its_operator_s_word(tmp_path):
+    """Else the first word of another's doubts it again."""
+    folder = begun(tmp_path / "n1", "n1", "n1", "n2", "n3")
+    done = run(folder, "--reason", "n1 never ran", "--yes")
+    assert done.exit_code == 0, done.output
+    assert "takes part in elections once it is started" in done.output
+    store = RocksStore(folder, "c1", N1)
+    assert (store.suspect, store.memory().known) == (False, (0, 1))
+    store.close()
+
+
+@pytest.mark.parametrize("words", [("--yes",), ("--dry-run",)])
+def test_an_empty_folder_that_has_no_vote_can_t_be_vouched_for(tmp_path, words):
+    """It would be doubted again at its start, and it had been said that it takes part in elections."""
+    folder = begun(tmp_path / "n4", "n4", "n1", "n2", "n3")
+    done = run(folder, "--reason", "n4 never ran", *words)
+    assert done.exit_code == 5
+    assert "n4 has no vote by what this folder knows, and its log is empty" in done.output
+    assert "start it" in done.output
+    assert list(attested(folder)) == []
 
 
 def test_a_dry_run_says_the_same_and_changes_nothing(copy):
