@@ -312,9 +312,10 @@ class Journal:
                 f"this folder was begun with {kept} as who takes part, and [peers] of the settings names {said}: "
                 "counted by other names, a second leader of the same term could be elected. Put [peers] back to "
                 f"{kept}, and start this node again: if a node was replaced meanwhile, it learns so from the others' "
-                "log. Who takes part is changed by `meltica cluster replace` alone (runbooks/replace-a-node.md). If these "
-                "names were wrong from the beginning, put a node of a new name in this one's place (`meltica cluster "
-                "prepare`, `replace`); where no leader ever was, found the cluster anew (`meltica cluster create`)"
+                "log. Who takes part is changed by `meltica cluster replace` alone (runbooks/replace-a-node.md). If "
+                "these names were wrong from the beginning, put a node of a new name in this one's place (`meltica "
+                "cluster prepare`, `replace`); where no leader ever was, found the cluster anew (`meltica cluster "
+                "create`)"
             )
         if begun != members or not self._store.places():
             self.book = Adopted(Placed(0, members))

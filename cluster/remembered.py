@@ -168,7 +168,7 @@ def vouch(store: Store) -> None:
     """An operator's word on a stopped node's folder, with the batch that is collected: it is the newest of its name.
 
     Of an empty one: that no node of its name ever ran.  So it is here since the founding, and no word of the others
-    undoes that (`Remembered._meet`); only a node that joins stays careful, for it needs no vote before it is brought up.
+    undoes that (`Remembered._meet`); only a node that joins stays careful, which needs no vote before it is brought up.
     """
     store.attest()
     memory, last = store.memory(), store.bounds()[1]

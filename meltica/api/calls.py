@@ -63,10 +63,7 @@ class _ByName(httpx.AsyncBaseTransport):
             raise NoNode(f"a call to {request.url} says not which node it is for")
         if name not in self._nodes:
             self._nodes[name] = httpx.AsyncHTTPTransport(verify=self._trust, trust_env=False)
-        try:
-            return await self._nodes[name].handle_async_request(request)
-        except UnicodeError as error:  # an empty part of the host's name, or one that is too long
-            raise httpx.ConnectError(f"{request.url.host!r:.80} can't be looked up ({error})") from error
+        return await self._nodes[name].handle_async_request(request)
 
     async def aclose(self) -> None:
         """End all of them."""

@@ -87,7 +87,7 @@ def test_who_was_begun_with_wrong_names_is_told_the_way_out(hand: type[Hand]) ->
     with pytest.raises(JournalFault) as told:
         hand(disk=disk, members=THREE)
     assert "If these names were wrong from the beginning" in str(told.value)
-    assert "`meltica cluster prepare`, `replace`" in str(told.value)
+    assert "(`meltica cluster prepare`, `replace`)" in str(told.value)
     assert "where no leader ever was, found the cluster anew (`meltica cluster create`)" in str(told.value)
 
 

@@ -56,17 +56,6 @@ async def test_another_node_of_the_same_authority_does_not_answer_for_it(serve, 
         assert (await ours.get(f"{api.url}/livez", extensions=to("n2"))).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["n1..example", "x" * 64 + ".example"])
-async def test_a_host_that_no_name_service_takes_can_t_be_connected_to(trust, certificates, host):
-    """A ValueError of Python's, which nobody awaits of a call."""
-    async with calling(trust, headers=VIEWS) as ours:
-        with pytest.raises(httpx.ConnectError, match="can't be looked up"):
-            await ours.get(f"https://{host}:1/livez", extensions=to("n1"))
-    carried = await make_forwarder("n3", certificates / "ca.pem")("n1", f"https://{host}:1/", f"Bearer {OPERATOR}", b"")
-    assert isinstance(carried, ActionOutcome)
-    assert carried.kind is OutcomeKind.NO_LEADER
-
-
 async def test_a_call_that_is_for_nobody_is_not_made(serve, trust):
     api = await serve()
     async with calling(trust, headers=VIEWS) as ours:
