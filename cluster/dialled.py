@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import trio
 
 from cluster.frames import encode
-from cluster.sockets import Address, close
+from cluster.hosts import Address
+from cluster.sockets import close
 from cluster.transport import LinkFigures
 from cluster.types import Peer
 

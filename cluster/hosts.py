@@ -10,6 +10,8 @@ import ipaddress
 import re
 from typing import Final
 
+from attrs import frozen
+
 WORDS: Final = (
     "the host an IP address, or a name of at most 253 characters whose parts between the dots are 1 to 63 letters, "
     "digits, - or _"
@@ -17,6 +19,7 @@ WORDS: Final = (
 _LONGEST: Final = 253  # characters, as names go
 _LABEL: Final = 63
 _PORT: Final = re.compile(r"[0-9]{1,5}")
+_NUMBERS: Final = re.compile(r"[0-9.]*[0-9][0-9.]*")
 _ODD: Final = re.compile(r"[^A-Za-z0-9_.-]")
 
 
@@ -36,6 +39,8 @@ def why_not(host: str) -> str:
         return "its host has nothing between two dots, or before the first"
     if max(map(len, labels)) > _LABEL:
         return f"its host has a part of more than {_LABEL} characters"
+    if _NUMBERS.fullmatch(host) and not _is_ipv4(host):
+        return f"{host!r:.60} is no IPv4 address, which is four numbers up to 255 without zeros before them"
     return ""
 
 
@@ -44,6 +49,14 @@ def _is_ipv6(host: str) -> bool:
         return not ipaddress.IPv6Address(host).scope_id  # a scope means something on one machine alone
     except ValueError:
         return False
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def apart(text: str) -> tuple[str, str]:
@@ -60,7 +73,10 @@ def fault(text: str) -> str:
         return "it has no port from 1 to 65535"
     if text.startswith("[") and host and ":" not in host:
         return f"{host!r:.60} is no IPv6 address"
-    return why_not(host)
+    why = why_not(host)
+    if not why and ":" in host and not text.startswith("["):
+        return f"an IPv6 address stands in brackets: [{host}]:{port}"
+    return why
 
 
 def split(text: str) -> tuple[str, int]:
@@ -74,3 +90,32 @@ def split(text: str) -> tuple[str, int]:
         raise ValueError(f"no host:port: {text!r:.80} ({why})")
     host, port = apart(text)
     return host, int(port)
+
+
+@frozen
+class Address:
+    """A host and a port, to listen on or to dial; as a text, an IPv6 host stands in brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @classmethod
+    def of(cls, text: str) -> Address:
+        """From host:port; raises ValueError, which says why it is none."""
+        host, port = split(text)
+        return cls(_one_text(host), port)
+
+    @classmethod
+    def logged(cls, text: str) -> Address:
+        """From what an entry of the log says, whatever that is: it can't be taken back, and is dialled in vain."""
+        host, port = apart(text)
+        return cls(_one_text(host), int(port))
+
+
+def _one_text(host: str) -> str:
+    """An IPv6 address in the one spelling by which two are compared; any other host as it is."""
+    return str(ipaddress.IPv6Address(host)) if ":" in host and _is_ipv6(host) else host

@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import trio
-from attrs import frozen
 
 from cluster import hosts
 from cluster.frames import FrameReader
+from cluster.hosts import Address
 from cluster.pki import Credentials
 from cluster.transport import TransportError
 
@@ -29,28 +29,6 @@ USER_TIMEOUT_MS: Final = 1000  # unacknowledged for so long: dead; else a healed
 READ_BYTES: Final = 64 * 1024
 RECORD_BYTES: Final = 16 * 1024  # TLS's largest record: what is shorter is a write's last
 DRAIN_BYTES: Final = 1024 * 1024  # handed over at once at most, so that one peer can't hold the loop
-
-
-@frozen
-class Address:
-    """Where a node listens for its peers."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-    @classmethod
-    def of(cls, text: str) -> Address:
-        """From host:port; an IPv6 host may stand in brackets.  Raises ValueError, which says why it is none."""
-        return cls(*hosts.split(text))
-
-    @classmethod
-    def logged(cls, text: str) -> Address:
-        """From what an entry of the log says, whatever that is: it can't be taken back, and is dialled in vain."""
-        host, port = hosts.apart(text)
-        return cls(host, int(port))
 
 
 class Refused(ConnectionError):

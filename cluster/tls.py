@@ -28,12 +28,12 @@ import trio
 from cluster.dialled import Dialled
 from cluster.door import Door, Stranger, Unwelcome
 from cluster.frames import MAX_FRAME, FrameError
+from cluster.hosts import Address
 from cluster.members import Member
 from cluster.pki import Credentials
 from cluster.roster import Roster
 from cluster.sockets import (
     GREETING,
-    Address,
     Refused,
     address_of,
     close,

@@ -17,13 +17,14 @@ from typing import Final
 
 from attrs import asdict, evolve, frozen
 
+from cluster.hosts import Address
 from cluster.types import NO_NODE_S, Timers
 from meltica.core.commands import Limits, StrategyPolicy, VenuePolicy
 from meltica.core.values import Account, Gap, Mode, Money, Nanos, StrategyId, Symbol, Venue, text_of
 from meltica.keeping import ArchiveSettings, RetentionSettings, archive_of, retention_of
 from meltica.strategies.catalogue import KINDS, BadParameter, make_strategy
 from meltica.structure import Misfit
-from meltica.tables import Address, Reader
+from meltica.tables import Reader
 
 MS: Final = 1_000_000  # nanoseconds
 MAX_BYTES: Final = 256 * 1024  # of a settings file
@@ -509,6 +510,8 @@ def _check_whole(settings: NodeSettings, errors: list[Misfit]) -> None:
     if place is not None and own in NO_NODE_S:
         errors.append(Misfit("[node] name", f"'{own}'", f"another name: {NO_NODE_S[own]}"))
     _check_addresses(settings, errors)
+    if place is not None and place.peer.port and place.peer == place.api:
+        errors.append(Misfit("[node] api", f"'{place.api}'", "an address that [node] peer has not"))
     if not settings.venues:
         errors.append(Misfit("[venues]", "no venue", "at least one table [venues.NAME]"))
     _check_strategies(settings, errors)

@@ -7,12 +7,16 @@ beside them do (`cluster.tls`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
+from cluster.hosts import fault
 from cluster.members import Configuration, Member
 from cluster.transport import LinkFigures
 from cluster.types import Peer, Status
 from meltica.config import NodeSettings
 from meltica.core.reports import api_of
+
+HTTPS: Final = "https://"
 
 
 def founders(settings: NodeSettings) -> Configuration:
@@ -45,5 +49,22 @@ def links_document(links: Iterable[LinkFigures]) -> list[dict[str, object]]:
 
 
 def places(status: Status, settled: Mapping[str, str]) -> dict[str, str | None]:
-    """Where the API of each other member is: as it says itself, else as the settings have it; None: nobody knows."""
-    return {str(peer.name): api_of(peer.about) or settled.get(peer.name) for peer in status.peers}
+    """Where the API of each other member is: as it says itself, else as the settings have it; None: nobody knows.
+
+    What it says that can't be an address counts for nothing.
+    """
+    wrong = misplaced(status)
+    return {
+        str(peer.name): (peer.name not in wrong and api_of(peer.about)) or settled.get(peer.name)
+        for peer in status.peers
+    }
+
+
+def misplaced(status: Status) -> dict[str, str]:
+    """Of each other member that says of itself an API where nobody can be: that, for people."""
+    said = {str(peer.name): api_of(peer.about) for peer in status.peers}
+    return {
+        name: f"it says that its API is at {api!r:.80}, where nobody can be: correct its settings, and restart it"
+        for name, api in said.items()
+        if api and fault(api.removeprefix(HTTPS))
+    }

@@ -131,9 +131,14 @@ class Group:
         """Why another node is not fit to trade, by its own word, its vote apart; "" if it is fit."""
         row = self.board.row(name)
         if not row.get("reachable", True):
-            return SILENT
+            return self._silent(name)
         word = _own_word(row)
         return "" if word == NO_VOTE else word
+
+    def _silent(self, name: str) -> str:
+        """Why nobody knows what it says of itself."""
+        wrong = self.board.wrong().get(name)
+        return f"{SILENT}: {wrong}" if wrong else SILENT
 
     def _other(self, status: Status, peer: PeerStatus, row: dict[str, object]) -> Member:
         now = self.mono()
@@ -145,7 +150,7 @@ class Group:
         absent = _why_absent(peer, lag, behind, answers=answers)
         word = _own_word(row)
         learns = LEARNS if word in {"", NO_VOTE} else f"{LEARNS}; it says: {word}"
-        why = ("" if peer.votes else learns) or word or absent or ("" if answers else SILENT)
+        why = ("" if peer.votes else learns) or word or absent or ("" if answers else self._silent(peer.name))
         return Member(
             str(peer.name),
             connected=peer.connected,

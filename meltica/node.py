@@ -29,7 +29,6 @@ from cluster.home import attested
 from cluster.pki import Credentials
 from cluster.replica import Replica
 from cluster.rocks import RocksStore
-from cluster.sockets import Address as PeerAddress
 from cluster.tls import TlsTransport
 from cluster.types import MonoNs, Peer
 from meltica import __version__, diverged, lastly, orphans
@@ -42,7 +41,7 @@ from meltica.config import NodeSettings, VenueSettings
 from meltica.core.apply import RULES
 from meltica.core.commands import Configured, NodeReport, StrategyPolicy
 from meltica.core.values import Epoch, Gap, Mode, Nanos, NodeName, StrategyId, Venue
-from meltica.founding import founders, links_document, members_document, places
+from meltica.founding import founders, links_document, members_document, misplaced, places
 from meltica.group import Group
 from meltica.keeping import HOUR
 from meltica.leader.leader import Leader
@@ -139,7 +138,9 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
     except BaseException:
         store.close()
         raise
-    board = PeerBoard(tuple([str(peer.name) for peer in replica.status().peers]))
+    board = PeerBoard(
+        tuple([str(peer.name) for peer in replica.status().peers]), wrong=lambda: misplaced(replica.status())
+    )
     pump = Pump(
         mono_now,
         wall_now,
@@ -236,11 +237,10 @@ def _say_certificate(reporter: Reporter, what: str, text: str) -> None:
 
 
 def _transport(settings: NodeSettings, name: Peer, log: FilteringBoundLogger) -> TlsTransport:
-    peers = {Peer(one): PeerAddress(p.peer.host, p.peer.port) for one, p in settings.others.items()}
-    own = settings.own.peer
+    peers = {Peer(one): p.peer for one, p in settings.others.items()}
     return TlsTransport(
         name,
-        PeerAddress(own.host, own.port),
+        settings.own.peer,
         peers,
         credentials(settings),
         random=random.Random(),  # noqa: S311 - jitter of reconnection, no secret

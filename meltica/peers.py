@@ -27,6 +27,7 @@ class PeerBoard:
 
     names: tuple[str, ...]
     answers: dict[str, Mapping[str, Any]] = field(factory=dict)
+    wrong: Callable[[], Mapping[str, str]] = dict  # who says of itself what can't be so, and that, for people
 
     def follow(self, names: Iterable[str]) -> None:
         """These are the others now."""
@@ -62,7 +63,8 @@ class PeerBoard:
         for node in self.answers.get(name, {}).get("nodes", ()):
             if node.get("name") == name:
                 return dict(node)
-        return {"name": name, "reachable": False, "active": False, "promotable": False, "why_not": "unreachable"}
+        why = ": ".join(["unreachable", *filter(None, [self.wrong().get(name)])])
+        return {"name": name, "reachable": False, "active": False, "promotable": False, "why_not": why}
 
     def active(self, newest: int = 0) -> str | None:
         """A node that says of itself that it is active; the one in the newest epoch, and in none before `newest`.

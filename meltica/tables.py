@@ -13,23 +13,12 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from cluster import hosts
+from cluster.hosts import Address
 from meltica.core.values import decimal_of
 from meltica.structure import SHOWN, Misfit, meant, shown
-
-
-@frozen
-class Address:
-    """A host and a port to listen on or to dial."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
 
 
 @define
@@ -140,7 +129,7 @@ class Reader:
             return Address("", 0)
         why = hosts.fault(found) if isinstance(found, str) else "it is no text"
         if not why and isinstance(found, str):
-            return Address(*hosts.split(found))
+            return Address.of(found)
         self.note(key, f"{shown(found)}, and {why}", allowed)
         return Address("", 0)
 

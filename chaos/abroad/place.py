@@ -16,12 +16,13 @@ from chaos.abroad.reach import Reach, links_between
 from chaos.live.links import OPERATOR
 from chaos.live.scenarios import NODES
 from chaos.toxiproxy.client import NAME as PROXY
+from cluster.hosts import Address
 from meltica.api.tokens import BadToken, read_token
 from meltica.cli.errors import CliError
 from meltica.cli.place import ClusterPlace, find_place
 from meltica.config import read_document
 from meltica.structure import Misfit
-from meltica.tables import Address, Reader
+from meltica.tables import Reader
 
 MOST_WORD: Final = r"[A-Za-z0-9_-]{1,40}"
 NOTHING_SEEN: Final = "give [paper], whose ledger shows it, or [orders], whose answers do: else nobody sees who trades"

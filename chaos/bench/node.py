@@ -24,9 +24,9 @@ from chaos.bench.beside import Beside, Looked, told
 from chaos.bench.callers import Load, Opaque, Orders, Run, open_trading
 from chaos.bench.nothing import Nothing
 from cluster.driver import ClusterNode, open_node
+from cluster.hosts import Address
 from cluster.pki import credentials
 from cluster.rocks import RocksStore
-from cluster.sockets import Address
 from cluster.tls import TlsTransport
 from cluster.types import AppliedEntry, Installed, Peer, Retention, Role, RoleChanged
 from meltica.core.state import State

@@ -19,12 +19,12 @@ from hypercorn.config import Config, Sockets
 from hypercorn.trio import serve
 from structlog.typing import FilteringBoundLogger
 
+from cluster.hosts import Address
 from meltica.api.app import Api, build_app
 from meltica.api.forward import make_forwarder
 from meltica.api.ports import NodeView
 from meltica.api.tokens import BadToken, Tokens, read_tokens
 from meltica.config import NodeSettings, TlsFiles, TokenFiles
-from meltica.tables import Address
 
 GRACE_S: Final = 1.0
 KEEP_ALIVE_S: Final = 30.0

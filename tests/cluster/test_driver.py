@@ -15,12 +15,12 @@ import trio.testing
 
 from cluster import pki
 from cluster.driver import ClusterNode, NoObserver, open_node
+from cluster.hosts import Address
 from cluster.members import Member, Promote, Refused
 from cluster.memory import MemoryDisk, MemoryStore
 from cluster.replica import Ready
 from cluster.rocks import RocksStore
 from cluster.roster import Roster
-from cluster.sockets import Address
 from cluster.store import Store, StoredEntry, StoreFault, Ticket
 from cluster.tls import TlsTransport
 from cluster.transport import LinkFigures, MemoryNetwork, Transport, TransportError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cluster import hosts
-from cluster.sockets import Address
+from cluster.hosts import Address
 
 LONGEST = ".".join(["x" * 63] * 3 + ["y" * 61])
 
@@ -17,7 +17,7 @@ LONGEST = ".".join(["x" * 63] * 3 + ["y" * 61])
         ("n1:1", "n1", 1),
         ("a_b-c.Example.:65535", "a_b-c.Example.", 65535),
         ("[::1]:7401", "::1", 7401),
-        ("2001:db8::7:7401", "2001:db8::7", 7401),
+        ("[2001:db8::7]:7401", "2001:db8::7", 7401),
         ("x" * 63 + ".example:7404", "x" * 63 + ".example", 7404),
         (f"{LONGEST}:1", LONGEST, 1),
     ],

@@ -11,10 +11,10 @@ import trio
 
 from cluster import pki
 from cluster.driver import ClusterNode, open_node
+from cluster.hosts import Address
 from cluster.members import AddLearner, Change, Configuration, Member, Promote, Refused, Remove
 from cluster.memory import MemoryDisk, MemoryStore
 from cluster.roster import why_removed
-from cluster.sockets import Address
 from cluster.tls import TlsTransport
 from cluster.transport import LinkFigures, MemoryNetwork, Transport
 from cluster.types import Applied, Peer, Role

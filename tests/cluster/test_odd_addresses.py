@@ -14,9 +14,10 @@ import pytest
 import trio
 
 from cluster import pki
+from cluster.hosts import Address
 from cluster.members import AddLearner, Configuration, Member, Refused, decode, encode, follow
 from cluster.roster import Roster
-from cluster.sockets import Address, connect_tcp
+from cluster.sockets import connect_tcp
 from cluster.tls import CARD, TlsTransport
 from cluster.types import Peer
 from tests.cluster.test_tls import Silent, seeded

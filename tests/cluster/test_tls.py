@@ -18,9 +18,10 @@ import trio.testing
 
 from cluster import pki
 from cluster.frames import MAX_FRAME, encode
+from cluster.hosts import Address
 from cluster.members import Member
 from cluster.roster import Roster
-from cluster.sockets import GREETING, Address
+from cluster.sockets import GREETING
 from cluster.tls import CARD, TlsTransport
 from cluster.transport import TransportError
 from cluster.types import Peer

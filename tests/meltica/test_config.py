@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import meltica
+from cluster.hosts import Address
 from cluster.members import Member
 from cluster.types import Retention
 from meltica.cli.cluster_files import Plan, node_toml
@@ -18,7 +19,6 @@ from meltica.config import ConfigErrors, least_window_ms, load
 from meltica.core.values import Gap, Mode
 from meltica.founding import founders
 from meltica.structure import Misfit
-from meltica.tables import Address
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN = Plan(name="demo", cluster="abc123", nodes=3, base_port=7400, venue_port=7480, api_key="k" * 64)
@@ -74,6 +74,7 @@ def test_a_node_that_joins_says_itself_where_it_listens_and_is_none_of_the_found
         (JOINS.replace('name = "n4"', 'name = "n2"'), "[node] peer", "nothing, as [peers.n2] says it"),
         (JOINS.replace('name = "n4"', 'name = "operator"'), "[node] name", "another name"),
         (JOINS.replace('api = "127.0.0.1:7414"\ndata', "data"), "[node] api", "required"),
+        (JOINS.replace(':7414"', ':7403"'), "[node] api", "an address that [node] peer has not"),
         (GOOD.replace('data = "data"', 'data = "data"\napi = "127.0.0.1:1"'), "[node] api", "unknown key"),
     ],
 )
@@ -91,6 +92,24 @@ def test_every_error_is_told_at_once(tmp_path):
     assert found["[trading] mode"] == Misfit("[trading] mode", "'auto' (str)", '"automatic", "manual"')
     assert "from 1 to 60000" in found["[authority] window_ms"].allowed
     assert "'log' (is that what was meant?)" in found["[logs]"].allowed
+
+
+ODD = ("fd00::4:7414", "127.0.0.01:7414", "10.0.0.256:7414", "10.0.0..4:7414", "1:2:3", "[10.0.0.4]:7414", "a b:7414")
+
+
+@pytest.mark.parametrize("place", ODD)
+def test_what_can_t_be_an_address_is_no_setting(tmp_path, place):
+    """It was taken for a name, and could not be asked for by anybody: see api/test_words."""
+    text = GOOD.replace('api = "127.0.0.1:7411"', f'api = "{place}"')
+    text = text.replace('rest = "http://127.0.0.1:7480"', f'rest = "http://{place}"')
+    assert text.count(place) == 2
+    assert errors_of(tmp_path, text).keys() == {"[peers.n1] api", "[venues.paper] rest"}
+
+
+@pytest.mark.parametrize("place", ["[fd00::4]:7414", "n-1.example_net.:7414", "10.0.0.4:7414"])
+def test_what_can_be_one_is(tmp_path, place):
+    text = GOOD.replace('api = "127.0.0.1:7411"', f'api = "{place}"')
+    assert str(load(write(tmp_path, text), check_files=False).own.api) == place
 
 
 BAD = [

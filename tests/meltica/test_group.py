@@ -39,6 +39,15 @@ def of(found, name="n2"):
     return next(one for one in found.members("") if one.name == name)
 
 
+def test_a_node_that_says_what_can_t_be_of_itself_is_told_with_what_is_wrong():
+    found = group(n2=None)
+    found.board.wrong = lambda: {"n2": "it says that its API is at 'https://1:2:3'"}
+    for told in (of(found).why_not, found.word_of("n2")):
+        assert told.endswith("so nobody knows whether it hears the venues: it says that its API is at 'https://1:2:3'")
+    found = group(peer("n2", connected=False), n2=None)
+    assert of(found).why_not == "unreachable"
+
+
 def test_a_healthy_standby_is_promotable_and_votes():
     assert of(group()) == Member("n2", True, 5, 0, 0, True, True, "")
 

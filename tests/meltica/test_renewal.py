@@ -11,11 +11,11 @@ import pytest
 import trio
 
 from cluster import pki
+from cluster.hosts import Address
 from meltica import renewal
 from meltica.api.server import ApiPlace, context_of, serve_api
 from meltica.config import TlsFiles, TokenFiles
 from meltica.renewal import Renewal, keep_renewing
-from meltica.tables import Address
 from meltica.telemetry.logs import make_logger
 from tests.meltica.api.conftest import EXPOSITION, VIEWER, FakeView
 

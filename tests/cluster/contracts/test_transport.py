@@ -15,9 +15,9 @@ import trio
 from attrs import frozen
 
 from cluster import pki
+from cluster.hosts import Address
 from cluster.members import Member
 from cluster.roster import Roster, why_removed
-from cluster.sockets import Address
 from cluster.tls import TlsTransport
 from cluster.transport import MemoryNetwork, Transport
 from cluster.types import Peer

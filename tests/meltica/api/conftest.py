@@ -11,10 +11,10 @@ import trio
 from attrs import define, evolve, field
 
 from cluster import pki
+from cluster.hosts import Address
 from meltica.api.ports import ActionOutcome, Check, NodeHealth, OutcomeKind, Page, ReadFault, Stamp
 from meltica.api.server import ApiPlace, serve_api
 from meltica.config import TlsFiles, TokenFiles
-from meltica.tables import Address
 from meltica.telemetry.logs import make_logger
 
 VIEWER = "v" * 43

@@ -8,6 +8,7 @@ import httpx
 import pytest
 import trio
 
+from cluster.hosts import Address
 from meltica import peers
 from meltica.api.calls import NoNode, calling, to
 from meltica.api.forward import make_forwarder
@@ -16,7 +17,6 @@ from meltica.cli import client as cli_client
 from meltica.cli.client import Client, NoAnswer
 from meltica.cli.errors import CliError
 from meltica.cli.place import ClusterPlace
-from meltica.tables import Address
 
 from .conftest import OPERATOR, VIEWER, FakeView
 

@@ -12,9 +12,9 @@ import trio
 from attrs import evolve
 
 from cluster import pki
+from cluster.hosts import Address
 from meltica.api.server import ApiError, serve_api
 from meltica.config import TlsFiles
-from meltica.tables import Address
 from meltica.telemetry.logs import make_logger
 
 from .conftest import EXPOSITION, VIEWER, FakeView
