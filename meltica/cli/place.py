@@ -14,6 +14,7 @@ import click
 from attrs import frozen
 
 from cluster import hosts
+from cluster.hosts import Address
 from meltica.api.outcomes import Exit
 from meltica.cli.errors import CliError
 from meltica.config import NAME, NAME_WORDS, read_document
@@ -85,9 +86,10 @@ def place_of(context: click.Context) -> ClusterPlace:
     return find_place(Path(folder) if folder else None)
 
 
-def check_place(option: str, given: str) -> None:
-    """Raises CliError (wrong usage) unless somebody can be at that host and port."""
+def read_place(option: str, given: str) -> Address:
+    """A host and a port that an operator types.  Raises CliError (wrong usage) where nobody can be there."""
     why = hosts.fault(given)
     if why:
-        following = f'a host and a port, like "10.0.0.4:7404"; {hosts.WORDS}'
+        following = f'a host and a port, like "10.0.0.4:7404" or "[fd00::4]:7404"; {hosts.WORDS}'
         raise CliError(f"{option} {given!r:.80}: {why}", following, Exit.USAGE)
+    return Address.of(given)

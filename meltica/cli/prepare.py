@@ -19,6 +19,7 @@ import click
 from attrs import frozen
 
 from cluster import firststart, pki
+from cluster.hosts import Address
 from cluster.lock import alone
 from cluster.types import NO_NODE_S, Peer
 from meltica.api.outcomes import Exit
@@ -26,7 +27,7 @@ from meltica.cli.acting import checked_reason
 from meltica.cli.errors import CliError
 from meltica.cli.offline import UNCHANGED, note, offline_options
 from meltica.cli.output import print_json
-from meltica.cli.place import FILE, check_place, find_place
+from meltica.cli.place import FILE, find_place, read_place
 from meltica.config import NAME, NAME_WORDS, ConfigErrors, NodeSettings, load
 
 SETTINGS: Final = "meltica.toml"
@@ -40,20 +41,14 @@ class New:
     """The new node's name, and where it is reached."""
 
     name: str
-    address: str
-    api: str
-
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """Of both."""
-        hosts = (place.rpartition(":")[0] for place in (self.api, self.address))
-        return tuple([host.removeprefix("[").removesuffix("]") for host in hosts])
+    address: Address
+    api: Address
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("name", metavar="NEW")
-@click.option("--address", required=True, metavar="HOST:PORT", help="Where the other nodes dial it.")
+@click.option("--address", required=True, metavar="HOST:PORT", help="Where the other nodes dial it; IPv6 in brackets.")
 @click.option("--api", required=True, metavar="HOST:PORT", help="Where operators, and the other nodes, reach its API.")
 @click.option("--like", metavar="NODE", help="Whose settings to take; by default the first node's of the folder.")
 @offline_options
@@ -81,16 +76,15 @@ def prepare(
     """
     why = checked_reason(reason)
     find_place(folder)
-    _check_words(name, address, api)
-    new = New(name, address, api)
+    new = _new(name, address, api)
     with alone(folder):  # of two at once each would write the operators' file as it was before the other
         _prepared(folder, new, like, why, dry_run=dry_run)
     _show(folder, new, dry_run=dry_run, output=output)
 
 
 def _prepared(folder: Path, new: New, like: str | None, why: str, *, dry_run: bool) -> None:
-    place, name, address, api = find_place(folder), new.name, new.address, new.api
-    begun = name not in place.apis and _is_made(folder, name, address, api)
+    place, name = find_place(folder), new.name
+    begun = name not in place.apis and _is_made(folder, new)
     if name in place.apis or ((folder / "nodes" / name).exists() and not begun):
         raise CliError(f"there is a node {name} already", "a new node needs a name that no node ever had", Exit.REFUSED)
     pattern = like or next(iter(place.apis))
@@ -98,10 +92,10 @@ def _prepared(folder: Path, new: New, like: str | None, why: str, *, dry_run: bo
         if not begun:
             _try(folder, pattern, new)
         if not dry_run:
-            note(folder, "prepare", why, {"node": name, "address": address, "api": api})
+            note(folder, "prepare", why, {"node": name, "address": str(new.address), "api": str(new.api)})
             if not begun:
                 _make(folder, pattern, new)
-            _enrol(folder / FILE, name, api)
+            _enrol(folder / FILE, new)
     except ConfigErrors as error:
         raise CliError(str(error), BY_HAND, Exit.REFUSED) from None
     except (OSError, ValueError) as error:
@@ -116,8 +110,9 @@ def _show(folder: Path, new: New, *, dry_run: bool, output: str) -> None:
         f"meltica cluster replace OLD --with {new.name} --address {new.address}",
     ]
     if output == "json":
-        head = {"schema": SCHEMA, "node": new.name, "folder": str(where), "address": new.address, "api": new.api}
-        print_json({**head, "dry_run": dry_run, "next": following})
+        head = {"schema": SCHEMA, "node": new.name, "folder": str(where)}
+        places = {"address": str(new.address), "api": str(new.api)}
+        print_json({**head, **places, "dry_run": dry_run, "next": following})
     elif dry_run:
         click.echo(f"{new.name} would be made in {where}; {UNCHANGED}")
     else:
@@ -126,25 +121,29 @@ def _show(folder: Path, new: New, *, dry_run: bool, output: str) -> None:
         click.echo(f"then, for example: {following[1]}")
 
 
-def _check_words(name: str, address: str, api: str) -> None:
+def _new(name: str, address: str, api: str) -> New:
+    """Raises CliError (wrong usage)."""
     if not re.fullmatch(NAME, name) or name in NO_NODE_S:
         raise CliError(f"{name!r:.60} can't be a node's name", NAME_WORDS, Exit.USAGE)
-    for option, given in (("--address", address), ("--api", api)):
-        check_place(option, given)
+    new = New(name, read_place("--address", address), read_place("--api", api))
+    if new.address == new.api:
+        following = "the other nodes dial --address, operators and the other nodes' questions reach --api"
+        raise CliError(f"--address and --api are {new.api}: one port can't be both", following, Exit.USAGE)
+    return new
 
 
 def _settings(folder: Path, name: str) -> Path:
     return folder / "nodes" / name / SETTINGS
 
 
-def _is_made(folder: Path, name: str, address: str, api: str) -> bool:
+def _is_made(folder: Path, new: New) -> bool:
     """Whether an earlier command has made just this node, which never ran: all but its place in the operators' file."""
     try:
-        made = load(_settings(folder, name), check_files=False)
+        made = load(_settings(folder, new.name), check_files=False)
         never_ran = [file.name for file in made.node.data.iterdir()] == [firststart.MARK]
     except (ConfigErrors, OSError):
         return False
-    return never_ran and (made.node.name, str(made.own.peer), str(made.own.api)) == (name, address, api)
+    return never_ran and (made.node.name, made.own.peer, made.own.api) == (new.name, new.address, new.api)
 
 
 def _try(folder: Path, pattern: str, new: New) -> None:
@@ -196,7 +195,7 @@ def _issued(folder: Path, new: New) -> Iterator[None]:
     """A certificate and its key, which go again if what needs them fails."""
     pair = _pair(folder, new.name)
     try:
-        pki.issue(folder, Peer(new.name), datetime.now(UTC), new.hosts)
+        pki.issue(folder, Peer(new.name), datetime.now(UTC), (new.api.host, new.address.host))
         yield
     except FileExistsError:  # another command was quicker: what is there now is that one's
         raise
@@ -226,9 +225,9 @@ def _check_like(made: NodeSettings, theirs: NodeSettings, beside: Path, name: st
         raise ValueError(f"the settings of {theirs.node.name} can't be made {name}'s: {BY_HAND}")
 
 
-def _enrol(file: Path, name: str, api: str) -> None:
+def _enrol(file: Path, new: New) -> None:
     """The operator's commands find it; the file is replaced at once as a whole."""
     beside = file.with_name(f".{file.name}.new")
-    beside.write_text(f'{file.read_text().rstrip()}\n\n[nodes.{name}]\napi = "https://{api}"\n')
+    beside.write_text(f'{file.read_text().rstrip()}\n\n[nodes.{new.name}]\napi = "https://{new.api}"\n')
     shutil.copymode(file, beside)
     beside.replace(file)

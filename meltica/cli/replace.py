@@ -21,7 +21,7 @@ from meltica.cli.acting import act, acting_options, confirm, hand
 from meltica.cli.client import NOTHING, Client, Document
 from meltica.cli.errors import CliError
 from meltica.cli.output import print_json
-from meltica.cli.place import ClusterPlace, check_place, place_of
+from meltica.cli.place import ClusterPlace, place_of, read_place
 from meltica.config import ConfigErrors, load
 
 SCHEMA: Final = "meltica.replace/1"
@@ -62,7 +62,7 @@ def replace(
         act(context, "replace", {"old": old, "new": new, "give_up": True}, _given_up(old, new), options)
         return
     if address is not None:
-        check_place("--address", address)
+        address = str(read_place("--address", address))
     wish = {"old": old, "new": new, "address": address or _address(place, new)}
     what = f"{new} at {wish['address']} takes the place of {old}, which is removed FOR EVER"
     if options["dry_run"]:

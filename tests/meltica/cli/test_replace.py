@@ -67,6 +67,20 @@ def test_a_new_node_s_folder_is_another_s_with_its_own_name_places_and_files(fol
     assert tomllib.loads((folder / "nodes" / "n4" / "meltica.toml").read_text())["node"]["peer"] == "127.0.0.1:7404"
 
 
+def test_a_new_node_that_is_reached_by_ipv6_is_found_by_every_command(folder, monkeypatch):
+    """Its row in cluster.toml had no brackets, and ended them all, halt and kill among them."""
+    words = ("--address", "[fd00::4]:7404", "--api", "[fd00::4]:7414")
+    with monkeypatch.context() as patched:
+        failing(patched, "enrol")
+        assert meltica("cluster", "prepare", folder, "n4", *words).returncode == 5
+    words = ("--address", "[FD00::4]:7404", "--api", "[fd00:0::4]:7414")  # the same places, so it is gone on with
+    done = meltica("cluster", "prepare", folder, "n4", *words)
+    assert done.returncode == 0, done.stderr
+    assert "--with n4 --address [fd00::4]:7404" in done.stdout
+    assert find_place(folder).apis["n4"] == "https://[fd00::4]:7414"
+    assert str(load(folder / "nodes" / "n4" / "meltica.toml").own.api) == "[fd00::4]:7414"
+
+
 def test_a_node_can_be_made_like_one_that_joined_itself(folder):
     assert meltica("cluster", "prepare", folder, "n4", *PLACES).returncode == 0
     more = ("--address", "127.0.0.1:7405", "--api", "127.0.0.1:7415", "--like", "n4")
@@ -84,6 +98,12 @@ def test_a_node_can_be_made_like_one_that_joined_itself(folder):
         (("n4", "--address", "n4..example:1", "--api", "n4:1"), 2, "its host has nothing between two dots"),
         (("n4", "--address", "n4:1", "--api", "https://n4:1"), 2, "--api 'https://n4:1'"),
         (("n4", *PLACES, "--like", "n9"), 5, "n9"),
+        (("n4", "--address", "fd00::4:7404", "--api", "n4:1"), 2, "in brackets: [fd00::4]:7404"),
+        (("n4", "--address", "n4:1", "--api", "fd00::4:7414"), 2, "in brackets: [fd00::4]:7414"),
+        (("n4", "--address", "127.0.0.1:99999", "--api", "n4:1"), 2, "no port from 1 to 65535"),
+        (("n4", "--address", "127.0.0.1:7404", "--api", "127.0.0.01:7414"), 2, "'127.0.0.01' is no IPv4 address"),
+        (("n4", "--address", "n4:7404", "--api", "n4:7404"), 2, "one port can't be both"),
+        (("n4", "--address", "[FD00::4]:7404", "--api", "[fd00::4]:7404"), 2, "one port can't be both"),
     ],
 )
 def test_what_can_t_be_a_new_node_leaves_nothing_behind(folder, words, code, told):
