@@ -15,8 +15,9 @@ import pytest
 import trio
 
 from cluster import pki
+from cluster.hosts import Address
 from cluster.roster import Roster
-from cluster.sockets import Address, context
+from cluster.sockets import context
 from cluster.tls import TlsTransport, protocol_of
 from cluster.types import Peer
 from meltica import listening
