@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,7 @@ import chaos
 TOP: Final = Path(chaos.__file__).parents[1]  # of what is ours
 OURS: Final = ("chaos", "cluster", "meltica")
 PLAYED: Final = ("chaos.sim.run", "chaos.storm.outcome")  # they play a seed, and judge it
+BLOCKS: Final = ("body", "orelse", "finalbody", "handlers", "cases")  # where a statement holds statements
 BESIDE: Final = ("pysyncobj", "attrs", "cattrs")
 
 
@@ -67,11 +69,27 @@ def _source(name: str, top: Path) -> Path | None:
 
 def _imported(path: Path, name: str) -> Iterator[str]:
     """Whatever it may import, wherever in it: a name that is imported from a package may be a module, or not."""
-    for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
+    yield from _names_in(path.read_bytes(), name)
+
+
+@cache  # by the text itself: a suite asks before each run, and hundreds of files are the same ones again
+def _names_in(text: bytes, name: str) -> tuple[str, ...]:
+    found: list[str] = []
+    for node in _statements(ast.parse(text, name)):
         if isinstance(node, ast.Import):
-            yield from (each.name for each in node.names)
+            found += [each.name for each in node.names]
         elif isinstance(node, ast.ImportFrom):
             if node.level or node.module is None:
                 raise ValueError(f"{name} imports by a relative name: write it out")
-            yield node.module
-            yield from (f"{node.module}.{each.name}" for each in node.names)
+            found += [node.module, *(f"{node.module}.{each.name}" for each in node.names)]
+    return tuple(found)
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every statement, however deep: an import is one, so expressions, which are most of a tree, are left out."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for inner in BLOCKS:
+            waiting += getattr(node, inner, ())

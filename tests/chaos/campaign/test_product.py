@@ -50,6 +50,47 @@ def test_what_is_not_imported_does_not_count(tmp_path: Path) -> None:
     assert first == of(written(tmp_path / "b", chaos__root=root, cluster__one="", cluster__two="", tests__one=""))
 
 
+BLOCKS = """
+if x:
+    import cluster.one
+elif y:
+    import cluster.two
+else:
+    import cluster.three
+try:
+    import cluster.four
+except E:
+    import cluster.five
+else:
+    import cluster.six
+finally:
+    import cluster.seven
+for a in b:
+    import cluster.eight
+while x:
+    pass
+else:
+    import cluster.nine
+with a:
+    import cluster.ten
+class C:
+    async def f(self):
+        async with a:
+            import cluster.eleven
+match x:
+    case 1:
+        import cluster.twelve
+"""
+
+
+def test_an_import_in_any_block_counts(tmp_path: Path) -> None:
+    names = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+    top = written(tmp_path, chaos__root=BLOCKS, **{f"cluster__{name}": "" for name in names})
+    assert closure(("chaos.root",), top).keys() - {"chaos", "chaos.root", "cluster"} == {
+        f"cluster.{name}" for name in names
+    }
+
+
 def test_it_goes_all_the_way_down_into_functions_and_packages(tmp_path: Path) -> None:
     top = written(
         tmp_path,
