@@ -5,6 +5,7 @@ The nodes run as builds that a launcher makes of this installation (`builds.py`)
 
 from __future__ import annotations
 
+import re
 import shlex
 
 import pytest
@@ -127,7 +128,9 @@ def test_an_entry_that_no_node_can_apply_stops_all_before_it_until_two_roles_pas
         "all go on, and are halted", lambda s: [one["cause"] for one in s["risk"]["halts"]] == ["entry_isolated"]
     )
     assert stops(cluster) == {}
-    assert f"entry {index} was isolated: 1 commands, digest {digest}" in cluster.cli("log", "show").stdout
+    # How many commands share the entry is the batching's affair: a quote that came meanwhile goes with it.
+    isolated = rf"entry {index} was isolated: [1-9]\d* commands, digest {digest}\n"
+    assert re.search(isolated, cluster.cli("log", "show").stdout)
     assert placed(cluster) == before
     resumed = page("resume")
     assert resumed.returncode == 0, resumed.stderr
