@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import click
 import trio
 from attrs import define, field, frozen
 
@@ -99,7 +100,8 @@ class Healing:
                 nursery.start_soon(beat.run)
                 await trio.sleep(TRADE_BEFORE)
                 for number in range(self.rounds):
-                    self.cuts.append(await self._round(number, rig, relay, watcher, beat))
+                    self.cuts.append(cut := await self._round(number, rig, relay, watcher, beat))
+                    click.echo(f"{number + 1} of {self.rounds}: {self._told(cut)}", err=True)
                 nursery.cancel_scope.cancel()
             return await ended(rig, watcher)
 
@@ -116,6 +118,10 @@ class Healing:
         plain_ns = time.monotonic_ns()
         await trio.sleep((end_ns - cut_ns) / 1e9)
         return Cut(node, trader, epoch, cut_ns, end_ns, plain_ns)
+
+    def _told(self, cut: Cut) -> str:
+        how = "killed and started" if self.lost else "cut off and healed"
+        return f"{cut.node} {how} beside {cut.trader}, caught up after {(cut.plain_ns - cut.cut_ns) / 1e9:.1f} s"
 
     async def _without(self, node: str, rig: Rig, relay: Relay) -> None:
         """For so long the others are without it; then it is back, or has been started."""
