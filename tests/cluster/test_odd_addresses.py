@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from cluster import pki
 from cluster.hosts import Address
@@ -86,7 +87,7 @@ async def test_one_that_is_in_the_log_already_is_dialled_in_vain_and_no_start_fa
 @pytest.mark.parametrize("address", ODD)
 async def test_a_guest_s_card_that_says_it_changes_nothing(n1: TlsTransport, address: str) -> None:
     n1._take_card(N9, address.encode())
-    await trio.sleep(0.1)
+    await trio.testing.wait_all_tasks_blocked()
     assert n1.figures() == ()
 
 

@@ -166,12 +166,7 @@ def test_a_founder_that_was_there_from_the_beginning_votes_though_it_never_got_a
     node.sync()
     assert node.replica.status().stalled is None
     node.wait(500)
-    node.hears("n3", AskVote(4, 8, 3))
-    node.sync()
-    assert not node.take(Vote), "for no log that lacks what is known"
-    node.hears("n3", AskVote(5, 9, 3))
-    node.sync()
-    assert node.take(Vote, "n3")
+    votes_for_all_that_is_known(node)
 
 
 def test_a_word_of_who_has_no_vote_does_not_show_that_a_founder_is_one(hand: type[Hand]) -> None:
@@ -221,6 +216,11 @@ def test_an_empty_founder_that_an_operator_vouched_for_stays_so_whatever_it_hear
         assert node.replica.status().stalled is None
         node = again(hand, node)
     node.wait(700)
+    votes_for_all_that_is_known(node)
+
+
+def votes_for_all_that_is_known(node: Hand) -> None:
+    """It was told of entry 9 of term 3: whoever asks for its vote must have that."""
     node.hears("n3", AskVote(4, 8, 3))
     node.sync()
     assert not node.take(Vote), "for no log that lacks what is known"
