@@ -6,9 +6,12 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.processes.limits import limited
 from tests.processes.rig import Cluster, running
+
+settings.load_profile("default")  # with CI set Hypothesis would try the same examples every day
 
 
 @pytest.fixture(scope="module")

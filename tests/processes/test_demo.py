@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from chaos.rig.processes import meltica
+from tests.ci import lacking
 from tests.processes.rig import cli, environment, python_processes_of, wait_for
 
 pytestmark = pytest.mark.processes
@@ -75,9 +75,7 @@ def test_a_demo_passes_and_its_document_has_the_shape_that_was_promised(tmp_path
 
 def test_a_demo_on_a_recorded_market_passes(tmp_path):
     if not TAPE.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"no recording at {TAPE}")
-        pytest.skip("no recording beside the checkout: the demo on a tape was not played")
+        lacking(f"no recording at {TAPE}: the demo on a tape was not played")
     words = ("--duration", "12", "--tape", str(TAPE), "--kill-leader-at", "5", "--keep", str(tmp_path / "kept"))
     done = cli("demo", *words, "-o", "json", within=290)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from chaos.spec import model, tools
 from chaos.spec.__main__ import main
 from chaos.spec.cases import ALL, BREAKS, DEEP, GROUPS, QUICK, Case, chosen
+from tests.ci import lacking
 
 TEXT = "\n".join(path.read_text() for path in sorted(tools.SPECIFICATION.glob("*.tla")))
 MUTATION = Case("NoWait", "why", frozenset({"P4Quiet"}), "NoWait")
@@ -39,14 +39,12 @@ HELD = (
 
 def test_the_protocol_holds_and_each_mutation_is_caught() -> None:
     why = tools.why_not_here()
-    if why and os.environ.get("CI") != "true":
-        pytest.skip(why)
+    if why:
+        lacking(why)
     try:
         answer = tools.ask(QUICK, within=400)
     except tools.Missing as missing:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(missing))
+        lacking(missing)
     rows = [model.verdict(case, answer) for case in QUICK]
     assert answer.ended, answer.trouble
     assert not [f"{row.name}: {row.text}" for row in rows if not row.good]

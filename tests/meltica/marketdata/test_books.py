@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from meltica.core.values import Nanos, Price, Quantity, Symbol
 from meltica.marketdata.books import Best, Book, DepthDiff, DepthSnapshot, Freshness, Level, Step
 from meltica.venues.binance_spot.parse import json_of
 from meltica.venues.binance_spot.parse_market import Quote, depth_snapshot, stream_message
+from tests.ci import lacking
 
 BTC = Symbol("BTCUSDT")
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
@@ -152,9 +152,7 @@ def test_a_recorded_book_equals_its_best_prices(name: str) -> None:
     """Real captures: no gap, never crossed, and equal to bookTicker at every shared update id."""
     path = DATA / name
     if not path.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{path} is not there, and in CI it must be")
-        pytest.skip(f"the recordings are not here: {path}")
+        lacking(f"the recordings are not here: {path}")
     book = None
     live, lines = 0, 0
     with gzip.open(path, "rt") as capture:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from meltica.marketdata import tapes
 from meltica.marketdata.tapes import TapeDepth, TapeError, TapeSnapshot, TapeTicker, TapeTrade, read_tape
+from tests.ci import lacking
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 D = Decimal
@@ -84,9 +84,7 @@ def test_a_torn_or_missing_file_is_an_error_of_the_tape(tmp_path: Path) -> None:
 def recording(name: str) -> Path:
     path = DATA / name
     if not path.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"the recording {name} must be there in CI")
-        pytest.skip(f"the recording {name} is not beside this checkout")
+        lacking(f"the recording {name} is not beside this checkout")
     return path
 
 

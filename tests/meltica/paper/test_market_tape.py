@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import pairwise
@@ -18,6 +17,7 @@ from meltica.marketdata.tapes import TapeDepth, TapeError, TapeRecord, TapeSnaps
 from meltica.paper.exchange import PaperExchange, open_exchange
 from meltica.paper.market_tape import TapeMarket, open_tape_market
 from meltica.paper.types import BestChange, DepthChange, ExchangeEvent, Execution, NewOrder, OrderView, Print, Refusal
+from tests.ci import lacking
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 START = 1_700_000_000_000_000
@@ -379,9 +379,7 @@ def test_whatever_is_recorded_and_asked_the_public_book_never_crosses_and_nothin
 def recording(name: str) -> Path:
     path = DATA / name
     if not path.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"the recording {name} must be there in CI")
-        pytest.skip(f"the recording {name} is not beside this checkout")
+        lacking(f"the recording {name} is not beside this checkout")
     return path
 
 

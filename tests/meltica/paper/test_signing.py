@@ -1,10 +1,8 @@
 import json
-import os
 from pathlib import Path
 
-import pytest
-
 from meltica.paper.signing import matches, rest_payload, sign, ws_payload
+from tests.ci import lacking
 
 VECTORS = Path(__file__).resolve().parents[4] / "shared" / "fixtures" / "ccxt" / "official_signature_vectors.json"
 SECRET = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
@@ -12,9 +10,7 @@ SECRET = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
 
 def test_the_official_vectors_recompute():
     if not VECTORS.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail("shared fixtures are missing in CI")
-        pytest.skip("shared/fixtures is not beside the checkout")
+        lacking("shared/fixtures is not beside the checkout")
     rows = [row for row in json.loads(VECTORS.read_text()) if row["venue"] == "binance"]
     assert rows
     for row in rows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +21,7 @@ from meltica.venues.binance_spot import parse
 from meltica.venues.binance_spot.errors import ACCESS, REFUSED, UNKNOWN, outcome
 from meltica.venues.binance_spot.parse import Notice, ParseFault, SocketAnswer, Told, socket_message
 from meltica.venues.binance_spot.parse_market import Quote, depth_snapshot, stream_message
+from tests.ci import lacking
 
 FIXTURES = Path(__file__).resolve().parents[5] / "shared" / "fixtures"
 NOW = Nanos(7)
@@ -30,9 +30,7 @@ NOW = Nanos(7)
 def fixture_text(name: str) -> str:
     path = FIXTURES / name
     if not path.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{path} is not there, and in CI it must be")
-        pytest.skip(f"the samples are not here: {path}")
+        lacking(f"the samples are not here: {path}")
     return path.read_text()
 
 
