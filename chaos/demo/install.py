@@ -158,7 +158,7 @@ class Installing:
         await caught_up(watcher, away)
         await rig.stop((away,))
         before = content_of(data)
-        await _passed_by(rig, watcher, away, before.last)
+        await passed_by(rig, watcher, [name for name in NODES if name != away], before.last)
         mark = rig.folder / f"struck-{away}-{seed}.json"
         await _start_to_be_struck(rig, watcher, away, before.last, (STRUCK, point, str(seed), str(mark)))
         child = rig.children[away]
@@ -178,13 +178,13 @@ class Installing:
         return evolve(kill, up_ms=took, base=base)
 
 
-async def _passed_by(rig: Rig, watcher: Watcher, away: str, last: int) -> None:
-    """Wait until no log of the others reaches back to where it stopped.  Raises trio.TooSlowError."""
+async def passed_by(rig: Rig, watcher: Watcher, names: Sequence[str], last: int) -> None:
+    """Wait until no log of theirs reaches back to what follows entry `last`.  Raises trio.TooSlowError."""
     with trio.fail_after(WITHIN * rig.slower):
         while True:
             found = await watcher.statuses()
-            bases = [base_of(status, name) for name, status in found.items() if name != away]
-            if len(bases) == len(NODES) - 1 and min(bases) > last + 1:
+            bases = [base_of(found.get(name), name) for name in names]
+            if min(bases) > last + 1:
                 return
             await trio.sleep(0.1)
 

@@ -5,7 +5,10 @@ Only the rounds and what is counted of them may live here.  Each round prepares 
 Orders come at a steady pace all the time (`chaos.rig.beat`).  Each replacement must be whole (the new one votes, the
 old one is removed for ever), trading must not stand still for longer than a time without a cause may (`usual`), or
 than that and the authority window where the active one hands over, and the shared checks must hold of those who are
-left; who is gone is asked for what it had applied when it sent, and for nothing else.
+left; who is gone is asked for what it had applied when it sent, and for its audit trail.
+
+Of several clusters every second one keeps next to nothing of its log, as one does that has run for years: there a new
+node must join by a snapshot, and what that leaves out is in the end on those alone who are gone.
 """
 
 from __future__ import annotations
@@ -21,22 +24,30 @@ import click
 import trio
 from attrs import define, field, frozen
 
-from chaos.checkers.all import CHECKS
 from chaos.checkers.history import History
-from chaos.checkers.in_authority import in_authority
-from chaos.checkers.intent_first import intent_first
 from chaos.checkers.verdict import Check, verdict
-from chaos.checkers.windows_apart import windows_apart
-from chaos.demo.install import against
+from chaos.demo.install import A_CLUSTER, KEPT, against, passed_by
 from chaos.demo.rolling import HANDED
 from chaos.demo.usual import bound_ms, elected_in, most_ms, orders_in, spread
 from chaos.rig.beat import Beat
-from chaos.rig.broken import judged_so_far, so_far
+from chaos.rig.broken import broke_off, judged_so_far, so_far
 from chaos.rig.gaps import Span, longest
-from chaos.rig.gather import gather, json_lines
+from chaos.rig.gather import json_lines
 from chaos.rig.processes import NODES, Rig, RigFault, meltica, open_rig
-from chaos.rig.settings import WINDOW_MS, set_slower, steadily
-from chaos.rig.steps import SETTLED_WITHIN, WITHIN, admitted, caught_up, evidence, halted, in_order, late, settled
+from chaos.rig.settings import WINDOW_MS, set_retention, set_slower, steadily
+from chaos.rig.steps import (
+    SETTLED_WITHIN,
+    WITHIN,
+    admitted,
+    caught_up,
+    evidence,
+    halted,
+    in_order,
+    judged,
+    late,
+    settled,
+    summed,
+)
 from chaos.rig.watch import Watcher, open_watcher
 
 TRADE_BEFORE: Final = 3.0  # seconds
@@ -47,7 +58,6 @@ KINDS: Final = (DEAD, STANDBY, ACTIVE)  # who goes, in turn
 MADE: Final = {"learns", "votes", "removed", "done"}  # the steps of one, in whichever order
 UNANSWERED: Final = (3, 7)  # exit codes after which an operator asks again
 PEERS, APIS = 20, 40  # from the rig's base: where the ports of new nodes begin
-MOST: Final = 20  # rounds, by these ports
 
 
 @frozen
@@ -63,6 +73,8 @@ class Replaced:
     voters: tuple[str, ...]  # behind it
     wanted: tuple[str, ...]  # who they were to be
     removed: bool  # the old one, for ever
+    short: bool = False  # nobody's log reached back to the beginning
+    installed: bool = False  # the new one, a snapshot, by its own log
 
     @property
     def whole(self) -> Span:
@@ -77,32 +89,34 @@ class Replacing:
     market: str
     rounds: int
     slower: int = 1  # times that the election timers and the authority window are longer
+    kept: int = 0  # entries of each log, whatever the others have; 0: all
+    before: int = 0  # rounds that other clusters had: whose turn it is
     names: list[str] = field(factory=lambda: [*NODES])  # who votes now
     gone: list[str] = field(factory=list)
     replaced: list[Replaced] = field(factory=list)
     beat: Counter[str] = field(factory=Counter)  # orders that were asked for, and taken
 
-    async def run(self, folder: Path) -> dict[str, Any]:
-        """Play it and judge it."""
+    async def run(self, folder: Path) -> tuple[Drilled, tuple[Check, ...]]:
+        """Play it; what was done, and what the shared checkers say, and `verify`."""
         rest: Check | None = None
         with so_far(self.replaced) as broken:
             async with open_rig(folder, self.market, 1, slower=self.slower) as rig:
                 await rig.create()
                 steadily(folder)
+                if self.kept:
+                    set_retention(folder, self.kept)
                 set_slower(folder, self.slower)
                 await rig.start_all()
                 apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
                 async with open_watcher(folder, apis, rig.ledger_path) as watcher:
                     await self._play(rig, watcher)
                     rest = await self._ended(rig, watcher)
-        history, checks = judged_so_far(folder, broken, rest, self._judged)
+        history, checks = judged_so_far(folder, broken, rest, lambda folder: judged(folder, self.names, self.gone))
         if not broken.why:
             folders = [folder / "nodes" / name / "data" for name in (*self.names, *self.gone)]
             said = await against(*folders)
             checks = (*checks, Check("verified", len(folders), (said,) if said else ()))
-        elected = elections_of(folder, (*self.names, *self.gone))
-        drilled = Drilled(self.replaced, elected, self.rounds, self.slower)
-        return {"beat": dict(self.beat), **document(history, drilled, checks)}
+        return Drilled(history, self.replaced, elections_of(folder, (*self.names, *self.gone)), self.beat), checks
 
     async def _play(self, rig: Rig, watcher: Watcher) -> None:
         trader, _ = await in_order(watcher)
@@ -113,15 +127,20 @@ class Replacing:
             for number in range(self.rounds):
                 one = await self._round(number, rig, watcher, beat)
                 self.replaced.append(one)
-                click.echo(f"{number + 1} of {self.rounds}: {one.old} ({one.kind}) by {one.new}: {one.steps}", err=True)
+                click.echo(
+                    f"{number + 1} of {self.rounds}: {one.old} ({one.kind}) by {one.new}: {one.steps}{_by(one)}",
+                    err=True,
+                )
             nursery.cancel_scope.cancel()
 
     async def _round(self, number: int, rig: Rig, watcher: Watcher, beat: Beat) -> Replaced:
         trader, _ = await in_order(watcher)
-        kind, new = KINDS[number % len(KINDS)], f"n{len(NODES) + 1 + number}"
+        kind, new = KINDS[(self.before + number) % len(KINDS)], f"n{len(NODES) + 1 + number}"
         old = trader if kind == ACTIVE else next(name for name in self.names if name != trader)
         left = [name for name in self.names if name != old]
         beat.node = left[0] if kind == ACTIVE else trader
+        if self.kept:
+            await passed_by(rig, watcher, left, 0)
         begin_ns = time.monotonic_ns()
         if kind == DEAD:
             rig.kill(old)
@@ -136,7 +155,9 @@ class Replacing:
         await rig.stop((old,))
         self.names, self.gone = [*left, new], [*self.gone, old]
         voters, removed = members_of(await said_by(rig.folder, "cluster", "members"))
-        return Replaced(kind, old, new, begin_ns, end_ns, steps, voters, tuple(sorted(self.names)), old in removed)
+        short, installed = bool(self.kept), has_installed(rig.folder, new)
+        wanted = tuple(sorted(self.names))
+        return Replaced(kind, old, new, begin_ns, end_ns, steps, voters, wanted, old in removed, short, installed)
 
     async def _ended(self, rig: Rig, watcher: Watcher) -> Check:
         """Halt, wait until all that are left agree, and end every process."""
@@ -148,11 +169,6 @@ class Replacing:
         await rig.stop(self.names)
         await rig.stop(("venue",))
         return Check("came_to_rest", 1, () if rested else ("open, in doubt, or unlike after the halt",))
-
-    def _judged(self, folder: Path) -> tuple[History, tuple[Check, ...]]:
-        history, everybody = gather(folder, self.names), gather(folder, (*self.names, *self.gone))
-        checks = [check(history) for check in CHECKS if check is not intent_first]
-        return history, (intent_first(everybody), *checks, in_authority(everybody), windows_apart(everybody))
 
 
 async def prepared(rig: Rig, number: int, new: str) -> None:
@@ -209,30 +225,43 @@ def elections_of(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: int(one["mono_ns"]))
 
 
+def has_installed(folder: Path, name: str) -> bool:
+    """Whether a node was brought up by a snapshot, as it told in its own log."""
+    return any(one.get("event") == "snapshot_installed" for one in json_lines(folder / "logs" / f"{name}.jsonl"))
+
+
 @frozen
 class Drilled:
-    """What was done, and what came of it by the nodes' own logs."""
+    """What was done in one cluster, and what came of it by the venue's ledger and the nodes' own logs."""
 
+    history: History
     rounds: Sequence[Replaced]
     elected: Sequence[dict[str, Any]]
-    wanted: int  # rounds
-    slower: int = 1
+    beat: Counter[str] = field(factory=Counter)
+
+    @property
+    def times(self) -> list[int]:
+        """When the venue admitted an order."""
+        return [at for at, _, request in admitted(self.history) if not request.is_cancel]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One of each round; elections belong to it until the next begins."""
+        times, rounds = self.times, self.rounds
+        ends = [*(one.begin_ns for one in rounds[1:]), *(one.end_ns for one in rounds[-1:])]
+        return [
+            _row(one, times, elected_in(Span(one.begin_ns, end), self.elected))
+            for one, end in zip(rounds, ends, strict=True)
+        ]
 
 
-def document(history: History, drilled: Drilled, checks: Sequence[Check]) -> dict[str, Any]:
-    """What came of it.
+def document(drilled: Sequence[Drilled], checks: Sequence[Check], wanted: int, slower: int = 1) -> dict[str, Any]:
+    """What came of it, over all clusters; `wanted`: rounds.
 
     `pass` if all were whole, trading went on in each, only the active one's turn changed the leader, by a hand-over,
-    until the next began, and every shared check held.
+    until the next began, who joined where the logs are short installed a snapshot, and every shared check held.
     """
-    times = [at for at, _, request in admitted(history) if not request.is_cancel]
-    bound = bound_ms((most_ms(BEAT_MS, drilled.slower),), BEAT_MS, drilled.slower)
-    rounds, wanted = drilled.rounds, drilled.wanted
-    ends = [*(one.begin_ns for one in rounds[1:]), *(one.end_ns for one in rounds[-1:])]
-    rows = [
-        _row(one, times, elected_in(Span(one.begin_ns, end), drilled.elected))
-        for one, end in zip(rounds, ends, strict=True)
-    ]
+    bound = bound_ms((most_ms(BEAT_MS, slower),), BEAT_MS, slower)
+    rounds, rows = [each for one in drilled for each in one.rounds], [row for one in drilled for row in one.rows()]
     handed, kept = [one for one in rows if one["kind"] == ACTIVE], [one for one in rows if one["kind"] != ACTIVE]
     torn = tuple(f"{one}" for one in rounds if not whole(one))
     few = () if len(rows) >= wanted else (f"{len(rows)} of {wanted} were replaced",)
@@ -244,13 +273,16 @@ def document(history: History, drilled: Drilled, checks: Sequence[Check]) -> dic
     if handed or wanted > KINDS.index(ACTIVE):
         own.append(Check("handed_over", len(handed), tuple(f"{one}" for one in handed if not _handed(one))))
         own.append(Check("hand_over_s_gap", sum(one["orders"] for one in handed), _stood(handed, bound + WINDOW_MS)))
+    if wanted > 1 or any(one.short for one in rounds):
+        own.append(_by_snapshot(rounds))
     everything = (*checks, *own)
     return {
         "kind": "replace",
         "verdict": verdict(everything),
         "n": len(rows),
-        "orders_admitted": len(times),
-        "admitted_late": len(late(history)),
+        "beat": dict(sum((one.beat for one in drilled), Counter())),
+        "orders_admitted": sum(len(one.times) for one in drilled),
+        "admitted_late": sum(len(late(one.history)) for one in drilled),
         "gap_ms": {"kept": _gaps(kept), "hand_over": _gaps(handed), "bound": bound},
         "rounds": rows,
         "checks": [check.document() for check in everything],
@@ -260,6 +292,16 @@ def document(history: History, drilled: Drilled, checks: Sequence[Check]) -> dic
 def whole(one: Replaced) -> bool:
     """All its steps were made, and who votes is who was to."""
     return {*one.steps} >= MADE and one.voters == one.wanted and one.removed
+
+
+def _by(one: Replaced) -> str:
+    return ", by a snapshot" if one.installed else ""
+
+
+def _by_snapshot(rounds: Sequence[Replaced]) -> Check:
+    """Where no log reached back, who joined installed a snapshot."""
+    short = [one for one in rounds if one.short]
+    return Check("by_snapshot", len(short), tuple(f"{one}" for one in short if not one.installed))
 
 
 def _handed(row: dict[str, Any]) -> bool:
@@ -277,6 +319,7 @@ def _row(one: Replaced, times: Sequence[int], elected: Sequence[dict[str, Any]])
         "gap_ms": gap.ms,
         "gap_at_ms": round((gap.begin_ns - one.begin_ns) / 1e6, 1),
         "steps": list(one.steps),
+        "by": "snapshot" if one.installed else "log",
         "elections": [{key: each.get(key) for key in ("node", "reason", "term")} for each in elected],
     }
 
@@ -290,10 +333,20 @@ def _gaps(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
 
 
 async def replace(rounds: int, market: str, slower: int = 1) -> dict[str, Any]:
-    """Replace so many, on one cluster.  Raises RigFault where there are no ports for so many."""
-    if rounds > MOST:
-        raise RigFault(f"{MOST} rounds at most: each takes two ports of its own")
-    with evidence() as cluster:
-        found = await Replacing(market, rounds, slower).run(cluster.folder)
-        cluster.keep = found["verdict"] == "fail"
-    return found
+    """Replace so many, on as many fresh clusters as it takes, of which every second keeps little of its log."""
+    drilled: list[Drilled] = []
+    judgements: list[tuple[Check, ...]] = []
+    done = 0
+    while done < rounds:
+        each = min(A_CLUSTER, (rounds + 1) // 2, rounds - done)
+        one = Replacing(market, each, slower, KEPT if len(judgements) % 2 else 0, done)
+        checks = tuple[Check, ...]()
+        with so_far(drilled) as broken, evidence() as cluster:
+            found, checks = await one.run(cluster.folder)
+            drilled.append(found)
+            cluster.keep = document([found], checks, 0, slower)["verdict"] == "fail"
+        done += len(one.replaced)
+        judgements.append(checks := checks or broken.checks)
+        if broke_off(checks):
+            break
+    return document(drilled, summed(judgements), rounds, slower)

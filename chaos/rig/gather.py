@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from chaos.checkers.history import History, LocalCommit
-from chaos.checkers.stored import Stored, gaps_of, history_from
+from chaos.checkers.stored import Stored, completed, gaps_of, history_from
 from chaos.checkers.verdict import Check
 from cluster.rocks import open_readonly
 from meltica.archive.trail import whole_trail
@@ -62,11 +64,17 @@ def _seq(line: bytes) -> int | None:
     return found.get("seq") if isinstance(found, dict) else None
 
 
-def gather(folder: Path, nodes: Iterable[str]) -> History:
-    """The whole history of a cluster's folder."""
+def gather(folder: Path, nodes: Iterable[str], gone: Sequence[str] = ()) -> History:
+    """The whole history of a cluster's folder.
+
+    `gone`: nodes that were removed, and are no part of it; their folders are there, and a record that a snapshot left
+    out may be in one of them alone.
+    """
     ledger = list(json_lines(folder / "ledger.jsonl"))
     account, cluster = _identity(folder)
-    return history_from(ledger, account, cluster, [_stored(folder, name) for name in nodes])
+    stored, kept = [_stored(folder, name) for name in nodes], [_stored(folder, name) for name in gone]
+    whole = [evolve(one, audit=completed(one, kept)) for one in stored]
+    return history_from(ledger, account, cluster, whole)
 
 
 def _identity(folder: Path) -> tuple[str, str]:

@@ -18,9 +18,11 @@ import click
 import trio
 from attrs import define
 
-from chaos.checkers.all import check_all
+from chaos.checkers.all import CHECKS
+from chaos.checkers.audit_trail import audit_trail
 from chaos.checkers.history import History, Request, named
 from chaos.checkers.in_authority import in_authority
+from chaos.checkers.intent_first import intent_first
 from chaos.checkers.verdict import Check
 from chaos.checkers.windows_apart import windows_apart
 from chaos.rig.gather import gather, json_lines
@@ -39,6 +41,7 @@ AT_ANY_MOMENT: Final = (  # shared checks that need no cluster at rest
     "in_authority",
     "windows_apart",
 )
+OF_EVERYBODY: Final = (intent_first, audit_trail)  # shared checks that need who was removed too
 SETTLED_WITHIN: Final = 180.0  # after the halt: every doubt takes the venue's settle time, and reads
 
 
@@ -188,10 +191,16 @@ def cluster_of(folder: Path) -> str:
     return str(tomllib.loads((folder / "nodes" / "n1" / "meltica.toml").read_text())["node"]["cluster"])
 
 
-def judged(folder: Path) -> tuple[History, tuple[Check, ...]]:
-    """What the venue and the nodes recorded, and what the shared checkers say of it."""
-    history = gather(folder, NODES)
-    return history, (*check_all(history), in_authority(history), windows_apart(history))
+def judged(folder: Path, names: Sequence[str] = NODES, gone: Sequence[str] = ()) -> tuple[History, tuple[Check, ...]]:
+    """What the venue and the nodes recorded, and what the shared checkers say of it.
+
+    `gone`: who was removed, and is asked for what it had applied when it sent, and for its audit trail; for nothing
+    else, as its state is an old one.
+    """
+    history = gather(folder, names, gone)
+    everybody = gather(folder, (*names, *gone)) if gone else history
+    own = [check(everybody if check in OF_EVERYBODY else history) for check in CHECKS]
+    return history, (*own, in_authority(everybody), windows_apart(everybody))
 
 
 def judged_at_any_moment(folder: Path) -> tuple[Check, ...]:

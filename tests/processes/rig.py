@@ -21,6 +21,7 @@ import httpx
 from attrs import define, field
 
 from chaos.rig.processes import claimed_ports, meltica
+from chaos.rig.settings import set_retention, steadily
 from chaos.rig.warden import Warden, open_warden
 
 NODES = ("n1", "n2", "n3")
@@ -42,6 +43,7 @@ fallback_ms = 1800
 """
 WINDOW = ("window_ms = 300", "window_ms = 1000")
 NOISE = ("intents_applied", '"event": "stall"', "stood still")
+KEPT = 100  # entries of a forgetful node's log, whatever the others have
 UNANSWERED = (3, 7)  # exit codes after which an operator asks again, with the same request id
 # Away from the demo's own first choice (7400), so that a demo and a cluster beside it do not race for ports.
 FIRST_PORT = 21400
@@ -350,6 +352,11 @@ class Cluster:
         document = self.quick(name)
         return next((dict(row) for row in document["nodes"] if row["name"] == name), {}) if document else {}
 
+    def base(self, name: str) -> int:
+        """Where a node's log begins, by its own word; 0 if it does not answer."""
+        row = self.own(name)
+        return int(row["log"]["base_index"]) if row else 0
+
     def active(self, within: float = WITHIN_S) -> str:
         """Who trades, once somebody does."""
         return wait_for("a node that is active", self._active, within)
@@ -441,6 +448,18 @@ def running(folder: Path, *, nodes: Sequence[str] = NODES) -> Iterator[Cluster]:
     with made_cluster(folder) as cluster:
         cluster.start_venue()
         cluster.start_nodes(nodes)
+        cluster.until_trading()
+        yield cluster
+
+
+@contextmanager
+def forgetful(folder: Path) -> Iterator[Cluster]:
+    """A cluster that trades, and keeps next to nothing of its logs; everything ends with the block."""
+    with made_cluster(folder) as cluster:
+        steadily(folder)
+        set_retention(folder, KEPT)
+        cluster.start_venue()
+        cluster.start_nodes()
         cluster.until_trading()
         yield cluster
 

@@ -6,11 +6,9 @@ import json
 
 import pytest
 
-from chaos.checkers.all import CHECKS
-from chaos.checkers.intent_first import intent_first
-from chaos.rig.gather import gather
+from chaos.rig import steps
 from meltica.config import load
-from tests.processes.rig import NODES, UNANSWERED, Cluster, cli, eventually, running, wait_for
+from tests.processes.rig import NODES, UNANSWERED, Cluster, cli, eventually, forgetful, running, wait_for
 
 pytestmark = [pytest.mark.processes, pytest.mark.patient(80)]
 
@@ -65,7 +63,7 @@ def trades_on(cluster: Cluster, names) -> None:
 def judged(cluster: Cluster, names, gone: str) -> None:
     """All stop at one state; then the disks and the venue's ledger are compared.
 
-    The one that is gone is asked for what it had applied when it sent, and for nothing else: its state is an old one.
+    The one that is gone is asked for what it had applied when it sent, and for its audit trail: its state is old.
     """
     assert cluster.act("halt", "--cause", "over").returncode == 0
 
@@ -78,9 +76,7 @@ def judged(cluster: Cluster, names, gone: str) -> None:
     for child in cluster.children.values():
         if child.process.poll() is None:
             child.kill()
-    history = gather(cluster.folder, names)
-    found = [check(history) for check in CHECKS if check is not intent_first]
-    found.append(intent_first(gather(cluster.folder, (*names, gone))))
+    _, found = steps.judged(cluster.folder, names, (gone,))
     assert [(one.name, one.violations) for one in found if not one.held] == []
     done = cli("cluster", "verify", *(str(cluster.data(name)) for name in (*names, gone)), "-o", "json")
     assert done.returncode == 0, done.stdout
@@ -147,3 +143,26 @@ def test_the_active_node_is_replaced_hands_over_first_and_hears_that_it_was_remo
     assert f"! {old} was removed from this cluster, and runs" in told.stdout
     assert cluster.children[old].stop() == 0
     judged(cluster, [*left, NEW], old)
+
+
+@pytest.fixture
+def forgetting(tmp_path) -> Cluster:
+    """The same, as it is after years: no log reaches back to the beginning."""
+    with forgetful(tmp_path / "cluster") as found:
+        yield found
+
+
+def test_where_no_log_reaches_back_the_new_node_installs_a_snapshot_and_votes(forgetting):
+    old = forgetting.promotable()
+    left = [name for name in NODES if name != old]
+    wait_for("the logs begin behind the first entry", lambda: min(forgetting.base(name) for name in NODES) > 1)
+    started(forgetting)
+    assert [step for step in replaced(forgetting, old) if step in MADE] == ["learns", "votes", "removed", "done"]
+    installed = forgetting.children[NEW].logged("snapshot_installed")
+    assert [line["index"] > 1 for line in installed] == [True] * len(installed) != []
+    trades_on(forgetting, [*left, NEW])
+
+    with forgetting.http() as client:
+        gaps = client.get(f"{forgetting.api(NEW)}/api/v1/audit?limit=1").json()["gaps"]
+    assert [(gap["first"], gap["last"]) for gap in gaps][:1] == [(1, installed[0]["index"])]
+    judged(forgetting, [*left, NEW], old)

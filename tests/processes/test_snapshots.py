@@ -6,32 +6,16 @@ import json
 
 import pytest
 
-from chaos.rig.settings import steadily
-from tests.processes.rig import NODES, Cluster, cli, made_cluster, wait_for
+from tests.processes.rig import KEPT, NODES, Cluster, cli, forgetful, wait_for
 
 pytestmark = [pytest.mark.processes, pytest.mark.patient(25)]
-
-KEPT = 100  # entries, whatever the others have
-RETENTION = f"\n[retention]\nenabled = true\nentries = {KEPT}\nmost_entries = {KEPT}\n"
 
 
 @pytest.fixture
 def cluster(tmp_path) -> Cluster:
     """Three nodes that trade, and keep next to nothing of their logs."""
-    with made_cluster(tmp_path / "cluster") as found:
-        steadily(found.folder)
-        for name in NODES:
-            found.config(name).write_text(found.config(name).read_text() + RETENTION)
-        found.start_venue()
-        found.start_nodes()
-        found.until_trading()
+    with forgetful(tmp_path / "cluster") as found:
         yield found
-
-
-def base(cluster: Cluster, name: str) -> int:
-    """Where its log begins, by its own word; 0 if it does not answer."""
-    row = cluster.own(name)
-    return int(row["log"]["base_index"]) if row else 0
 
 
 def equal(cluster: Cluster, *names: str) -> bool:
@@ -46,9 +30,9 @@ def test_a_standby_whose_log_was_dropped_behind_it_installs_a_snapshot_and_is_eq
     left_at = int(cluster.own(away)["applied_index"])
     assert cluster.children[away].stop() == 0
     left_at = max(left_at, *(int(cluster.own(name)["applied_index"]) for name in here))
-    wait_for("the others' logs begin behind where it stopped", lambda: min(base(cluster, n) for n in here) > left_at)
+    wait_for("the others' logs begin behind where it stopped", lambda: min(cluster.base(n) for n in here) > left_at)
     cluster.start_node(away)
-    wait_for("it has installed a snapshot", lambda: base(cluster, away) > left_at)
+    wait_for("it has installed a snapshot", lambda: cluster.base(away) > left_at)
     taken = cluster.cli("cluster", "snapshot", "--keep", str(KEPT), "--yes", "-o", "json")  # there is little to drop
     assert [(one["node"], one["outcome"]) for one in json.loads(taken.stdout)["nodes"]] == [(n, "done") for n in NODES]
     assert cluster.act("halt", "--cause", "test").returncode == 0

@@ -15,7 +15,7 @@ from chaos.demo import freeze, heal, install, measure, replace, rolling
 from chaos.demo.freeze import Freezing, Stop
 from chaos.demo.heal import Cut, Healing
 from chaos.demo.install import Content, Installing, Kill, Killed
-from chaos.demo.replace import DEAD, Replaced, Replacing
+from chaos.demo.replace import DEAD, Drilled, Replaced, Replacing
 from chaos.demo.rolling import Restart, Rolling
 from chaos.rig import broken
 from chaos.rig.broken import Broken, judged_so_far, so_far
@@ -90,7 +90,7 @@ def wrong(checks):
     return {one["name"]: one["violations"] for one in checks if one["violations"]}
 
 
-@pytest.mark.parametrize("module", [heal, rolling, replace], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [heal, rolling], ids=lambda module: module.__name__)
 async def test_a_drill_of_one_cluster_tells_the_rounds_before(module, playing, tmp_path):
     found = await playing(module, 1).run(tmp_path)
     assert (found["n"], found["verdict"], len(found["rounds"])) == (1, "fail", 1)
@@ -107,6 +107,8 @@ async def test_a_cluster_of_several_tells_its_rounds_too(playing, tmp_path):
     rounds, late, checks = await playing(freeze, 1).run(tmp_path)
     assert (len(rounds), late, checks) == (1, 0, (Check("played", 1, ("TooSlowError",)),))
     assert await playing(install, 2).run(tmp_path) == checks
+    drilled, told = await playing(replace, 1).run(tmp_path)
+    assert (len(drilled.rounds), told) == (1, checks)
 
 
 NOT_READY = {"played": ["RigFault: n1 was not ready"]}
@@ -138,6 +140,12 @@ async def test_what_clusters_before_one_that_can_not_be_started_have_shown_is_to
 
     monkeypatch.setattr(Installing, "run", ended(lambda self: self.kills.extend([KILL] * 5) or (HELD,)))
     found = await install.install(10, "synthetic")
+    assert (found["n"], found["verdict"]) == (5, "fail")
+    assert wrong(found["checks"])["played"] == NOT_READY["played"]
+
+    one = Drilled(NOBODY, (REPLACED,) * 5, ())
+    monkeypatch.setattr(Replacing, "run", ended(lambda self: self.replaced.extend(one.rounds) or (one, (HELD,))))
+    found = await replace.replace(10, "synthetic")
     assert (found["n"], found["verdict"]) == (5, "fail")
     assert wrong(found["checks"])["played"] == NOT_READY["played"]
 

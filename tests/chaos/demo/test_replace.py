@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections import Counter
 
 import pytest
 from attrs import evolve
@@ -11,7 +13,8 @@ from click.testing import CliRunner
 from chaos.checkers.history import History, Request
 from chaos.checkers.verdict import Check
 from chaos.demo import measure, replace
-from chaos.demo.replace import ACTIVE, DEAD, STANDBY, Drilled, Replaced, members_of
+from chaos.demo.install import KEPT
+from chaos.demo.replace import ACTIVE, DEAD, STANDBY, Drilled, Replaced, Replacing, members_of
 from chaos.rig.processes import RigFault
 from chaos.rig.settings import WINDOW_MS
 from meltica.core.ids import make_id
@@ -19,6 +22,7 @@ from meltica.core.ids import make_id
 MS = 1_000_000
 CLUSTER = "0a0b0c"
 HELD = (Check("one_trader", 9, ()),)
+GAPS = ("handed_over", "hand_over_s_gap", "by_snapshot")  # what has nothing to look at without the last round
 STEPS = ("learns", "votes", "removed", "done")
 
 
@@ -31,7 +35,7 @@ def one(number, kind, **changed):
     return evolve(made, **changed)
 
 
-ROUNDS = (one(0, DEAD), one(1, STANDBY), one(2, ACTIVE))
+ROUNDS = (one(0, DEAD), one(1, STANDBY), one(2, ACTIVE, short=True, installed=True))
 EVEN = tuple(range(0, 6000, 250))
 
 
@@ -46,10 +50,13 @@ def change(at, reason="transfer"):
 HANDED = (change(4100),)
 
 
+def saw(times):
+    return History("trader", CLUSTER, tuple(request(at) for at in times), (), ())
+
+
 def drilled(times=EVEN, rounds=ROUNDS, elected=HANDED, **words):
-    found = History("trader", CLUSTER, tuple(request(at) for at in times), (), ())
-    made = Drilled(rounds, elected, words.get("wanted", 3), words.get("slower", 1))
-    return replace.document(found, made, words.get("checks", HELD))
+    made = Drilled(saw(times), rounds, elected, Counter(asked=9))
+    return replace.document([made], words.get("checks", HELD), words.get("wanted", 3), words.get("slower", 1))
 
 
 def wrong(document):
@@ -63,7 +70,8 @@ def without(begin, end):
 def test_replacements_that_are_whole_and_stop_nothing_pass():
     found = drilled()
     assert (found["verdict"], found["n"], found["gap_ms"]["bound"]) == ("pass", 3, 800)
-    assert drilled(rounds=ROUNDS[:2], wanted=2)["verdict"] == "pass"  # the active one's turn has not come
+    assert [row["by"] for row in found["rounds"]] == ["log", "log", "snapshot"]
+    assert drilled(rounds=ROUNDS[:1], wanted=1)["verdict"] == "pass"  # neither the active one's turn nor short logs
     json.dumps(found)
 
 
@@ -74,8 +82,10 @@ def test_replacements_that_are_whole_and_stop_nothing_pass():
         ({"rounds": (evolve(ROUNDS[0], steps=STEPS[:3]), *ROUNDS[1:])}, ["replaced"]),
         ({"rounds": (evolve(ROUNDS[0], removed=False), *ROUNDS[1:])}, ["replaced"]),
         ({"rounds": (evolve(ROUNDS[0], voters=("n1", "n2", "n3")), *ROUNDS[1:])}, ["replaced"]),
-        ({"rounds": (), "wanted": 3}, ["replaced", "leader_kept", "no_gap", "handed_over", "hand_over_s_gap"]),
-        ({"rounds": ROUNDS[:2]}, ["replaced", "handed_over", "hand_over_s_gap"]),
+        ({"rounds": (), "wanted": 3}, ["replaced", "leader_kept", "no_gap", *GAPS]),
+        ({"rounds": ROUNDS[:2]}, ["replaced", *GAPS]),
+        ({"rounds": (*ROUNDS[:2], evolve(ROUNDS[2], installed=False))}, ["by_snapshot"]),
+        ({"rounds": (*ROUNDS[:2], evolve(ROUNDS[2], short=False))}, ["by_snapshot"]),  # nobody had to
         ({"elected": ()}, ["handed_over"]),
         ({"elected": (change(4100, "election"),)}, ["handed_over"]),
         ({"elected": (*HANDED, change(5000, "election"))}, ["handed_over"]),
@@ -140,6 +150,44 @@ def test_the_command_has_the_drill(monkeypatch):
     assert (done.exit_code, asked) == (0, [(10, "synthetic", 1)])
 
 
-async def test_there_are_ports_for_so_many():
-    with pytest.raises(RigFault, match="20 rounds at most"):
-        await replace.replace(21, "synthetic")
+def test_several_clusters_are_told_as_one_and_what_one_s_end_did_is_not_the_next_one_s():
+    """Between two of them lies the first one's halt and the second one's first election."""
+    first = Drilled(saw(EVEN), ROUNDS[:2], (), Counter(asked=8, taken=7))
+    times = [at + 60_000 for at in EVEN]
+    last = one(32, ACTIVE, short=True, installed=True)
+    second = Drilled(saw(times), (last,), (change(58_000, "election"), change(64_100)), Counter(asked=5))
+    found = replace.document([first, second], HELD, 3)
+    assert (found["verdict"], found["n"], found["beat"]) == ("pass", 3, {"asked": 13, "taken": 7})
+    assert found["orders_admitted"] == 2 * len(EVEN)
+
+
+def test_that_a_node_installed_a_snapshot_is_read_from_its_own_log(tmp_path):
+    (tmp_path / "logs").mkdir()
+    for name, event in (("n4", "snapshot_installed"), ("n5", "started")):
+        (tmp_path / "logs" / f"{name}.jsonl").write_text(json.dumps({"event": event, "index": 9}) + "\n")
+    assert [replace.has_installed(tmp_path, name) for name in ("n4", "n5")] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("rounds", "clusters"),
+    [
+        (10, [(5, 0, 0), (5, KEPT, 5)]),
+        (12, [(5, 0, 0), (5, KEPT, 5), (2, 0, 10)]),
+        (3, [(2, 0, 0), (1, KEPT, 2)]),
+        (1, [(1, 0, 0)]),
+    ],
+)
+async def test_every_second_cluster_keeps_little_of_its_log_and_the_turns_go_on(
+    rounds, clusters, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    played = []
+
+    async def run(self, _folder):
+        played.append((self.rounds, self.kept, self.before))
+        self.replaced += [ROUNDS[0]] * self.rounds
+        return Drilled(saw(EVEN), self.replaced, ()), HELD
+
+    monkeypatch.setattr(Replacing, "run", run)
+    found = await replace.replace(rounds, "synthetic")
+    assert (played, found["n"]) == (clusters, rounds)

@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from attrs import evolve
 
+from chaos.checkers.audit_trail import audit_trail
+from chaos.checkers.state_equal import state_equal
+from chaos.rig import gather, steps
 from chaos.rig.gather import commits_of, ledger_whole, window_of
+from tests.chaos.checkers.test_stored import RECORDS, stored
+from tests.meltica.archive.making import gap_of
 
 MS = 1_000_000
 LINE = {"event": "intents_applied", "index": 5, "term": 2, "mono_ns": 900, "proposed_mono_ns": 700, "intents": ["a"]}
@@ -58,3 +64,40 @@ def test_a_ledger_that_lacks_a_line_or_has_one_that_can_t_be_read_is_told(tmp_pa
 def test_an_empty_ledger_is_no_evidence(tmp_path):
     (tmp_path / "ledger.jsonl").write_bytes(b"")
     assert not ledger_whole(tmp_path).held
+
+
+def test_what_a_snapshot_left_out_may_be_in_a_removed_node_s_folder_alone(monkeypatch, tmp_path):
+    """All three were replaced, and whoever came last joined by a snapshot."""
+    (tmp_path / "ledger.jsonl").write_bytes(b"")
+    gap = gap_of(RECORDS, 1, 30)
+    folders = {"n5": stored("n5", gap), "n6": stored("n6", gap), "n1": evolve(stored("n1", applied=34), name="n1")}
+    monkeypatch.setattr(gather, "_stored", lambda _folder, name: folders[name])
+    monkeypatch.setattr(gather, "_identity", lambda _folder: ("main", "51ed00"))
+    monkeypatch.setattr(steps, "CHECKS", (audit_trail, state_equal))
+    history, checks = steps.judged(tmp_path, ("n5", "n6"), ("n1",))
+    assert [node.name for node in history.nodes] == ["n5", "n6"]
+    assert [(one.name, one.violations) for one in checks] == [
+        (name, ()) for name in ("audit_trail", "state_equal", "in_authority", "windows_apart")
+    ]
+    assert checks[0].looked_at > len(history.nodes[0].audit)
+
+    _, alone = steps.judged(tmp_path, ("n5", "n6"))  # without that folder it is lost
+    assert [one.name for one in alone if one.violations] == ["audit_trail", "state_equal"]
+    lost = folders["n1"].audit
+    folders["n1"] = evolve(folders["n1"], audit=[row for row in lost if row["index"] != 20])
+    _, torn = steps.judged(tmp_path, ("n5", "n6"), ("n1",))
+    assert "audit_trail" in [one.name for one in torn if one.violations]
+
+
+def test_a_removed_node_s_state_is_an_old_one_and_nothing_is_asked_of_it(monkeypatch, tmp_path):
+    (tmp_path / "ledger.jsonl").write_bytes(b"")
+    old = stored("n1", applied=20)
+    old.state.chain_bytes = bytes(32)
+    folders = {"n5": stored("n5"), "n6": stored("n6"), "n1": old}
+    monkeypatch.setattr(gather, "_stored", lambda _folder, name: folders[name])
+    monkeypatch.setattr(gather, "_identity", lambda _folder: ("main", "51ed00"))
+    monkeypatch.setattr(steps, "CHECKS", (audit_trail, state_equal))
+    _, checks = steps.judged(tmp_path, ("n5", "n6"), ("n1",))
+    assert [one.name for one in checks if one.violations] == []
+    _, checks = steps.judged(tmp_path, ("n5", "n6", "n1"))
+    assert [one.name for one in checks if one.violations] == ["state_equal"]
