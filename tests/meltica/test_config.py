@@ -18,6 +18,7 @@ from meltica.cli.cluster_files import Plan, node_toml
 from meltica.config import ConfigErrors, least_window_ms, load
 from meltica.core.values import Gap, Mode
 from meltica.founding import founders
+from meltica.strategies import catalogue
 from meltica.structure import Misfit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -304,6 +305,56 @@ def test_the_default_file_shows_every_default_as_it_is():
     found = config._settings(shown.file, Reader("", tomllib.loads(bare), folder, errors))
     assert not errors
     assert found == shown
+
+
+def written_keys(text):
+    """Every key that stands in a settings file, with its table: as it is, or behind `# ` where it is left out."""
+    table, found = "", set()
+    for line in text.splitlines():
+        if head := re.fullmatch(r"\[+([\w.]+)\]+(  # .*)?", line):
+            table = head[1]
+        elif key := re.match(r"(# )?(\w+) = ", line):
+            found.add((table, key[2]))
+    return found
+
+
+def test_the_default_file_shows_every_key_that_is_read(monkeypatch):
+    from meltica import config  # noqa: PLC0415 - to read a text that is in no file
+    from meltica.tables import Reader  # noqa: PLC0415 - the same
+
+    asked, get = set(), Reader._get
+
+    def listening(reader, key, default, allowed):
+        asked.add((re.sub(r"\.\d+", "", reader.name), key))
+        return get(reader, key, default, allowed)
+
+    monkeypatch.setattr(Reader, "_get", listening)
+    monkeypatch.setattr(Reader, "has", lambda _reader, _key: True)  # what is read only where it is there
+    text = (ROOT / "config" / "default.toml").read_text()
+    config._settings(Path("x"), Reader("", tomllib.loads(text), ROOT / "config", []))
+    tables = {("api", "tokens"), ("strategies", "parameters")}
+    keys = {(table, key) for table, key in asked if table} - tables
+    assert len(keys) > 60
+    assert not keys - written_keys(text)
+
+
+@pytest.mark.parametrize("kind", catalogue.KINDS)
+def test_the_default_file_shows_each_parameter_of_a_strategy_as_it_is_without_it(kind, monkeypatch):
+    text = (ROOT / "config" / "default.toml").read_text()
+    table = text.partition(f'kind = "{kind}"')[2].partition("[strategies.parameters]")[2].partition("\n[")[0]
+    shown = tomllib.loads("\n".join(line.removeprefix("# ") for line in table.splitlines()[1:]))
+    asked = []
+    for read in ("amount", "whole"):
+        method = getattr(catalogue._Reader, read)
+
+        def listening(reader, name, *rest, method=method):
+            asked.append(name)
+            return method(reader, name, *rest)
+
+        monkeypatch.setattr(catalogue._Reader, read, listening)
+    without = catalogue.make_strategy(kind, {})
+    assert sorted(asked) == sorted(shown)
+    assert vars(catalogue.make_strategy(kind, shown)) == vars(without)
 
 
 def test_the_log_is_kept_whole_unless_the_settings_say_otherwise(tmp_path):
