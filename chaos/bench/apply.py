@@ -16,6 +16,8 @@ from attrs import frozen
 
 from chaos.bench import trading
 from chaos.bench.figures import Row, Turn, Who, row_of
+from chaos.bench.profiled import Profile
+from chaos.bench.sampler import Sampler
 from cluster.types import LogIndex, Term
 from meltica.core.codec import decode_command, encode_command
 from meltica.core.events import CommandResult
@@ -70,17 +72,26 @@ def apply_log(log: Log) -> Machine:
     return machine
 
 
-def measure(commands: int, rounds: int, say: Callable[[str], None]) -> list[Row]:
+def measure(commands: int, rounds: int, say: Callable[[str], None], profile: Profile | None = None) -> list[Row]:
     """Rows of `apply`, and of its parts.  Raises ValueError if a replay came to another state."""
     logs = {batch: log_of(commands, batch) for batch in BATCHES}
     turns: dict[tuple[str, int], list[Turn]] = {}
     for number in range(rounds):
         for batch, log in logs.items():
             for what, work in WORKS.items():
-                seconds = work(log)
+                seconds = work(log) if profile is None else _sampled(profile, f"{what}, {batch} an entry", work, log)
                 turns.setdefault((what, batch), []).append(Turn((), log.commands, seconds))
         say(f"round {number + 1} of {rounds}")
     return [_row(what, batch, found, logs[batch]) for (what, batch), found in turns.items()]
+
+
+def _sampled(profile: Profile, title: str, work: Callable[[Log], float], log: Log) -> float:
+    sampler = Sampler()
+    sampler.begin()
+    try:
+        return work(log)
+    finally:
+        profile.add(title, sampler.end(), log.commands)
 
 
 def _row(what: str, batch: int, turns: Sequence[Turn], log: Log) -> Row:

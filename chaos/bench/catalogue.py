@@ -21,9 +21,14 @@ class Extra:
 
     text: str
     usual: int | str
+    metavar: str | None = None
 
 
 WAIT: Final = {"wait": Extra("Seconds for which a machine that is not quiet is waited for, at most.", 300)}
+
+PROFILE: Final = {
+    "profile": Extra("Write where processor time goes into this file; no figure is judged then.", "", "FILE")
+}
 
 
 @frozen
@@ -47,7 +52,7 @@ BENCHES: Final = {
         5,
         1000,
         samples_are="Commands of one caller, a turn.",
-        extras=WAIT | {"seconds": Extra("How long 32 callers go on, a turn.", 10)},
+        extras=WAIT | PROFILE | {"seconds": Extra("How long 32 callers go on, a turn.", 10)},
     ),
     "apply": Bench(
         "commands a second of the core on one processor core",
@@ -57,6 +62,7 @@ BENCHES: Final = {
         samples_are="Commands, a turn.",
         alone="what is measured is the deciding of orders, and neither peer decides any",
         fewest=300,
+        extras=WAIT | PROFILE,
     ),
     "failover": Bench(
         "SIGKILL of the active node, to the venue's first admitted order",
@@ -91,6 +97,7 @@ BENCHES: Final = {
         samples_are="Commands in its log.",
         alone="no peer starts on a million commands: etcd drops its log every 100,000, PySyncObj has none on disk",
         fewest=1000,
+        extras=WAIT | PROFILE,
     ),
     "growth": Bench(
         "how it grows with the orders that there are, and with the commands that were",

@@ -16,8 +16,9 @@ from attrs import define, evolve, field
 
 from chaos.bench.child import BenchFault, Disturbed, cpu_us
 from chaos.bench.disk import Syncs
-from chaos.bench.figures import Row, Turn, row_of
-from chaos.bench.systems import Cluster, System
+from chaos.bench.figures import Row, Turn, Who, row_of
+from chaos.bench.profiled import Profile
+from chaos.bench.systems import Cluster, OurCluster, System
 from chaos.rig.broken import Broken, so_far
 
 CALLERS: Final = (1, 32)
@@ -37,6 +38,7 @@ class Commit:
     samples: int  # of one caller, a turn
     say: Callable[[str], None]
     seconds: float = 10.0  # of 32 callers, a turn
+    profile: Profile | None = None  # of ours, if it is wanted
     turns: dict[tuple[int, int], list[Turn]] = field(factory=dict)  # by the system's place, and callers
     disturbed: int = 0
     broken: Broken = field(factory=Broken)
@@ -63,7 +65,7 @@ class Commit:
             folder.mkdir()
             try:
                 with system.running(folder) as cluster:
-                    found = {callers: self._measured(cluster, callers) for callers in CALLERS}
+                    found = {callers: self._measured(cluster, system.who, callers) for callers in CALLERS}
             except Disturbed as why:
                 self.disturbed += 1
                 self.say(f"{system.who.system}: an election ended this turn ({why}); it is made again")
@@ -75,13 +77,20 @@ class Commit:
             return
         raise BenchFault(f"{system.who.system} held no election still for one turn: the machine is too busy")
 
-    def _measured(self, cluster: Cluster, callers: int) -> Turn:
+    def _measured(self, cluster: Cluster, who: Who, callers: int) -> Turn:
         if callers == CALLERS[0]:
             cluster.commit(CALLERS[-1], WARM, 1.0)
         asked = (self.samples, LONGEST) if callers == CALLERS[0] else (ENDLESS, self.seconds)
+        sampled = cluster if isinstance(cluster, OurCluster) and self.profile is not None else None
+        if sampled is not None:
+            sampled.sample()
         before = cpu_us(cluster.pids())
         turn = cluster.commit(callers, *asked)
-        return evolve(turn, cpu_us=(cpu_us(cluster.pids()) - before) / max(1, turn.commands))
+        took = cpu_us(cluster.pids()) - before
+        if sampled is not None and self.profile is not None:
+            for role, one in sampled.sampled():
+                self.profile.add(f"commit, {who.variant}, {callers} callers: {role}", one, turn.commands)
+        return evolve(turn, cpu_us=took / max(1, turn.commands))
 
     def _told(self, place: int) -> str:
         last = [(callers, self.turns[place, callers][-1]) for callers in CALLERS]

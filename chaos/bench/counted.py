@@ -15,6 +15,7 @@ from __future__ import annotations
 import gc
 import sys
 import tempfile
+from collections import Counter as Names
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from random import Random
 from types import FrameType
 from typing import Any, Final
 
-from attrs import asdict, define, field, frozen
+from attrs import define, field, frozen
 
 from chaos.bench import trading
 from chaos.bench.apply import apply_log, log_of
@@ -55,10 +56,14 @@ class Counts:
     instructions: int
     calls: int  # of Python and of C
     encodings: int  # those of them that encode or pack something, by their names
+    encoders: Mapping[str, int] = field(factory=dict)  # the same by who calls which; told, and not stored
 
     def document(self) -> dict[str, int]:
         """As it is stored."""
-        return asdict(self)
+        return {"commands": self.commands, "instructions": self.instructions} | {
+            "calls": self.calls,
+            "encodings": self.encodings,
+        }
 
 
 def counted(commands: int, prepare: Callable[[], Work]) -> Counts:
@@ -69,7 +74,7 @@ def counted(commands: int, prepare: Callable[[], Work]) -> Counts:
     _alone(lambda: instructions.instructions_of(work))
     work = prepare()
     _alone(lambda: calls.calls_of(work))
-    return Counts(commands, instructions.count, calls.count, calls.encodings)
+    return Counts(commands, instructions.count, calls.count, calls.encodings.total(), dict(calls.encodings))
 
 
 def _alone(count: Callable[[], None]) -> None:
@@ -89,7 +94,7 @@ class Counter:
     """Counts by the interpreter's own hooks; whoever used them before has them back afterwards."""
 
     count: int = 0
-    encodings: int = 0
+    encodings: Names[str] = field(factory=Names)
 
     def instructions_of(self, work: Work) -> None:
         """Every bytecode instruction of every frame that begins in `work`."""
@@ -124,7 +129,13 @@ class Counter:
         self.count += 1
         name = frame.f_code.co_name if event == "call" else getattr(about, "__name__", "")
         if name.lstrip("_").startswith(ENCODERS):
-            self.encodings += 1
+            by = frame.f_back if event == "call" else frame
+            called = _called_as(frame) if event == "call" else getattr(about, "__qualname__", name)
+            self.encodings[f"{'' if by is None else _called_as(by)} calls {called}"] += 1
+
+
+def _called_as(frame: FrameType) -> str:
+    return f"{frame.f_globals.get('__name__')}.{frame.f_code.co_qualname}"
 
 
 # What is counted
@@ -281,6 +292,7 @@ def rows(found: Mapping[str, Counts]) -> Sequence[Row]:
                 ("instructions", round(one.instructions / one.commands, 1)),
                 ("calls", round(one.calls / one.commands, 1)),
                 ("encodings", round(one.encodings / one.commands, 1)),
+                ("encoders", {who: round(count / one.commands, 2) for who, count in one.encoders.items()}),
             ),
         )
         for name, one in found.items()

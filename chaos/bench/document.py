@@ -45,6 +45,7 @@ class Build:
     at: str  # UTC
     commit: str | None  # of the checkout; None: it is none
     alone: str | None = None  # why no peer was measured, though one was asked for
+    profiled: bool = False  # samples were taken meanwhile, which takes time of its own
 
 
 @frozen
@@ -70,6 +71,7 @@ def document(
 
     `disturbed`: turns that an election ended, and that were made again; `broken_off`: what ended it in the middle.
     """
+    void = bool(broken_off) or build.profiled
     return {
         "schema": SCHEMA,
         "bench": build.bench,
@@ -86,15 +88,16 @@ def document(
         },
         "disturbed": disturbed,
         **({"broken_off": broken_off} if broken_off else {}),
+        **({"profiled": True} if build.profiled else {}),
         "rows": [row.document() for row in rows],
-        "ratios": _judged_of(ratios(rows), broken_off),
-        "budgets": _judged_of(budgets(rows), broken_off),
+        "ratios": _judged_of(ratios(rows), void=void),
+        "budgets": _judged_of(budgets(rows), void=void),
     }
 
 
-def _judged_of(found: Sequence[Mapping[str, Any]], broken_off: str) -> list[dict[str, Any]]:
+def _judged_of(found: Sequence[Mapping[str, Any]], *, void: bool) -> list[dict[str, Any]]:
     """What was broken off has held nothing, whatever its figures are so far: a checker may have ended it."""
-    return [{**one, "held": None if broken_off else one["held"]} for one in found]
+    return [{**one, "held": None if void else one["held"]} for one in found]
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
@@ -111,9 +114,12 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield from aligned([head, *([cell(row.get(name)) for name in columns] for row in found["rows"])])
     if found.get("broken_off"):
         yield f"BROKEN OFF, these are the figures so far: {found['broken_off']}"
+    if found.get("profiled"):
+        yield "PROFILED, which takes time of its own: quote none of these figures"
     if found["alone"]:
         yield f"no peer is measured: {found['alone']}"
     yield from sorted({f"{row['system']} {row['variant']}: {row['note']}" for row in found["rows"] if row["note"]})
+    yield from _encoders(found["rows"])
     judged = [*found["ratios"], *found["budgets"]]
     if judged:
         yield ""
@@ -122,11 +128,21 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def _encoders(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Who encodes what, where that was counted."""
+    for row in rows:
+        named = sorted(row.get("encoders", {}).items(), key=lambda pair: (-pair[1], pair[0]))
+        if named:
+            yield ""
+            yield from aligned([("a command", f"{row['variant']}: who encodes"), *((cell(n), who) for who, n in named)])
+
+
 def _judged(one: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, ...]:
     beside = f" / {one['system']} {one['variant']}" if "system" in one else ""
     budget = "" if one["budget"] is None else f"{'<=' if one['at_most'] else '>='} {cell(one['budget'])}"
     few = f"too few samples, {one['n']} of {one['fewest']}" if one["n"] < one["fewest"] else "too few samples"
     few = "not judged: it was broken off" if found.get("broken_off") else few
+    few = "not judged: it was profiled" if found.get("profiled") else few
     word = {True: "held", False: "MISSED", None: "not judged" if not budget else few}[one["held"]]
     word += f", {one['over']} of {one['n']} over" if one.get("over") is not None else ""
     return (one["what"] + beside, cell(one["ours"]), cell(one.get("theirs")), cell(one.get("ratio")), budget, word)

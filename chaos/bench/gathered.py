@@ -41,9 +41,12 @@ def is_of_a_bench(document: Document) -> bool:
 
 
 def newest(documents: Iterable[Document]) -> dict[str, Document]:
-    """Of each bench the newest document, of those that are whole if any is; kinds of growth apart are benches apart."""
+    """Of each bench the newest document, of those that are whole if any is; none that was profiled.
+
+    Kinds of growth apart are benches apart.
+    """
     found: dict[str, Document] = {}
-    for one in filter(is_of_a_bench, documents):
+    for one in [each for each in documents if is_of_a_bench(each) and not each.get("profiled")]:
         kinds = sorted({row["what"] for row in one["rows"]})
         name = ", ".join(kinds) if one["bench"] == "growth" else one["bench"]
         if name not in found or _worth(one) >= _worth(found[name]):
@@ -64,6 +67,7 @@ def gathered(found: Mapping[str, Document]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "lines": [_line(each, rows, judged, broken=each.what in broken) for each in (*PEERS, *OURSELVES, *OWN)],
+        "phases": [row for row in rows if row.get("phases_p50_ms")],
         "growth": [row for row in rows if row["what"].startswith("growth ")],
         "benches": {name: _about(one) for name, one in timed.items()},
     }
@@ -125,6 +129,9 @@ def markdown(table: Mapping[str, Any]) -> Iterator[str]:
     """For a README: the budgets, what they were measured on, and how it grows."""
     head = ["what", "budget", "Meltica", "n", "", *OTHERS.values()]
     yield from _marked([head, *([*_cells(line)] for line in table["lines"])])
+    if table["phases"]:
+        yield ""
+        yield from _phases(table["phases"])
     yield ""
     yield from _told(table["benches"])
     if table["growth"]:
@@ -133,6 +140,16 @@ def markdown(table: Mapping[str, Any]) -> Iterator[str]:
         rows = [[row["what"], row["variant"], *(cell(row.get(one)) for one in columns)] for row in shown]
         yield ""
         yield from _marked([["what grows", "with", *(GROWTH[one] for one in columns)], *rows])
+
+
+def _phases(rows: Sequence[Document]) -> Iterator[str]:
+    """Where the time of a takeover goes: when what was reached, at the median."""
+    names = [*dict.fromkeys(name for row in rows for name in row["phases_p50_ms"])]
+    head = [name.replace("_", " ") for name in names]
+    cells = [
+        [f"{row['what']}, {row['variant']}", *(cell(row["phases_p50_ms"].get(one)) for one in names)] for row in rows
+    ]
+    yield from _marked([["ms from the strike, p50", *head], *cells])
 
 
 def _ends(rows: Sequence[Document]) -> list[Document]:

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import trio
-from attrs import define
+from attrs import asdict, define
 
 import meltica.node  # noqa: F401 - so that a start imports what a node's start imports
 from chaos.bench import trading
 from chaos.bench.beside import Beside, Looked, told
 from chaos.bench.callers import Load, Opaque, Orders, Run, open_trading
 from chaos.bench.nothing import Nothing
+from chaos.bench.sampler import Sampler
 from cluster.driver import ClusterNode, open_node
 from cluster.hosts import Address
 from cluster.pki import credentials
@@ -57,6 +58,7 @@ class Answering:
 
     node: ClusterNode
     state: State | None  # of the core
+    sampler: Sampler
     opened_in: int = -1  # the term in which the core's state was made to trade
 
     async def answer(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,6 +69,11 @@ class Answering:
             return await self._commit(asked)
         if asked["do"] == "beside":
             return await self._beside(asked)
+        if asked["do"] == "sample":
+            self.sampler.begin()
+            return {"sampling": True}
+        if asked["do"] == "sampled":
+            return asdict(self.sampler.end())
         return {"fault": f"unknown order: {asked['do']}"}
 
     def _status(self) -> dict[str, Any]:
@@ -132,7 +139,9 @@ class Answering:
 
 async def serve(settings: Mapping[str, Any]) -> None:
     """Run the node, say that it is ready, then answer until stdin ends."""
-    name, folder = Peer(settings["name"]), Path(settings["folder"])
+    name, folder, sampler = Peer(settings["name"]), Path(settings["folder"]), Sampler()
+    if settings.get("profiled"):
+        sampler.begin()
     stdin = trio.lowlevel.FdStream(0)
     if settings.get("hold"):
         say({"held": name})
@@ -156,8 +165,9 @@ async def serve(settings: Mapping[str, Any]) -> None:
         listener=Listener(),
         random=rng,
         retention=retention,
+        observer=sampler if settings.get("profiled") else None,
     ) as node:
-        answering = Answering(node, machine.state if isinstance(machine, Machine) else None)
+        answering = Answering(node, machine.state if isinstance(machine, Machine) else None, sampler)
         say({"ready": name})
         text = b""
         async for chunk in stdin:

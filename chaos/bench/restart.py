@@ -23,7 +23,8 @@ from chaos.bench import trading
 from chaos.bench.child import READY_WITHIN, BenchFault, Child, Disturbed
 from chaos.bench.disk import Syncs
 from chaos.bench.figures import Row, Turn, Who, row_of
-from chaos.bench.systems import NODES, PATIENCE, OurCluster, Ours
+from chaos.bench.profiled import Profile
+from chaos.bench.systems import NODES, PATIENCE, OurCluster, Ours, sampled_of
 from chaos.rig.broken import Broken, so_far
 from cluster import pki
 from cluster.rocks import RocksStore
@@ -123,6 +124,7 @@ class Restart:
     folder: Path
     syncs: Syncs
     say: Callable[[str], None]
+    profile: Profile | None = None  # of each that is started again, if it is wanted
     disturbed: int = 0
     unsorted: list[int] = field(factory=list)  # bytes in the write-ahead log of each that was killed
     broken: Broken = field(factory=Broken)
@@ -134,7 +136,8 @@ class Restart:
         Writer(self.folder).write(commands, self.say)
         self.say(f"the log took {time.monotonic() - began:.0f} s to make")
         found = list[tuple[float, float]]()
-        with so_far(found) as self.broken, Ours("core").running(self.folder, STARTS) as cluster:
+        ours = Ours("core", profiled=self.profile is not None)
+        with so_far(found) as self.broken, ours.running(self.folder, STARTS) as cluster:
             for number in range(rounds):
                 found.append(self._restart(cluster, number, min(BEFORE, commands)))
         size = sum(one.stat().st_size for one in (self.folder / NODES[0]).iterdir())
@@ -160,6 +163,8 @@ class Restart:
         cluster.children[name].heard(STARTS)
         ready = (time.monotonic_ns() - began) / 1e6
         whole = (caught_up(cluster, name) - began) / 1e6
+        if self.profile is not None:
+            self.profile.add("restart, from its imports to caught up", sampled_of(cluster.children[name]), 1)
         self.say(f"restart {number + 1}: {name} ready after {ready:,.0f} ms, caught up after {whole:,.0f} ms")
         return whole, ready
 

@@ -28,6 +28,7 @@ from chaos.bench.failover import HOWS, KINDS, Failover, OursStruck, PeerStruck
 from chaos.bench.figures import Row
 from chaos.bench.growth import ORDERS, Commits, applies
 from chaos.bench.machine import quiet, used
+from chaos.bench.profiled import Profile
 from chaos.bench.restart import Restart
 from chaos.bench.snapshot import Snapshot
 from chaos.bench.stock import Stock
@@ -100,11 +101,15 @@ def run_bench(wish: Wish, say: Say) -> dict[str, Any]:
         syncs.look()
         found = RUNS[wish.what](wish, syncs, say)
         syncs.look()
+    if found.profile is not None:
+        Path(wish.extras["profile"]).write_text(found.profile.text())
     appended, in_place = syncs.p50(syncs.appended), syncs.p50(syncs.in_place)
     cores = os.cpu_count() or 1
     machine = Measured(cores, appended, in_place, round(busy, 3), round(before.others(used(), cores), 3))
     why = found.broken_off or _changed(code, commit())
-    return document(Build(wish.what, began, code, alone), machine, found.rows, found.disturbed, why)
+    return document(
+        Build(wish.what, began, code, alone, found.profile is not None), machine, found.rows, found.disturbed, why
+    )
 
 
 def _changed(before: str | None, after: str | None) -> str:
@@ -129,16 +134,24 @@ class Found:
     rows: list[Row]
     disturbed: int = 0
     broken_off: str = ""  # what ended it in the middle; "": nothing did
+    profile: Profile | None = None  # where processor time went, if that was asked for
+
+
+def _profile(wish: Wish) -> Profile | None:
+    return Profile() if wish.extras["profile"] else None
 
 
 def _commit(wish: Wish, syncs: Syncs, say: Say) -> Found:
-    systems: list[System] = [Ours("nothing"), Ours("core"), *_peers(wish.against)]
-    run = Commit(syncs.folder, syncs, systems, wish.samples, say, wish.extras["seconds"])
-    return Found(run.run(wish.rounds), run.disturbed, run.broken.why)
+    profile = _profile(wish)
+    ours = [Ours(machine, profiled=profile is not None) for machine in ("nothing", "core")]
+    systems: list[System] = [*ours, *_peers(wish.against)]
+    run = Commit(syncs.folder, syncs, systems, wish.samples, say, wish.extras["seconds"], profile)
+    return Found(run.run(wish.rounds), run.disturbed, run.broken.why, profile)
 
 
 def _apply(wish: Wish, _syncs: Syncs, say: Say) -> Found:
-    return Found(apply.measure(wish.samples, wish.rounds, say))
+    profile = _profile(wish)
+    return Found(apply.measure(wish.samples, wish.rounds, say, profile), profile=profile)
 
 
 def _failover(wish: Wish, syncs: Syncs, say: Say) -> Found:
@@ -188,8 +201,8 @@ def _growth(wish: Wish, syncs: Syncs, say: Say) -> Found:
 
 
 def _restart(wish: Wish, syncs: Syncs, say: Say) -> Found:
-    run = Restart(syncs.folder, syncs, say)
-    return Found(run.run(wish.samples, wish.rounds), run.disturbed, run.broken.why)
+    run = Restart(syncs.folder, syncs, say, _profile(wish))
+    return Found(run.run(wish.samples, wish.rounds), run.disturbed, run.broken.why, run.profile)
 
 
 RUNS: Final[dict[str, Callable[[Wish, Syncs, Say], Found]]] = {

@@ -17,6 +17,7 @@ from attrs import define, field
 from chaos.bench.child import READY_WITHIN, BenchFault, Child, python, start
 from chaos.bench.figures import Turn, Who
 from chaos.bench.ports import free_ports
+from chaos.bench.profiled import Sampled
 from cluster import pki
 from cluster.types import Peer
 
@@ -61,6 +62,7 @@ class OurCluster:
     machine: str
     ports: dict[str, int]
     retention: int | None = None
+    profiled: bool = False  # each samples itself from its start on
     children: dict[str, Child] = field(factory=dict)
 
     def start(self, name: str, *, hold: bool = False) -> None:
@@ -72,6 +74,7 @@ class OurCluster:
             "ports": self.ports,
             "retention": self.retention,
             "hold": hold,
+            "profiled": self.profiled,
         }
         command = python("chaos.bench.node", settings)
         self.children[name] = start(name, command, self.folder / f"{name}.log")
@@ -107,6 +110,21 @@ class OurCluster:
         words = {"callers": callers, "count": count, "seconds": seconds, "size": SIZE}
         return turn_of(self.leader().ask(seconds + PATIENCE, do="commit", **words))
 
+    def sample(self) -> None:
+        """From here on each node samples itself anew."""
+        for child in self.children.values():
+            child.ask(PATIENCE, do="sample")
+
+    def sampled(self) -> list[tuple[str, Sampled]]:
+        """What each gave, by its role; it samples no more."""
+        leader = self.leader()
+        return [("leader" if one is leader else "standbys", sampled_of(one)) for one in self.children.values()]
+
+
+def sampled_of(child: Child) -> Sampled:
+    """What a node gave that sampled itself; it does so no more."""
+    return Sampled.of(child.ask(PATIENCE, do="sampled"))
+
 
 @define
 class Ours:
@@ -114,6 +132,7 @@ class Ours:
 
     machine: str  # nothing, core
     retention: int | None = None  # entries of its log; None: all of them
+    profiled: bool = False
     who: Who = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -128,9 +147,8 @@ class Ours:
         """Three nodes over mutual TLS, each on a RocksDB of its own."""
         if not (folder / "pki").exists():
             pki.create(folder / "pki", "bench", [Peer(one) for one in NODES], dt.datetime.now(dt.UTC))
-        cluster = OurCluster(
-            folder, self.machine, dict(zip(NODES, free_ports(len(NODES)), strict=True)), self.retention
-        )
+        ports = dict(zip(NODES, free_ports(len(NODES)), strict=True))
+        cluster = OurCluster(folder, self.machine, ports, self.retention, self.profiled)
         try:
             for name in NODES:
                 cluster.start(name)

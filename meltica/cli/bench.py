@@ -73,6 +73,8 @@ def table(folder: Path, into: Path | None, plot: Path | None, output: str) -> No
     for path, one in documents.items():
         if not gathered.is_of_a_bench(one):
             click.echo(f"passed over: {path} is no document of a bench", err=True)
+        elif one.get("profiled"):
+            click.echo(f"passed over: {path} was profiled, which takes time of its own", err=True)
     found = gathered.gathered(gathered.newest(documents.values()))
     if plot is not None:
         plot.write_text(svg(found["growth"]))
@@ -115,7 +117,17 @@ def _options(what: Bench) -> list[click.Parameter]:
             found.append(click.Option([option], type=click.IntRange(1), help=f"{text}  [default: {usual}]"))
     for name, each in what.extras.items():
         kind = click.IntRange(1) if isinstance(each.usual, int) else click.STRING
-        found.append(click.Option([f"--{name}"], type=kind, default=each.usual, show_default=True, help=each.text))
+        shown = each.usual != ""
+        found.append(
+            click.Option(
+                [f"--{name}"],
+                type=kind,
+                default=each.usual,
+                show_default=shown,
+                metavar=each.metavar,
+                help=each.text,
+            )
+        )
     where = "Where its files go meanwhile: on the disk to measure.  [default: here]"
     found.append(click.Option(["--folder"], metavar="DIR", help=where))
     forms = click.Choice(["table", "json"])

@@ -16,6 +16,7 @@ from attrs import evolve
 import cluster.appending
 import meltica.machine
 from chaos.bench import counted
+from chaos.bench.document import Build, Measured, document, lines
 from meltica.core.codec import decode_command, encode_command
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "bench-counts.json"
@@ -71,6 +72,12 @@ def test_an_extra_encode_of_each_committed_entry_is_seen(found, monkeypatch):
     monkeypatch.setattr(cluster.appending, "pack_commands", twice)
     (wrong,), in_ci = slower(counted.commit_counts, COMMIT, found)
     assert "encodings" in wrong
+    named = {
+        who: n
+        for who, n in counted.commit_counts(1).encoders.items()
+        if who.endswith("calls cluster.wire.pack_commands")
+    }
+    assert [(who.split()[0].rpartition(".")[2], n) for who, n in named.items()] == [("twice", 2 * 96)]
     assert any(text.startswith(f"{COMMIT}: encodings") for text in in_ci)
 
 
@@ -85,6 +92,18 @@ def test_a_loop_that_calls_nothing_is_seen(found, monkeypatch):
     monkeypatch.setattr(meltica.machine, "audit_record", searched)
     (wrong,), _ = slower(counted.apply_counts, APPLY, found)
     assert "instructions" in wrong
+
+
+def test_it_is_told_who_encodes_what(found):
+    for one in found.values():
+        assert sum(one.encoders.values()) == one.encodings
+    assert found[COMMIT].encoders["cluster.guard.Guard.say calls cluster.wire.encode"] == 8 * 96
+    rows = [row.document() for row in counted.rows(found)]
+    told = "\n".join(
+        lines(document(Build("counts", "2026-01-02", None), Measured(2, 1.0, 1.0, 0.0), counted.rows(found), 0))
+    )
+    assert rows[2]["encoders"]["cluster.guard.Guard.say calls cluster.wire.encode"] == 8
+    assert "8          cluster.guard.Guard.say calls cluster.wire.encode" in told
 
 
 def test_what_became_better_is_to_be_stored(found):

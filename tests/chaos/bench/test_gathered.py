@@ -89,6 +89,20 @@ def test_a_figure_alone_is_judged_and_a_peers_stands_beside_it():
     assert "too few samples" in text
 
 
+def test_where_the_time_of_a_takeover_went_stands_under_the_budgets():
+    phases = {"detected": 40.0, "epoch_committed": 55.5, "authority": None}
+    struck = row("meltica", "quoting", "failover", None, p50_ms=340.0, more=(("phases_p50_ms", phases),))
+    table = gathered(newest([made("failover", struck, row("etcd", "tuned", "failover", None, p50_ms=307.0))]))
+    assert [one["variant"] for one in table["phases"]] == ["quoting"]
+    text = [*markdown(table)]
+    (place,) = [at for at, one in enumerate(text) if "ms from the strike" in one]
+    cells = [[one.strip() for one in text[at].strip("|").split("|")] for at in (place, place + 2)]
+    assert cells[0] == ["ms from the strike, p50", "detected", "epoch committed", "authority"]
+    assert cells[1] == ["failover, quoting", "40", "55.5", ""]
+    assert place < next(at for at, one in enumerate(text) if one.startswith("Commit "))
+    assert not any("from the strike" in one for one in markdown(gathered(newest([made("commit", *COMMIT)]))))
+
+
 def test_a_peers_row_stands_beside_that_of_ours_which_it_is_like():
     ours = [row("meltica", variant, "freeze", None, max_ms=700.0) for variant in ("frozen", "cut off")]
     rows = [
@@ -159,6 +173,21 @@ def test_a_whole_document_counts_before_a_newer_one_that_was_broken_off():
         line = lines_of(*both)["standby cut off and healed: gaps in trading"]
         assert (line["ours"], line["held"], line["broken_off"]) == (3, False, False)
     assert newest([late]) == {"heal": late}
+
+
+def test_what_was_profiled_is_judged_nowhere(tmp_path):
+    """Samples take time of their own: no figure of such a run may stand anywhere."""
+    build = Build("apply", "2026-05-02T00:00:00+00:00", "0123456789ab", profiled=True)
+    found = document(build, QUIET, [row("meltica", "1 an entry", "apply", None, rate_per_s=25_000.0)], 0)
+    assert found["profiled"] is True
+    assert {one["held"] for one in (*found["ratios"], *found["budgets"])} == {None}
+    assert any("not judged: it was profiled" in line for line in lines(found))
+    assert any(line.startswith("PROFILED") for line in lines(found))
+    assert newest([found]) == {}
+    (tmp_path / "apply.json").write_text(json.dumps(found))
+    done = CliRunner().invoke(commands, ["bench", "table", str(tmp_path)])
+    assert (done.exit_code, "apply.json was profiled" in done.stderr) == (0, True)
+    assert "Nothing was measured." in done.stdout
 
 
 def test_what_is_no_benchs_document_is_passed_over(tmp_path):
