@@ -1,8 +1,9 @@
 """Compose: a scenario made up from a seed, of whatever may be broken, as much and as close together as it draws.
 
 Pure.  Each kind has a weight (`WEIGHTS`), which says how often it is drawn beside the others.  What would hardly ever
-come by chance is drawn with what brings it about: an instant of a takeover with a kill of the leader, one of a
-snapshot's installation with a node that is away for long.  A fault that finds nothing to do is told, and counted.
+come by chance is drawn with what brings it about: an instant of a takeover with a kill of the leader (and, of one that
+must learn something, with answers that never came), one of a snapshot's installation with a node that is away for long.
+A fault that finds nothing to do is told, and counted.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ CUT: Final = "power_cut"
 STEPS: Final = (3, 7)
 LASTS_S: Final[Range] = (0.1, 5.0)  # of a process; of a network, no shorter than it takes to be set
 AWAY_S: Final[Range] = (9.0, 10.0)  # of a node that is to lack more of the log than the others keep
+UNANSWERED: Final = "venue_drop_answer"
+DOUBT_S: Final[Range] = (2.5, 4.0)  # in which the leader hears nothing: it is killed within two seconds
 KEPT: Final = 100  # entries, where a snapshot is to be sent
 ROOMS: Final[Mapping[str, int]] = {NETWORK: 6, TIME: 5, VENUE: 2, INSTANT: 1, DISK: 2, STRAIT: 3, FOLDER: 1}
 OWN: Final[Mapping[str, int]] = {  # kinds with a weight other than their room's
@@ -58,7 +61,8 @@ NOT_DRAWN: Final[Mapping[str, str]] = {
 WEIGHTS: Final[Mapping[str, int]] = {
     kind: OWN.get(kind) or ROOMS[one.room] for kind, one in sorted(NEMESES.items()) if kind not in NOT_DRAWN
 }
-TAKEOVER: Final = ("elected", "epoch_started", "reconciled", "taking", "authority", "first_order")
+TAUGHT: Final = ("looked_up", "learnt")  # instants of a takeover that finds something in doubt
+TAKEOVER: Final = ("elected", "epoch_started", "reading", *TAUGHT, "reconciled", "taking", "authority", "first_order")
 SNAPSHOT: Final = ("staging", "staged", "verified", "installed")
 USUAL: Final[Mapping[str, Range]] = {  # what a parameter is, where its whole range would break nothing, or everything
     "delay_ms": (20, 1000),
@@ -119,13 +123,20 @@ def _steps(random: Random) -> tuple[Step, ...]:
     if kind in _kinds(TAKEOVER):  # whoever comes to it, and a leader that is gone
         at = random.uniform(0.0, LENGTH_S)
         own = evolve(step, targets=(EVERY,), at_s=(at, at), times=(1, 1), parameters=(("after", (0, 0)),))
-        return own, evolve(_step(random, NEMESES[KILL]), targets=("leader",), at_s=(at + 0.5, at + 2), times=(1, 1))
+        gone = evolve(_step(random, NEMESES[KILL]), targets=("leader",), at_s=(at + 0.5, at + 2), times=(1, 1))
+        return (own, gone, _doubts(random, at)) if kind in _kinds(TAUGHT) else (own, gone)
     if kind in _kinds(SNAPSHOT):  # armed while the node is down, as it reads what is wanted of it when it starts
         node, at = random.choice(NODES), random.uniform(0.0, LENGTH_S / 2)
         own = evolve(step, targets=(node,), at_s=(at + 1, at + 1), times=(1, 1), parameters=(("after", (0, 0)),))
         away = evolve(_step(random, NEMESES[KILL]), targets=(node,), at_s=(at, at), lasts_s=AWAY_S, times=(1, 1))
         return own, away
     return (step,)
+
+
+def _doubts(random: Random, at: float) -> Step:
+    """The leader hears nothing of what it has done: so there is something to look up, and to learn."""
+    step = evolve(_step(random, NEMESES[UNANSWERED]), targets=("leader",), links="ws_api", times=(1, 1))
+    return evolve(step, at_s=(at, at), lasts_s=DOUBT_S, parameters=(("percent", (100, 100)),))
 
 
 def _kinds(instants: tuple[str, ...]) -> tuple[str, ...]:

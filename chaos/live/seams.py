@@ -15,17 +15,24 @@ from chaos.mutants.patches import Patches
 from cluster.rocks import RocksStore
 from cluster.snapshot.receiving import Receiving
 from cluster.store import StoredEntry, Ticket
+from cluster.types import AppliedEntry
 from meltica.core.effects import CancelOrder, Effect
+from meltica.core.events import CommandResult
 from meltica.core.records import EpochRecord
 from meltica.core.values import ClientOrderId, Nanos
+from meltica.leader.desk import Desk
 from meltica.leader.dispatch import Dispatch
+from meltica.leader.leader import Leader
+from meltica.leader.reads import Question
+from meltica.leader.reconciler import Reconciler
 from meltica.leader.status import Phase
 from meltica.leader.takeover import Takeover
-from meltica.venues.base import Accepted, Answer
+from meltica.venues.base import Accepted, Answer, ReadDone
 from meltica.venues.binance_spot.lane import Lane
 
 Come = Callable[[str], None]
 SYNCED: Final = "synced"
+LEARNT: Final = ("fill_seen", "order_updated")  # kinds of commands
 
 
 def patch(patches: Patches, inside: Inside) -> None:
@@ -33,6 +40,7 @@ def patch(patches: Patches, inside: Inside) -> None:
     disk(patches, inside.come)
     sends(patches, inside.come)
     takeover(patches, inside.come)
+    learning(patches, inside.come)
     snapshots(patches, inside.come)
 
 
@@ -146,6 +154,45 @@ def takeover(patches: Patches, come: Come) -> None:
     patches.attribute(Takeover, "started", starts)
     patches.attribute(Takeover, "_take", takes)
     patches.attribute(Takeover, "taken", has)
+
+
+def learning(patches: Patches, come: Come) -> None:
+    """Between the epoch and its authority: an answer, one about an order in doubt, and what they taught."""
+    learn, order_read = Reconciler._learn, Reconciler._order_read  # noqa: SLF001 - where it matters is inside
+    on_applied = Leader.on_applied
+
+    @wraps(learn)
+    def learns(self: Reconciler, question: Question, result: ReadDone) -> None:
+        learn(self, question, result)
+        if _untaken(self._desk):
+            come("reading")
+
+    @wraps(order_read)
+    def looks_up(self: Reconciler, question: Question, result: ReadDone) -> None:
+        order_read(self, question, result)
+        if question.order_ids and _untaken(self._desk):
+            come("looked_up")
+
+    @wraps(on_applied)
+    def applies(self: Leader, entry: AppliedEntry) -> None:
+        before = self._takeover.phase  # what was learnt last may be in one entry with the authority
+        on_applied(self, entry)
+        if before in (Phase.RECONCILING, Phase.TAKING) and any(map(_teaches, entry.results)):
+            come("learnt")
+
+    patches.attribute(Reconciler, "_learn", learns)
+    patches.attribute(Reconciler, "_order_read", looks_up)
+    patches.attribute(Leader, "on_applied", applies)
+
+
+def _untaken(desk: Desk) -> bool:
+    """Whether it leads in an epoch that is committed, and its authority is not."""
+    record = desk.state.epoch
+    return desk.started and record is not None and record.epoch == desk.epoch and record.taken_index is None
+
+
+def _teaches(result: object) -> bool:
+    return isinstance(result, CommandResult) and result.accepted and result.kind in LEARNT
 
 
 def snapshots(patches: Patches, come: Come) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from chaos.live import library
 from chaos.live.cluster import WINDOW_MS
-from chaos.live.compose import NOT_DRAWN, SNAPSHOT, TAKEOVER, WEIGHTS, composed, shares
+from chaos.live.compose import NOT_DRAWN, SNAPSHOT, TAKEOVER, TAUGHT, UNANSWERED, WEIGHTS, composed, shares
 from chaos.live.nemeses import INSIDE, KILL, NEMESES, NETWORK, SAYS, toxic_of
 from chaos.live.pauses import HEALING_NS
 from chaos.live.plan import MS, aim, plan
@@ -236,13 +236,14 @@ def test_what_is_composed_is_of_every_kind_but_those_that_it_says_it_never_draws
 
 
 def test_each_kind_is_drawn_as_often_as_its_weight_says(drawn):
-    """But for a kill, which is drawn besides with what it brings about."""
-    steps = sum(count for kind, count in drawn.items() if kind != KILL)
-    weights = sum(weight for kind, weight in WEIGHTS.items() if kind != KILL)
+    """But for a kill, and for answers that never come, which are drawn besides with what they bring about."""
+    besides = {KILL, UNANSWERED}
+    steps = sum(count for kind, count in drawn.items() if kind not in besides)
+    weights = sum(weight for kind, weight in WEIGHTS.items() if kind not in besides)
     for kind, weight in WEIGHTS.items():
         expected = steps * weight / weights
-        assert kind == KILL or abs(drawn[kind] - expected) < 5 * math.sqrt(expected), kind
-    assert drawn[KILL] > steps * WEIGHTS[KILL] / weights
+        assert kind in besides or abs(drawn[kind] - expected) < 5 * math.sqrt(expected), kind
+    assert all(drawn[kind] > steps * WEIGHTS[kind] / weights for kind in besides)
 
 
 def test_what_would_not_come_by_chance_is_drawn_with_what_brings_it_about():
@@ -254,6 +255,10 @@ def test_what_would_not_come_by_chance_is_drawn_with_what_brings_it_about():
         for instant in kinds.keys() & {*TAKEOVER}:
             (at, _) = kinds[instant].at_s
             assert any(kill.targets == ("leader",) and at < kill.at_s[0] < at + 3 for kill in kills)
+        for instant in kinds.keys() & {*TAUGHT}:
+            (at, _) = kinds[instant].at_s
+            lost = [step for step in one.steps if step.kind == UNANSWERED and step.targets == ("leader",)]
+            assert any(step.at_s == (at, at) and step.lasts_s[0] > 2 for step in lost)  # the kill is within two seconds
         for instant in kinds.keys() & {*SNAPSHOT}:
             (at, _) = kinds[instant].at_s
             assert any(kill.targets == kinds[instant].targets and kill.lasts_s[0] >= 9 for kill in kills)

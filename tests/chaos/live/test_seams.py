@@ -14,7 +14,8 @@ from cluster.rocks import RocksStore
 from cluster.store import StoredEntry
 from cluster.types import LogIndex, Peer, Term
 from tests.cluster.snapshot import test_receiving as snapshot
-from tests.meltica.leader.world import World
+from tests.meltica.leader.test_takeover_reads import in_doubt
+from tests.meltica.leader.world import S, World
 from tests.meltica.venues.binance_spot import test_orders as orders
 
 
@@ -67,10 +68,32 @@ def test_a_snapshot_from_its_first_part_to_its_installation(came, tmp_path):
 
 def test_a_takeover_and_its_first_order(came):
     World().start()
-    steps = ["elected", "epoch_started", "reconciled", "taking", "authority", "committed", "answered", "first_order"]
-    firsts = sorted({*came} & {*steps}, key=came.index)
-    assert firsts == steps
+    steps = ["elected", "epoch_started", "reading", "reconciled", "taking", "authority"]
+    steps += ["committed", "answered", "first_order"]
+    firsts = sorted({*came}, key=came.index)
+    assert firsts == steps  # there was nothing to look up, and nothing to learn
     assert came.count("first_order") == came.count("authority") == 1
+
+
+def test_what_a_takeover_reads_looks_up_and_learns(came):
+    """An order of the one before, in doubt, that was filled: each of the three once before authority, none behind it.
+
+    Here the wait is over, so that what was learnt and the authority are one entry.
+    """
+    world = in_doubt("drop", filled="0.01")
+    came.clear()
+    world.elect("n2")
+    world.run(S)
+    before = came[: came.index("reconciled")]
+    assert before[:2] == ["elected", "epoch_started"]
+    assert {"reading", "looked_up"} <= {*before}
+    assert "learnt" in came[came.index("taking") :]
+    came.clear()
+    (name,) = world.exchange.orders
+    world.exchange.fill(name, "0.002", tell=False)
+    world.run(60 * S)  # it reads and learns on, with authority
+    assert world.nodes["n2"].state.orders
+    assert not {*came} & {"reading", "looked_up", "learnt"}
 
 
 def test_the_write_of_an_order_and_not_of_a_cancel(came):
