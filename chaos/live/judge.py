@@ -18,6 +18,7 @@ from chaos.live.pauses import HEALING_NS
 from chaos.live.plan import Fault, Plan
 from chaos.live.strike import Struck
 from chaos.live.workload import Denied, Lifted, Told
+from chaos.rig.asked import request_of
 
 MS: Final = 1_000_000
 ENDS: Final = (INSTANT, DISK, FOLDER, VOLUME, STRAIT)  # rooms whose faults may end processes
@@ -97,7 +98,7 @@ def acknowledged(history: History, told: Sequence[Told]) -> Check:
     """What an operator was told is done is in every node's log, where it was said to be."""
     violations = []
     for node in history.nodes:
-        found = {(record.index, _request(record.command)) for record in node.audit}
+        found = {(record.index, request_of(record.command)) for record in node.audit}
         violations += [
             f"{node.name} lacks {one.request}, acknowledged at index {one.index}"
             for one in told
@@ -114,7 +115,7 @@ def denied(history: History, told: Sequence[Denied]) -> Check:
     violations, seen = [], set[str]()
     refused = {one.request: one.status for one in told}
     for node in history.nodes:
-        times = Counter(_request(one.command) for one in node.audit if one.accepted and not one.duplicate)
+        times = Counter(request_of(one.command) for one in node.audit if one.accepted and not one.duplicate)
         times.pop("", None)
         seen |= times.keys()
         violations += [
@@ -168,11 +169,6 @@ def _alone(one: Struck, done: Sequence[Struck]) -> bool:
     return len(one.aim.nodes) == 1 and not any(other is not one and _beside(other, one) for other in done)
 
 
-def _request(command: Mapping[str, Any]) -> str:
-    """What an operator called it; "" of what nobody asked for."""
-    return str((command.get("by") or {}).get("request") or "")
-
-
 def leader_kept(done: Sequence[Struck], elected: Sequence[Mapping[str, Any]]) -> Check:
     """Nobody became leader in a fault or the healing after it.  Looks at all elections: the first one must be there."""
     told = [
@@ -197,7 +193,7 @@ def unaided(lifted: Sequence[Lifted]) -> Check:
 
 def cancelled(history: History, asked: Mapping[int, Collection[str]]) -> Check:
     """By hand some order was cancelled; `asked`: by a fault's number, its requests that were acknowledged."""
-    found = {_request(record.command) for node in history.nodes for record in node.audit if record.cancels}
+    found = {request_of(record.command) for node in history.nodes for record in node.audit if record.cancels}
     told = [
         f"cancel {number}: {len(requests)} requests were acknowledged, and no order was to be cancelled by any of them"
         for number, requests in sorted(asked.items())

@@ -6,15 +6,15 @@ time for its processes, a disk was too slow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from chaos.report.incident import State
+from chaos.report.left import Logs
 
 LONG_NS: Final = 100_000_000  # an event loop that stands still for so long is late for all that counts in milliseconds
 RUNNING: Final = "running"
 
-Logs = Mapping[str, Sequence[Mapping[str, Any]]]  # by node, its log lines
 Moment = Callable[[Mapping[str, Any]], int]  # a log line's, by the monotonic clock
 
 

@@ -129,7 +129,7 @@ def faults_of(incident: Incident, axis: Axis) -> list[Strip]:
     for fault in incident.faults:
         end = fault.begin_ns if fault.end_ns is None else fault.end_ns
         lasted = "" if fault.end_ns is None else f", for {(end - fault.begin_ns) / 1e6:,.0f} ms"
-        name = f"{fault.kind} {fault.target}".strip()
+        name = str(fault)
         found.append(Strip(fault.begin_ns, end, name, "fault", f"{name} at {axis.since(fault.begin_ns)}{lasted}"))
     return found
 

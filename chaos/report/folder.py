@@ -17,7 +17,8 @@ from attrs import evolve
 from chaos.checkers.history import History
 from chaos.checkers.stored import history_from
 from chaos.report.incident import Incident
-from chaos.report.retell import Left, retell
+from chaos.report.left import Left
+from chaos.report.retell import retell
 from chaos.rig.gather import gather, json_lines
 
 VERDICT = "verdict.json"

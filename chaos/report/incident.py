@@ -32,6 +32,9 @@ class Struck:
     led: str = ""  # who traded then
     not_done: tuple[str, ...] = ()  # what of it was not done, and why
 
+    def __str__(self) -> str:
+        return f"{self.kind} {self.target}".strip()
+
 
 @frozen
 class Span:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from chaos.report.drawing import Axis, draw
+from chaos.report.excerpt import why_none
 from chaos.report.incident import Incident
 
 NAME: Final = "report.html"
@@ -55,6 +56,7 @@ def page(incident: Incident) -> str:
         drawing=draw(incident),
         axis=Axis(incident.begin_ns, incident.end_ns),
         meaning=meaning,
+        why_none=why_none,
         broken=[check for check in incident.checks if not check.held],
     )
 

@@ -7,13 +7,11 @@ those may live here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
-from statistics import median
 from typing import Any, Final
 
-from attrs import evolve, frozen
+from attrs import evolve
 
-from chaos.checkers.history import History, Request, node_of
+from chaos.checkers.history import Request, node_of
 from chaos.checkers.verdict import Check
 from chaos.report.causes import causes, states_of
 from chaos.report.excerpt import excerpt
@@ -33,25 +31,13 @@ from chaos.report.incident import (
     Span,
     Struck,
 )
+from chaos.report.left import SECOND, Left, Logs, wall_ns
 
 KILL, TERM, PAUSE = "kill", "term", "pause"
 KILLS: Final = frozenset({KILL, "power_cut", "bit_flip", "folder_deleted", "folder_read_only"})  # they begin with it
 ENDS: Final = KILLS | {TERM}  # faults behind which a process is not there any more
 LAST_WORDS: Final = frozenset({"stopped", "stopped by an error"})  # of a process that could say them
-SECOND: Final = 1_000_000_000
 AROUND: Final = 5 * SECOND  # of what was done, where no ledger says when a run began and ended
-
-
-Logs = Mapping[str, Sequence[Mapping[str, Any]]]  # by node, its log lines
-
-
-@frozen
-class Left:
-    """What a run left behind."""
-
-    ledger: Sequence[Mapping[str, Any]]
-    logs: Logs
-    history: History
 
 
 def retell(left: Left, document: Mapping[str, Any], command: str) -> Incident:
@@ -62,27 +48,26 @@ def retell(left: Left, document: Mapping[str, Any], command: str) -> Incident:
     killed = [Struck(KILL, str(one["node"]), int(one["at_mono_ns"])) for one in document.get("ends", ())]
     faults = (*asked, *(one for one in venue_faults(left.ledger) if f"venue_{one.kind}" not in named))
     checks = tuple(_check(found) for found in document["checks"])
-    nodes, offset = tuple(sorted(left.logs)), _offset(left)
-    states = states_of(left.logs, lambda line: _wall(line) - offset, end)
-    return Incident(
+    states = states_of(left.logs, lambda line: left.moment(line) or 0, end)
+    incident = Incident(
         title=str(document.get("scenario") or document.get("title") or "A demo"),
         verdict=str(document["verdict"]),
         command=command,
-        nodes=nodes,
+        nodes=tuple(sorted(left.logs)),
         begin_ns=begin,
         end_ns=end,
         about=tuple(_about(document, left)),
         faults=tuple(sorted(faults, key=lambda fault: fault.begin_ns)),
-        spans=tuple(spans_of(left.logs, (*faults, *killed), offset, end)),
+        spans=tuple(spans_of(left.logs, (*faults, *killed), left.offset, end)),
         marks=tuple(_marks(left)),
         pauses=tuple(pauses_of(document, left.history.requests)),
         states=states,
         causes=causes(left.logs, states, begin),
         checks=checks,
-        excerpts=dict(_excerpts(checks, left)),
         left_out=tuple(_left_out(document.get("left_out", {}))),
         lifted=tuple(f"{one['cause']} at index {one['index']}" for one in document.get("lifted", ())),
     )
+    return evolve(incident, excerpts=dict(_excerpts(left, incident)))
 
 
 def _bounds(ledger: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -> tuple[int, int]:
@@ -92,13 +77,6 @@ def _bounds(ledger: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) ->
         return (min(moments) - AROUND, max(moments) + AROUND) if moments else (0, SECOND)
     first, last = int(ledger[0]["mono_ns"]), int(ledger[-1]["mono_ns"])
     return first, max(last, first + SECOND)
-
-
-def _offset(left: Left) -> int:
-    """What to take off the wall clock to come to the monotonic one, nanoseconds: as the venue, or nodes, saw both."""
-    seen = [int(r["wall_ns"]) - int(r["mono_ns"]) for r in left.ledger]
-    lines = (line for lines in left.logs.values() for line in lines if "mono_ns" in line and "wall" in line)
-    return int(median(seen or [_wall(line) - int(line["mono_ns"]) for line in lines] or [0]))
 
 
 def _check(found: Mapping[str, Any]) -> Check:
@@ -201,8 +179,8 @@ def _gone(
     node: str, lines: Sequence[Mapping[str, Any]], faults: Iterable[Struck], offset: int, end: int
 ) -> Iterator[Span]:
     """From a SIGKILL, or its own last word, until its next life is ready."""
-    ready = [_wall(line) - offset for line in lines if line.get("event") == "ready"]
-    said = [_wall(line) - offset for line in lines if line.get("event") in LAST_WORDS]
+    ready = [wall_ns(line) - offset for line in lines if line.get("event") == "ready"]
+    said = [wall_ns(line) - offset for line in lines if line.get("event") in LAST_WORDS]
     until = 0
     for at in sorted([*said, *_ended(node, faults, said, [*ready, end])]):
         if until <= at < end:
@@ -261,13 +239,6 @@ def _without(span: Span, holes: Iterable[Span]) -> Iterator[Span]:
         yield evolve(span, begin_ns=begin)
 
 
-def _wall(line: Mapping[str, Any]) -> int:
-    """Nanoseconds of a log line's wall clock."""
-    moment = datetime.fromisoformat(str(line["wall"]))
-    whole = int(moment.replace(microsecond=0).timestamp())
-    return whole * SECOND + moment.microsecond * 1000
-
-
 # What the venue saw
 
 
@@ -307,7 +278,7 @@ def _bound(document: Mapping[str, Any]) -> float | None:
     return None if found is None else float(found)
 
 
-def _excerpts(checks: Iterable[Check], left: Left) -> Iterator[tuple[str, tuple[Line, ...]]]:
-    for check in checks:
+def _excerpts(left: Left, incident: Incident) -> Iterator[tuple[str, tuple[Line, ...]]]:
+    for check in incident.checks:
         for violation in check.violations:
-            yield violation, excerpt(violation, left.ledger, left.history.nodes)
+            yield violation, excerpt(check.name, violation, left, incident)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.checkers.history import History
-from chaos.report.retell import Left
+from chaos.report.left import Left
 from tests.chaos.checkers.honest import CANCEL, PLACED, SECOND, honest
 
 MS = 1_000_000

@@ -9,7 +9,8 @@ from attrs import evolve
 
 from chaos.report.incident import CANCEL as CANCELLED
 from chaos.report.incident import FILL, FROZEN, GONE, LEADS, ORDER, REFUSED, TRADES, Mark, Pause, Span, Struck
-from chaos.report.retell import Left, Logs, retell, spans_of, venue_faults
+from chaos.report.left import Left, Logs
+from chaos.report.retell import retell, spans_of, venue_faults
 from tests.chaos.checkers.honest import PLACED, honest, request
 from tests.chaos.report.left import BOOT, DEMO, LEDGER, LIVE, LOGS, MS, left, role, seen, taken
 
