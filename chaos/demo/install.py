@@ -24,14 +24,14 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from chaos.checkers.verdict import Check, verdict
+from chaos.demo.opened import open_trading
 from chaos.demo.struck import POINTS
 from chaos.demo.usual import spread
 from chaos.rig.beat import Beat
 from chaos.rig.broken import broke_off, judged_so_far, so_far
-from chaos.rig.processes import NODES, Rig, RigFault, meltica, open_rig
-from chaos.rig.settings import set_retention, set_slower, steadily
+from chaos.rig.processes import NODES, Rig, RigFault, meltica
 from chaos.rig.steps import WITHIN, caught_up, ended, evidence, in_order, summed
-from chaos.rig.watch import Watcher, open_watcher
+from chaos.rig.watch import Watcher
 from cluster.rocks import open_readonly
 from cluster.snapshot.summing import Sum
 
@@ -128,16 +128,10 @@ class Installing:
     async def run(self, folder: Path) -> tuple[Check, ...]:
         """Its rounds are in `kills`; what the shared checkers say, and `verify`."""
         with so_far(self.kills) as broken:
-            async with open_rig(folder, self.market, self.seed, slower=self.slower) as rig:
-                await rig.create()
-                steadily(folder)
-                set_retention(folder, KEPT)
-                set_slower(folder, self.slower)
-                await rig.start_all()
-                apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
-                async with open_watcher(folder, apis, rig.ledger_path) as watcher:
-                    await self._play(rig, watcher)
-                    self.rest = await ended(rig, watcher)
+            opened = open_trading(folder, self.market, self.seed, slower=self.slower, kept=KEPT)
+            async with opened as (rig, watcher):
+                await self._play(rig, watcher)
+                self.rest = await ended(rig, watcher)
         _, checks = judged_so_far(folder, broken, self.rest)
         return (*checks, *(() if broken.why else (await verified(folder),)))
 

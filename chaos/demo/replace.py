@@ -3,9 +3,9 @@
 Only the rounds and what is counted of them may live here.  Each round prepares a new node, starts it, and gives
 `meltica cluster replace` as an operator does; a standby that is dead, one that runs, and the active node take turns.
 Orders come at a steady pace all the time (`chaos.rig.beat`).  Each replacement must be whole (the new one votes, the
-old one is removed for ever), trading must not stand still for longer than a time without a cause may (`usual`), or
-than that and the authority window where the active one hands over, and the shared checks must hold of those who are
-left; who is gone is asked for what it had applied when it sent, and for its audit trail.
+old one is removed for ever), trading must not stand still for longer than it does in equal times in which nothing is
+done (`timed`), or than that and the authority window where the active one hands over, and the shared checks must hold
+of those who are left; who is gone is asked for what it had applied when it sent, and for its audit trail.
 
 Of several clusters every second one keeps next to nothing of its log, as one does that has run for years: there a new
 node must join by a snapshot, and what that leaves out is in the end on those alone who are gone.
@@ -27,14 +27,13 @@ from attrs import define, field, frozen
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check, verdict
 from chaos.demo.install import A_CLUSTER, KEPT, against, passed_by
-from chaos.demo.rolling import HANDED
-from chaos.demo.usual import bound_ms, elected_in, most_ms, orders_in, spread
+from chaos.demo.opened import BEAT_MS, beating, equally, open_trading
+from chaos.demo.timed import Timed, gap_checks, measured, plain_gaps, until_next
+from chaos.demo.usual import bound_ms, elected_in, most_ms, spread
 from chaos.rig.beat import Beat
 from chaos.rig.broken import broke_off, judged_so_far, so_far
-from chaos.rig.gaps import Span, longest
 from chaos.rig.gather import json_lines
-from chaos.rig.processes import NODES, Rig, RigFault, meltica, open_rig
-from chaos.rig.settings import WINDOW_MS, set_retention, set_slower, steadily
+from chaos.rig.processes import NODES, Rig, RigFault, meltica
 from chaos.rig.steps import (
     SETTLED_WITHIN,
     WITHIN,
@@ -48,13 +47,12 @@ from chaos.rig.steps import (
     settled,
     summed,
 )
-from chaos.rig.watch import Watcher, open_watcher
+from chaos.rig.watch import Watcher
 
-TRADE_BEFORE: Final = 3.0  # seconds
-BEAT_MS: Final = 250  # as in `rolling`: a node that starts reads at the venue
 AFTER: Final = 1.0  # seconds behind it that belong to a round
 DEAD, STANDBY, ACTIVE = "dead", "standby", "active"
 KINDS: Final = (DEAD, STANDBY, ACTIVE)  # who goes, in turn
+OF_ACTIVE: Final = ("handed_over", "hand_over_s_gap")  # checks that need its turn
 MADE: Final = {"learns", "votes", "removed", "done"}  # the steps of one, in whichever order
 UNANSWERED: Final = (3, 7)  # exit codes after which an operator asks again
 PEERS, APIS = 20, 40  # from the rig's base: where the ports of new nodes begin
@@ -67,19 +65,13 @@ class Replaced:
     kind: str
     old: str
     new: str
-    begin_ns: int
-    end_ns: int
+    timed: Timed  # from the loss, or the command, until the new one could take over, and a little more
     steps: tuple[str, ...]  # as the command told them
     voters: tuple[str, ...]  # behind it
     wanted: tuple[str, ...]  # who they were to be
     removed: bool  # the old one, for ever
     short: bool = False  # nobody's log reached back to the beginning
     installed: bool = False  # the new one, a snapshot, by its own log
-
-    @property
-    def whole(self) -> Span:
-        """From the loss, or the command, until the new one could take over, and a little more."""
-        return Span(self.begin_ns, self.end_ns)
 
 
 @define
@@ -100,17 +92,9 @@ class Replacing:
         """Play it; what was done, and what the shared checkers say, and `verify`."""
         rest: Check | None = None
         with so_far(self.replaced) as broken:
-            async with open_rig(folder, self.market, 1, slower=self.slower) as rig:
-                await rig.create()
-                steadily(folder)
-                if self.kept:
-                    set_retention(folder, self.kept)
-                set_slower(folder, self.slower)
-                await rig.start_all()
-                apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
-                async with open_watcher(folder, apis, rig.ledger_path) as watcher:
-                    await self._play(rig, watcher)
-                    rest = await self._ended(rig, watcher)
+            async with open_trading(folder, self.market, slower=self.slower, kept=self.kept) as (rig, watcher):
+                await self._play(rig, watcher)
+                rest = await self._ended(rig, watcher)
         history, checks = judged_so_far(folder, broken, rest, lambda folder: judged(folder, self.names, self.gone))
         if not broken.why:
             folders = [folder / "nodes" / name / "data" for name in (*self.names, *self.gone)]
@@ -119,19 +103,12 @@ class Replacing:
         return Drilled(history, self.replaced, elections_of(folder, (*self.names, *self.gone)), self.beat), checks
 
     async def _play(self, rig: Rig, watcher: Watcher) -> None:
-        trader, _ = await in_order(watcher)
-        beat = Beat(watcher, trader, BEAT_MS, counts=self.beat)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(beat.run)
-            await trio.sleep(TRADE_BEFORE)
+        async with beating(watcher, self.beat) as beat:
             for number in range(self.rounds):
                 one = await self._round(number, rig, watcher, beat)
                 self.replaced.append(one)
-                click.echo(
-                    f"{number + 1} of {self.rounds}: {one.old} ({one.kind}) by {one.new}: {one.steps}{_by(one)}",
-                    err=True,
-                )
-            nursery.cancel_scope.cancel()
+                told = f"{one.old} ({one.kind}) by {one.new}: {one.steps}{_by(one)}"
+                click.echo(f"{number + 1} of {self.rounds}: {told}", err=True)
 
     async def _round(self, number: int, rig: Rig, watcher: Watcher, beat: Beat) -> Replaced:
         trader, _ = await in_order(watcher)
@@ -156,8 +133,8 @@ class Replacing:
         self.names, self.gone = [*left, new], [*self.gone, old]
         voters, removed = members_of(await said_by(rig.folder, "cluster", "members"))
         short, installed = bool(self.kept), has_installed(rig.folder, new)
-        wanted = tuple(sorted(self.names))
-        return Replaced(kind, old, new, begin_ns, end_ns, steps, voters, wanted, old in removed, short, installed)
+        wanted, timed = tuple(sorted(self.names)), await equally(begin_ns, end_ns)
+        return Replaced(kind, old, new, timed, steps, voters, wanted, old in removed, short, installed)
 
     async def _ended(self, rig: Rig, watcher: Watcher) -> Check:
         """Halt, wait until all that are left agree, and end every process."""
@@ -244,13 +221,21 @@ class Drilled:
         """When the venue admitted an order."""
         return [at for at, _, request in admitted(self.history) if not request.is_cancel]
 
+    @property
+    def timed(self) -> list[Timed]:
+        """Its rounds' times."""
+        return [one.timed for one in self.rounds]
+
+    def plain(self) -> list[float]:
+        """The longest gap of each time in which nothing was done, milliseconds."""
+        return plain_gaps(self.timed, self.times, self.elected)
+
     def rows(self) -> list[dict[str, Any]]:
         """One of each round; elections belong to it until the next begins."""
-        times, rounds = self.times, self.rounds
-        ends = [*(one.begin_ns for one in rounds[1:]), *(one.end_ns for one in rounds[-1:])]
+        times = self.times
         return [
-            _row(one, times, elected_in(Span(one.begin_ns, end), self.elected))
-            for one, end in zip(rounds, ends, strict=True)
+            _row(one, times, elected_in(span, self.elected))
+            for one, span in zip(self.rounds, until_next(self.timed), strict=True)
         ]
 
 
@@ -258,21 +243,18 @@ def document(drilled: Sequence[Drilled], checks: Sequence[Check], wanted: int, s
     """What came of it, over all clusters; `wanted`: rounds.
 
     `pass` if all were whole, trading went on in each, only the active one's turn changed the leader, by a hand-over,
-    until the next began, who joined where the logs are short installed a snapshot, and every shared check held.
+    until the next began, who joined where the logs are short installed a snapshot, and every shared check held; gaps
+    are bounded by those of equal times without a cause, over all clusters (`timed`).
     """
-    bound = bound_ms((most_ms(BEAT_MS, slower),), BEAT_MS, slower)
+    plain = [gap for one in drilled for gap in one.plain()]
+    bound = bound_ms(plain, BEAT_MS, slower)
     rounds, rows = [each for one in drilled for each in one.rounds], [row for one in drilled for row in one.rows()]
     handed, kept = [one for one in rows if one["kind"] == ACTIVE], [one for one in rows if one["kind"] != ACTIVE]
     torn = tuple(f"{one}" for one in rounds if not whole(one))
     few = () if len(rows) >= wanted else (f"{len(rows)} of {wanted} were replaced",)
-    own = [
-        Check("replaced", len(rows), (*few, *torn)),
-        Check("leader_kept", len(kept), tuple(f"{one}" for one in kept if one["elections"])),
-        Check("no_gap", sum(one["orders"] for one in kept), _stood(kept, bound)),
-    ]
-    if handed or wanted > KINDS.index(ACTIVE):
-        own.append(Check("handed_over", len(handed), tuple(f"{one}" for one in handed if not _handed(one))))
-        own.append(Check("hand_over_s_gap", sum(one["orders"] for one in handed), _stood(handed, bound + WINDOW_MS)))
+    gaps = gap_checks(kept, handed, bound, most_ms(BEAT_MS, slower), str)
+    turn = bool(handed) or wanted > KINDS.index(ACTIVE)
+    own = [Check("replaced", len(rows), (*few, *torn)), *(one for one in gaps if turn or one.name not in OF_ACTIVE)]
     if wanted > 1 or any(one.short for one in rounds):
         own.append(_by_snapshot(rounds))
     everything = (*checks, *own)
@@ -283,7 +265,12 @@ def document(drilled: Sequence[Drilled], checks: Sequence[Check], wanted: int, s
         "beat": dict(sum((one.beat for one in drilled), Counter())),
         "orders_admitted": sum(len(one.times) for one in drilled),
         "admitted_late": sum(len(late(one.history)) for one in drilled),
-        "gap_ms": {"kept": _gaps(kept), "hand_over": _gaps(handed), "bound": bound},
+        "gap_ms": {
+            "kept": spread([one["gap_ms"] for one in kept]),
+            "hand_over": spread([one["gap_ms"] for one in handed]),
+            "without": spread(plain),
+            "bound": bound,
+        },
         "rounds": rows,
         "checks": [check.document() for check in everything],
     }
@@ -304,32 +291,16 @@ def _by_snapshot(rounds: Sequence[Replaced]) -> Check:
     return Check("by_snapshot", len(short), tuple(f"{one}" for one in short if not one.installed))
 
 
-def _handed(row: dict[str, Any]) -> bool:
-    return [one["reason"] for one in row["elections"]] == [HANDED]
-
-
 def _row(one: Replaced, times: Sequence[int], elected: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    gap = longest(times, one.whole)
     return {
         "kind": one.kind,
         "old": one.old,
         "new": one.new,
-        "seconds": round(one.whole.ms / 1000, 1),
-        "orders": orders_in(times, one.whole),
-        "gap_ms": gap.ms,
-        "gap_at_ms": round((gap.begin_ns - one.begin_ns) / 1e6, 1),
+        **measured(one.timed, times),
         "steps": list(one.steps),
         "by": "snapshot" if one.installed else "log",
         "elections": [{key: each.get(key) for key in ("node", "reason", "term")} for each in elected],
     }
-
-
-def _stood(rows: Sequence[dict[str, Any]], bound: float) -> tuple[str, ...]:
-    return tuple(f"over {bound:g}: {one}" for one in rows if one["gap_ms"] > bound or not one["orders"])
-
-
-def _gaps(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
-    return spread([one["gap_ms"] for one in rows])
 
 
 async def replace(rounds: int, market: str, slower: int = 1) -> dict[str, Any]:

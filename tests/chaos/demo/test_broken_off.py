@@ -11,12 +11,13 @@ import trio
 
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
-from chaos.demo import freeze, heal, install, measure, replace, rolling
+from chaos.demo import freeze, heal, install, measure, opened, replace, rolling
 from chaos.demo.freeze import Freezing, Stop
 from chaos.demo.heal import Cut, Healing
 from chaos.demo.install import Content, Installing, Kill, Killed
 from chaos.demo.replace import DEAD, Drilled, Replaced, Replacing
 from chaos.demo.rolling import Restart, Rolling
+from chaos.demo.timed import Timed
 from chaos.rig import broken
 from chaos.rig.broken import Broken, judged_so_far, so_far
 from chaos.rig.processes import NODES, RigFault
@@ -27,9 +28,10 @@ NOBODY = History("trader", "0a0b0c", (), (), ())
 CUT = Cut("n2", "n1", 1, 0, 1000 * MS, 1100 * MS)
 STOP = Stop("n1", 1, 0, 1000 * MS)
 KILL = Kill("n2", "begun", Killed("begun", 9, "d", 5), Content(4, 4, "c"), Content(4, 4, "c"), -9, base=9)
-RESTART = Restart(1, "n1", "n1", 0, 900.0, 0, 1000 * MS, 1100 * MS)
+TIMED = Timed(0, 1000 * MS, 1100 * MS)
+RESTART = Restart(1, "n1", "n1", TIMED, 900.0, 0)
 STEPS = ("learns", "votes", "removed", "done")
-REPLACED = Replaced(DEAD, "n1", "n4", 0, MS, STEPS, ("n2", "n3", "n4"), ("n2", "n3", "n4"), removed=True)
+REPLACED = Replaced(DEAD, "n1", "n4", TIMED, STEPS, ("n2", "n3", "n4"), ("n2", "n3", "n4"), removed=True)
 PLAYED = {  # each module, how one of its clusters is made, which rounds of it there are, and one
     heal: (lambda: Healing("synthetic", 2, 1.0), "cuts", CUT),
     rolling: (lambda: Rolling("synthetic", 2), "restarts", RESTART),
@@ -44,7 +46,7 @@ async def nothing(*_given, **_named):
 
 
 @asynccontextmanager
-async def opened(*_given, **_named):
+async def of_nothing(*_given, **_named):
     """A rig, or a watcher, of no processes."""
     async with trio.open_nursery() as nursery:
         children = {name: SimpleNamespace(ready={"api": name}) for name in NODES}
@@ -73,10 +75,11 @@ def playing(monkeypatch):
             raise trio.TooSlowError
 
         monkeypatch.setattr(type(cluster), "_play", play)
-        for name in ("open_rig", "open_watcher"):
-            monkeypatch.setattr(module, name, opened)
-        for name in ("steadily", "set_timers", "set_slower", "set_retention"):
-            monkeypatch.setattr(module, name, lambda *_given: None, raising=False)
+        for where in (module, opened):
+            for name in ("open_rig", "open_watcher"):
+                monkeypatch.setattr(where, name, of_nothing, raising=False)
+            for name in ("steadily", "set_timers", "set_slower", "set_retention"):
+                monkeypatch.setattr(where, name, lambda *_given: None, raising=False)
         monkeypatch.setattr(heal.Relay, "start", nothing)
         for name in ("elections", "elections_of"):
             monkeypatch.setattr(module, name, lambda *_given: [], raising=False)

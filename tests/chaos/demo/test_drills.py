@@ -15,6 +15,7 @@ from chaos.demo import install, measure, rolling, struck
 from chaos.demo.install import A_CLUSTER, NEITHER, NEW, OLD, Content, Kill, Killed, content_of, mark_of, order_of
 from chaos.demo.rolling import Restart
 from chaos.demo.struck import POINTS, RANDOM, Strike, launch, patch
+from chaos.demo.timed import Timed
 from chaos.mutants.patches import Patches
 from chaos.rig import processes
 from chaos.rig.blame import UNEXPLAINED, Blame, Timers
@@ -39,8 +40,8 @@ BLAME = Blame(Pulse(dict), Timers())  # it has no samples: nobody waited
 
 # Rolling
 
-ACTIVE = Restart(1, "n1", "n1", 0, 900.0, 0, 1000 * MS, 1100 * MS)
-STANDBY = Restart(1, "n2", "n3", 2200 * MS, 900.0, 0, 3200 * MS, 3300 * MS)
+ACTIVE = Restart(1, "n1", "n1", Timed(0, 1000 * MS, 1100 * MS), 900.0, 0)
+STANDBY = Restart(1, "n2", "n3", Timed(2200 * MS, 3200 * MS, 3300 * MS), 900.0, 0)
 EVEN = tuple(range(0, 4400, 100))
 
 
@@ -110,7 +111,8 @@ def test_a_hand_over_s_gap_may_be_a_window_longer_and_no_more():
     assert 350 + WINDOW_MS == 650
     assert rolled(times=without((0, 500)))["verdict"] == "pass"
     (one, *_) = rolled(times=without((0, 650)))["checks"][-1]["violations"]
-    assert one.startswith("round 1, n1, the active node: ended with 0, gap of 700.0 ms 0 ms after SIGTERM, unexplained")
+    said = "over 650: round 1, n1, the active node: ended with 0, gap of 700.0 ms 0 ms after SIGTERM, unexplained"
+    assert one.startswith(said)
     assert rolled(times=without((0, 650)))["rounds"][0]["fault"] == UNEXPLAINED
 
 
