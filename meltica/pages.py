@@ -1,12 +1,13 @@
 """Pages: the audit trail, and the fills that it tells of, as a node's HTTP API gives them: a page after another.
 
 Only reading may live here.  A page says where this node has no records because a snapshot was installed: other nodes
-have them.
+have them.  The newest rows are read from the end, in growing steps back, so that a long trail costs no more than a
+short one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import define
@@ -18,6 +19,9 @@ from meltica.archive.trail import Trail
 from meltica.core.state import State
 
 AUDIT_SCAN: Final = 20_000  # audit records looked through for one page of fills
+BACK_SCAN: Final = 5_000  # and from the end back, where a page is asked of every node at once
+SPAN: Final = 64  # entries of the first step back
+WIDEST: Final = 2_048  # and of the longest
 
 
 @define(eq=False)
@@ -49,11 +53,48 @@ class Pages:
         gaps = self._gaps(after, last if len(found) >= limit else None)
         return Page([_audit(record.document) for record in found], last, gaps)
 
+    async def newest_fills(self, count: int, before: int | None) -> Page:
+        """The newest fills of entries below `before` (None: up to now), oldest of them first."""
+        return await self._newest(count, before, lambda one: is_new_fill(one.document), self._fill)
+
+    async def newest_audit(self, count: int, before: int | None) -> Page:
+        """The newest audit records of entries below `before` (None: up to now), oldest of them first."""
+        return await self._newest(count, before, lambda _: True, _audit)
+
+    async def _newest(
+        self,
+        count: int,
+        before: int | None,
+        wanted: Callable[[Record], bool],
+        row: Callable[[Mapping[str, Any]], Row],
+    ) -> Page:
+        """As few whole entries as hold `count` of the wanted, or what was found when enough was looked through."""
+        end = int(self.state.index) if before is None else before - 1
+        found: list[Record] = []
+        after, scanned, span = end, 0, SPAN
+        while after > 0 and len(found) < count and scanned < BACK_SCAN:
+            last, after = after, max(0, after - span)
+            records = await self._between(after, last)
+            found[:0] = [one for one in records if wanted(one)]
+            scanned, span = scanned + len(records), min(2 * span, WIDEST)
+        found, whole = _newest_of(found, count), len(found)
+        if len(found) < whole:
+            after = found[0].index - 1
+        gaps = self._gaps(after, None if before is None else end)
+        rows = [row(one.document) for one in found]
+        return Page(rows, end if before is None else None, gaps, next_before=after + 1 if after else None)
+
     async def _read(self, after: int, limit: int) -> list[Record]:
         try:
             return await self.trail.page(after, limit)
         except StoreFault as fault:
-            raise ReadFault(str(fault), "Read runbooks/archive-stands.md; another node may show it: --node.") from fault
+            raise _unreadable(fault) from fault
+
+    async def _between(self, after: int, last: int) -> list[Record]:
+        try:
+            return await self.trail.between(after, last)
+        except StoreFault as fault:
+            raise _unreadable(fault) from fault
 
     def _gaps(self, after: int, last: int | None) -> tuple[Row, ...]:
         """Where a snapshot took the place of entries, behind `after` and up to `last` (None: the end)."""
@@ -68,7 +109,20 @@ class Pages:
             **{key: command.get(key) for key in keys},
             "strategy": order.strategy if order else None,
             "index": record["index"],
+            "wall_ns": record["at"],
         }
+
+
+def _unreadable(fault: StoreFault) -> ReadFault:
+    return ReadFault(str(fault), "Read runbooks/archive-stands.md; another node may show it: --node.")
+
+
+def _newest_of(found: Sequence[Record], count: int) -> list[Record]:
+    """The newest `count`, and what else is of the same entry as the oldest of them."""
+    if len(found) <= count:
+        return list(found)
+    oldest = found[-count].index
+    return [one for one in found if one.index >= oldest]
 
 
 def is_new_fill(record: Mapping[str, Any]) -> bool:

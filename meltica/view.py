@@ -295,6 +295,14 @@ class View:
         """Audit records; `seq` is the entry's index, so that an entry is never cut in two."""
         return await Pages(self.trail, self.state).audit(after, limit)
 
+    async def newest_fills(self, count: int, before: int | None) -> Page:
+        """The newest fills of entries below `before`."""
+        return await Pages(self.trail, self.state).newest_fills(count, before)
+
+    async def newest_audit(self, count: int, before: int | None) -> Page:
+        """The newest audit records of entries below `before`."""
+        return await Pages(self.trail, self.state).newest_audit(count, before)
+
     def strategies(self) -> Sequence[Row]:
         """Every strategy of the settings."""
         live = self.state.live_orders()

@@ -164,10 +164,10 @@ def _reads(app: QuartTrio, api: Api) -> None:
         return _rows(view, "strategies", view.strategies())
 
     async def fills() -> Response:
-        return await _page(view, "fills", view.fills)
+        return await _page(view, "fills", view.fills, view.newest_fills)
 
     async def audit() -> Response:
-        return await _page(view, "audit", view.audit)
+        return await _page(view, "audit", view.audit, view.newest_audit)
 
     for name, handler in (
         ("status", status),
@@ -194,13 +194,23 @@ def _rows(view: NodeView, what: str, rows: object) -> Response:
     return _json(document)
 
 
-async def _page(view: NodeView, what: str, read: Callable[[int, int], Awaitable[Page]]) -> Response:
-    after, limit = _whole("after", 0), _whole("limit", DEFAULT_ROWS)
-    if after is None or limit is None or not 1 <= limit <= MAX_ROWS:
-        message = f"`after` is a whole number, 0 or more; `limit` one from 1 to {MAX_ROWS}"
+async def _page(
+    view: NodeView,
+    what: str,
+    read: Callable[[int, int], Awaitable[Page]],
+    newest: Callable[[int, int | None], Awaitable[Page]],
+) -> Response:
+    """`after` and `limit` read on from there, `last` (and `before`) from the end back."""
+    back = "last" in request.args
+    if (back and request.args.keys() & {"after", "limit"}) or (not back and "before" in request.args):
+        message = "`after` and `limit` go together, and `last` and `before` do"
+        return _error(HTTPStatus.BAD_REQUEST, "bad_query", message, "Correct the query.")
+    start, count = _whole("before" if back else "after", 0), _whole("last" if back else "limit", DEFAULT_ROWS)
+    if start is None or count is None or not 1 <= count <= MAX_ROWS:
+        message = f"`after` and `before` are whole numbers, 0 or more; `limit` and `last` are from 1 to {MAX_ROWS}"
         return _error(HTTPStatus.BAD_REQUEST, "bad_query", message, "Correct the query.")
     try:
-        page = await read(after, limit)
+        page = await (newest(count, start or None) if back else read(start, count))
     except ReadFault as fault:
         return _error(HTTPStatus.INTERNAL_SERVER_ERROR, "damaged", str(fault), fault.following)
     document = {
@@ -210,6 +220,7 @@ async def _page(view: NodeView, what: str, read: Callable[[int, int], Awaitable[
         what: list(page.rows),
         "next_after": page.next_after,
         "gaps": list(page.gaps),
+        **({"next_before": page.next_before} if back else {}),
     }
     return _json(document)
 

@@ -248,11 +248,15 @@ class Stamp:
 
 @frozen
 class Page:
-    """Rows of an append-only record, oldest first.  `next_after` asks for what follows; None: no more now."""
+    """Rows of an append-only record, oldest first.  `next_after` asks for what follows; None: no more now.
+
+    `next_before` asks, of the newest, for those before them; None: there are none, or the first ones were asked for.
+    """
 
     rows: Sequence[Row]
     next_after: int | None
     gaps: Sequence[Row] = ()  # entries among them that this node never applied, as a snapshot was installed
+    next_before: int | None = None
 
 
 class ReadFault(Exception):
@@ -298,7 +302,8 @@ class NodeView(Protocol):
     async def fills(self, after: int, limit: int) -> Page:
         """Raises ReadFault.
 
-        Keys: seq, venue, symbol, trade_id, order, strategy, side, price, quantity, fee, fee_asset, maker, index.
+        Keys: seq, venue, symbol, trade_id, order, strategy, side, price, quantity, fee, fee_asset, maker, index,
+        wall_ns.
         """
         ...
 
@@ -307,6 +312,14 @@ class NodeView(Protocol):
 
         Keys: seq (by which `after` counts), index, place, kind, by, reason, rejection, wall_ns, chain.
         """
+        ...
+
+    async def newest_fills(self, count: int, before: int | None) -> Page:
+        """The newest, below `before`: fewer, perhaps none, with a `next_before` where many records hold few fills."""
+        ...
+
+    async def newest_audit(self, count: int, before: int | None) -> Page:
+        """The newest, below `before`."""
         ...
 
     def strategies(self) -> Sequence[Row]:

@@ -55,15 +55,26 @@ class Trail:
         """
         found: list[Record] = []
         async with self._lock:
-            while len(found) < limit:
-                more = await self._some(after, min(PIECE, limit - len(found)))
-                if not more:
-                    break
-                if found and not self._joined(found[-1], more[0]):
-                    raise BrokenTrail(f"the audit trail's chain breaks at index {more[0].index}: {COPY}")
-                found.extend(more)
+            while len(found) < limit and await self._extend(found, after, min(PIECE, limit - len(found))):
                 after = found[-1].index
         return found
+
+    async def between(self, after: int, last: int) -> list[Record]:
+        """All records behind `after`, up to `last`.  Raises BrokenTrail, as `page` does."""
+        found: list[Record] = []
+        async with self._lock:
+            while after < last and await self._extend(found, after, min(PIECE, last - after)):
+                after = found[-1].index
+                await trio.lowlevel.checkpoint()  # the database is read here, and others have work to do
+        return [one for one in found if one.index <= last]
+
+    async def _extend(self, found: list[Record], after: int, limit: int) -> bool:
+        """Some more behind `after` into `found`; whether there were any."""
+        more = await self._some(after, limit)
+        if found and more and not self._joined(found[-1], more[0]):
+            raise BrokenTrail(f"the audit trail's chain breaks at index {more[0].index}: {COPY}")
+        found.extend(more)
+        return bool(more)
 
     def gaps(self, after: int, last: int | None) -> list[Gap]:
         """Those that begin at `last` or before (None: wherever), and end behind `after`."""

@@ -77,6 +77,13 @@ class FakeView:
 
     audit = fills
 
+    async def newest_fills(self, count, before):
+        rows = [{"seq": seq} for seq in range(1, 6) if before is None or seq < before][-count:]
+        first = rows[0]["seq"] if rows else 1
+        return Page(rows, 5 if before is None else None, next_before=first if first > 1 else None)
+
+    newest_audit = newest_fills
+
     def health(self):
         return NodeHealth(live=self.live, checks=self.checks, active=self.active, standby=not self.active)
 

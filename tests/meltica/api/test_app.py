@@ -106,8 +106,22 @@ async def test_pages_follow_each_other(serve):
     assert ([row["seq"] for row in second["fills"]], second["next_after"]) == ([4, 5], None)
 
 
+@pytest.mark.parametrize("what", ["fills", "audit"])
+async def test_the_newest_are_given_from_the_end_back(serve, what):
+    api = await serve()
+    newest = (await api.get(f"/api/v1/{what}?last=2")).json()
+    assert ([row["seq"] for row in newest[what]], newest["next_after"], newest["next_before"]) == ([4, 5], 5, 4)
+    before = (await api.get(f"/api/v1/{what}?last=9&before=4")).json()
+    assert ([row["seq"] for row in before[what]], before["next_before"]) == ([1, 2, 3], None)
+    assert "next_before" not in (await api.get(f"/api/v1/{what}")).json()
+
+
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=1001", "after=-1", "after=x", "limit=" + "9" * 400, "after=%C2%B2"]
+    "query",
+    [
+        *("limit=0", "limit=1001", "after=-1", "after=x", "limit=" + "9" * 400, "after=%C2%B2"),
+        *("last=0", "last=1001", "last=x", "last=5&after=3", "last=5&limit=3", "before=4", "last=5&before=-1"),
+    ],
 )
 async def test_a_bad_query_is_refused(serve, query):
     answer = await (await serve()).get(f"/api/v1/audit?{query}")

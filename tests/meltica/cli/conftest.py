@@ -40,6 +40,7 @@ class FakeNode:
     claimed: str | None = None  # who is active, by its word, where that is not the leader
     members: dict | None = None  # who takes part, by its word
     outcomes: list = field(factory=list)  # of the next actions, before `outcome`
+    barren: bool = False  # its newest records hold no fill
 
     def stamp(self):
         return Stamp(wall_ns=1_700_000_000_000_000_000, index=self.index, age_ns=0)
@@ -92,6 +93,18 @@ class FakeNode:
         rows = [{"seq": seq, "symbol": "BTCUSDT"} for seq in range(1, 2501) if seq > after][:limit]
         last = rows[-1]["seq"] if rows else after
         return Page(rows, last if last < 2500 else None)
+
+    async def newest_fills(self, count, before):
+        end = 2500 if before is None else before - 1
+        found = [{"seq": seq, "symbol": "BTCUSDT", "wall_ns": seq * 10**9} for seq in range(end - count + 1, end + 1)]
+        first = end - count + 1
+        if self.barren:  # many records, no fill among them
+            found, first = [], end - 10
+        return Page(found, end if before is None else None, next_before=first if first > 1 else None)
+
+    async def newest_audit(self, count, before):
+        rows = [{"seq": seq, "kind": f"kind{seq}", "wall_ns": 0} for seq in range(43 - count, 43)]
+        return Page(rows, 42, self.gaps, next_before=43 - count)
 
     async def audit(self, after, limit):
         return Page([{"seq": 1, "kind": "halt", "by": "operator", "reason": "a test"}], None, self.gaps)

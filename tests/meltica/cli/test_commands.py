@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from meltica.api.ports import ActionOutcome, OutcomeKind, Promote, ResumeTrading
+from meltica.cli.client import Client
 
 from .conftest import meltica
 
@@ -117,6 +118,50 @@ def test_reading_commands_have_both_outputs(cluster, what):
 def test_pages_are_read_on_up_to_the_limit(cluster):
     document = json.loads(cluster.run("fills", "--limit", 2300, "--after", 100, "-o", "json").stdout)
     assert [document["fills"][0]["seq"], document["fills"][-1]["seq"], len(document["fills"])] == [101, 2400, 2300]
+
+
+def test_the_newest_are_shown_by_last_oldest_of_them_first(cluster):
+    document = json.loads(cluster.run("audit", "--last", 3, "-o", "json").stdout)
+    assert [row["seq"] for row in document["audit"]] == [40, 41, 42]
+    told = cluster.run("audit", "--last", 3)
+    assert told.stdout.index("kind40") < told.stdout.index("kind41") < told.stdout.index("kind42")
+    assert "kind39" not in told.stdout
+    assert told.stderr == "", "what follows the newest is nothing yet"
+
+
+def test_of_more_than_a_page_the_pages_before_are_read(cluster):
+    document = json.loads(cluster.run("fills", "--last", 2300, "-o", "json").stdout)
+    assert [row["seq"] for row in document["fills"]] == [*range(201, 2501)]
+    assert (document["next_after"], document["next_before"]) == (2500, 201)
+    assert "1970-01-01 00:41:40.000Z" in cluster.run("fills", "--last", 1).stdout
+
+
+def test_who_looks_for_fills_where_there_are_none_is_told_how_far(cluster):
+    for node in cluster.nodes.values():
+        node.barren = True
+    told = cluster.run("fills", "--last", 5)
+    assert "the newest 0" in told.stdout
+    assert "not looked at: what is before entry 2061" in told.stderr
+
+
+@pytest.mark.parametrize("more", ["--after", "--limit"])
+def test_last_goes_with_nothing_that_counts_from_elsewhere(cluster, more):
+    told = cluster.run("audit", "--last", 3, more, 5)
+    assert told.returncode == 2
+    assert "--last counts from the end" in told.stderr
+
+
+def test_a_node_of_an_older_build_does_not_show_its_first_rows_as_its_last(cluster, monkeypatch):
+    """It passes over what it does not know in a query."""
+    page = {"schema": "meltica.audit/1", "node": "n1", "as_of": {"index": 1}, "audit": [{"seq": 1}], "next_after": 1}
+
+    async def older(_client, _path, _node=None):
+        return page
+
+    monkeypatch.setattr(Client, "freshest", older)
+    told = cluster.run("audit", "--last", 3)
+    assert told.returncode == 5
+    assert "does not know --last" in told.stderr
 
 
 def test_where_a_snapshot_was_installed_the_node_says_so(cluster):
