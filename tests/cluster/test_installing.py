@@ -497,6 +497,7 @@ def test_one_that_was_removed_is_known_by_it(hand: type[Hand]) -> None:
 
 @pytest.mark.parametrize("said", [b"", members_of(Placed(39, follow(SETTINGS, Remove(N3))))], ids=["none", "older"])
 def test_one_that_says_less_than_what_is_committed_here_stops_the_node(hand: type[Hand], said: bytes) -> None:
+    """Hazard 15: stock takes who takes part from a dump, whatever its log has committed since."""
     node = hand(members=SETTINGS)
     log = tuple((encode_members(one), place + 2, 5) for place, one in enumerate((LEARNS, FOUR)))
     node.hears(LEADER, Append(5, 3, 1, 0, log, node.now, 5))
