@@ -5,25 +5,26 @@ Pure.  It is less than a rig's folders show: which of the usual checks can't be 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from chaos.abroad.faces import Face
+from chaos.abroad.reach import LEDGER, PROCESSES
 from chaos.checkers.every_fill_once import every_fill_once
 from chaos.checkers.history import History, fills_of, orders_of, requests_of
 from chaos.checkers.one_send import one_send
 from chaos.checkers.one_trader import one_trader
 from chaos.checkers.orders_equal import orders_equal
 from chaos.checkers.verdict import Check
+from chaos.live.judge import found_some
 from chaos.live.nemeses import HALT
 from chaos.live.strike import Struck
 from chaos.live.workload import Denied, Told
+from meltica.core.ids import parse_id
 
 GRACE_NS: Final = 1_000_000_000  # behind a halt's acknowledgement, for what was ordered before and is still on its way
 FOLDERS: Final = "it takes the nodes' data folders: `meltica cluster verify` looks at copies of them"
 LOGS: Final = "it takes the nodes' logs"
-MACHINE: Final = "it takes the nodes' processes"
-LEDGER: Final = "it takes the ledger of a paper venue ([paper])"
 OF_FOLDERS: Final = (
     "intent_first",
     "state_equal",
@@ -41,11 +42,11 @@ Ledger = Sequence[Mapping[str, Any]]
 
 
 def unjudged(*, ledger: bool) -> tuple[tuple[str, str], ...]:
-    """The checks of a rig's runs that are not made, and why."""
+    """The checks of every run on a rig that are not made, and why; of what one scenario claims, its plan says it."""
     lacking = [
         *((name, FOLDERS) for name in OF_FOLDERS),
         ("tightened", LOGS),
-        *((name, MACHINE) for name in ("ended_well", "through_proxies", "links_used")),
+        *((name, PROCESSES) for name in ("ended_well", "through_proxies", "links_used")),
     ]
     return (*lacking, *(() if ledger else ((name, LEDGER) for name in OF_A_LEDGER)))
 
@@ -67,6 +68,17 @@ def history_of(ledger: Ledger, account: str, cluster: str, faces: Sequence[Face]
 def by_ledger(history: History) -> tuple[Check, ...]:
     """The shared checks that need no log."""
     return tuple(check(history) for check in (one_trader, one_send, every_fill_once, orders_equal))
+
+
+def cancelled(history: History, told: Sequence[Told], asked: Mapping[int, Collection[str]]) -> Check:
+    """By hand some order was cancelled; `asked`: by a fault's number, its requests that were acknowledged.
+
+    A cancel at the venue has a name of our making, which says the index at which it was decided.
+    """
+    names = [parse_id(one.client_order_id) for one in history.requests if one.is_cancel]
+    decided = {int(name.index) for name in names if name is not None}
+    found = {one.request for one in told if one.index in decided}
+    return found_some(found, asked)
 
 
 def halt_kept(done: Iterable[Struck], sent: Sequence[int]) -> Check:

@@ -2,25 +2,38 @@
 
 Pure.  A fault is done whole or left out: one of the network only if each link that it may hit has a proxy, whoever
 leads by then.  What is left out is said; of a scenario that lacks something only what fewer faults keep more easily is
-still claimed.
+still claimed, and what is claimed no more is said too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Final
 
 from attrs import evolve, frozen
 
 from chaos.live.links import Link, links_of, struck
-from chaos.live.nemeses import NEMESES, NETWORK, OPERATOR, PROCESS, STRAIT, VENUE
+from chaos.live.nemeses import CANCEL, NEMESES, NETWORK, OPERATOR, PAUSE, PROCESS, SAYS, STRAIT, VENUE
 from chaos.live.plan import Fault, LeftOut, Plan
 from chaos.live.scenarios import EVERY, NODES, PAIRS, Scenario
 
 MACHINE: Final = "it takes a hand on the node's machine"
 INSIDE: Final = "it takes nodes that are started by chaos' own launcher"
+PROCESSES: Final = "it takes the nodes' processes"
+LEDGER: Final = "it takes the ledger of a paper venue ([paper])"
+PARTS: Final = "it is claimed of the whole scenario, of which faults were left out"
 NO_DOOR: Final = "the exchange has no door for faults ([paper])"
+
+
+NOT_GROWN: Final = "not_grown"
+CLAIMS: Final[Mapping[str, tuple[str, Any]]] = {  # by its check, a scenario's word for a claim, and what it is without
+    "leader_lost": ("leader_lost", False),
+    "silent": ("silent_within_ms", None),
+    "no_authority": ("no_authority", False),
+    "unseen_fills": ("unseen_fills", False),
+    NOT_GROWN: ("grows_mib", None),
+}
 
 
 @frozen
@@ -48,8 +61,9 @@ def reached(plan: Plan, reach: Reach) -> Plan:
             left.append(LeftOut(here.kind, here.target, here.links, why))
         else:
             kept.append(here)
-    scenario = _less(plan.scenario) if left else plan.scenario
-    return Plan(scenario, plan.seed, tuple(kept), tuple(left))
+    unclaimed = tuple(_unclaimed(plan, {one.kind for one in left}, reach))
+    scenario = _less(plan.scenario, {one.kind for one in kept}, {check for check, _ in unclaimed})
+    return Plan(scenario, plan.seed, tuple(kept), tuple(left), unclaimed)
 
 
 def why_not(fault: Fault, reach: Reach) -> str:
@@ -98,16 +112,30 @@ def _few(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _less(scenario: Scenario) -> Scenario:
-    """Without what a fault that is left out may have been there for."""
-    return evolve(
-        scenario,
-        leader_lost=False,
-        silent_within_ms=None,
-        no_authority=False,
-        unseen_fills=False,
-        grows_mib=None,
-    )
+def _unclaimed(plan: Plan, left: Collection[str], reach: Reach) -> Iterator[tuple[str, str]]:
+    """The checks of what the scenario says that can't be made here, and why; `left`: the kinds that were left out."""
+    for check, (word, nothing) in CLAIMS.items():
+        if getattr(plan.scenario, word) == nothing:
+            continue
+        if check == NOT_GROWN:
+            yield check, PROCESSES
+        elif left:  # what it is claimed of may have been there for that
+            yield check, PARTS
+        elif not reach.paper:
+            yield check, LEDGER
+    if any(fault.kind == CANCEL for fault in plan.faults) and not reach.paper:
+        yield "cancelled", LEDGER
+    if SAYS.keys() & left:
+        yield "failed_closed", PROCESSES
+    if plan.scenario.leader_kept and PAUSE in left:
+        yield "paused_briefly", PROCESSES
+
+
+def _less(scenario: Scenario, kinds: Collection[str], unclaimed: Collection[str]) -> Scenario:
+    """What is left of it: steps of these kinds, and what it says without what is `unclaimed`."""
+    words = {word: nothing for check, (word, nothing) in CLAIMS.items() if check in unclaimed}
+    steps = tuple(step for step in scenario.steps if step.kind in kinds)
+    return evolve(scenario, steps=steps, **words)
 
 
 def playable(plans: Iterable[Plan], reach: Reach, skipped: dict[str, list[dict[str, Any]]]) -> Iterator[Plan]:

@@ -18,7 +18,7 @@ from attrs import define, field
 
 from chaos.abroad.faces import Face, face
 from chaos.abroad.here import Here, open_here
-from chaos.abroad.judge import acknowledged, by_ledger, denied, halt_kept, history_of, trails_equal, unjudged
+from chaos.abroad.judge import acknowledged, by_ledger, cancelled, denied, halt_kept, history_of, trails_equal, unjudged
 from chaos.abroad.place import BadPlace, Place
 from chaos.abroad.seen import Seen
 from chaos.abroad.ways import left_as_found
@@ -26,7 +26,7 @@ from chaos.checkers.history import History
 from chaos.checkers.one_send import one_send
 from chaos.checkers.one_trader import one_trader
 from chaos.checkers.verdict import Check
-from chaos.live.claims import leader_lost, no_authority, silent
+from chaos.live.claims import filled, leader_lost, no_authority, silent, unseen_fills
 from chaos.live.cluster import WINDOW_MS, window_ms
 from chaos.live.document import Played
 from chaos.live.hands import DONE_WITHIN, Hands
@@ -74,6 +74,7 @@ class Visitor:
     seen: Seen = field(factory=Seen)
     faces: list[Face] = field(factory=list)
     operators: Operators = field(init=False)
+    hands: Hands | None = None
     answered: Sequence[int] = ()  # when orders by hand were acknowledged
     after: int = 0  # the ledger's last record before this run
     found: Check = Check("left_as_found", 0, ())
@@ -151,7 +152,7 @@ class Visitor:
 
     def _striker(self, here: Here, sight: Sight) -> Striker:
         patience = self.wish.slower * (AMID if self.wish.plan.scenario.mixture else 1)
-        hands = Hands(self.operators, sight, DONE_WITHIN * patience)
+        hands = self.hands = Hands(self.operators, sight, DONE_WITHIN * patience)
         rooms: dict[str, Breaks] = {NETWORK: here.network, OPERATOR: hands}
         if here.venue is not None:
             rooms[VENUE] = here.venue
@@ -258,6 +259,8 @@ class Visitor:
             checks += [*by_ledger(history), ledger_whole(wish.folder, self.after)]
             if any(one.fault.kind == HALT for one in self.done):
                 checks.append(halt_kept(self.done, times))
+            if self.hands is not None and self.hands.cancels and not wish.plan.scenario.mixture:
+                checks.append(cancelled(history, told, self.hands.cancels))
         checks += self._claims(history)
         if wish.plan.scenario.gap_ms is not None:
             nobody: dict[int, dict[str, float]] = {gap.struck.fault.number: {} for gap in found}
@@ -265,13 +268,12 @@ class Visitor:
         return self._played(found, tuple(checks))
 
     def _claims(self, history: History) -> list[Check]:
+        """What the scenario says still: what takes a ledger that is not there it does not."""
         scenario, slower, elected = self.wish.plan.scenario, self.wish.slower, self.seen.elections()
         sent = [(at, epoch) for at, epoch, request in admitted(history) if not request.is_cancel]
         found = [leader_kept(self.done, elected)] if scenario.leader_kept else []
         if scenario.recovers == ITSELF and slower == 1:
             found.append(unaided(self.operators.lifted))
-        if not self.place.paper:
-            return found
         if scenario.leader_lost and slower == 1:
             found.append(leader_lost(self.done, elected, sent))
         if scenario.silent_within_ms is not None:
@@ -279,6 +281,9 @@ class Visitor:
             found.append(silent(self.done, sent, self.place.nodes, within))
         if scenario.no_authority:
             found.append(no_authority(self.done, elected, sent))
+        if scenario.unseen_fills:
+            ledger = json_lines(self.wish.folder / "ledger.jsonl")
+            found.append(unseen_fills(self.done, filled(ledger, history.account)))
         return found
 
     def _history(self) -> History:
@@ -300,7 +305,7 @@ class Visitor:
         operators = getattr(self, "operators", None)
         lifted = tuple(each.document() for each in operators.lifted) if operators is not None else ()
         kept = str(wish.folder) if wish.kept else ""
-        left = unjudged(ledger=bool(self.place.paper))
+        left = (*unjudged(ledger=bool(self.place.paper)), *wish.plan.unclaimed)
         return Played(wish.plan, found, checks, wish.slower, kept, lifted, unjudged=left)
 
 

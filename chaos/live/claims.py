@@ -5,7 +5,7 @@ Pure.  A sent order names its epoch, which is the term of its node's election; t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from chaos.checkers.verdict import Check
@@ -80,3 +80,8 @@ def unseen_fills(done: Sequence[Struck], filled: Sequence[int]) -> Check:
     found = [[at for at in filled if one.set_ns < at < one.end_ns] for one in done]
     told = [f"{one}: nothing of ours was filled meanwhile" for one, own in zip(done, found, strict=True) if not own]
     return Check("unseen_fills", sum(map(len, found)), tuple(told))
+
+
+def filled(ledger: Iterable[Mapping[str, Any]], account: str) -> list[int]:
+    """When the venue filled an order of ours."""
+    return [int(one["mono_ns"]) for one in ledger if one["type"] == "fill" and one.get("account") == account]

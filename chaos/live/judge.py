@@ -194,9 +194,14 @@ def unaided(lifted: Sequence[Lifted]) -> Check:
 def cancelled(history: History, asked: Mapping[int, Collection[str]]) -> Check:
     """By hand some order was cancelled; `asked`: by a fault's number, its requests that were acknowledged."""
     found = {request_of(record.command) for node in history.nodes for record in node.audit if record.cancels}
+    return found_some(found, asked)
+
+
+def found_some(found: Collection[str], asked: Mapping[int, Collection[str]]) -> Check:
+    """The same, of the requests that are known to have found an order to be cancelled."""
     told = [
         f"cancel {number}: {len(requests)} requests were acknowledged, and no order was to be cancelled by any of them"
         for number, requests in sorted(asked.items())
-        if not found.intersection(requests)
+        if not set(found).intersection(requests)
     ]
     return Check("cancelled", len(asked), tuple(told))

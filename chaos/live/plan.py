@@ -78,6 +78,7 @@ class Plan:
     seed: int
     faults: tuple[Fault, ...]
     left_out: tuple[LeftOut, ...] = ()  # only of a cluster that somebody else deployed
+    unclaimed: tuple[tuple[str, str], ...] = ()  # the same: checks of what the scenario says that are not made, and why
 
     @property
     def ends(self) -> int:

@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
-from chaos.live.claims import leader_lost, no_authority, silent, unseen_fills
+from chaos.live.claims import filled, leader_lost, no_authority, silent, unseen_fills
 from chaos.live.closed import Closed, failed_closed
 from chaos.live.cluster import WINDOW_MS, Cluster, RigProcesses, open_cluster, window_ms
 from chaos.live.disks import ENDS_WITHIN, Disks
@@ -346,7 +346,8 @@ class Runner:
         if scenario.recovers == ITSELF and slower == 1:  # where they are longer, the machine itself may cost leaders
             found.append(unaided(self.operators.lifted))
         if scenario.unseen_fills:
-            found.append(unseen_fills(self.done, _filled(self.wish.folder, history.account)))
+            ledger = json_lines(self.wish.folder / "ledger.jsonl")
+            found.append(unseen_fills(self.done, filled(ledger, history.account)))
         return found
 
     def _gaps(self, history: History) -> tuple[Gap, ...]:
@@ -358,12 +359,6 @@ class Runner:
 def _times(history: History) -> list[int]:
     """When the venue let an order through, sorted."""
     return [at for at, _, request in admitted(history) if not request.is_cancel]
-
-
-def _filled(folder: Path, account: str) -> list[int]:
-    """When the venue filled an order of ours."""
-    lines = json_lines(folder / "ledger.jsonl")
-    return [int(one["mono_ns"]) for one in lines if one["type"] == "fill" and one.get("account") == account]
 
 
 def _logs(folder: Path) -> Mapping[str, Iterable[Mapping[str, Any]]]:

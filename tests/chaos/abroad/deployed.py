@@ -36,6 +36,7 @@ class Deployed:
         self.epoch, self.index, self.risk = 3, 100, 7
         self.halts, self.audit, self.fills, self.orders = [], [], [], []
         self.acted, self.down, self.deaf = [], set(), False  # deaf: who acts is told nothing more
+        self.quotes = True  # whether something rests that a cancel of all finds
         self.sink = MemoryLedger()
         self.recorder = Recorder(self.sink)
         self.faults = Faults(random.Random(1), self._faulted)  # noqa: S311 - of a stand-in
@@ -105,6 +106,8 @@ class Deployed:
         self.note(action, body["reason"])
         if action == "submit":
             self.submit(body)
+        elif action == "cancel" and self.quotes:
+            self.asked("order.cancel", make_id(CLUSTER, self.epoch, self.index, 0))
         elif action == "halt":
             self.halts, self.risk = [*self.halts, body["cause"]], self.index
         elif action == "resume":
@@ -118,14 +121,18 @@ class Deployed:
         row = {"seq": self.index, "index": self.index, "place": 0, "kind": kind, "reason": reason}
         self.audit.append({**row, "rejection": rejection, "chain": f"c{self.index}"})
 
-    def submit(self, body):
-        name, at = make_id(CLUSTER, self.epoch, self.index, 0), self.times().mono_ns
+    def asked(self, method, name):
+        """At the venue, by n1."""
+        at = self.times().mono_ns
         moments = {"received_mono_ns": at, "admitted_mono_ns": at, "decided_mono_ns": at}
-        who = {"account": "main", "user_agent": "meltica/1 (n1)", "symbol": body["symbol"]}
+        who = {"account": "main", "user_agent": "meltica/1 (n1)", "symbol": "BTCUSDT"}
         self.recorder.write(
-            request_fields(method="order.place", client_order_id=name, outcome="accepted", **who, **moments),
-            self.times(),
+            request_fields(method=method, client_order_id=name, outcome="accepted", **who, **moments), self.times()
         )
+
+    def submit(self, body):
+        name = make_id(CLUSTER, self.epoch, self.index, 0)
+        self.asked("order.place", name)
         trade = {"trade_id": self.index, "side": body["side"], "price": "60000", "quantity": body["quantity"]}
         trade |= {"fee": "0.01", "fee_asset": "USDT"}
         order = {"order_id": str(self.index), "client_order_id": name, "account": "main", "symbol": body["symbol"]}

@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from chaos.abroad.faces import Face, face
-from chaos.abroad.judge import acknowledged, by_ledger, denied, halt_kept, history_of, trails_equal, unjudged
+from chaos.abroad.judge import acknowledged, by_ledger, cancelled, denied, halt_kept, history_of, trails_equal, unjudged
 from chaos.abroad.seen import Seen
 from chaos.checkers.all import CHECKS
 from chaos.live.judge import leader_kept
@@ -133,6 +133,16 @@ def test_what_is_sent_behind_a_halt_by_hand_is_told():
     assert halt_kept([halt], [9 * S, 11 * S + S // 2, 20 * S + 1]).held
     assert halt_kept([halt], [13 * S]).violations == ("halt n1: 1 orders, the last 2000 ms behind it",)
     assert not halt_kept([evolve(halt, not_done=("nothing was halted",))], [13 * S]).held
+
+
+async def test_a_cancel_by_hand_that_found_nothing_to_cancel_is_told_by_what_the_venue_was_asked(deployed, watcher):
+    for number, quotes in enumerate((True, False)):
+        deployed.quotes = quotes
+        await watcher.act("n1", "cancel", {"request_id": f"c{number}", "all": True}, "why")
+    history, told = history_of(ledger(deployed, 0), "main", CLUSTER, []), [Told("c0", 101), Told("c1", 102)]
+    assert cancelled(history, told, {4: ["c1", "c0"]}).held
+    (said,) = cancelled(history, told, {4: ["c0"], 5: ["c1"]}).violations
+    assert said.startswith("cancel 5: 1 requests were acknowledged, and no order was to be cancelled")
 
 
 def test_what_can_not_be_looked_at_is_said_by_the_names_of_the_checks():

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from chaos.abroad.reach import INSIDE, MACHINE, NO_DOOR, Reach, links_between, playable, reached
+from chaos.abroad.reach import (
+    CLAIMS,
+    INSIDE,
+    LEDGER,
+    MACHINE,
+    NO_DOOR,
+    PROCESSES,
+    Reach,
+    links_between,
+    playable,
+    reached,
+)
 from chaos.live.library import chosen, plans_of, shipped
 from chaos.live.nemeses import INSIDE as ROOMS_INSIDE
-from chaos.live.nemeses import NEMESES, NETWORK, OPERATOR, VENUE
+from chaos.live.nemeses import NEMESES, NETWORK, OPERATOR, SAYS, VENUE
 from chaos.live.plan import plan
+from chaos.live.scenarios import closes
 
 NODES = ("london", "paris", "rome")
 EVERY = frozenset(link.name for link in links_between(NODES))
@@ -77,6 +89,47 @@ def test_what_lacks_a_part_claims_only_what_fewer_faults_keep_more_easily():
                 None,
             )
             assert (lost.gap_ms, lost.leader_kept, lost.recovers) == (one.gap_ms, one.leader_kept, one.recovers)
+
+
+def test_what_is_claimed_no_more_is_said_by_its_check_and_closes_nothing():
+    assert of("leader-cut-off").unclaimed == ()
+    assert of("rounds-of-resets").unclaimed == (("not_grown", PROCESSES),)
+    assert of("rounds-of-resets").scenario.grows_mib is None
+    assert of("venue-away-for-minutes").unclaimed == ()
+    assert of("venue-away-for-minutes").scenario.unseen_fills
+    for one in shipped():
+        made = plan(one, 1)
+        found = reached(made, ALL)
+        assert {check for check, _ in found.unclaimed} & CLAIMS.keys() == claimed(one) - claimed(found.scenario)
+        assert {step.kind for step in found.scenario.steps} == {fault.kind for fault in found.faults}
+        if one.silent_within_ms is not None and found.left_out:
+            assert not any("sends nothing" in state for state in closes(found.scenario))
+
+
+def claimed(scenario):
+    """The checks of what it claims."""
+    found = {word for word in ("leader_lost", "no_authority", "unseen_fills") if getattr(scenario, word)}
+    found |= {"silent"} if scenario.silent_within_ms is not None else set()
+    return found | ({"not_grown"} if scenario.grows_mib is not None else set())
+
+
+def test_what_takes_a_ledger_is_claimed_only_where_there_is_one():
+    without = of("venue-away-for-minutes", Reach(NODES, EVERY, paper=False))
+    assert (without.unclaimed, without.scenario.unseen_fills) == ((("unseen_fills", LEDGER),), False)
+    cut = of("leader-cut-off", Reach(NODES, EVERY, paper=False))
+    assert cut.unclaimed == (("leader_lost", LEDGER), ("silent", LEDGER))
+    assert closes(cut.scenario) == ()
+    assert ("cancelled", LEDGER) in of("commands-and-kills", NONE).unclaimed
+    assert not of("commands-and-kills", ALL).unclaimed
+
+
+def test_what_only_a_fault_that_is_left_out_is_judged_by_is_said():
+    names = {one.name: {check for check, _ in reached(plan(one, 1), ALL).unclaimed} for one in shipped()}
+    ends = {one.name for one in shipped() if SAYS.keys() & {step.kind for step in one.steps}}
+    assert {name for name, found in names.items() if "failed_closed" in found} == ends
+    paused = {one.name for one in shipped() if one.leader_kept and "pause" in {step.kind for step in one.steps}}
+    assert paused
+    assert {name for name, found in names.items() if "paused_briefly" in found} == paused
 
 
 def test_a_suite_plays_what_it_can_and_says_what_it_can_not():

@@ -140,6 +140,39 @@ async def test_without_a_toxiproxy_operators_and_the_venue_are_left(deployed, tm
     assert deployed.faults.running == {}
 
 
+async def test_what_a_scenario_is_there_for_is_judged_by_the_ledger(deployed, twin, tmp_path, autojump_clock):
+    found = await visitor(tmp_path / "a", "venue-away-for-minutes").run()
+    assert held(found)["unseen_fills"] is True
+    played, submit = visitor(tmp_path / "b", "venue-away-for-minutes"), deployed.submit
+
+    def unfilled(body):
+        """While it is away nothing of ours is filled."""
+        if not played.begun or played.done:
+            submit(body)
+
+    deployed.submit = unfilled
+    found = await played.run()
+    (said,) = held(found)["unseen_fills"]
+    assert said.endswith("nothing of ours was filled meanwhile")
+
+
+async def test_cancels_by_hand_that_find_nothing_are_told(deployed, twin, tmp_path, autojump_clock):
+    found = await visitor(tmp_path / "a", "commands-and-kills").run()
+    assert held(found)["cancelled"] is True
+    deployed.quotes = False
+    found = await visitor(tmp_path / "b", "commands-and-kills").run()
+    (said,) = held(found)["cancelled"]
+    assert "no order was to be cancelled by any of them" in said
+
+
+async def test_what_nobody_can_judge_there_is_left_out_by_name(deployed, twin, tmp_path, autojump_clock):
+    resets = one(await visitor(tmp_path / "a", "rounds-of-resets").run())
+    assert "not_grown" in {left["name"] for left in resets["left_out"]["checks"]}
+    blind = one(await visitor(tmp_path / "b", "leader-cut-off", SERVER, ORDERS).run())
+    assert {left["name"] for left in blind["left_out"]["checks"]} >= {"leader_lost", "silent"}
+    assert blind["closes"] == []
+
+
 # What it does not begin with
 
 
