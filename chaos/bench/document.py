@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from chaos.bench.budgets import budgets, ratios
 from chaos.bench.figures import Row
@@ -46,6 +46,7 @@ class Build:
     commit: str | None  # of the checkout; None: it is none
     alone: str | None = None  # why no peer was measured, though one was asked for
     profiled: bool = False  # samples were taken meanwhile, which takes time of its own
+    peers: Mapping[str, str] = field(factory=dict)  # which version of each that was measured
 
 
 @frozen
@@ -78,6 +79,7 @@ def document(
         "at": build.at,
         "commit": build.commit,
         "alone": build.alone,
+        "peers": dict(build.peers),
         "machine": {
             "cores": machine.cores,
             "fsync_us_p50": machine.fsync_us_p50,
@@ -116,6 +118,8 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"BROKEN OFF, these are the figures so far: {found['broken_off']}"
     if found.get("profiled"):
         yield "PROFILED, which takes time of its own: quote none of these figures"
+    if found.get("peers"):
+        yield "peers: " + ", ".join(f"{name} {version}" for name, version in found["peers"].items())
     if found["alone"]:
         yield f"no peer is measured: {found['alone']}"
     yield from sorted({f"{row['system']} {row['variant']}: {row['note']}" for row in found["rows"] if row["note"]})

@@ -67,6 +67,13 @@ def _built_of() -> str:
     return said.stdout.strip()
 
 
+def version() -> str:
+    """Which etcd `which` finds, by its own word; a first line that says nothing of it as it is.  Raises OSError."""
+    said = subprocess.run(["etcd", "--version"], check=False, capture_output=True, text=True, timeout=SAID_WITHIN)  # noqa: S607 - the one that is measured
+    first = (said.stdout.splitlines() or [said.stderr.strip() or "unknown"])[0]
+    return first.removeprefix("etcd Version:").strip()
+
+
 def check_installed() -> None:
     """Raises Missing, with what to do, unless etcd and its client, of the source that lies here, are installed."""
     if shutil.which("etcd") is None:

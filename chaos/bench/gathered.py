@@ -22,6 +22,7 @@ OTHERS: Final = {
     ("pysyncobj", "defaults"): "PySyncObj, which syncs nothing",
     ("pysyncobj", "tuned"): "PySyncObj, tuned",
 }
+NAMES: Final = {"pysyncobj": "PySyncObj"}
 UNITS: Final = {"p50_ms": " ms", "p99_ms": " ms", "max_ms": " ms", "rate_per_s": "/s"}
 WORDS: Final = {True: "held", False: "**missed**", None: "not judged"}
 GROWTH: Final = {
@@ -84,6 +85,7 @@ def _about(one: Document) -> dict[str, Any]:
         "quiet": machine["quiet"],
         "broken_off": one.get("broken_off"),
         "disturbed": one["disturbed"],
+        "peers": one.get("peers", {}),
     }
 
 
@@ -201,6 +203,9 @@ def _told(benches: Mapping[str, Document]) -> Iterator[str]:
             f"Commit {about['commit'] or 'unknown'}, {' to '.join({days[0]: 0, days[-1]: 0})}, {about['cores']} cores; "
             f"one fsync {_span(syncs)} us, where no file grows {_span(in_place)} us, at the median: {', '.join(same)}."
         )
+    versions = dict.fromkeys(pair for one in benches.values() for pair in one["peers"].items())
+    if versions:
+        yield f"Peers: {', '.join(f'{NAMES.get(name, name)} {version}' for name, version in versions)}."
     yield "In brackets, beside a peer's figure: ours as a share of it."
     loud = [name for name, one in benches.items() if not one["quiet"]]
     if loud:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from chaos.bench import apply, counted, etcd, heal, laden, memory
+from chaos.bench import apply, counted, etcd, heal, laden, memory, stock
 from chaos.bench.catalogue import BENCHES, GROWTH
 from chaos.bench.child import BenchFault
 from chaos.bench.commit import Commit
@@ -38,6 +38,7 @@ from chaos.rig.interrupted import heeding
 from chaos.rig.processes import RigFault
 
 VARIANTS: Final = ("defaults", "tuned")
+VERSIONS: Final = {"etcd": etcd.version, "pysyncobj": stock.version}
 Say = Callable[[str], None]
 FAULTS: Final = (BenchFault, RigFault, OSError)  # ways in which a bench can fail by no fault of the program
 
@@ -95,6 +96,7 @@ def run_bench(wish: Wish, say: Say) -> dict[str, Any]:
     alone = (BENCHES[wish.what].alone or None) if wish.against else None
     if alone:
         say(f"{wish.what}: no peer is measured: {alone}")
+    peers = {} if alone else {peer: VERSIONS[peer]() for peer in wish.against}
     before, began, code = used(), dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), commit()
     with _folder(wish.folder) as folder:
         syncs = Syncs(folder)
@@ -108,7 +110,11 @@ def run_bench(wish: Wish, say: Say) -> dict[str, Any]:
     machine = Measured(cores, appended, in_place, round(busy, 3), round(before.others(used(), cores), 3))
     why = found.broken_off or _changed(code, commit())
     return document(
-        Build(wish.what, began, code, alone, found.profile is not None), machine, found.rows, found.disturbed, why
+        Build(wish.what, began, code, alone, found.profile is not None, peers),
+        machine,
+        found.rows,
+        found.disturbed,
+        why,
     )
 
 

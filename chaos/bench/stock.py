@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,11 @@ from chaos.bench.ports import HOST, free_ports
 from chaos.bench.systems import PATIENCE, SIZE, turn_of
 
 NODES = 3
+
+
+def version() -> str:
+    """Which PySyncObj is installed."""
+    return metadata.version("pysyncobj")
 
 
 @define

@@ -13,7 +13,7 @@ from chaos.bench.document import Build, Measured, document, lines
 from chaos.bench.figures import Row, Turn, Who, ranked, row_of
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "bench-keys.json"
-BUILD = Build("commit", "2026-01-02T03:04:05+00:00", "0123456789ab")
+BUILD = Build("commit", "2026-01-02T03:04:05+00:00", "0123456789ab", peers={"etcd": "3.4.23"})
 QUIET = Measured(2, 190.0, 60.0, 0.1)
 
 
@@ -164,6 +164,7 @@ def test_the_document_has_the_shape_that_was_promised():
 def test_the_table_says_each_figure_and_what_came_of_each_budget():
     text = "\n".join(lines(whole()))
     assert "one fsync 190 us" in text
+    assert "peers: etcd 3.4.23" in text
     assert "NOT QUIET" not in text
     assert "MISSED" not in text
     assert text.count("held") == 2

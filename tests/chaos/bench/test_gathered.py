@@ -23,8 +23,9 @@ def row(system, variant, what="commit", callers=1, **figures):
     return Row(what, Who(system, variant), 1000, callers, **figures)
 
 
-def made(bench, *rows, at="2026-01-02T03:04:05+00:00", machine=QUIET, disturbed=0, broken_off=""):
-    return json.loads(json.dumps(document(Build(bench, at, "0123456789ab"), machine, rows, disturbed, broken_off)))
+def made(bench, *rows, at="2026-01-02T03:04:05+00:00", machine=QUIET, disturbed=0, broken_off="", peers=()):
+    build = Build(bench, at, "0123456789ab", peers=dict(peers))
+    return json.loads(json.dumps(document(build, machine, rows, disturbed, broken_off)))
 
 
 COMMIT = (
@@ -72,6 +73,15 @@ def test_it_is_held_only_beside_each_of_etcds_rows():
     ]
     assert "Commit 0123456789ab, 2026-01-02, 2 cores; one fsync 190 us" in text
     assert "quoted" not in text
+
+
+def test_which_version_of_each_peer_was_measured_is_told_once():
+    peers = {"etcd": "3.4.23", "pysyncobj": "0.3.14"}
+    both = [made("commit", *COMMIT, peers=peers), made("heal", peers={"etcd": "3.4.23"}), made("apply")]
+    before = {key: value for key, value in both[2].items() if key != "peers"}  # as it was written before
+    text = [*markdown(gathered(newest([*both[:2], before])))]
+    assert "Peers: etcd 3.4.23, PySyncObj 0.3.14." in text
+    assert not any(line.startswith("Peers") for line in markdown(gathered(newest([before]))))
 
 
 def test_without_a_peer_it_is_told_and_not_judged():

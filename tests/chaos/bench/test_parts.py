@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import time
+from importlib import metadata
 from itertools import islice
 from pathlib import Path
 
@@ -187,6 +188,27 @@ def test_a_client_that_was_built_of_another_source_is_not_taken(said, taken, mon
     with pytest.raises(etcd.Missing, match="another source") as missing:
         etcd.check_installed()
     assert missing.value.next_step == "make etcdclient"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("echo etcd Version: 3.4.23; echo Git SHA: none", "3.4.23"),
+        ("echo etcd Version: 3.6.0-rc.1", "3.6.0-rc.1"),
+        ("echo what >&2; exit 1", "what"),
+        ("exit 1", "unknown"),
+    ],
+)
+def test_a_peer_s_version_is_told_by_itself(said, told, monkeypatch, tmp_path):
+    fake = tmp_path / "etcd"
+    fake.write_text(f'#!/bin/sh\n[ "$*" = --version ] || exit 9\n{said}\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(run, "quiet", lambda _wait, _say: 0.0)
+    monkeypatch.setitem(run.RUNS, "heal", lambda *_given: run.Found([]))
+    found = run.run_bench(run.Wish("heal", ("etcd", "pysyncobj"), 1, 1, tmp_path, {}), lambda _text: None)
+    assert found["peers"] == {"etcd": told, "pysyncobj": metadata.version("pysyncobj")}
+    assert run.run_bench(run.Wish("heal", (), 1, 1, tmp_path, {}), lambda _text: None)["peers"] == {}
 
 
 def test_the_source_of_a_client_is_told_as_the_makefile_counts_it():
