@@ -137,13 +137,27 @@ async def test_a_lost_lead_ends_it_and_it_is_over_when_there_were_enough(autojum
     assert run.asked == 0
 
 
+def test_the_ratio_to_three_nodes_is_told_and_judged_by_nobody():
+    """With all three a commit waits for the quicker of two standbys: what is judged is what a snapshot alone does."""
+    rows = [
+        Row("snapshot", Who("meltica", name), 1000, p99_ms=ms)
+        for name, ms in (("three nodes", 1.0), ("one away", 2.0), ("taking", 2.5), ("sending", 2.6))
+    ]
+    found = {one["what"]: one for one in ratios(rows)}
+    one = found["commit p99 while a snapshot is sent, beside three nodes"]
+    assert (one["ours"], one["theirs"], one["variant"], one["ratio"]) == (2.6, 1.0, "three nodes", 2.6)
+    assert (one["budget"], one["held"]) == (None, None)
+    assert found["commit p99 while a snapshot is sent"]["held"] is True
+    assert len(found) == 4
+
+
 @pytest.mark.parametrize(("p99", "held"), [(3.0, True), (3.1, False), (None, None)])
 def test_neither_may_move_the_p99_by_more_than_half(p99, held):
     rows = [
         Row("snapshot", Who("meltica", variant), 1000, 1, p99_ms=value)
         for variant, value in (("three nodes", 1.0), ("one away", 2.0), (TAKING, p99), (SENDING, 2.0))
     ]
-    taking, sending = ratios(rows)
+    taking, sending, *_ = ratios(rows)
     assert (taking["what"], taking["budget"], taking["held"]) == ("commit p99 while a snapshot is taken", 1.5, held)
     assert (sending["theirs"], sending["variant"], sending["held"]) == (2.0, "one away", True)
 
