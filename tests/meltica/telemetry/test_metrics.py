@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,6 +14,7 @@ from meltica.core.values import Trading
 from meltica.telemetry.metrics import Metrics
 from meltica.telemetry.observer import GATE_REASONS, NodeObserver
 
+ROOT = Path(__file__).resolve().parents[3]
 ASKED = (
     "build_info",
     "raft_role",
@@ -77,6 +79,28 @@ def test_everything_that_the_issue_asks_for_is_exported(metrics):
     text = metrics.text().decode()
     for name in ASKED:
         assert f"# TYPE meltica_{name} " in text, name
+
+
+def exported(metrics):
+    """Their names, also of those that have no sample yet."""
+    return set(re.findall(r"^# TYPE (\S+)", metrics.text().decode(), re.MULTILINE))
+
+
+def named_in(text):
+    """The metrics that a text names."""
+    return set(re.findall(r"\bmeltica_[a-z_]+", text))
+
+
+def test_each_metric_that_a_page_for_operators_names_is_exported(metrics):
+    pages = [ROOT / "README.md", *(ROOT / "runbooks").glob("*.md")]
+    named = set().union(*(named_in(page.read_text()) for page in pages))
+    assert len(named) > 10
+    assert named <= exported(metrics)
+
+
+def test_a_metric_that_there_is_not_is_noticed(metrics):
+    text = 'look at `meltica_active` and `meltica_moon_phase{side="far"}`, not at meltica-chaos'
+    assert named_in(text) - exported(metrics) == {"meltica_moon_phase"}
 
 
 def test_known_label_values_exist_from_the_start(metrics):
