@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Final
 
 import trio
@@ -16,35 +15,29 @@ from attrs import asdict, define, field
 
 from cluster.types import Role
 from cluster.types import Status as ClusterStatus
+from meltica import openings
 from meltica.api.ports import (
     Action,
     ActionOutcome,
-    ActivateVersion,
-    ApproveBuild,
-    CancelOrders,
+    ApproveOpening,
     Check,
-    HaltTrading,
     KillTrading,
     NodeHealth,
     OutcomeKind,
     Page,
     Promote,
-    ReduceOnly,
     ReplaceNode,
     ResumeTrading,
     Row,
-    SetMode,
     SkipEntry,
     Stamp,
-    SubmitOrder,
     TakeSnapshot,
     Wish,
 )
 from meltica.archive.trail import Trail
-from meltica.core import commands
 from meltica.core.orders import Asked, Order
 from meltica.core.state import State
-from meltica.core.values import Account, Epoch, Nanos, NodeName, OrderType, Price, Quantity, Venue, text_of
+from meltica.core.values import NodeName, Price, Venue, text_of
 from meltica.group import Group, document
 from meltica.leader import ports as leader_ports
 from meltica.leader.leader import Leader
@@ -53,14 +46,15 @@ from meltica.machine import Standing
 from meltica.pages import Pages
 from meltica.peers import PeerBoard
 from meltica.promoting import planned
+from meltica.remedies import remedy
 from meltica.replacement import AGAIN, Replacement
 from meltica.shortening import Shortener
 from meltica.venues.base import MarketEvent, Ticker, VenuePort
+from meltica.wishes import Known, epoch_of, translated
 
 SCHEMA: Final = "meltica.status/1"
 ACT_WITHIN: Final = 8.0  # seconds; less than the command line's own patience
 FRESH_NS: Final = 2_000_000_000  # a node that heard a leader so lately is up to date
-NO_PRICE: Final = Price(Decimal(0))  # the leader fills in the price that it sees, or refuses
 NEXT_SKIP: Final = "look with `meltica log show`; to pass it, two roles: `meltica log skip {0}`, then with --approve"
 
 
@@ -148,6 +142,7 @@ class View:
             "venues": [self._venue(name, port) for name, port in sorted(self.ports.items())],
             "orders": self._order_counts(),
             "positions": self.positions(),
+            "openings": openings.rows(self.state),
             "risk": self._risk(),
             "chain": str(state.chain),
             "apply": self._apply(),
@@ -367,16 +362,19 @@ class View:
             if self.shortener is None:
                 return ActionOutcome(OutcomeKind.REFUSED, "this node's log can't be shortened")
             return self.shortener.take(action.wish, dry_run=action.dry_run)
-        wish = _translated(action, self)
+        wish = translated(action, Known(self.apis(), self.accounts, self.version))
         if isinstance(wish, str):
             return ActionOutcome(OutcomeKind.REFUSED, wish)
+        early = self._early(action)
+        if early is not None:
+            return early
         if action.dry_run:
             return self._dry_run(action.wish)
         if isinstance(action.wish, Promote) and self.leads():
             expected = self._planned(action.wish)
             if expected.kind is not OutcomeKind.DONE:
                 return expected
-            wish = leader_ports.Promote(action.by, NodeName(str(expected.detail["to"])), _epoch(action.wish))
+            wish = leader_ports.Promote(action.by, NodeName(str(expected.detail["to"])), epoch_of(action.wish))
         found: list[leader_ports.ActionResult] = []
         heard = trio.Event()
 
@@ -394,6 +392,17 @@ class View:
                 "look with `meltica status`, then retry with the same --request-id: a retry is safe",
             )
         return _outcome(found[0])
+
+    def _early(self, action: Action) -> ActionOutcome | None:
+        """Why what the operator saw is no ground any more, where the log would not know that; None: go on."""
+        if not self.leads() or action.by.request in self.state.requests:  # the log knows a retry
+            return None
+        if isinstance(action.wish, ApproveOpening):
+            venue = action.wish.venue
+            port = self.ports.get(venue)
+            current = self.leader.status().active and port is not None and port.health().ready
+            return openings.refusal(action.wish, self.state, current=current)
+        return None
 
     async def _replace(self, action: Action, wish: ReplaceNode) -> ActionOutcome:
         if self.replacement is None:
@@ -421,6 +430,8 @@ class View:
             )
         if isinstance(wish, SkipEntry):
             return self._dry_skip(wish)
+        if isinstance(wish, ApproveOpening):
+            return openings.planned(wish, self.state)
         live = len(self.state.live_orders())
         return ActionOutcome(
             OutcomeKind.DONE,
@@ -468,85 +479,12 @@ def _order(order: Order) -> Row:
     }
 
 
-def _translated(action: Action, view: View) -> leader_ports.OperatorAction | str:
-    """The wish in the leader's words; a text says why it can't be one."""
-    wish, by = action.wish, action.by
-    if isinstance(wish, Promote):
-        to = None if wish.node is None else NodeName(wish.node)
-        if to is not None and to not in view.apis():
-            return f"there is no node {to}: choose one of {', '.join(sorted(view.apis()))}"
-        return leader_ports.Promote(by, to, _epoch(wish))
-    if isinstance(wish, KillTrading) and wish.without_quorum:
-        return leader_ports.WithoutQuorum(by)
-    if isinstance(wish, SkipEntry):
-        return leader_ports.Skip(by, wish.index, wish.digest, str(wish.role))
-    command = _command(wish, by, view)
-    return command if isinstance(command, str) else leader_ports.Order(command)
-
-
-def _epoch(wish: Promote) -> Epoch | None:
-    return None if wish.epoch is None else Epoch(wish.epoch)
-
-
-def _command(wish: Wish, by: commands.By, view: View) -> commands.Command | str:
-    epoch = Epoch(0)  # the leader fills epoch and time in
-    at = Nanos(0)
-    match wish:
-        case HaltTrading():
-            return commands.Halt(epoch, at, wish.cause, wish.leave_quotes, by)
-        case ReduceOnly():
-            return commands.Reduce(epoch, at, wish.cause, by)
-        case ResumeTrading():
-            return commands.Resume(epoch, at, wish.causes, wish.risk_index, by)
-        case KillTrading():
-            return commands.Kill(epoch, at, wish.cause, by)
-        case SetMode():
-            return commands.ModeSet(epoch, at, wish.mode, by)
-        case CancelOrders():
-            if wish.order is not None:
-                return commands.Cancel(epoch, at, wish.order, by.reason, by)
-            return commands.CancelAll(epoch, at, by.reason, wish.strategy, wish.symbol, by)
-        case SubmitOrder():
-            return _submit(wish, by, view)
-        case ActivateVersion():
-            return commands.ActivateVersion(epoch, at, wish.version, view.version, by)
-        case ApproveBuild():
-            return commands.ApproveBuild(epoch, at, wish.build, wish.config, wish.only, by)
-        case _:
-            return f"{type(wish).__name__} is no action"
-
-
-def _submit(wish: SubmitOrder, by: commands.By, view: View) -> commands.Command | str:
-    account = view.accounts.get(wish.venue)
-    if account is None:
-        return f"there is no venue {wish.venue}: choose one of {', '.join(sorted(view.accounts))}"
-    if wish.order_type is OrderType.LIMIT and wish.price is None:
-        return "a limit order needs a price"
-    return commands.Submit(
-        epoch=Epoch(0),
-        at=Nanos(0),
-        strategy=wish.strategy,
-        venue=wish.venue,
-        account=Account(account),
-        symbol=wish.symbol,
-        side=wish.side,
-        order_type=wish.order_type,
-        quantity=Quantity(wish.quantity),
-        price=None if wish.price is None else Price(wish.price),
-        time_in_force=wish.time_in_force,
-        post_only=wish.post_only,
-        reference=NO_PRICE,
-        book_age=Nanos(0),
-        by=by,
-    )
-
-
 def _outcome(result: leader_ports.ActionResult) -> ActionOutcome:
     match result:
         case leader_ports.Done():
             return _done(result)
         case leader_ports.Refused():
-            return ActionOutcome(OutcomeKind.REFUSED, result.text, detail={"code": result.code})
+            return ActionOutcome(OutcomeKind.REFUSED, result.text, remedy(result.code), detail={"code": result.code})
         case leader_ports.NotActive():
             where = f"; {result.leader} does" if result.leader else ""
             return ActionOutcome(OutcomeKind.NO_LEADER, f"this node does not lead{where}", "ask again in a moment")

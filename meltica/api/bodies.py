@@ -20,6 +20,7 @@ from meltica.api.ports import (
     Action,
     ActivateVersion,
     ApproveBuild,
+    ApproveOpening,
     CancelOrders,
     HaltTrading,
     KillTrading,
@@ -75,6 +76,10 @@ Node = matching(NAME, "a node's name")
 HostPort = Rule(f"host:port, as its peers dial it; {hosts.WORDS}", lambda text: not hosts.fault(text))
 Pair = matching(r"[A-Z0-9]{2,20}", "a symbol, like BTCUSDT")
 Amount = Rule('a decimal above 0, as text, like "1.5", at most 18 digits a side', lambda amount: amount > 0)
+
+
+Held = Rule('a decimal, 0 or more, as text, like "1.5", at most 18 digits a side', lambda amount: amount >= 0)
+Balances = Rule("what `status` shows under openings: an amount an asset", bool)
 
 
 class BadBody(ValueError):
@@ -244,6 +249,16 @@ class _Approve(_Body):
 
 
 @frozen(kw_only=True)
+class _Opening(_Body):
+    venue: Annotated[Venue, matching(NAME, "a venue's name in the settings")]
+    balances: Annotated[dict[str, Annotated[Decimal, Held]], Balances]
+
+    @property
+    def wish(self) -> ApproveOpening:
+        return ApproveOpening(venue=self.venue, balances=tuple(sorted(self.balances.items())))
+
+
+@frozen(kw_only=True)
 class _Replace(_Body):
     old: Annotated[str, Node]
     new: Annotated[str, Node]
@@ -282,6 +297,7 @@ WISHES: Final[Mapping[str, type[_Body]]] = {
     "skip": _Skip,
     "version": _Version,
     "approve": _Approve,
+    "opening": _Opening,
     "replace": _Replace,
     "snapshot": _Snapshot,
 }

@@ -134,6 +134,14 @@ class ApproveBuild:
 
 
 @frozen
+class ApproveOpening:
+    """An account's positions start from `balances`, which are what the operator saw that the venue shows."""
+
+    venue: Venue
+    balances: tuple[tuple[str, Decimal], ...]
+
+
+@frozen
 class ReplaceNode:
     """The next step by which `new`, which its peers dial at `address`, takes the place of `old`, for good.
 
@@ -165,6 +173,7 @@ Wish = (
     | SkipEntry
     | ActivateVersion
     | ApproveBuild
+    | ApproveOpening
     | ReplaceNode
     | TakeSnapshot
 )
@@ -283,7 +292,9 @@ class NodeView(Protocol):
         """The document of contracts.md section 3, as this node knows it, its own row in `nodes` exact.
 
         Besides: `"risk": {"index": int, "killed": bool, "halts": [{"cause", "by", "reason", "wall_ns"}],
-        "reduces": [the same]}`, which `resume` needs; and a `"waiting"` text while a manual promote is awaited.
+        "reduces": [the same]}`, which `resume` needs; `"openings": [{"venue", "account", "approved", "by", "index",
+        "wall_ns", "balances"}]`, of which those not approved show what the venue does; and a `"waiting"` text while a
+        manual promote is awaited.
         """
         ...
 

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "resume": "meltica.cli.risk:resume",
     "kill": "meltica.cli.risk:kill",
     "mode": "meltica.cli.mode:mode",
+    "opening": "meltica.cli.opening:opening",
     "orders": "meltica.cli.orders:orders",
     "cancel": "meltica.cli.orders:cancel",
     "submit": "meltica.cli.orders:submit",

@@ -18,6 +18,7 @@ from rich.text import Text
 from meltica.api.outcomes import Exit
 from meltica.cli.astray import astray
 from meltica.cli.client import Client, Document, NoAnswer, freshest_of
+from meltica.cli.holds import holds
 from meltica.cli.output import as_of, console, output_option, print_json, table_of
 from meltica.cli.place import place_of
 
@@ -45,7 +46,7 @@ def status(context: click.Context, output: str) -> None:
     """Who leads, who trades, how far each node is; exit code 6 if something is degraded."""
     answers = trio.run(Client(place_of(context)).read_all, PATH)
     document = merged(answers)
-    wrong = troubles(document, answers)
+    wrong = [*troubles(document, answers), *holds(document)]
     if output == "json":
         print_json(document)
     else:

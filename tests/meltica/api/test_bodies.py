@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from meltica.api.bodies import WISHES, BadBody, action_of
 from meltica.api.ports import (
     Action,
+    ApproveOpening,
     CancelOrders,
     HaltTrading,
     KillTrading,
@@ -47,6 +48,11 @@ def action(kind, body, **more):
         ("mode", {"mode": "manual"}, SetMode(Mode.MANUAL)),
         ("cancel", {"order": "f" * 32}, CancelOrders(order="f" * 32)),
         ("cancel", {"all": True}, CancelOrders()),
+        (
+            "opening",
+            {"venue": "paper", "balances": {"USDT": "20.50", "BTC": "0"}},
+            ApproveOpening("paper", (("BTC", Decimal(0)), ("USDT", Decimal("20.5")))),
+        ),
         ("replace", REPLACE, ReplaceNode("n3", "n4", "10.0.0.4:7404")),
         ("snapshot", {}, TakeSnapshot(1000)),
         ("snapshot", {"keep": 100}, TakeSnapshot(100)),

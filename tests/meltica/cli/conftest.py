@@ -40,6 +40,9 @@ class FakeNode:
     claimed: str | None = None  # who is active, by its word, where that is not the leader
     members: dict | None = None  # who takes part, by its word
     outcomes: list = field(factory=list)  # of the next actions, before `outcome`
+    openings: list = field(factory=list)
+    strategies_: list = field(factory=list)
+    status_more: dict = field(factory=dict)
     barren: bool = False  # its newest records hold no fill
 
     def stamp(self):
@@ -76,8 +79,10 @@ class FakeNode:
             "positions": [{"venue": "paper", "symbol": "BTCUSDT", "quantity": "10.5"}],
             "risk": {"index": 9, "killed": False, "halts": self.halts, "reduces": []},
             "group": self.group,
+            "openings": self.openings,
             "members": self.members,
             **({"waiting": self.waiting} if self.waiting else {}),
+            **self.status_more,
         }
 
     def orders(self, *, closed):
@@ -87,7 +92,7 @@ class FakeNode:
         return [{"venue": "paper", "symbol": "BTCUSDT", "quantity": "10.5", "fees": {"BTC": "0.001"}}]
 
     def strategies(self):
-        return []
+        return self.strategies_
 
     async def fills(self, after, limit):
         rows = [{"seq": seq, "symbol": "BTCUSDT"} for seq in range(1, 2501) if seq > after][:limit]
