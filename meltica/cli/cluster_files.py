@@ -119,6 +119,9 @@ orders_second = 50
 mode = "automatic"
 ramp_ms = 0
 
+[archive]  # old audit records move into files in data/archive; nothing ever deletes these: they are what to back up
+enabled = true
+
 [log]
 level = "info"
 """

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,12 +19,14 @@ from meltica.cli.cluster_files import Plan, node_toml
 from meltica.config import ConfigErrors, least_window_ms, load
 from meltica.core.values import Gap, Mode
 from meltica.founding import founders
+from meltica.keeping import ArchiveSettings
 from meltica.strategies import catalogue
 from meltica.structure import Misfit
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN = Plan(name="demo", cluster="abc123", nodes=3, base_port=7400, venue_port=7480, api_key="k" * 64)
 GOOD = node_toml(PLAN, "n1")
+ARCHIVED = "enabled = true"  # stands there once
 
 
 def write(tmp_path, text):
@@ -157,10 +160,10 @@ BAD = [
     ("[trading]", "[timers]\nelection_max_ms = 400\n[trading]", "[timers] election_max_ms", "more than election_min"),
     ("[trading]", "[timers]\nheartbeat_ms = 300\n[trading]", "[timers] fallback_ms", "two heartbeats"),
     ("ramp_ms = 0", "ramp_ms = true", "[trading] ramp_ms", "a whole number"),
-    ("[trading]", "[archive]\nenabled = 1\n[trading]", "[archive] enabled", "true or false"),
-    ("[trading]", "[archive]\nkeep_entries = 999\n[trading]", "[archive] keep_entries", "from 1000 to"),
-    ("[trading]", "[archive]\nkeep_hours = -1\n[trading]", "[archive] keep_hours", "hours from 0 to"),
-    ("[trading]", "[archive]\nspan = 10\n[trading]", "[archive] span", "enabled"),
+    (ARCHIVED, "enabled = 1", "[archive] enabled", "true or false"),
+    (ARCHIVED, f"{ARCHIVED}\nkeep_entries = 999", "[archive] keep_entries", "from 1000 to"),
+    (ARCHIVED, f"{ARCHIVED}\nkeep_hours = -1", "[archive] keep_hours", "hours from 0 to"),
+    (ARCHIVED, f"{ARCHIVED}\nspan = 10", "[archive] span", "enabled"),
     ("[trading]", "[retention]\nenabled = 1\n[trading]", "[retention] enabled", "true or false"),
     ("[trading]", "[retention]\nentries = 99\n[trading]", "[retention] entries", "from 100 to"),
     ("[trading]", "[retention]\nmost_entries = 99999\n[trading]", "[retention] most_entries", "at least entries"),
@@ -247,6 +250,20 @@ def test_what_nodes_must_agree_on_does_not_depend_on_the_order_of_keys_or_on_the
     assert one.agreed_digest == two.agreed_digest
     changed = load(write(tmp_path, GOOD.replace("collar_bps = 500", "collar_bps = 501")), check_files=False)
     assert changed.agreed_digest != one.agreed_digest
+
+
+def test_a_new_cluster_archives_its_trail_and_keeps_its_log_and_none_that_there_is_changes_by_an_upgrade(tmp_path):
+    """Both are off where nothing is said; what nodes must agree on says nothing of either, so one may differ."""
+    new = load(write(tmp_path, GOOD), check_files=False)
+    table = re.search(r"\[archive\].*\nenabled = true\n\n", GOOD)
+    old = load(write(tmp_path, GOOD.replace(table[0], "")), check_files=False)
+    assert new.archive == ArchiveSettings(True, 1_000_000, 24)
+    assert (old.archive.enabled, new.retention.rule, old.retention.rule) == (False, None, None)
+    assert old == evolve(new, archive=old.archive)
+    assert old.agreed_digest == new.agreed_digest
+    short = load(write(tmp_path, f"{GOOD}\n[retention]\nenabled = true\n"), check_files=False)
+    assert short.retention.rule is not None
+    assert short.agreed_digest == new.agreed_digest
 
 
 toml_values = st.one_of(st.integers(), st.booleans(), st.floats(), st.text(), st.lists(st.text()), st.just({}))
