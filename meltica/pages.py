@@ -61,6 +61,26 @@ class Pages:
         """The newest audit records of entries below `before` (None: up to now), oldest of them first."""
         return await self._newest(count, before, lambda _: True, _audit)
 
+    async def newest_stop(self, strategy: str) -> int | None:
+        """When the log was told last that this strategy is stopped; None: not among its newest records.
+
+        Raises ReadFault.
+        """
+
+        def wanted(one: Record) -> bool:
+            document = one.document
+            return document["kind"] == "strategy_stopped" and bool(document["command"]["strategy"] == strategy)
+
+        before: int | None = None
+        for _ in range(AUDIT_SCAN // BACK_SCAN):
+            page = await self._newest(1, before, wanted, _audit)
+            if page.rows:
+                return int(str(page.rows[-1]["wall_ns"]))
+            before = page.next_before
+            if before is None:
+                break
+        return None
+
     async def _newest(
         self,
         count: int,

@@ -11,6 +11,7 @@ from typing import Final
 REMEDIES: Final[Mapping[str, str]] = {
     "already_approved": "nothing is to be done: `meltica opening show` tells who approved what, and when",
     "opening_not_approved": "look with `meltica opening show`, then approve it: `meltica opening approve VENUE`",
+    "unknown_strategy": "look with `meltica strategies`: a strategy comes with the settings of the nodes",
 }
 
 

@@ -15,7 +15,7 @@ from attrs import asdict, define, field
 
 from cluster.types import Role
 from cluster.types import Status as ClusterStatus
-from meltica import openings
+from meltica import openings, restarting
 from meltica.api.ports import (
     Action,
     ActionOutcome,
@@ -26,11 +26,13 @@ from meltica.api.ports import (
     OutcomeKind,
     Page,
     Promote,
+    ReadFault,
     ReplaceNode,
     ResumeTrading,
     Row,
     SkipEntry,
     Stamp,
+    StartStrategy,
     TakeSnapshot,
     Wish,
 )
@@ -76,7 +78,7 @@ class Marks:
 
 @define(eq=False)
 class View:
-    """See the module.  Holds nothing of its own but where to look."""
+    """See the module.  Holds nothing of its own but where to look, and what it found at length."""
 
     node: str
     version: str
@@ -102,6 +104,7 @@ class View:
     shortener: Shortener | None = None
     removed: Callable[[], str] = field(default=lambda: "")  # what a peer says that refuses this node for good
     links: Callable[[], Sequence[Row]] = field(default=tuple)  # where it dials the others
+    stops: dict[tuple[str, str], int | None] = field(factory=dict)  # since when a strategy is stopped, and why
 
     @property
     def name(self) -> str:
@@ -143,6 +146,7 @@ class View:
             "orders": self._order_counts(),
             "positions": self.positions(),
             "openings": openings.rows(self.state),
+            "strategies": restarting.rows(self.state),
             "risk": self._risk(),
             "chain": str(state.chain),
             "apply": self._apply(),
@@ -298,24 +302,36 @@ class View:
         """The newest audit records of entries below `before`."""
         return await Pages(self.trail, self.state).newest_audit(count, before)
 
-    def strategies(self) -> Sequence[Row]:
+    async def strategies(self) -> Sequence[Row]:
         """Every strategy of the settings."""
         live = self.state.live_orders()
         rows = []
         for one in self.leader.status().strategies:
             record = self.state.strategies.get(one.strategy)
+            logged = record.stopped if record else ""
             rows.append(
                 {
                     "id": one.strategy,
                     "kind": one.kind,
                     "running": one.running,
-                    "stopped": (record.stopped if record else "") or one.stopped,
+                    "stopped": logged or one.stopped,
+                    "stopped_wall_ns": await self._stopped_since(one.strategy, logged) if logged else None,
                     "gap": str(record.policy.gap) if record else None,
                     "gap_after_ms": record.policy.gap_after // 1_000_000 if record else None,
                     "orders": sum(1 for order in live if order.strategy == one.strategy),
                 }
             )
         return rows
+
+    async def _stopped_since(self, strategy: str, why: str) -> int | None:
+        """Looked for once: what is not among the newest records will not be later."""
+        if (strategy, why) not in self.stops:
+            try:
+                found = await Pages(self.trail, self.state).newest_stop(strategy)
+            except ReadFault:
+                return None
+            self.stops[strategy, why] = found
+        return self.stops[strategy, why]
 
     def health(self) -> NodeHealth:
         """What the health paths answer."""
@@ -402,6 +418,8 @@ class View:
             port = self.ports.get(venue)
             current = self.leader.status().active and port is not None and port.health().ready
             return openings.refusal(action.wish, self.state, current=current)
+        if isinstance(action.wish, StartStrategy):
+            return restarting.refusal(action.wish, self.state, self.leader.status().strategies)
         return None
 
     async def _replace(self, action: Action, wish: ReplaceNode) -> ActionOutcome:
@@ -432,6 +450,8 @@ class View:
             return self._dry_skip(wish)
         if isinstance(wish, ApproveOpening):
             return openings.planned(wish, self.state)
+        if isinstance(wish, StartStrategy):
+            return restarting.planned(wish, self.leader.status().strategies)
         live = len(self.state.live_orders())
         return ActionOutcome(
             OutcomeKind.DONE,

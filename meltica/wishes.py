@@ -24,6 +24,7 @@ from meltica.api.ports import (
     ResumeTrading,
     SetMode,
     SkipEntry,
+    StartStrategy,
     SubmitOrder,
     Wish,
 )
@@ -68,14 +69,8 @@ def _command(wish: Wish, by: commands.By, known: Known) -> commands.Command | st
     epoch = Epoch(0)  # the leader fills epoch and time in
     at = Nanos(0)
     match wish:
-        case HaltTrading():
-            return commands.Halt(epoch, at, wish.cause, wish.leave_quotes, by)
-        case ReduceOnly():
-            return commands.Reduce(epoch, at, wish.cause, by)
-        case ResumeTrading():
-            return commands.Resume(epoch, at, wish.causes, wish.risk_index, by)
-        case KillTrading():
-            return commands.Kill(epoch, at, wish.cause, by)
+        case HaltTrading() | ReduceOnly() | ResumeTrading() | KillTrading():
+            return _of_risk(wish, by)
         case SetMode():
             return commands.ModeSet(epoch, at, wish.mode, by)
         case CancelOrders():
@@ -88,10 +83,25 @@ def _command(wish: Wish, by: commands.By, known: Known) -> commands.Command | st
             return commands.ActivateVersion(epoch, at, wish.version, known.build, by)
         case ApproveBuild():
             return commands.ApproveBuild(epoch, at, wish.build, wish.config, wish.only, by)
+        case StartStrategy():
+            return commands.StrategyStarted(epoch, at, wish.strategy, by)
         case ApproveOpening():
             return _opening(wish, by, known)
         case _:
             return f"{type(wish).__name__} is no action"
+
+
+def _of_risk(wish: HaltTrading | ReduceOnly | ResumeTrading | KillTrading, by: commands.By) -> commands.Command:
+    epoch, at = Epoch(0), Nanos(0)
+    match wish:
+        case HaltTrading():
+            return commands.Halt(epoch, at, wish.cause, wish.leave_quotes, by)
+        case ReduceOnly():
+            return commands.Reduce(epoch, at, wish.cause, by)
+        case ResumeTrading():
+            return commands.Resume(epoch, at, wish.causes, wish.risk_index, by)
+        case KillTrading():
+            return commands.Kill(epoch, at, wish.cause, by)
 
 
 def _submit(wish: SubmitOrder, by: commands.By, known: Known) -> commands.Command | str:

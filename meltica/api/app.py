@@ -161,7 +161,7 @@ def _reads(app: QuartTrio, api: Api) -> None:
         return _rows(view, "positions", view.positions())
 
     async def strategies() -> Response:
-        return _rows(view, "strategies", view.strategies())
+        return _rows(view, "strategies", await view.strategies())
 
     async def fills() -> Response:
         return await _page(view, "fills", view.fills, view.newest_fills)

@@ -31,6 +31,7 @@ from meltica.api.ports import (
     Role,
     SetMode,
     SkipEntry,
+    StartStrategy,
     SubmitOrder,
     TakeSnapshot,
     Wish,
@@ -259,6 +260,15 @@ class _Opening(_Body):
 
 
 @frozen(kw_only=True)
+class _Start(_Body):
+    strategy: Annotated[StrategyId, Strategy]
+
+    @property
+    def wish(self) -> StartStrategy:
+        return StartStrategy(strategy=self.strategy)
+
+
+@frozen(kw_only=True)
 class _Replace(_Body):
     old: Annotated[str, Node]
     new: Annotated[str, Node]
@@ -298,6 +308,7 @@ WISHES: Final[Mapping[str, type[_Body]]] = {
     "version": _Version,
     "approve": _Approve,
     "opening": _Opening,
+    "start": _Start,
     "replace": _Replace,
     "snapshot": _Snapshot,
 }

@@ -142,6 +142,13 @@ class ApproveOpening:
 
 
 @frozen
+class StartStrategy:
+    """A strategy that was stopped may run again."""
+
+    strategy: StrategyId
+
+
+@frozen
 class ReplaceNode:
     """The next step by which `new`, which its peers dial at `address`, takes the place of `old`, for good.
 
@@ -174,6 +181,7 @@ Wish = (
     | ActivateVersion
     | ApproveBuild
     | ApproveOpening
+    | StartStrategy
     | ReplaceNode
     | TakeSnapshot
 )
@@ -293,7 +301,8 @@ class NodeView(Protocol):
 
         Besides: `"risk": {"index": int, "killed": bool, "halts": [{"cause", "by", "reason", "wall_ns"}],
         "reduces": [the same]}`, which `resume` needs; `"openings": [{"venue", "account", "approved", "by", "index",
-        "wall_ns", "balances"}]`, of which those not approved show what the venue does; and a `"waiting"` text while a
+        "wall_ns", "balances"}]`, of which those not approved show what the venue does;
+        `"strategies": [{"id", "stopped"}]`; and a `"waiting"` text while a
         manual promote is awaited.
         """
         ...
@@ -333,8 +342,10 @@ class NodeView(Protocol):
         """The newest, below `before`."""
         ...
 
-    def strategies(self) -> Sequence[Row]:
-        """Keys: id, kind, running, stopped (why), gap, gap_after_ms, orders."""
+    async def strategies(self) -> Sequence[Row]:
+        """Keys: id, kind, running, stopped (why), stopped_wall_ns (None: not, or longer ago than was looked for), gap,
+        gap_after_ms, orders.
+        """
         ...
 
     def health(self) -> NodeHealth:

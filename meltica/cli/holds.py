@@ -12,7 +12,7 @@ from typing import Any
 
 def holds(document: Mapping[str, Any]) -> list[str]:
     """Each with what to do."""
-    return _openings(document)
+    return [*_openings(document), *_strategies(document)]
 
 
 def _openings(document: Mapping[str, Any]) -> list[str]:
@@ -21,4 +21,12 @@ def _openings(document: Mapping[str, Any]) -> list[str]:
         f"look with `meltica opening show`, then `meltica opening approve {one['venue']}`"
         for one in document.get("openings", ())
         if not one["approved"]
+    ]
+
+
+def _strategies(document: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{one['id']} is stopped: {one['stopped']}; look with `meltica strategies`, then `meltica start {one['id']}`"
+        for one in document.get("strategies", ())
+        if one["stopped"]
     ]

@@ -29,6 +29,8 @@ COMMANDS: Final = {
     "resume": "meltica.cli.risk:resume",
     "kill": "meltica.cli.risk:kill",
     "mode": "meltica.cli.mode:mode",
+    "strategies": "meltica.cli.strategies:strategies",
+    "start": "meltica.cli.strategies:start",
     "opening": "meltica.cli.opening:opening",
     "orders": "meltica.cli.orders:orders",
     "cancel": "meltica.cli.orders:cancel",

@@ -65,7 +65,7 @@ class FakeView:
     def positions(self):
         return [{"symbol": "BTCUSDT", "quantity": "1.5"}]
 
-    def strategies(self):
+    async def strategies(self):
         return [{"id": "maker", "running": True}]
 
     async def fills(self, after, limit):

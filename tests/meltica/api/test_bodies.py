@@ -21,6 +21,7 @@ from meltica.api.ports import (
     ReplaceNode,
     ResumeTrading,
     SetMode,
+    StartStrategy,
     SubmitOrder,
     TakeSnapshot,
 )
@@ -53,6 +54,7 @@ def action(kind, body, **more):
             {"venue": "paper", "balances": {"USDT": "20.50", "BTC": "0"}},
             ApproveOpening("paper", (("BTC", Decimal(0)), ("USDT", Decimal("20.5")))),
         ),
+        ("start", {"strategy": "maker"}, StartStrategy("maker")),
         ("replace", REPLACE, ReplaceNode("n3", "n4", "10.0.0.4:7404")),
         ("snapshot", {}, TakeSnapshot(1000)),
         ("snapshot", {"keep": 100}, TakeSnapshot(100)),

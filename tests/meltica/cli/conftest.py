@@ -91,7 +91,7 @@ class FakeNode:
     def positions(self):
         return [{"venue": "paper", "symbol": "BTCUSDT", "quantity": "10.5", "fees": {"BTC": "0.001"}}]
 
-    def strategies(self):
+    async def strategies(self):
         return self.strategies_
 
     async def fills(self, after, limit):
