@@ -86,6 +86,7 @@ def _about(one: Document) -> dict[str, Any]:
         "broken_off": one.get("broken_off"),
         "disturbed": one["disturbed"],
         "peers": one.get("peers", {}),
+        "python": machine.get("python"),
     }
 
 
@@ -204,6 +205,9 @@ def _told(benches: Mapping[str, Document]) -> Iterator[str]:
             f"one fsync {_span(syncs)} us, where no file grows {_span(in_place)} us, at the median: {', '.join(same)}."
         )
     versions = dict.fromkeys(pair for one in benches.values() for pair in one["peers"].items())
+    pythons = dict.fromkeys(one["python"] for one in benches.values() if one["python"])
+    if pythons:
+        yield f"{'; '.join(pythons)}."
     if versions:
         yield f"Peers: {', '.join(f'{NAMES.get(name, name)} {version}' for name, version in versions)}."
     yield "In brackets, beside a peer's figure: ours as a share of it."

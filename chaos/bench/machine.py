@@ -1,14 +1,16 @@
 """Machine: whether it does anything beside the bench, before the run and in it.
 
-Only reading the kernel's counts, and waiting until they are low, may live here.  Before the run it is looked at for
-some seconds in which nothing of ours works: a load would still have the bench before in it, minutes later.  It says
-nothing of what comes later: for that the processor time of all is compared with that of the bench and of all processes
-that it has waited for.
+Only reading the kernel's counts, waiting until they are low, and saying which interpreter runs may live here.  Before
+the run it is looked at for some seconds in which nothing of ours works: a load would still have the bench before in it,
+minutes later.  It says nothing of what comes later: for that the processor time of all is compared with that of the
+bench and of all processes that it has waited for.
 """
 
 from __future__ import annotations
 
 import os
+import platform
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,11 @@ THEIRS: Final = ("user", "nice", "system", "steal")  # who is interrupted for a 
 FIELDS: Final = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 LOOK: Final = 5.0  # seconds that one look takes, at most
 TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+def interpreter() -> str:
+    """Which Python runs this, and of which build, by its own word."""
+    return f"{platform.python_implementation()} {' '.join(sys.version.split())}"
 
 
 def quiet(wait: float, say: Callable[[str], None]) -> float:

@@ -46,7 +46,7 @@ class Listener:
         """Seen by who proposed."""
 
     def on_installed(self, installed: Installed) -> None:
-        """Never: nothing is dropped from a log."""
+        """The state jumped: who proposes here leads, and a leader installs none."""
 
     def on_stopped(self, reason: str) -> None:
         """The process ends by the fault itself; its log says why."""

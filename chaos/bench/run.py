@@ -27,7 +27,7 @@ from chaos.bench.etcd import ROOT, Etcd, Missing
 from chaos.bench.failover import HOWS, KINDS, Failover, OursStruck, PeerStruck
 from chaos.bench.figures import Row
 from chaos.bench.growth import ORDERS, Commits, applies
-from chaos.bench.machine import quiet, used
+from chaos.bench.machine import interpreter, quiet, used
 from chaos.bench.profiled import Profile
 from chaos.bench.restart import Restart
 from chaos.bench.snapshot import Snapshot
@@ -107,7 +107,7 @@ def run_bench(wish: Wish, say: Say) -> dict[str, Any]:
         Path(wish.extras["profile"]).write_text(found.profile.text())
     appended, in_place = syncs.p50(syncs.appended), syncs.p50(syncs.in_place)
     cores = os.cpu_count() or 1
-    machine = Measured(cores, appended, in_place, round(busy, 3), round(before.others(used(), cores), 3))
+    machine = Measured(cores, appended, in_place, round(busy, 3), round(before.others(used(), cores), 3), interpreter())
     why = found.broken_off or _changed(code, commit())
     return document(
         Build(wish.what, began, code, alone, found.profile is not None, peers),

@@ -16,7 +16,8 @@ from chaos.bench.plot import apart, even_of, powers_of, svg
 from meltica.api.outcomes import Exit
 from meltica.cli.main import commands
 
-QUIET, LOUD = Measured(2, 190.0, 60.0, 0.1), Measured(2, 210.0, 60.0, 9.0)
+PYTHON = "CPython 3.11.2 (main, a day) [GCC 12.2.0]"
+QUIET, LOUD = Measured(2, 190.0, 60.0, 0.1, python=PYTHON), Measured(2, 210.0, 60.0, 9.0)
 
 
 def row(system, variant, what="commit", callers=1, **figures):
@@ -82,6 +83,15 @@ def test_which_version_of_each_peer_was_measured_is_told_once():
     text = [*markdown(gathered(newest([*both[:2], before])))]
     assert "Peers: etcd 3.4.23, PySyncObj 0.3.14." in text
     assert not any(line.startswith("Peers") for line in markdown(gathered(newest([before]))))
+
+
+def test_which_interpreter_it_was_is_told_once():
+    both = [made("commit", *COMMIT), made("heal")]
+    assert [*markdown(gathered(newest(both)))].count(f"{PYTHON}.") == 1
+    assert PYTHON in lines(both[0])
+    for one in both:
+        del one["machine"]["python"]  # as it was written before
+    assert not any(line.startswith("CPython") for line in markdown(gathered(newest(both))))
 
 
 def test_without_a_peer_it_is_told_and_not_judged():

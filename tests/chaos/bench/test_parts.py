@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
+import sys
 import time
 from importlib import metadata
 from itertools import islice
@@ -207,6 +209,7 @@ def test_a_peer_s_version_is_told_by_itself(said, told, monkeypatch, tmp_path):
     monkeypatch.setattr(run, "quiet", lambda _wait, _say: 0.0)
     monkeypatch.setitem(run.RUNS, "heal", lambda *_given: run.Found([]))
     found = run.run_bench(run.Wish("heal", ("etcd", "pysyncobj"), 1, 1, tmp_path, {}), lambda _text: None)
+    assert found["machine"]["python"] == " ".join([platform.python_implementation(), *sys.version.split()])
     assert found["peers"] == {"etcd": told, "pysyncobj": metadata.version("pysyncobj")}
     assert run.run_bench(run.Wish("heal", (), 1, 1, tmp_path, {}), lambda _text: None)["peers"] == {}
 
