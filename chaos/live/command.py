@@ -124,6 +124,7 @@ def run(  # noqa: PLR0917 - click passes them by name
             goes_on=go_on,
             product=code.product,
             look=code.look,
+            rounds=rounds,
         )
         plans = _plans(name, suite, first, rounds)
         if mutant:
@@ -197,6 +198,9 @@ def _print(document: dict[str, Any], output: str) -> None:
     for kind, told in document.get("faults_by_kind", {}).items():
         but = f", {told['not_done']} not done" if told["not_done"] else ""
         click.echo(f"{kind:20} {told['times']}{but}; pauses {document['gaps_ms_by_kind'].get(kind, 'none of its own')}")
+    for kind, phases in document.get("phases_ms_by_kind", {}).items():
+        for phase, found_of in phases.items():
+            click.echo(f"{kind:20} takeover until {phase}: {found_of}")
     for one in document.get("budgets", ()):
         click.echo(f"{HELD[one['held']]}  {one['what']}: {one['ours']} of {one['budget']}, n {one['n']}")
     click.echo(f"faults {len(document['faults'])}, gaps {document['gaps_ms']}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from chaos.checkers.verdict import Check, verdict
 from chaos.live.compose import NOT_DRAWN, STEPS, shares
@@ -16,6 +16,7 @@ from chaos.live.nodes import End
 from chaos.live.pauses import Gap, Pause, by_kind, pauses, spread
 from chaos.live.plan import Plan
 from chaos.live.scenarios import Scenario, closes
+from chaos.report.again import again
 
 SCHEMA = "meltica.chaos/1"
 
@@ -33,6 +34,7 @@ class Played:
     mutant: str = ""  # what was broken in the product on purpose
     ends: tuple[End, ...] = ()  # of nodes' processes, but for those that were killed
     unjudged: tuple[tuple[str, str], ...] = ()  # checks that this cluster is too far away for, and why
+    told: Mapping[str, Any] = field(factory=dict)  # of the report: its timeline, and excerpts of what did not hold
 
     @property
     def pauses(self) -> tuple[Pause, ...]:
@@ -44,9 +46,10 @@ def one(played: Played) -> dict[str, Any]:
     """Of one run."""
     scenario = played.plan.scenario
     bound = None if scenario.gap_ms is None else scenario.gap_ms * played.slower
-    return {
+    found = {
         "schema": SCHEMA,
         "scenario": scenario.name,
+        "shows": scenario.shows,
         "seed": played.plan.seed,
         "verdict": verdict(played.checks),
         "plan": [fault.document() for fault in played.plan.faults],
@@ -64,7 +67,9 @@ def one(played: Played) -> dict[str, Any]:
         "report": played.report,
         **({"mutant": played.mutant} if played.mutant else {}),
         **({"left_out": _left_out(played)} if played.unjudged else {}),
+        **played.told,
     }
+    return found | {"again": again(found)}
 
 
 def _left_out(played: Played) -> dict[str, Any]:
@@ -77,7 +82,8 @@ def _left_out(played: Played) -> dict[str, Any]:
 
 def _fault(gap: Gap) -> dict[str, Any]:
     where = {"gap_begin_mono_ns": gap.span.begin_ns, "gap_end_mono_ns": gap.span.end_ns}
-    return gap.struck.document() | {"gap_ms": gap.span.ms} | where
+    phases = {} if gap.phases_ms is None else {"phases_ms": dict(gap.phases_ms)}
+    return gap.struck.document() | {"gap_ms": gap.span.ms} | where | phases
 
 
 def listed(scenarios: Sequence[Scenario]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from chaos.bench.figures import ranked
 from chaos.checkers.verdict import Check
@@ -29,6 +29,9 @@ class Gap:
 
     struck: Struck
     span: Span
+    phases_ms: Mapping[str, float | None] | None = field(
+        default=None, eq=False
+    )  # of the takeover that this fault alone cost
 
 
 @frozen

@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
+from chaos.demo.timeline import PhaseMark, marks_of
 from chaos.live.claims import filled, leader_lost, no_authority, silent, unseen_fills
 from chaos.live.closed import Closed, failed_closed
 from chaos.live.cluster import WINDOW_MS, Cluster, RigProcesses, open_cluster, window_ms
@@ -63,6 +64,7 @@ from chaos.live.scenarios import ITSELF
 from chaos.live.sight import LEADER_WITHIN, Sight
 from chaos.live.straits import Straits
 from chaos.live.strike import Breaks, Striker, Struck
+from chaos.live.takeovers import with_phases
 from chaos.live.times import Times
 from chaos.live.traffic import TABLE, Ends, Traffic, looked, over
 from chaos.live.traffic import WITHIN as PROXIED_WITHIN
@@ -294,7 +296,7 @@ class Runner:
     def _judged(self) -> Played:
         wish, done = self.wish, self.done
         history, checks = judged(wish.folder)
-        times, found = _times(history), self._gaps(history)
+        times, found = _times(history), with_phases(self._gaps(history), history, _marks(wish.folder))
         back = Back(self.came_back, int(BACK_WITHIN * SECOND) * wish.slower, int(STEADY * SECOND) * wish.slower)
         own = [
             all_done(wish.plan, done),
@@ -359,6 +361,11 @@ class Runner:
 def _times(history: History) -> list[int]:
     """When the venue let an order through, sorted."""
     return [at for at, _, request in admitted(history) if not request.is_cancel]
+
+
+def _marks(folder: Path) -> list[PhaseMark]:
+    """What the nodes' logs say of their takeovers."""
+    return [mark for name, lines in _logs(folder).items() for mark in marks_of(name, lines)]
 
 
 def _logs(folder: Path) -> Mapping[str, Iterable[Mapping[str, Any]]]:

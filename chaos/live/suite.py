@@ -25,9 +25,12 @@ from chaos.live.kept import put
 from chaos.live.pauses import spread
 from chaos.live.plan import Fault, Plan
 from chaos.live.run import FAULTS, Runner, Wish
+from chaos.live.scenarios import SUITES
 from chaos.live.total import Total
+from chaos.report.again import again_all
 from chaos.report.folder import NoRun, incident_in
 from chaos.report.page import write, write_overview
+from chaos.report.told import told as of_incident
 from chaos.rig.broken import words
 from chaos.rig.guarded import Interrupted, run_guarded
 
@@ -97,6 +100,7 @@ class Suite:
     product: str = ""  # which code is played
     look: Callable[[], None] = lambda: None  # raises Changed, where it is not that code any more
     cluster: str = ""  # somebody else's, by its six digits; "": a fresh one for each run
+    rounds: int | None = None  # as they were asked for
     skipped: Mapping[str, Any] = field(factory=dict)  # scenarios of which nothing could be done there, and why
     total: Total = field(factory=Total)
     only: dict[str, Any] | None = None  # the document of the one run
@@ -187,6 +191,7 @@ class Suite:
         head = {"schema": SCHEMA, "scenario": self.name, "seed": self.seed, "slower": self.slower}
         head |= {"mutant": self.mutant, "product": self.product, "cluster": self.cluster}
         left = {"left_out": dict(self.skipped)} if self.cluster else {}
+        head |= {"again": again_all(head | left, suite=self.name in SUITES, rounds=self.rounds)}
         return head | {"report": str(self.keep or "")} | self.total.document() | left
 
     def store(self) -> bool:
@@ -252,7 +257,10 @@ def told(found: Played, folder: Path, say: Say) -> Played:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         put(one(found), folder)
-        page = str(write(incident_in(folder, one(found)), folder))
+        incident = incident_in(folder, one(found))
+        page = str(write(incident, folder))
+        found = evolve(found, told=of_incident(incident))
+        put(one(found), folder)
     except NoRun as error:
         page = str(error)  # it was broken off before there was anything to draw
     except Exception as error:  # noqa: BLE001 - a full disk, or a fault of our own: told, never the run's loss

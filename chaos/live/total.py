@@ -37,6 +37,9 @@ class Total:
     kinds: dict[str, Counter[str]] = field(factory=dict)  # by kind of fault: times, and how often not done
     pauses: dict[str, Counter[float]] = field(factory=dict)  # by kind of fault, how often each length came
     during: dict[str, Counter[float]] = field(factory=dict)  # the same of the longest in each fault, whatever caused it
+    phases: dict[str, dict[str, Counter[float]]] = field(
+        factory=dict
+    )  # by kind and phase, of the takeovers that they cost
     rows: dict[tuple[str, str], Counter[float]] = field(factory=dict)  # the same by row of a budget
     whole: list[Told] = field(factory=list)
     lines: deque[Told] = field(factory=lambda: deque(maxlen=MOST_LINES))
@@ -56,10 +59,19 @@ class Total:
             told["times"] += 1
             told["not_done"] += bool(fault["not_done"])
             self.during.setdefault(str(fault["kind"]), Counter())[_length(fault["gap_ms"])] += 1
+        self._takeovers(run)
         for check in run["checks"]:
             self._check(check)
         for pause in run["pauses"]:
             self._pause(pause, slower=int(run["slower"]))
+
+    def _takeovers(self, run: Told) -> None:
+        """How long behind a fault each phase came of the takeover that it cost."""
+        for fault in run["faults"]:
+            for phase, ms in fault.get("phases_ms", {}).items():
+                if ms is not None:
+                    by_phase = self.phases.setdefault(str(fault["kind"]), {})
+                    by_phase.setdefault(phase, Counter())[_length(ms)] += 1
 
     def _check(self, found: Told) -> None:
         """One that looked at nothing in any run has not held."""
@@ -93,8 +105,9 @@ class Total:
             "faults": list(self.faults),
             "faults_by_kind": {kind: _times(told) for kind, told in sorted(self.kinds.items())},
             "gaps_ms": spread_of(every.elements()),
-            "gaps_ms_by_kind": _spreads(self.pauses),
-            "gaps_ms_during": _spreads(self.during),
+            "gaps_ms_by_kind": _spreads(_sorted(self.pauses)),
+            "gaps_ms_during": _spreads(_sorted(self.during)),
+            "phases_ms_by_kind": {kind: _spreads(found) for kind, found in sorted(self.phases.items())},
             "budgets": judged(self.rows),
             "checks": [self._told(check) for check in self.checks.values()],
             "runs": [*self.lines],
@@ -113,8 +126,12 @@ def _length(ms: Any) -> float:
 
 
 def _spreads(found: Mapping[str, Counter[float]]) -> dict[str, Spread]:
-    """By kind of fault."""
-    return {kind: spread_of(times.elements()) for kind, times in sorted(found.items())}
+    """By kind of fault, or by phase."""
+    return {kind: spread_of(times.elements()) for kind, times in found.items()}
+
+
+def _sorted(found: Mapping[str, Counter[float]]) -> dict[str, Counter[float]]:
+    return dict(sorted(found.items()))
 
 
 def _times(told: Counter[str]) -> dict[str, int]:

@@ -125,7 +125,7 @@ def _tightened(violation: str, left: Left, incident: Incident) -> list[Line]:
         at = left.moment(line) if told == ("risk state changed", state, cause) else None
         if at is not None:
             entry = by_name(f"index {line.get('index')}", (), left.history.nodes)
-            return [*entry, *around(left, incident, at - BEFORE_NS, at)]
+            return [*entry, *around(left, incident, at - BEFORE_NS, at, orders=False)]
     return []
 
 

@@ -7,7 +7,6 @@ ended.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +15,7 @@ from attrs import evolve
 
 from chaos.checkers.history import History
 from chaos.checkers.stored import history_from
+from chaos.report.again import again
 from chaos.report.incident import Incident
 from chaos.report.left import Left
 from chaos.report.retell import retell
@@ -92,19 +92,3 @@ def _why_not(folder: Path, name: str) -> str:
     except Exception as error:  # noqa: BLE001 - see above
         return f"{type(error).__name__}: {error}"
     return ""
-
-
-def again(document: dict[str, Any]) -> str:
-    """The command that repeats a run, as a shell takes it; "" of a folder that does not say which run it was."""
-    if "scenario" in document:
-        slower = int(document.get("slower") or 1)
-        words = ["meltica-chaos", "run", str(document["scenario"]), "--seed", str(document["seed"])]
-        broken = ("--mutant", str(document["mutant"])) if document.get("mutant") else ()
-        broken = ("--cluster", "FILE") if "left_out" in document else broken
-        return shlex.join([*words, *(("--slower", str(slower)) if slower != 1 else ()), *broken])
-    if "seed" not in document:
-        return ""
-    market = str(document.get("market") or "")
-    tape = ("--tape", market.removeprefix("tape:")) if market.startswith("tape:") else ()
-    words = ["meltica", "demo", "--seed", str(document["seed"]), "--duration", f"{document['duration_s']:g}"]
-    return shlex.join([*words, *tape, "--keep", "DIR"])

@@ -31,6 +31,7 @@ class Struck:
     set_ns: int | None = None  # when all of it was in force; None: it was at once, or nobody looked
     led: str = ""  # who traded then
     not_done: tuple[str, ...] = ()  # what of it was not done, and why
+    phases: tuple[tuple[str, float], ...] = ()  # of the takeover that it cost: each, and how long behind the strike
 
     def __str__(self) -> str:
         return f"{self.kind} {self.target}".strip()
@@ -105,6 +106,7 @@ class Incident:
     nodes: tuple[str, ...]
     begin_ns: int
     end_ns: int
+    shows: str = ""  # what it was played for
     about: tuple[tuple[str, str], ...] = ()  # word and value, in the order in which they are shown
     faults: tuple[Struck, ...] = ()
     spans: tuple[Span, ...] = ()

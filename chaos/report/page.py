@@ -48,6 +48,14 @@ OF_A_RUN: Final = {  # checks of a live run, which need more than ledger and tra
 }
 
 
+LACKING: Final[Mapping[str, Any]] = {  # of the document of a suite of an older day
+    "broken_off": "",
+    "failures": (),
+    "phases_ms_by_kind": {},
+    "again": "",
+}
+
+
 def page(incident: Incident) -> str:
     """Of one run: the whole file's text."""
     return _filled(
@@ -67,7 +75,7 @@ def overview(document: Mapping[str, Any], pages: Collection[str]) -> str:
     `pages`: the folders, beside this page, of the runs that have one of their own.
     """
     kinds = sorted({*document["faults_by_kind"], *document["gaps_ms_by_kind"]})
-    return _filled("suite.html.j2", document={"broken_off": "", **document}, kinds=kinds, pages=pages, ms=_ms)
+    return _filled("suite.html.j2", document={**LACKING, **document}, kinds=kinds, pages=pages, ms=_ms)
 
 
 def _filled(template: str, **values: Any) -> str:

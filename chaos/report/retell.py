@@ -56,6 +56,7 @@ def retell(left: Left, document: Mapping[str, Any], command: str) -> Incident:
         nodes=tuple(sorted(left.logs)),
         begin_ns=begin,
         end_ns=end,
+        shows=str(document.get("shows") or ""),
         about=tuple(_about(document, left)),
         faults=tuple(sorted(faults, key=lambda fault: fault.begin_ns)),
         spans=tuple(spans_of(left.logs, (*faults, *killed), left.offset, end)),
@@ -101,7 +102,8 @@ def faults_of(document: Mapping[str, Any]) -> tuple[Struck, ...]:
     if "faults" in document:
         return tuple(map(_fault, document["faults"]))
     return tuple(
-        Struck(str(f["kind"]), str(f["from"]), int(f["struck_mono_ns"])) for f in document.get("failovers", ())
+        Struck(str(f["kind"]), str(f["from"]), int(f["struck_mono_ns"]), phases=_phases(f))
+        for f in document.get("failovers", ())
     )
 
 
@@ -114,7 +116,13 @@ def _fault(found: Mapping[str, Any]) -> Struck:
         _whole(found.get("in_force_mono_ns")) or None,
         str(found.get("led") or ""),
         tuple(map(str, found.get("not_done", ()))),
+        _phases(found),
     )
+
+
+def _phases(found: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    """Those that were reached."""
+    return tuple((name, float(ms)) for name, ms in (found.get("phases_ms") or {}).items() if ms is not None)
 
 
 def _left_out(found: Mapping[str, Any]) -> Iterator[str]:

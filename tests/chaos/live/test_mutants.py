@@ -20,7 +20,7 @@ from chaos.live.mutants import SEEDS, SHOWN, Shown, found
 from chaos.live.mutated import launch
 from chaos.live.plan import plan
 from chaos.live.suite import Suite
-from chaos.report.folder import again
+from chaos.report.again import again
 from chaos.rig import processes
 from chaos.rig.processes import Rig
 from meltica.core import apply_fills

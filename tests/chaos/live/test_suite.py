@@ -25,7 +25,7 @@ from chaos.live.run import NoTrade, Wish
 from chaos.live.strike import Struck
 from chaos.live.suite import Stopped, Suite, played
 from chaos.report import folder as rooms
-from chaos.report.folder import again
+from chaos.report.again import again
 from chaos.rig.guarded import Interrupted
 from chaos.rig.processes import RigFault
 from cluster.store import StoreFault
@@ -208,11 +208,24 @@ def test_the_overview_of_real_documents_leads_to_every_run_s_page(tmp_path):
     assert found.store()
     whole = (tmp_path / "kept" / "report.html").read_text()
     links = re.findall(r'href="([^"]+)"', whole)
-    assert len(links) == 2
+    assert len(set(links)) == 2
     assert all((tmp_path / "kept" / link).is_file() for link in links)
     for words in ("one_send", "Broken off: interrupted in bridge, seed 1: Interrupted: SIGTERM came", ">fail<"):
         assert words in whole
     assert all(f">{kind}<" in whole for kind in found.document()["gaps_ms_by_kind"])
+    assert "meltica-chaos run --suite trust --seed 1 --slower 2 --report DIR" in whole
+
+
+def test_a_document_has_what_its_page_draws_and_how_to_play_it_again(tmp_path):
+    found = trust(tmp_path, Plays((), ("5 orders were sent",)))
+    found.run(few(number=2))
+    for run in found.document()["runs"]:
+        there = json.loads((tmp_path / "kept" / f"{run['scenario']}-1" / "verdict.json").read_text())
+        assert there["timeline"]["nodes"]["n1"]["spans"]
+        assert there["again"] == f"meltica-chaos run {run['scenario']} --seed 1 --slower 2"
+    (failed,) = found.document()["failures"]
+    assert failed["again"] == f"meltica-chaos run {failed['scenario']} --seed 1 --slower 2"
+    assert [(one["check"], one["violation"]) for one in failed["excerpts"]] == [("one_send", "5 orders were sent")]
 
 
 def test_an_endless_suite_that_somebody_stops_has_passed(asked):

@@ -49,6 +49,23 @@ def test_faults_and_pauses_are_counted_by_kind():
     assert told["failures"] == []
 
 
+def taken(*ms, **changes):
+    """A run whose fault cost the lead, with how long the takeover took."""
+    found = run(**changes)
+    phases = dict(zip(("detected", "elected"), ms, strict=True))
+    return {**found, "faults": [{**one, "phases_ms": phases} for one in found["faults"]]}
+
+
+def test_takeovers_are_told_by_phase_and_by_kind():
+    told = added(taken(100.0, 120.0), taken(140.0, None), run(kind="pause")).document()["phases_ms_by_kind"]
+    assert told == {
+        "kill": {
+            "detected": {"p50": 100, "p99": None, "max": 140, "n": 2},
+            "elected": {"p50": None, "p99": None, "max": 120, "n": 1},
+        }
+    }
+
+
 def test_of_overlapping_faults_each_kind_has_the_gap_that_neither_can_be_blamed_for():
     both = run(1)
     other = {**both["faults"][0], "kind": "cut"}

@@ -15,7 +15,8 @@ from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
 from chaos.cli import main
 from chaos.report import folder as rooms
-from chaos.report.folder import NoRun, again, incident_in
+from chaos.report.again import again, again_all
+from chaos.report.folder import NoRun, incident_in
 from chaos.report.page import OF_A_RUN, meaning, overview, page
 from chaos.report.retell import retell
 from cluster.store import StoreFault
@@ -137,6 +138,34 @@ def test_a_suite_links_its_runs_and_says_how_long_trading_paused_by_kind() -> No
     assert "Broken off: the disk" in " ".join(read(overview(suite(broken_off="the disk <is> full"), ())).text)
 
 
+def test_a_suite_says_what_failed_how_to_play_it_again_and_what_takeovers_took() -> None:
+    phases = {"kill": {"epoch_committed": {"p50": 111.0, "p99": None, "max": 222.0, "n": 20}}}
+    failed = {**LIVE, "again": "meltica-chaos run leader-killed --seed 3"}
+    whole = suite(failures=[failed], phases_ms_by_kind=phases, again="meltica-chaos run --suite smoke --seed 3")
+    text = " ".join(" ".join(read(overview(whole, ["leader-killed-3"])).text).split())
+    for words in (
+        "leader-killed-3 one_send:",
+        "meltica-chaos run leader-killed --seed 3",
+        "meltica-chaos run --suite smoke --seed 3",
+        "epoch committed 20 111 ms - 222 ms",
+    ):
+        assert words in text
+    assert "takeovers" not in overview(suite(), ())
+
+
+def test_beside_others_a_kind_has_all_of_its_figures() -> None:
+    during = {"kill_staged": {"p50": 11.0, "p99": 22.0, "max": 33.0, "n": 200}}
+    text = " ".join(" ".join(read(overview(suite(gaps_ms_during=during), ())).text).split())
+    assert "kill_staged 7 6 - - - 11 ms 22 ms 33 ms" in text
+
+
+def test_a_fault_says_what_the_takeover_that_it_cost_took() -> None:
+    fault = {**LIVE["faults"][0], "phases_ms": {"detected": 100.0, "epoch_committed": 150.0, "reconciled": None}}
+    text = " ".join(" ".join(read(page(retell(left(), {**LIVE, "faults": [fault]}, ""))).text).split())
+    assert "detected 100 ms, epoch committed 150 ms" in text
+    assert "reconciled" not in text
+
+
 def test_a_run_that_was_broken_off_before_it_had_a_page_is_not_linked() -> None:
     assert "href" not in overview(suite(), ())
 
@@ -227,4 +256,28 @@ def test_how_a_run_is_repeated() -> None:
     assert "--tape market.bin" in again({**DEMO, "market": "tape:market.bin"})
     assert "--tape 'a market' --keep" in again({**DEMO, "market": "tape:a market"})
     assert again(LIVE) == "meltica-chaos run leader-killed --seed 3"
+    assert again({**LIVE, "mutant": "no deadline"}) == "meltica-chaos run leader-killed --seed 3 --mutant 'no deadline'"
+    assert again({**LIVE, "left_out": {}}) == "meltica-chaos run leader-killed --seed 3 --cluster FILE"
     assert again({**LIVE, "slower": 4}) == "meltica-chaos run leader-killed --seed 3 --slower 4"
+
+
+def test_what_a_run_was_played_for_is_told() -> None:
+    shown = page(retell(left(), {**LIVE, "shows": "that nothing <is> lost"}, ""))
+    assert "What it was played to show: that nothing <is> lost." in " ".join(read(shown).text)
+    assert "played to show" not in page(retell(left(), LIVE, ""))
+
+
+def test_the_picture_comes_before_the_evidence_and_one_excerpt_of_a_check_is_unfolded() -> None:
+    several = [{**LIVE["checks"][0], "violations": ["request 4 was late", "request 1 was late", "request 2 was late"]}]
+    shown = page(retell(left(), {**LIVE, "checks": several}, ""))
+    places = [shown.index(words) for words in ("(the first of 3)", "<svg", "What shows that it did not hold")]
+    assert places == sorted(places)
+    assert (shown.count("<details"), shown.count('<details class="violation" open>')) == (3, 1)
+
+
+def test_how_a_suite_is_repeated() -> None:
+    trust = {"scenario": "trust", "seed": 5, "slower": 3, "mutant": "no deadline"}
+    again = again_all(trust, suite=True, rounds=None)
+    assert again == "meltica-chaos run --suite trust --seed 5 --slower 3 --mutant 'no deadline' --report DIR"
+    rounds = again_all({"scenario": "leader-killed", "seed": 5}, suite=False, rounds=20)
+    assert rounds == "meltica-chaos run leader-killed --seed 5 --rounds 20 --report DIR"
