@@ -61,7 +61,11 @@ def skip(context: click.Context, /, index: int, approve: bool, digest: str | Non
     """
     place = place_of(context)
     if approve and place.approver_file is None:
-        raise CliError("no approver's token", "name it in cluster.toml: [operator] approver_file", Exit.USAGE)
+        following = (
+            "name it in cluster.toml: [operator] approver_file; every node must know that token too, by [api.tokens] "
+            "approver_file in its settings, from its next start on"
+        )
+        raise CliError("no approver's token", following, Exit.USAGE)
     seen = digest or _digest_at(merged(trio.run(Client(place).read_all, PATH)), index)
     role = "approver" if approve else "operator"
     what = f"as {role}: the entry at {index} (digest {seen[:16]}...) is passed WITHOUT EFFECT on every node"

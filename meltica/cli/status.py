@@ -36,6 +36,7 @@ UNKNOWN_ROW: Final[Mapping[str, object]] = {
     "promotable": False,
     "version": None,
 }
+DIFFER: Final = "halt, keep both folders, and see runbooks/states-differ.md"
 COLOURS: Final = {"running": "green", "reducing": "yellow", "halted": "red"}
 
 
@@ -164,7 +165,7 @@ def _digest_troubles(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             continue
         name, digest = seen.setdefault(row["digest_index"], (row["name"], row["state_digest"]))
         if digest != row["state_digest"]:
-            found.append(f"{name} and {row['name']} differ at index {row['digest_index']}: halt, and keep both folders")
+            found.append(f"{name} and {row['name']} differ at index {row['digest_index']}: {DIFFER}")
     return found
 
 

@@ -57,6 +57,7 @@ def test_digests_that_differ_at_one_index_are_degraded(cluster):
     done = cluster.run("status")
     assert done.returncode == 6
     assert "n1 and n2 differ at index 40" in done.stdout
+    assert "runbooks/states-differ.md" in done.stdout
 
 
 def test_the_freshest_node_is_believed_where_nobody_is_active(cluster):
@@ -288,6 +289,17 @@ def test_nobody_there_is_3_and_says_what_to_do(cluster_folder):
         assert done.returncode == 3, words
         assert "next:" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_who_has_no_approvers_token_is_told_that_the_nodes_need_it_too(cluster, tmp_path):
+    for name in ("pki", "tokens"):
+        (tmp_path / name).symlink_to(cluster.folder / name)
+    text = (cluster.folder / "cluster.toml").read_text()
+    (tmp_path / "cluster.toml").write_text("\n".join(one for one in text.splitlines() if "approver" not in one))
+    told = meltica("log", "skip", 7, "--approve", "--yes", folder=tmp_path)
+    assert told.returncode == 2
+    assert "no approver's token" in told.stderr
+    assert "[api.tokens] approver_file" in told.stderr
 
 
 def test_a_wrong_token_is_4_and_is_not_shown(cluster, tmp_path):
