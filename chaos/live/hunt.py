@@ -40,6 +40,7 @@ class Hunt:
 
     plays: Play
     whole: dict[tuple[str, int], Played] = field(factory=dict)
+    fell: dict[str, bool] = field(factory=dict)  # whether a check that looked at a broken product saw anything, ever
 
     def hunted(self, wanted: Iterable[Shown]) -> Iterator[Catch]:
         """Each in turn."""
@@ -51,6 +52,9 @@ class Hunt:
         for seed in range(1, SEEDS + 1):
             found = self.plays(shown.scenario, seed, shown.mutant)
             seen = [check for check in found.checks if check.violations]
+            self.fell |= {
+                check.name: bool(check.violations) or self.fell.get(check.name, False) for check in found.checks
+            }
             by = next((check for check in seen if check.name in shown.seen_by), None)
             others |= dict.fromkeys(check.name for check in seen if check.name not in shown.seen_by)
             if by is not None:
@@ -66,14 +70,20 @@ class Hunt:
             return ""
         return "; ".join(_said(check) for check in checks if not check.held) or "nothing was checked"
 
+    @property
+    def never_fell(self) -> list[str]:
+        """The checks that nothing which was played has shown to be able to fail."""
+        return sorted(name for name, fell in self.fell.items() if not fell)
+
 
 def _said(check: Check) -> str:
     return f"{check.name}: {check.violations[0] if check.violations else 'looked at nothing'}"
 
 
-def document(catches: Sequence[Catch]) -> dict[str, Any]:
+def document(catches: Sequence[Catch], never_fell: Sequence[str] = ()) -> dict[str, Any]:
     """contracts.md section 7, as of the simulated ones; `scene` is the scenario."""
-    return {"schema": "meltica.mutants/1", "mutants": [_entry(catch) for catch in catches]}
+    mutants = [_entry(catch) for catch in catches]
+    return {"schema": "meltica.mutants/1", "mutants": mutants, "checks_never_failed": list(never_fell)}
 
 
 def _entry(catch: Catch) -> dict[str, Any]:

@@ -71,15 +71,16 @@ def live_mutants(context: click.Context, output: str, only: str, keep: Path | No
         checked()
     except Missing as error:
         raise click.UsageError(str(error)) from error
-    catches = list[Catch]()
+    catches, hunt = list[Catch](), Hunt(Runs(keep, slower))
     try:
-        for catch in Hunt(Runs(keep, slower)).hunted(wanted):
+        for catch in hunt.hunted(wanted):
             catches.append(catch)
             _say(_words(catch))
     except (Interrupted, KeyboardInterrupt) as error:
         _say(words(error))
+    _say(f"checks that nothing of this has shown to be able to fail: {', '.join(hunt.never_fell) or 'none'}")
     if output == "json":
-        click.echo(json.dumps(document(catches), indent=1))
+        click.echo(json.dumps(document(catches, hunt.never_fell), indent=1))
     else:
         click.echo(f"{sum(catch.caught for catch in catches)} of {len(wanted)} mutants caught")
     every = len(catches) == len(wanted) and all(catch.caught for catch in catches)

@@ -1,4 +1,5 @@
-"""Unseen: mutants of live runs alone, as virtual time does not see them: nodes that leak, a sync that does nothing.
+"""Unseen: mutants of live runs alone: what virtual time does not see (nodes that leak, a sync that does nothing), and
+what makes a check fail that only live runs have, or that no scene of the simulation was made for.
 
 Only these may live here.
 """
@@ -16,8 +17,16 @@ from chaos.mutants.mutant import Patch
 from chaos.mutants.patches import Patches
 from cluster.driver import ClusterNode
 from cluster.rocks import RocksStore
-from cluster.store import Ticket
+from cluster.store import StoreFault, Ticket
 from cluster.types import Peer
+from meltica.core import checks
+from meltica.core.commands import Submit
+from meltica.core.events import Rejection
+from meltica.core.turn import Turn
+from meltica.leader import fitness
+from meltica.leader.intake import OnResult
+from meltica.leader.leader import Leader
+from meltica.leader.ports import Done
 
 LOST: Final[list[Any]] = []
 RULE: Final = "growth"
@@ -68,10 +77,62 @@ def _sync(patches: Patches) -> None:
     patches.attribute(RocksStore, "sync", syncs)
 
 
+def _failed(patches: Patches) -> None:
+    sync = RocksStore.sync
+
+    @wraps(sync)
+    def syncs(self: RocksStore) -> Ticket:
+        try:
+            return sync(self)
+        except StoreFault:
+            self._refuses = None  # what is broken is inside
+            return Ticket(self._committed.ticket)
+
+    patches.attribute(RocksStore, "sync", syncs)
+
+
+def _untaken(patches: Patches) -> None:
+    def lets(_turn: Turn) -> Rejection | None:
+        return None
+
+    def asks(_self: Leader, _command: Submit) -> str:
+        return ""
+
+    patches.attribute(checks, "_authority", lets)
+    patches.attribute(Leader, "_why_no_submit", asks)
+
+
+def _old_books(patches: Patches) -> None:
+    patches.attribute(checks, "CHECKS", tuple(one for one in checks.CHECKS if one.__name__ != "_book_age"))
+
+
+def _believed(patches: Patches) -> None:
+    patches.everywhere(fitness.time_fault, lambda _desk, _healths, _now: None)
+
+
+def _leaves(patches: Patches) -> None:
+    def stops(_self: Leader, on_result: OnResult) -> None:
+        on_result(Done("nothing to hand over"))
+
+    patches.attribute(Leader, "stop", stops)
+
+
 UNSEEN: Final = (
     Unseen(
         "a sync syncs nothing", "8", "the disk is never asked to make anything durable, and it is said to be", _sync
     ),
+    Unseen(
+        "a failed sync is taken for done", "8", "a disk that refuses a sync is written to and spoken of on", _failed
+    ),
+    Unseen(
+        "orders are let through before authority",
+        "2",
+        "neither the leader nor apply asks whether its epoch was taken",
+        _untaken,
+    ),
+    Unseen("the age of the book is not asked for", "5", "orders are decided on however old the book is", _old_books),
+    Unseen("a wrong clock is believed", "7", "no node minds that its clock contradicts the venues'", _believed),
+    Unseen("who is asked to end hands nothing over", "1", "a leader that is asked to end just ends", _leaves),
     Unseen("a descriptor is lost with each link", RULE, "each connection to a peer loses a descriptor", _descriptors),
     Unseen("a thread is lost with each link", RULE, "each connection to a peer leaves a thread behind", _threads),
     Unseen("memory is lost with each link", RULE, "each connection to a peer loses 8 MiB", _memory),

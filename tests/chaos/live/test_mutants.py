@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from chaos import live, rig
 from chaos.checkers.all import CHECKS
+from chaos.checkers.in_authority import in_authority
 from chaos.checkers.verdict import Check
+from chaos.checkers.windows_apart import windows_apart
 from chaos.cli import main
 from chaos.live import command
 from chaos.live.cluster import MUTATED
 from chaos.live.document import Played, one
 from chaos.live.hunt import Hunt, document
 from chaos.live.library import chosen
-from chaos.live.mutants import SEEDS, SHOWN, Shown, found
+from chaos.live.mutants import SEEDS, SHOWN, UNSHOWN, Shown, found
 from chaos.live.mutated import launch
 from chaos.live.plan import plan
 from chaos.live.suite import Suite
@@ -33,8 +37,23 @@ FEES = Shown("fees are not taken", "follower-killed", ("positions",))
 def test_each_of_the_list_is_there_with_a_scenario_and_a_live_check(shown):
     assert found(shown.mutant).name == shown.mutant
     assert {"trust", "inside"} & {*chosen(shown.scenario).suites}
-    own = {"acknowledged", "came_to_rest", "not_grown", "judged"}  # the last: what was stored is refused
-    assert set(shown.seen_by) <= {*(check.__name__ for check in CHECKS), *own}
+    assert set(shown.seen_by) <= live_checks()
+
+
+NAMED = re.compile(r'Check\(\s*"(\w+)"')
+
+
+def live_checks():
+    """The names of all that a live run may be judged by: the shared ones, and those that its own rooms make."""
+    shared = {check.__name__ for check in (*CHECKS, in_authority, windows_apart)}
+    own = [path for folder in (live, rig) for path in Path(folder.__file__).parent.glob("*.py")]
+    return {"judged", *shared, *(name for path in own for name in NAMED.findall(path.read_text()))}
+
+
+def test_each_check_of_a_live_run_is_shown_to_fail_by_a_mutant_or_it_is_said_why_none_does():
+    shown = {name for one in SHOWN for name in one.seen_by}
+    assert shown | UNSHOWN.keys() == live_checks()
+    assert not shown & UNSHOWN.keys()
 
 
 def test_there_are_ten_and_none_twice():
@@ -123,6 +142,15 @@ def test_where_the_product_itself_fails_nothing_is_caught(whole):
     play, _ = plays(came(("positions", "0.1 is missing")), whole=whole)
     (catch,) = Hunt(play).hunted([FEES])
     assert not catch.caught
+
+
+def test_a_check_that_saw_nothing_in_any_broken_run_is_told():
+    """What the product itself shows does not count: a check that fails there proves nothing."""
+    play, _ = plays(came(), came(("positions", "0.1 is missing")), whole=came(("recovered", "never")))
+    hunt = Hunt(play)
+    catches = list(hunt.hunted([FEES]))
+    assert hunt.never_fell == ["one_send", "recovered"]
+    assert document(catches, hunt.never_fell)["checks_never_failed"] == ["one_send", "recovered"]
 
 
 def test_the_product_is_played_once_for_all_mutants_of_a_run():
