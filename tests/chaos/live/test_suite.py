@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import trio
+from attrs import evolve
 from click.testing import CliRunner
 
 from chaos.checkers.verdict import Check
@@ -78,7 +79,8 @@ def asked(monkeypatch):
         monkeypatch.setattr(command, "checked", lambda: None)
         monkeypatch.setattr(command, "Suite", lambda *more, **named: Suite(*more, **named, play=plays))
         seed = () if "--seed" in words else ("--seed", "1")
-        return CliRunner().invoke(main, ("run", *words, *seed, "-o", "json"), catch_exceptions=False)
+        output = () if "-o" in words else ("-o", "json")
+        return CliRunner().invoke(main, ("run", *words, *seed, *output), catch_exceptions=False)
 
     return ask
 
@@ -363,6 +365,25 @@ def test_one_run_is_told_as_one(asked, tmp_path):
     assert json.loads((tmp_path / "kept" / "verdict.json").read_text()) == found
     assert json.loads((tmp_path / "kept" / "leader-killed-1" / "verdict.json").read_text()) == found
     assert not (tmp_path / "kept" / "report.html").exists()
+
+
+def test_the_table_and_the_page_say_what_takeovers_took(asked, tmp_path):
+    def play(wish, say):
+        laid(wish.folder / "new")
+        for path in (wish.folder / "new").iterdir():
+            path.rename(wish.folder / path.name)
+        found = came(wish)
+        return evolve(found, gaps=tuple(evolve(gap, phases_ms={"detected": 120.5}) for gap in found.gaps))
+
+    kept = tmp_path / "kept"
+    done = asked(play, "leader-killed", "--rounds", "2", "-o", "table", "--report", str(kept))
+    assert done.exit_code == 0
+    assert (
+        "kill                 takeover until detected: {'p50': 120.5, 'p99': None, 'max': 120.5, 'n': 2}" in done.stdout
+    )
+    assert "What the takeovers took" in (kept / "report.html").read_text()
+    assert "detected 120 ms" in (kept / "leader-killed-1" / "report.html").read_text()
+    assert "meltica-chaos run leader-killed --seed 1 --rounds 2 --report DIR" in (kept / "report.html").read_text()
 
 
 @pytest.mark.parametrize(("words", "slower"), [(("--suite", "endless", "--rounds", "2"), 1), (("rolling-restart",), 4)])
