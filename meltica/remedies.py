@@ -19,7 +19,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     # an order
     "halted": _RISK,
     "reducing": _RISK,
-    "limit": "make it smaller, or wait until less is open; a limit that should be higher is in [limits] of the settings",
+    "limit": "make it smaller, or wait until less is open; a limit that is too low is in [limits] of the settings",
     "filter": "give a price and a quantity that the venue's rules allow: the message tells the bound",
     "insufficient_balance": "make it smaller, or cancel what binds the balance: see `meltica orders`",
     "bad_order": "correct the order: `meltica submit --help` tells what it is made of",
@@ -88,7 +88,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "not_halted": _RECOVER,
     "too_many": "make a new cluster: `meltica cluster create`",
     # what nodes say of venues and of themselves
-    "implausible_clock": "set that node's clock: `meltica status` shows how far it is off; see runbooks/leader-unfit.md",
+    "implausible_clock": "set that node's clock: `meltica status` shows how far off it is: runbooks/leader-unfit.md",
     "bad_fill": _OWN,
     "bad_kind": _OWN,
     "bad_report": _OWN,
