@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import trio
-from attrs import asdict, define
+from attrs import asdict, define, field
 
 import meltica.node  # noqa: F401 - so that a start imports what a node's start imports
 from chaos.bench import trading
@@ -24,7 +24,7 @@ from chaos.bench.beside import Beside, Looked, told
 from chaos.bench.callers import Load, Opaque, Orders, Run, open_trading
 from chaos.bench.nothing import Nothing
 from chaos.bench.sampler import Sampler
-from cluster.driver import ClusterNode, open_node
+from cluster.driver import ClusterNode, NoObserver, open_node
 from cluster.hosts import Address
 from cluster.pki import credentials
 from cluster.rocks import RocksStore
@@ -53,12 +53,24 @@ class Listener:
 
 
 @define
+class Held(NoObserver):
+    """How long one step of the replica held the loop at most: whoever asks this node meanwhile is not answered."""
+
+    longest_ns: int = 0
+
+    def stepped(self, duration: int) -> None:
+        """One step and what it asked."""
+        self.longest_ns = max(self.longest_ns, duration)
+
+
+@define
 class Answering:
     """What this process does when it is asked."""
 
     node: ClusterNode
     state: State | None  # of the core
     sampler: Sampler
+    held: Held = field(factory=Held)
     opened_in: int = -1  # the term in which the core's state was made to trade
 
     async def answer(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,6 +99,7 @@ class Answering:
             "at_ns": time.monotonic_ns(),
             "lacking": [peer.name for peer in status.peers if peer.needs_snapshot],
             "snapshot": status.snapshot,
+            "held_ms": self.held.longest_ns / 1e6,
         }
 
     async def _commit(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,6 +153,7 @@ class Answering:
 async def serve(settings: Mapping[str, Any]) -> None:
     """Run the node, say that it is ready, then answer until stdin ends."""
     name, folder, sampler = Peer(settings["name"]), Path(settings["folder"]), Sampler()
+    held = Held()
     if settings.get("profiled"):
         sampler.begin()
     stdin = trio.lowlevel.FdStream(0)
@@ -165,9 +179,9 @@ async def serve(settings: Mapping[str, Any]) -> None:
         listener=Listener(),
         random=rng,
         retention=retention,
-        observer=sampler if settings.get("profiled") else None,
+        observer=sampler if settings.get("profiled") else held,
     ) as node:
-        answering = Answering(node, machine.state if isinstance(machine, Machine) else None, sampler)
+        answering = Answering(node, machine.state if isinstance(machine, Machine) else None, sampler, held)
         say({"ready": name})
         text = b""
         async for chunk in stdin:

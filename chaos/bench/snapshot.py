@@ -31,11 +31,13 @@ KEPT: Final = 100  # entries of a log
 AGAIN: Final = 3 * KEPT  # commands until it is looked whether the standby lacks what the log had
 TRANSFER: Final = 300.0  # seconds that one may take
 TRIES: Final = 3  # of a round, when elections end it
+HELD: Final = "standby held"
 NOTES: Final = {
     "three nodes": "an order every 5 ms, timed from when it is due; nothing of snapshots",
     "one away": "the same with a standby down: what taking and sending are compared with",
     TAKING: "the same while the leader reads its state to name it by its digest, one standby as yet without",
     SENDING: "the same while the leader sends it and that standby stages, verifies and installs it",
+    HELD: "the longest step of the standby that installs it, until it has caught up: it answers nobody meanwhile",
     "transfer": "from the first reading of the state until the leader has sent it and heard that it is installed",
 }
 
@@ -65,6 +67,9 @@ class Snapshot:
             for number in range(rounds):
                 self.syncs.look()
                 self._round(cluster, number)
+        return self._rows(size, orders)
+
+    def _rows(self, size: int, orders: int) -> list[Row]:
         whole = Turn(tuple(one[TAKING] + one[SENDING] for one in self.lasted))
         rows = [row_of("snapshot", _who(each), self.took[each]) for each in NOTES if each in self.took]
         more = {each: [round(one[each]) for one in self.lasted] for each in (TAKING, SENDING)}
@@ -102,13 +107,16 @@ class Snapshot:
         if not said["over"] or not said["us"][TAKING] or not said["us"][SENDING]:
             raise BenchFault(f"no whole snapshot was sent to {name} within {TRANSFER:g} s: {said['lasted_ms']}")
         caught_up(cluster, name)
+        held = float(cluster.children[name].ask(PATIENCE, do="status")["held_ms"])
+        found[HELD] = Turn((held,))
         for phase in (TAKING, SENDING):
             found[phase] = Turn(tuple(us / 1e3 for us in said["us"][phase]))
         for each, turn in found.items():
             self.took.setdefault(each, []).append(turn)
         self.lasted.append(said["lasted_ms"])
         lasted = ", ".join(f"{phase} {ms:,.0f} ms" for phase, ms in said["lasted_ms"].items())
-        self.say(f"snapshot {len(self.lasted)}: {name}: {lasted}, {len(said['us'][NOTHING])} commits around it")
+        around = f"{len(said['us'][NOTHING])} commits around it, held for {held:,.0f} ms"
+        self.say(f"snapshot {len(self.lasted)}: {name}: {lasted}, {around}")
 
 
 def _plain(leader: Child, samples: int) -> Turn:

@@ -8,13 +8,14 @@ from types import SimpleNamespace
 import pytest
 import trio
 
-from chaos.bench import beside
+from chaos.bench import beside, snapshot
 from chaos.bench.beside import NOTHING, SENDING, SENDS, TAKING, Beside, Looked, Span, by_phase, phase_of, told
 from chaos.bench.budgets import ratios
 from chaos.bench.callers import Orders
 from chaos.bench.child import Disturbed
 from chaos.bench.disk import Syncs
 from chaos.bench.figures import Row, Who
+from chaos.bench.node import Held
 from chaos.bench.snapshot import Snapshot
 from cluster.snapshot.sending import Pace
 from cluster.snapshot.supplying import Supplying
@@ -202,6 +203,43 @@ class Asked:
         self.cluster.asked.append(("kill", self.name))
 
     end = kill
+
+
+class Supplied(Asked):
+    """A leader that has sent a snapshot, or the standby that has got it: its longest step took 37 ms."""
+
+    def ask(self, _within, **words):
+        if words["do"] == "status":
+            return {"held_ms": 37.0}
+        return {"us": {NOTHING: [1000.0], TAKING: [], SENDING: []}}
+
+    def tell(self, **_words):
+        """It goes on by itself."""
+
+    def heard(self, _within):
+        us = {NOTHING: [], TAKING: [2000.0], SENDING: [3000.0]}
+        return {"over": True, "us": us, "lasted_ms": {TAKING: 1.0, SENDING: 2.0}}
+
+
+def test_how_long_the_standby_that_installs_one_answered_nobody_is_a_row(tmp_path, monkeypatch):
+    monkeypatch.setattr(snapshot, "_leave_behind", lambda _leader, _name: None)
+    monkeypatch.setattr(snapshot, "caught_up", lambda _cluster, _name: 0)
+    cluster, said = Sends(), []
+    cluster.children = {name: Supplied(cluster, name) for name in cluster.children}
+    run = Snapshot(tmp_path, Syncs(tmp_path), 10, said.append)
+    for _ in range(2):
+        run._once(cluster, cluster.leader(), "n2")
+    rows = {row.who.variant: row for row in run._rows(10**6, 50)}
+    assert (rows["standby held"].n, rows["standby held"].max_ms) == (2, 37.0)
+    assert said[-1].endswith("held for 37 ms")
+    assert [*rows] == ["three nodes", "one away", TAKING, SENDING, "standby held", "transfer"]
+
+
+def test_a_node_remembers_its_longest_step():
+    held = Held()
+    for took in (3, 9, 4):
+        held.stepped(took)
+    assert held.longest_ns == 9
 
 
 def test_a_round_that_an_election_ended_is_made_again_when_nobody_sends_a_snapshot(tmp_path, monkeypatch):
