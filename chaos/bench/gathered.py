@@ -145,6 +145,12 @@ def markdown(table: Mapping[str, Any]) -> Iterator[str]:
         yield from _marked([["what grows", "with", *(GROWTH[one] for one in columns)], *rows])
 
 
+def picture(path: str) -> Iterator[str]:
+    """For under the table: what was drawn, by its path from there."""
+    yield ""
+    yield f"![How it grows; n: of how many samples a point is]({path})"
+
+
 def _phases(rows: Sequence[Document]) -> Iterator[str]:
     """Where the time of a takeover goes: when what was reached, at the median."""
     names = [*dict.fromkeys(name for row in rows for name in row["phases_p50_ms"])]

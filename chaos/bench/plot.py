@@ -28,6 +28,7 @@ class Line:
 
     name: str
     points: tuple[tuple[float, float], ...]
+    counts: tuple[int, ...] = ()  # of each point, of how many samples it is; none are told where it is empty
 
 
 @frozen
@@ -53,6 +54,7 @@ class Kind:
     columns: tuple[tuple[str, str], ...]  # fields, and what a line of each is called
     lines_by: tuple[str, ...] = ()  # fields that make a line of their own
     even: bool = False
+    few: bool = False  # of few samples: how many stands beside each point
 
 
 KINDS: Final = (
@@ -80,6 +82,7 @@ KINDS: Final = (
         "ms",
         (("p50_ms", ""),),
         ("in_doubt",),
+        few=True,
     ),
     Kind("growth memory", "Memory of a process", "commands", "commands", "MB", (("rss_mb", ""),), ("of",), even=True),
 )
@@ -101,16 +104,20 @@ def svg(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _panel(kind: Kind, rows: Iterable[Mapping[str, Any]]) -> Panel:
-    lines: dict[str, list[tuple[float, float]]] = {}
+    lines: dict[str, list[tuple[float, float, int]]] = {}
     for row in rows:
         if row["what"] != kind.what:
             continue
         of = [f"{row[name]}{' ' + name.replace('_', ' ') if name == 'in_doubt' else ''}" for name in kind.lines_by]
         for column, called in kind.columns:
             if row.get(column) is not None:
-                lines.setdefault(" ".join([*of, called]).strip(), []).append((row[kind.field], row[column]))
-    made = tuple(Line(name, tuple(sorted(points))) for name, points in lines.items())
+                lines.setdefault(" ".join([*of, called]).strip(), []).append((row[kind.field], row[column], row["n"]))
+    made = tuple(_line(name, sorted(points), few=kind.few) for name, points in lines.items())
     return Panel(kind.title, kind.across, kind.up, made, kind.even)
+
+
+def _line(name: str, points: Sequence[tuple[float, float, int]], *, few: bool) -> Line:
+    return Line(name, tuple((x, y) for x, y, _ in points), tuple(n for *_, n in points) if few else ())
 
 
 class Axis(Protocol):
@@ -201,6 +208,7 @@ def _drawn(panel: Panel) -> Iterator[str]:
         path = " ".join(f"{x},{y}" for x, y in dots)
         yield f'<polyline points="{path}" fill="none" stroke="{ink}" stroke-width="2"/>'
         yield from (f'<circle cx="{x}" cy="{y}" r="3" fill="{ink}"/>' for x, y in dots)
+        yield from (_text(x + 4, y - 5, f"n={n}", ink=ink) for (x, y), n in zip(dots, line.counts, strict=False))
         yield _text(WIDTH - RIGHT + 8, names[place] + 4, line.name, ink=ink)
 
 

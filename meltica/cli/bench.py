@@ -7,6 +7,7 @@ live in `chaos.bench` (with the demo the one written exception to "nobody import
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 TABLE: Final = "table"
 INTO: Final = "Put it into this file, between its two marks, instead of printing it."
-PLOT: Final = "Draw how it grows into this file, as SVG."
+PLOT: Final = "Draw how it grows into this file, as SVG; with --into it is linked under the table."
 
 
 class Benches(click.Group):
@@ -79,8 +80,9 @@ def table(folder: Path, into: Path | None, plot: Path | None, output: str) -> No
     if plot is not None:
         plot.write_text(svg(found["growth"]))
     if into is not None:
+        told = [*gathered.markdown(found), *(gathered.picture(os.path.relpath(plot, into.parent)) if plot else ())]
         try:
-            into.write_text(gathered.put_into(into.read_text(), gathered.markdown(found)))
+            into.write_text(gathered.put_into(into.read_text(), told))
         except (OSError, ValueError) as error:
             raise CliError(f"{into}: {error}", "put these two lines where the table is to stand", Exit.USAGE) from error
         return

@@ -254,11 +254,13 @@ def test_growth_is_a_table_and_a_picture(tmp_path):
     assert text.endswith(f"{END}\n\nafter\n")
     assert "old" not in text
     assert "| growth commit" in text
+    assert text.index("| growth commit") < text.index("](growth.svg)") < text.index(END)
     (head,) = [one for one in text.splitlines() if "what grows" in one]
     assert [one.strip() for one in head.strip("|").split("|")] == ["what grows", "with", "n", "p50 ms", "MB"]
     drawn = ET.fromstring(plot.read_text())  # noqa: S314 - our own
     texts = [one.text for one in drawn.iter("{http://www.w3.org/2000/svg}text")]
     assert {"Memory of a process", "core", "100 in doubt", "100,000", "1 M"} <= {*texts}
+    assert texts.count("n=1000") == 3 * 2  # beside each median of failovers, which are of few strikes, and nowhere else
     assert len(list(drawn.iter("{http://www.w3.org/2000/svg}polyline"))) == 1 + 2 + 2
     assert "nothing of growth was measured" in svg([])
 
