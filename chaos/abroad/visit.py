@@ -32,7 +32,7 @@ from chaos.live.document import Played
 from chaos.live.hands import DONE_WITHIN, Hands
 from chaos.live.judge import all_done, leader_kept, unaided
 from chaos.live.nemeses import HALT, NETWORK, OPERATOR, VENUE
-from chaos.live.pauses import Back, Gap, gaps, in_bound, recovered
+from chaos.live.pauses import Back, Gap, Run, gaps, in_bound, recovered
 from chaos.live.plan import Fault
 from chaos.live.run import (
     AMID,
@@ -262,9 +262,7 @@ class Visitor:
             if self.hands is not None and self.hands.cancels and not wish.plan.scenario.mixture:
                 checks.append(cancelled(history, told, self.hands.cancels))
         checks += self._claims(history)
-        if wish.plan.scenario.gap_ms is not None:
-            nobody: dict[int, dict[str, float]] = {gap.struck.fault.number: {} for gap in found}
-            checks.append(in_bound(found, wish.plan.scenario.gap_ms * wish.slower, nobody))
+        checks += in_bound(wish.plan.scenario, Run(self.done, times, self.until_ns, wish.slower, _nobody_waited))
         return self._played(found, tuple(checks))
 
     def _claims(self, history: History) -> list[Check]:
@@ -307,6 +305,11 @@ class Visitor:
         kept = str(wish.folder) if wish.kept else ""
         left = (*unjudged(ledger=bool(self.place.paper)), *wish.plan.unclaimed)
         return Played(wish.plan, found, checks, wish.slower, kept, lifted, unjudged=left)
+
+
+def _nobody_waited(_begin: int, _end: int) -> dict[str, float]:
+    """How long processes of other machines waited for a processor is not known."""
+    return {}
 
 
 def _ours(status: dict[str, Any]) -> list[str]:

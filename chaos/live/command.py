@@ -22,8 +22,9 @@ from chaos.live.kept import CanNotGoOn, Code, begun, differing, product
 from chaos.live.library import ENDLESS, chosen, plans_of, shipped
 from chaos.live.mutants import found
 from chaos.live.plan import Plan, plan
-from chaos.live.scenarios import SUITES, BadScenario, closes
+from chaos.live.scenarios import SUITES, BadScenario
 from chaos.live.suite import Suite
+from chaos.live.wording import lines
 from chaos.toxiproxy.build import Missing, checked
 from meltica.api.outcomes import Exit
 
@@ -39,24 +40,25 @@ SLOWER: Final = "Election timers and bounds so many times longer; the authority 
 
 
 @click.command("list")
+@click.argument("name", metavar="[SCENARIO]", required=False)
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def list_scenarios(*, output: str) -> None:
-    """What each scenario shows, and which rule it threatens."""
+def list_scenarios(name: str | None, *, output: str) -> None:
+    """What each scenario does and shows, which rule it threatens and how long trading may pause; of one, in full."""
     try:
-        scenarios = shipped()
+        scenarios = shipped() if name is None else (chosen(name),)
     except BadScenario as error:
-        raise click.ClickException(str(error)) from error
+        raise (click.ClickException if name is None else click.UsageError)(str(error)) from error
     if output == "json":
         click.echo(json.dumps(listed(scenarios), indent=1))
         return
     for scenario in scenarios:
-        bound = "no bound on the gap" if scenario.gap_ms is None else f"gap at most {scenario.gap_ms} ms"
-        click.echo(f"{scenario.name}  [{', '.join(scenario.suites)}; {bound}]")
-        click.echo(f"    shows      {scenario.shows}")
-        click.echo(f"    threatens  {scenario.threatens}")
-        click.echo(f"    recovers   {scenario.recovers}")
-        for state in closes(scenario):
-            click.echo(f"    closes     {state}")
+        for line in lines(scenario, whole=name is not None):
+            click.echo(line)
+    if name is None:
+        _mixtures()
+
+
+def _mixtures() -> None:
     click.echo(f"{ENDLESS}-SEED  [endless]: mixtures made up from a seed, of so much of each: run --suite endless")
     kinds = sorted(shares().items(), key=lambda one: (-one[1], one[0]))
     click.echo(fill(", ".join(f"{kind} {share:.1%}" for kind, share in kinds), 110, **INDENTED))

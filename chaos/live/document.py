@@ -16,6 +16,7 @@ from chaos.live.nodes import End
 from chaos.live.pauses import Gap, Pause, by_kind, pauses, spread
 from chaos.live.plan import Plan
 from chaos.live.scenarios import Scenario, closes
+from chaos.live.wording import step_of
 from chaos.report.again import again
 
 SCHEMA = "meltica.chaos/1"
@@ -45,7 +46,7 @@ class Played:
 def one(played: Played) -> dict[str, Any]:
     """Of one run."""
     scenario = played.plan.scenario
-    bound = None if scenario.gap_ms is None else scenario.gap_ms * played.slower
+    bounds = [None if bound is None else bound * played.slower for bound in (scenario.gap_ms, scenario.back_ms)]
     found = {
         "schema": SCHEMA,
         "scenario": scenario.name,
@@ -57,7 +58,8 @@ def one(played: Played) -> dict[str, Any]:
         "gaps_ms": spread(played.pauses),
         "gaps_ms_by_kind": by_kind(played.pauses),
         "pauses": [pause.document() for pause in played.pauses],
-        "bound_ms": bound,
+        "bound_ms": bounds[0],
+        "back_ms": bounds[1],
         "recovers": scenario.recovers,
         "closes": list(closes(scenario)),
         "slower": played.slower,
@@ -98,6 +100,8 @@ def listed(scenarios: Sequence[Scenario]) -> dict[str, Any]:
                 "recovers": scenario.recovers,
                 "closes": list(closes(scenario)),
                 "gap_ms": scenario.gap_ms,
+                "back_ms": scenario.back_ms,
+                "because": scenario.because,
                 "leader_kept": scenario.leader_kept,
                 "leader_lost": scenario.leader_lost,
                 "silent_within_ms": scenario.silent_within_ms,
@@ -106,6 +110,7 @@ def listed(scenarios: Sequence[Scenario]) -> dict[str, Any]:
                 "alert": scenario.alert,
                 "runbook": scenario.runbook,
                 "suites": list(scenario.suites),
+                "steps": [step_of(step) for step in scenario.steps],
             }
             for scenario in scenarios
         ],

@@ -7,13 +7,14 @@ when trading was halted at the end.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import field, frozen
 
 from chaos.bench.figures import ranked
 from chaos.checkers.verdict import Check
+from chaos.live.scenarios import Scenario
 from chaos.live.strike import Struck
 from chaos.rig.gaps import Span, longest
 
@@ -21,6 +22,7 @@ HEALING_NS: Final = 3_000_000_000  # behind a fault's end that belongs to it
 MIXED: Final = "mixed"  # in place of a kind: more than one fault may have done it
 
 Spread = dict[str, float | int | None]
+Waited = Callable[[int, int], Mapping[str, float]]  # how long each process had no processor between two times
 
 
 @frozen
@@ -67,10 +69,59 @@ def gaps(done: Sequence[Struck], admitted: Sequence[int], until_ns: int) -> tupl
 
 
 def _window(one: Struck, admitted: Sequence[int], until_ns: int) -> Span:
-    edge = one.end_ns + HEALING_NS
-    place = bisect_left(admitted, edge)
+    return Span(one.begin_ns, _healed(one.end_ns, admitted, until_ns))
+
+
+def _healed(end_ns: int, admitted: Sequence[int], until_ns: int) -> int:
+    """Where what belongs to a healing ends: with the first order behind it, or the halt."""
+    place = bisect_left(admitted, end_ns + HEALING_NS)
     following = admitted[place] if place < len(admitted) else until_ns
-    return Span(one.begin_ns, max(min(following, until_ns), one.end_ns))
+    return max(min(following, until_ns), end_ns)
+
+
+@frozen
+class Rest:
+    """The longest time without an admitted order in one in which nothing was in force that may stop trading."""
+
+    struck: tuple[Struck, ...]  # what was in force else, or was healed last
+    span: Span
+
+
+def rests(done: Sequence[Struck], admitted: Sequence[int], until_ns: int) -> tuple[Rest, ...]:
+    """One of each time that belongs to a fault or its healing, and to none that may stop trading.
+
+    Of a pause that began in such a fault what lies behind its healing; of one that ends in the next, what lies before.
+    """
+    windows = {one.fault.number: _window(one, admitted, until_ns) for one in done}
+    stopped = _merged(_force(one) for one in done if one.fault.stops)
+    found = []
+    for part in (part for window in _merged(windows.values()) for part in _without(window, stopped)):
+        of = tuple(one for one in done if _overlap(windows[one.fault.number], part))
+        found.append(Rest(of, longest(admitted, part)))
+    return tuple(found)
+
+
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    """The same times, each once, in order."""
+    found: list[Span] = []
+    for one in sorted(spans, key=lambda each: each.begin_ns):
+        if found and one.begin_ns <= found[-1].end_ns:
+            found[-1] = Span(found[-1].begin_ns, max(found[-1].end_ns, one.end_ns))
+        else:
+            found.append(one)
+    return found
+
+
+def _without(span: Span, others: Sequence[Span]) -> list[Span]:
+    """What is left of it; `others` are in order, and apart."""
+    within = [one for one in others if _overlap(one, span)]
+    begins = [span.begin_ns, *(one.end_ns for one in within)]
+    ends = [*(one.begin_ns for one in within), span.end_ns]
+    return [Span(begin, end) for begin, end in zip(begins, ends, strict=True) if begin < end]
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    return one.begin_ns < other.end_ns and other.begin_ns < one.end_ns
 
 
 def pauses(found: Sequence[Gap]) -> tuple[Pause, ...]:
@@ -86,13 +137,13 @@ def pauses(found: Sequence[Gap]) -> tuple[Pause, ...]:
 
 def _pause(claims: Sequence[Gap], found: Sequence[Gap]) -> Pause:
     span = max((gap.span for gap in claims), key=lambda one: one.end_ns - one.begin_ns)
-    struck = {gap.struck.fault.number: gap.struck for gap in found if _in_force(gap.struck, span)}
+    struck = {gap.struck.fault.number: gap.struck for gap in found if _overlap(_force(gap.struck), span)}
     struck = struck or {gap.struck.fault.number: gap.struck for gap in claims}
     return Pause(next(iter(struck.values())) if len(struck) == 1 else None, span)
 
 
-def _in_force(struck: Struck, span: Span) -> bool:
-    return struck.begin_ns < span.end_ns and span.begin_ns < struck.end_ns
+def _force(struck: Struck) -> Span:
+    return Span(struck.begin_ns, struck.end_ns)
 
 
 def spread(found: Iterable[Pause]) -> Spread:
@@ -117,18 +168,47 @@ def by_kind(found: Sequence[Pause]) -> dict[str, Spread]:
     return {kind: spread(pause for pause in found if pause.kind == kind) for kind in kinds}
 
 
-def in_bound(found: Sequence[Gap], bound_ms: float, waited: Mapping[int, Mapping[str, float]]) -> Check:
-    """No fault stopped trading for longer; `waited`: by a fault's number, how long each process had no processor."""
-    over = [gap for gap in found if gap.span.ms > bound_ms]
-    told = tuple(
-        f"{gap.struck}: {gap.span.ms:g} ms, over {bound_ms:g} (waited for a processor: {dict(waited[_number(gap)])})"
-        for gap in over
-    )
-    return Check("gap", len(found), told)
+@frozen
+class Run:
+    """What a run's bound on the gap is judged by; `slower`: so many times longer it is."""
+
+    done: Sequence[Struck]
+    admitted: Sequence[int]
+    until_ns: int
+    slower: int
+    waited: Waited
 
 
-def _number(gap: Gap) -> int:
-    return gap.struck.fault.number
+def in_bound(scenario: Scenario, run: Run) -> tuple[Check, ...]:
+    """Whether its bound on the gap was kept; none of a mixture, which has none."""
+    if scenario.gap_ms is not None:
+        return (_no_longer(scenario.gap_ms * run.slower, run),)
+    if scenario.back_ms is not None:
+        return (_back_within(scenario.back_ms * run.slower, run),)
+    return ()
+
+
+def _no_longer(bound_ms: int, run: Run) -> Check:
+    """No fault stopped trading for longer."""
+    found = gaps(run.done, run.admitted, run.until_ns)
+    told = [_over(f"{gap.struck}", gap.span, bound_ms, run) for gap in found if gap.span.ms > bound_ms]
+    return Check("gap", len(found), tuple(told))
+
+
+def _back_within(bound_ms: int, run: Run) -> Check:
+    """Trading rested as long as a fault lasted that may stop it, and no longer before or behind."""
+    found = rests(run.done, run.admitted, run.until_ns)
+    told = [
+        _over(f"{', '.join(map(str, rest.struck))}, while nothing may stop trading", rest.span, bound_ms, run)
+        for rest in found
+        if rest.span.ms > bound_ms
+    ]
+    return Check("gap", len(found), tuple(told))
+
+
+def _over(what: str, span: Span, bound_ms: int, run: Run) -> str:
+    waited = dict(run.waited(span.begin_ns, span.end_ns))
+    return f"{what}: {span.ms:g} ms, over {bound_ms:g} (waited for a processor: {waited})"
 
 
 @frozen

@@ -31,6 +31,7 @@ class Fault:
     links: str
     direction: str
     parameters: tuple[tuple[str, int], ...]
+    stops: bool = False  # trading may rest as long as it lasts
 
     @property
     def lasts(self) -> int:
@@ -53,6 +54,7 @@ class Fault:
             "links": self.links,
             "direction": self.direction,
             "parameters": dict(self.parameters),
+            "stops": self.stops,
         }
 
 
@@ -133,7 +135,8 @@ def _faults(random: Random, step: Step) -> list[Fault]:
     for _ in range(random.randint(int(step.times[0]), int(step.times[1]))):
         until = at + max(MS, _ns(random, step.lasts_s))
         parameters = tuple((word, random.randint(int(low), int(high))) for word, (low, high) in step.parameters)
-        found.append(Fault(0, step.kind, target, at, until, pick, step.links, step.direction, parameters))
+        links, direction = step.links, step.direction
+        found.append(Fault(0, step.kind, target, at, until, pick, links, direction, parameters, step.stops))
         at = until + _ns(random, step.between_s)
     return found
 

@@ -58,7 +58,7 @@ from chaos.live.nemeses import (
     VOLUME,
 )
 from chaos.live.nodes import STOPPED_WITHIN, UNDO_WITHIN, Nodes
-from chaos.live.pauses import Back, Gap, gaps, in_bound, recovered
+from chaos.live.pauses import Back, Gap, Run, gaps, in_bound, recovered
 from chaos.live.plan import Fault, Plan
 from chaos.live.scenarios import ITSELF
 from chaos.live.sight import LEADER_WITHIN, Sight
@@ -318,9 +318,7 @@ class Runner:
         if wish.plan.scenario.grows_mib is not None:
             own.append(not_grown(self.growth.found, done, self.until_ns, wish.plan.scenario.grows_mib))
         own += self._claims(history)
-        if wish.plan.scenario.gap_ms is not None:
-            waited = {gap.struck.fault.number: self.pulse.within(gap.span.begin_ns, gap.span.end_ns) for gap in found}
-            own.append(in_bound(found, wish.plan.scenario.gap_ms * wish.slower, waited))
+        own += in_bound(wish.plan.scenario, Run(done, times, self.until_ns, wish.slower, self.pulse.within))
         lifted = tuple(each.document() for each in self.operators.lifted)
         kept = str(wish.folder) if wish.kept else ""
         ends = tuple(self.nodes.ends)

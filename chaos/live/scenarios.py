@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from attrs import define, field, frozen
@@ -27,6 +27,25 @@ TARGETS: Final = (*ONE, *PAIRS, EVERY)
 LONGEST_S: Final = 600.0
 SHORTEST_S: Final = 0.5  # of a network's nemesis: all its proxies take a third of a second to be told
 MOST_TIMES: Final = 50
+RULES: Final = {  # of design.md section 3, as it calls them
+    1: "one trader",
+    2: "intent first",
+    3: "one id, one send",
+    4: "every fill once",
+    5: "unknown is a state",
+    6: "a halt survives",
+    7: "same log, same state",
+    8: "acknowledged is durable",
+    9: "fail closed",
+    10: "everything is accounted for",
+}
+BESIDES: Final = ("budget", "liveness")  # what may be threatened that is no rule: a figure of section 10; going on
+THREATS: Final = (*(f"rule {number}, {name}" for number, name in RULES.items()), *BESIDES)
+LONGEST_MS: Final = 600_000
+BOUNDS: Final = {  # by whether there is a step that may stop trading
+    False: "gap_ms, as no step says stops: no longer may a fault stop trading",
+    True: "back_ms, as a step says stops: trading may rest as long as that lasts, before it and behind it no longer",
+}
 # Who has to do something before all trade again: nobody; whoever halted by hand; or, where three leaders may be lost
 # within ten minutes, whoever lifts the halt that comes of it.
 ITSELF, HAND, STORM = RECOVERS = ("by itself", "by hand", "after a storm")
@@ -36,6 +55,8 @@ FIELDS: Final = (
     "threatens",
     "recovers",
     "gap_ms",
+    "back_ms",
+    "because",
     "leader_kept",
     "leader_lost",
     "silent_within_ms",
@@ -48,7 +69,7 @@ FIELDS: Final = (
     "suites",
     "steps",
 )
-STEP: Final = ("kind", "target", "at_s", "lasts_s", "links", "direction", "times", "between_s")
+STEP: Final = ("kind", "target", "at_s", "lasts_s", "links", "direction", "times", "between_s", "stops")
 
 _OF: Final = {
     "process": "a process",
@@ -82,6 +103,7 @@ class Step:
     times: Range  # whole numbers: so often in all
     between_s: Range  # healthy, between two times
     parameters: tuple[tuple[str, Range], ...]  # whole numbers
+    stops: bool = False  # trading may rest as long as it lasts
 
 
 @frozen
@@ -90,12 +112,14 @@ class Scenario:
 
     name: str
     shows: str
-    threatens: str  # a rule of the safety rules, and why
-    gap_ms: int | None  # no fault may stop trading for longer; None: it may, as long as trading comes back by itself
+    threatens: str  # one of THREATS, and how
+    gap_ms: int | None  # the bound on the gap: no fault may stop trading for longer
     alert: str
     runbook: str
     suites: tuple[str, ...]
     steps: tuple[Step, ...]
+    back_ms: int | None = None  # or: beside the faults that `stop` it trading may rest no longer, behind them neither
+    because: str = ""  # what the bound is made of, where it is none of the design's own figures
     recovers: str = ITSELF  # one of RECOVERS
     leader_kept: bool = False  # no leader may change meanwhile
     leader_lost: bool = False  # each fault of the leader costs it the lead, and another trades
@@ -144,24 +168,45 @@ def _scenario(reader: _Reader, document: Mapping[str, Any], stem: str) -> Scenar
     if not isinstance(steps, list) or not steps:
         reader.say("steps", steps, "at least one [[steps]]")
         steps = []
+    found = tuple(_step(reader, one, f"steps[{place}].") for place, one in enumerate(steps))
     return Scenario(
         name=name,
         shows=reader.text(document, "shows", ""),
-        threatens=reader.text(document, "threatens", ""),
-        gap_ms=_whole(reader, document, "gap_ms", (1, 600_000)),
+        threatens=_threatens(reader, document),
+        gap_ms=_bound(reader, document, found),
+        back_ms=_whole(reader, document, "back_ms", (1, LONGEST_MS)),
+        because=reader.text({"because": "", **document}, "because", "", empty=True),
         alert=reader.text(document, "alert", "", empty=True),
         runbook=reader.text(document, "runbook", "", empty=True),
         suites=reader.words(document, "suites", "", SUITES),
-        steps=tuple(_step(reader, one, f"steps[{place}].") for place, one in enumerate(steps)),
+        steps=found,
         recovers=reader.word(document, "recovers", "", RECOVERS, ""),
         unseen_fills=reader.flag(document, "unseen_fills", ""),
         leader_kept=reader.flag(document, "leader_kept", ""),
         leader_lost=reader.flag(document, "leader_lost", ""),
-        silent_within_ms=_whole(reader, document, "silent_within_ms", (1, 600_000)),
+        silent_within_ms=_whole(reader, document, "silent_within_ms", (1, LONGEST_MS)),
         no_authority=reader.flag(document, "no_authority", ""),
         keeps=_whole(reader, document, "keeps", (100, 1_000_000)),
         grows_mib=_whole(reader, document, "grows_mib", (1, 10_000)),
     )
+
+
+def _threatens(reader: _Reader, document: Mapping[str, Any]) -> str:
+    """What rule, by its number and name, and how."""
+    found = reader.text(document, "threatens", "")
+    what, _, how = found.partition(": ")
+    if found and (what not in THREATS or not how.strip()):
+        reader.say("threatens", found, f"'what: how', of what one of: {'; '.join(THREATS)}")
+    return found
+
+
+def _bound(reader: _Reader, document: Mapping[str, Any], steps: Sequence[Step]) -> int | None:
+    """The bound on the gap is one of two: how long trading may rest, or how long beside what may stop it."""
+    there = {word: document[word] for word in ("gap_ms", "back_ms") if word in document}
+    stops = any(step.stops for step in steps)
+    if list(there) != ["back_ms" if stops else "gap_ms"]:
+        reader.say("gap_ms, back_ms", there, BOUNDS[stops])
+    return _whole(reader, document, "gap_ms", (1, LONGEST_MS))
 
 
 def _whole(reader: _Reader, document: Mapping[str, Any], word: str, bounds: tuple[float, float]) -> int | None:
@@ -190,6 +235,7 @@ def _step(reader: _Reader, found: Any, where: str) -> Step:
         parameters=tuple(
             (word, reader.range(document, word, where, bounds, whole=True)) for word, bounds in nemesis.takes.items()
         ),
+        stops=reader.flag(document, "stops", where),
     )
     _sizes(reader, step, where)
     return step

@@ -24,6 +24,17 @@ def test_the_list_is_told_both_ways():
     assert all(one["name"] in table.stdout and one["shows"] in table.stdout for one in found["scenarios"])
 
 
+def test_the_list_of_one_is_told_in_full():
+    whole, document, every = asked("list", "bridge"), asked("list", "bridge", "-o", "json"), asked("list")
+    assert "cut leader-follower peers at 2 to 4 s for 5 to 7 s: no word passes" in whole.stdout
+    assert "cut leader-follower peers at 2 to 4 s for 5 to 7 s\n" in every.stdout
+    (found,) = json.loads(document.stdout)["scenarios"]
+    assert (found["name"], [step["kind"] for step in found["steps"]]) == ("bridge", ["cut"])
+    assert asked("list", "endless-5").stdout.startswith("endless-5  [endless; no bound on the gap]")
+    nobody = asked("list", "no-such")
+    assert (nobody.exit_code, "there is no scenario 'no-such'" in nobody.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -285,7 +285,7 @@ def test_the_document_of_one_run_is_as_agreed():
     assert (found["faults"][0]["led"], found["faults"][0]["not_done"], found["lifted"]) == ("n1", [], [])
     assert found["gaps_ms_by_kind"] == {"cut": found["gaps_ms"]}
     assert found["gaps_ms"] == {"p50": 100, "p99": None, "max": 1000, "n": 2}
-    assert (found["bound_ms"], found["report"]) == (2100, "kept")
+    assert (found["bound_ms"], found["back_ms"], found["report"]) == (2100, None, "kept")
     assert found["checks"] == [{"name": "one_trader", "held": True, "looked_at": 5, "violations": []}]
 
 
@@ -300,6 +300,8 @@ def test_the_list_tells_what_each_shows_and_threatens():
         "recovers": "by itself",
         "closes": [],
         "gap_ms": 700,
+        "back_ms": None,
+        "because": "",
         "leader_kept": False,
         "leader_lost": False,
         "silent_within_ms": None,
@@ -308,4 +310,5 @@ def test_the_list_tells_what_each_shows_and_threatens():
         "alert": "",
         "runbook": "",
         "suites": ["trust"],
+        "steps": [],
     }

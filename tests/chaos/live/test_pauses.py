@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from chaos.live.pauses import HEALING_NS, MIXED, Back, by_kind, gaps, in_bound, pauses, recovered, spread
+from chaos.live.compose import composed
+from chaos.live.pauses import HEALING_NS, MIXED, Back, Run, by_kind, gaps, in_bound, pauses, recovered, spread
 from chaos.live.plan import Aim, Fault
+from chaos.live.scenarios import Scenario
 from chaos.live.strike import Struck
 
 MS = 1_000_000
@@ -16,6 +18,21 @@ FAULT = Fault(0, "cut", "leader", 0, SECOND, 0, "peers", "both", ())
 
 def struck(number=0, begin=10 * SECOND, end=12 * SECOND, kind="cut"):
     return Struck(evolve(FAULT, number=number, kind=kind), Aim(("n1",)), begin, end, begin)
+
+
+def stops(one):
+    return evolve(one, fault=evolve(one.fault, stops=True))
+
+
+def nobody(_begin, _end):
+    return {}
+
+
+def bounded(done, orders, *, slower=1, waited=nobody, **bound):
+    scenario = Scenario("one", "s", "t", bound.get("gap_ms"), "", "", ("trust",), (), back_ms=bound.get("back_ms"))
+    (found,) = in_bound(scenario, Run(done, orders, UNTIL, slower, waited))
+    assert (found.name, found.looked_at > 0) == ("gap", True)
+    return found
 
 
 def every(step, begin, end):
@@ -44,7 +61,7 @@ def test_a_pause_that_outlasts_the_healing_is_followed_to_the_next_order_or_to_t
     assert found.span.ms == 2200
     (found,) = gaps(BOTH[:1], without(edge - 200 * MS, UNTIL), UNTIL)
     assert (found.span.ms, found.span.end_ns) == (5200, UNTIL)
-    assert not in_bound([found], 3200, {0: {}}).held
+    assert not bounded(BOTH[:1], without(edge - 200 * MS, UNTIL), gap_ms=3200).held
 
 
 def test_a_pause_that_begins_behind_the_healing_is_none_of_the_fault():
@@ -78,13 +95,54 @@ def test_the_spread_says_no_percentile_that_too_few_say_anything_of():
 
 
 def test_a_gap_beyond_the_bound_fails_with_who_waited_for_a_processor():
-    waited = {0: {"n1": 900.0}, 1: {}}
-    found = in_bound(gaps(BOTH, TIMES, UNTIL), 999, waited)
+    found = bounded(BOTH, TIMES, gap_ms=999, waited=lambda begin, _: {"n1": 900.0} if begin < 15 * SECOND else {})
     assert not found.held
-    assert len(found.violations) == 1
-    assert "cut n1: 1000 ms, over 999" in found.violations[0]
-    assert "900" in found.violations[0]
-    assert in_bound(gaps(BOTH, TIMES, UNTIL), 1000, waited).held
+    assert found.violations == ("cut n1: 1000 ms, over 999 (waited for a processor: {'n1': 900.0})",)
+    assert bounded(BOTH, TIMES, gap_ms=1000).held
+
+
+def test_a_mixture_has_no_bound_and_with_longer_timers_it_is_as_much_longer():
+    assert in_bound(composed(1), Run(BOTH, TIMES, UNTIL, 1, nobody)) == ()
+    assert bounded(BOTH, TIMES, gap_ms=500, slower=2).held
+    assert not bounded(BOTH, TIMES, gap_ms=499, slower=2).held
+    stopped = [stops(BOTH[0]), BOTH[1]]
+    assert bounded(stopped, without(10 * SECOND, 13 * SECOND), back_ms=500, slower=2).held
+    assert not bounded(stopped, without(10 * SECOND, 13 * SECOND), back_ms=499, slower=2).held
+
+
+STOPPED = (stops(struck()),)  # from 10 to 12
+
+
+@pytest.mark.parametrize(
+    ("done", "pause", "ms"),
+    [
+        (STOPPED, (10, 12), None),  # as long as it lasts
+        (STOPPED, (10, 12.8), 800),  # what lies behind its healing
+        (STOPPED, (13, 13.8), 800),  # a pause of its healing that began later
+        (STOPPED, (14.9, 17), 2100),  # followed to its end
+        (STOPPED, (15.1, 17), None),  # none of the fault's
+        ((struck(),), (10.5, 11.3), 800),  # a fault that stops nothing excuses nothing
+        ((*STOPPED, struck(1, 11 * SECOND, 14 * SECOND, "kill")), (12.2, 13), 800),  # nor one that is in force still
+        ((*STOPPED, struck(1, 9 * SECOND, 14 * SECOND, "kill")), (9.2, 11), 800),  # before it
+        ((*STOPPED, stops(struck(1, 11 * SECOND, 14 * SECOND, "kill"))), (12.2, 14), None),  # it may stop it too
+        ((*STOPPED, stops(struck(1, 13 * SECOND, 14 * SECOND, "kill"))), (10, 14), 1000),  # between the two
+    ],
+)
+def test_trading_may_rest_as_long_as_what_stops_it_and_no_longer(done, pause, ms):
+    begin, end = (round(at * SECOND) for at in pause)
+    orders = without(begin, end)
+    assert bounded(done, orders, back_ms=ms or 200).held
+    if ms is not None:
+        late = bounded(done, orders, back_ms=ms - 1)
+        assert not late.held
+        (told,) = late.violations
+        assert f"while nothing may stop trading: {ms} ms, over {ms - 1}" in told
+
+
+def test_what_was_in_force_or_healed_last_is_told_with_a_rest_that_was_too_long():
+    done = (*STOPPED, struck(1, 11 * SECOND, 14 * SECOND, "kill"))
+    (told,) = bounded(done, without(12 * SECOND, 13 * SECOND), back_ms=500).violations
+    assert told.startswith("cut n1, kill n1, while")
 
 
 BACK = Back(seen=True, within_ns=20 * SECOND, steady_ns=2 * SECOND)
