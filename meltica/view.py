@@ -243,11 +243,13 @@ class View:
             "clock_offset_s": None if offset is None else round(offset / 1e9, 6),
         }
 
-    def _order_counts(self) -> dict[str, int]:
+    def _order_counts(self) -> Row:
         live = self.state.live_orders()
         doubtful = (Asked.SUBMIT_IN_DOUBT, Asked.CANCEL_IN_DOUBT, Asked.AMEND_IN_DOUBT)
+        unseen = [order.at for order in live if order.asked is Asked.SUBMIT_IN_DOUBT or order.state == "absent"]
         return {
             "open": len(live),
+            "oldest_doubt_s": max(0.0, round((time.time_ns() - min(unseen)) / 1e9, 3)) if unseen else None,
             "in_doubt": sum(1 for order in live if order.asked in doubtful or order.state == "absent"),
         }
 

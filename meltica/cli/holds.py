@@ -7,12 +7,28 @@ Only that judgement of the status document may live here: pure.  `meltica status
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+WORDS: Final = {"halted": "nothing but cancels is sent", "reducing": "positions may only shrink"}
+LONG_S: Final = 30.0  # the venue's settling (10 s by default) and the two reads behind it have passed by far
 
 
 def holds(document: Mapping[str, Any]) -> list[str]:
     """Each with what to do."""
-    return [*_openings(document), *_strategies(document)]
+    judges = (_risk, _openings, _strategies, _doubt, _venues)
+    return [sentence for judge in judges for sentence in judge(document)]
+
+
+def _risk(document: Mapping[str, Any]) -> list[str]:
+    """A halt is somebody's will, and yet not how the cluster is to stay: only a person ends it."""
+    trading = document.get("trading")
+    if trading not in WORDS:
+        return []
+    risk = document.get("risk") or {}
+    causes = dict.fromkeys(str(one["cause"]) for one in (*risk.get("halts", ()), *risk.get("reduces", ())))
+    named = ", ".join(causes)
+    lift = f"when the causes are gone, `meltica resume`; causes: {named}; see runbooks/trading-halted.md"
+    return [f"trading is {trading}, so {WORDS[trading]}: {lift}"]
 
 
 def _openings(document: Mapping[str, Any]) -> list[str]:
@@ -29,4 +45,21 @@ def _strategies(document: Mapping[str, Any]) -> list[str]:
         f"{one['id']} is stopped: {one['stopped']}; look with `meltica strategies`, then `meltica start {one['id']}`"
         for one in document.get("strategies", ())
         if one["stopped"]
+    ]
+
+
+def _doubt(document: Mapping[str, Any]) -> list[str]:
+    """Every timeout is a doubt for a moment: what lasts is a trouble."""
+    age = (document.get("orders") or {}).get("oldest_doubt_s")
+    if age is None or age <= LONG_S:
+        return []
+    doubt = f"an order has been in doubt for {age:,.0f} s, and counts as executed until the venue shows its end"
+    return [f"{doubt}: look with `meltica orders`, and whether the venue is connected"]
+
+
+def _venues(document: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{one['name']} is not connected ({one.get('refused') or 'no way to it'}): see runbooks/leader-unfit.md"
+        for one in document.get("venues", ())
+        if not one["connected"]
     ]

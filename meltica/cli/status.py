@@ -19,7 +19,7 @@ from meltica.api.outcomes import Exit
 from meltica.cli.astray import astray
 from meltica.cli.client import Client, Document, NoAnswer, freshest_of
 from meltica.cli.holds import holds
-from meltica.cli.output import as_of, console, output_option, print_json, table_of
+from meltica.cli.output import as_of, console, moment, output_option, print_json, table_of
 from meltica.cli.place import place_of
 
 PATH: Final = "/api/v1/status"
@@ -44,7 +44,12 @@ COLOURS: Final = {"running": "green", "reducing": "yellow", "halted": "red"}
 @output_option
 @click.pass_context
 def status(context: click.Context, output: str) -> None:
-    """Who leads, who trades, how far each node is; exit code 6 if something is degraded."""
+    """Who leads, who trades, how far each node is; exit code 6 if something is degraded, or waits for a person.
+
+    That is: a node that is lost or differs; trading that is halted or reducing; an opening balance that nobody
+    approved; a strategy that is stopped; an order long in doubt; a venue that is not connected.  Of the nodes alone,
+    halted or not: `meltica cluster status`.
+    """
     answers = trio.run(Client(place_of(context)).read_all, PATH)
     document = merged(answers)
     wrong = [*troubles(document, answers), *holds(document)]
@@ -210,7 +215,11 @@ def head(document: Mapping[str, Any], out: Console) -> None:
 def _causes(document: Mapping[str, Any]) -> list[str]:
     risk = document.get("risk") or {}
     pairs = [("halted", one) for one in risk.get("halts", [])] + [("reducing", one) for one in risk.get("reduces", [])]
-    return [f"{word} by {one.get('cause')}: {one.get('reason') or 'no reason given'}" for word, one in pairs]
+    return [
+        f"{word} ({one.get('cause')}) by {one.get('by') or 'the cluster itself'} since {moment(one.get('wall_ns'))}: "
+        f"{one.get('reason') or 'no reason given'}"
+        for word, one in pairs
+    ]
 
 
 def _nodes(document: Mapping[str, Any]) -> object:

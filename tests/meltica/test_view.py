@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 from attrs import define, evolve, field
@@ -16,6 +17,7 @@ from meltica.api.ports import Action, OutcomeKind, Page, ReadFault
 from meltica.archive.records import BrokenTrail, Record, whole_entries
 from meltica.core import commands
 from meltica.core.commands import By
+from meltica.core.orders import Asked
 from meltica.core.state import State
 from meltica.core.values import (
     Epoch,
@@ -468,6 +470,25 @@ async def test_a_dry_skip_says_who_has_said_so_and_refuses_another_entry():
     for wish in (api.SkipEntry(8, "", api.Role.OPERATOR), api.SkipEntry(7, "e" * 64, api.Role.OPERATOR)):
         assert (await outcome(wish, found, dry_run=True)).kind is OutcomeKind.REFUSED
     assert (await outcome(api.SkipEntry(7, "", api.Role.OPERATOR), dry_run=True)).kind is OutcomeKind.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("orders", "age"),
+    [
+        ([("open", Asked.NOTHING, 900), ("open", Asked.CANCEL_IN_DOUBT, 900)], None),
+        (
+            [("open", Asked.SUBMIT_IN_DOUBT, 40), ("absent", Asked.NOTHING, 70), ("open", Asked.NOTHING, 9)],
+            70,
+        ),
+    ],
+)
+def test_how_long_nobody_has_known_of_an_order_is_told(orders, age, monkeypatch):
+    """Of what the venue may not have: an order that is known and whose cancel is asked for anew each second is not."""
+    now = 10**18
+    live = [SimpleNamespace(state=state, asked=asked, at=now - s * 10**9) for state, asked, s in orders]
+    monkeypatch.setattr(State, "live_orders", lambda _state: live)
+    monkeypatch.setattr(time, "time_ns", lambda: now)
+    assert view().status()["orders"]["oldest_doubt_s"] == age
 
 
 def test_who_takes_part_is_told_by_every_node():
