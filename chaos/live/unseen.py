@@ -18,15 +18,16 @@ from chaos.mutants.patches import Patches
 from cluster.driver import ClusterNode
 from cluster.rocks import RocksStore
 from cluster.store import StoreFault, Ticket
-from cluster.types import Peer
+from cluster.types import Outcome, Peer
 from meltica.core import checks
 from meltica.core.commands import Submit
 from meltica.core.events import Rejection
 from meltica.core.turn import Turn
-from meltica.leader import fitness
+from meltica.leader import fitness, intake
+from meltica.leader.desk import result_of
 from meltica.leader.intake import OnResult
 from meltica.leader.leader import Leader
-from meltica.leader.ports import Done
+from meltica.leader.ports import ActionResult, Done, Refused
 
 LOST: Final[list[Any]] = []
 RULE: Final = "growth"
@@ -110,6 +111,18 @@ def _believed(patches: Patches) -> None:
     patches.everywhere(fitness.time_fault, lambda _desk, _healths, _now: None)
 
 
+def _denied(patches: Patches) -> None:
+    answer = intake.answer
+
+    @wraps(answer)
+    def tells(outcome: Outcome) -> ActionResult:
+        result = result_of(outcome)
+        done = result is not None and result.order is not None  # an order by hand was let through
+        return Refused("not_now", "nothing was done") if done else answer(outcome)
+
+    patches.everywhere(answer, tells)
+
+
 def _leaves(patches: Patches) -> None:
     def stops(_self: Leader, on_result: OnResult) -> None:
         on_result(Done("nothing to hand over"))
@@ -132,6 +145,7 @@ UNSEEN: Final = (
     ),
     Unseen("the age of the book is not asked for", "5", "orders are decided on however old the book is", _old_books),
     Unseen("a wrong clock is believed", "7", "no node minds that its clock contradicts the venues'", _believed),
+    Unseen("what was done is told as refused", "8", "of an order by hand it is said that nothing was done", _denied),
     Unseen("who is asked to end hands nothing over", "1", "a leader that is asked to end just ends", _leaves),
     Unseen("a descriptor is lost with each link", RULE, "each connection to a peer loses a descriptor", _descriptors),
     Unseen("a thread is lost with each link", RULE, "each connection to a peer leaves a thread behind", _threads),

@@ -9,12 +9,14 @@ import sys
 import pytest
 
 from chaos.live.library import shipped
+from chaos.live.mutants import SHOWN
 from chaos.toxiproxy import build
 from tests.ci import lacking
 from tests.processes.rig import environment, holders_of, python_processes_of
 
 pytestmark = [pytest.mark.processes, pytest.mark.patient(105)]
 
+BROKEN = "fees are not taken"
 INSIDE = ["takeover-killed-taking"]  # an instant, and a launcher that strikes there
 SMOKE = [one.name for one in shipped() if "smoke" in one.suites]
 MOST_S = 280.0
@@ -30,10 +32,9 @@ def here():
         lacking(why)
 
 
-@pytest.mark.parametrize("name", [*SMOKE, *INSIDE])
-def test_a_scenario_loses_nothing_and_doubles_nothing(name, tmp_path):
-    """With patient timers: how long a gap is to the millisecond, is for a quiet machine."""
-    words = ("run", name, "--seed", "1", "--slower", "4", "--report", str(tmp_path / "report"), "-o", "json")
+def ran(name, tmp_path, *more):
+    """What its document says, and what was told meanwhile; with patient timers."""
+    words = ("run", name, "--seed", "1", "--slower", "4", "--report", str(tmp_path / "report"), "-o", "json", *more)
     done = subprocess.run(  # noqa: S603 - our own command line
         [sys.executable, "-m", "chaos", *words],
         check=False,
@@ -45,7 +46,13 @@ def test_a_scenario_loses_nothing_and_doubles_nothing(name, tmp_path):
     )
     assert done.returncode in (0, 1), done.stderr
     assert done.stdout, done.stderr
-    found = json.loads(done.stdout)
+    return json.loads(done.stdout), done
+
+
+@pytest.mark.parametrize("name", [*SMOKE, *INSIDE])
+def test_a_scenario_loses_nothing_and_doubles_nothing(name, tmp_path):
+    """With patient timers: how long a gap is to the millisecond, is for a quiet machine."""
+    found, done = ran(name, tmp_path)
     if found["bound_ms"]:  # already for patient timers; more than this is no busy machine
         assert found["gaps_ms"]["max"] <= STANDS * found["bound_ms"], found["gaps_ms"]
     wrong = [one for one in found["checks"] if not one["held"] and one["name"] != "gap"]
@@ -59,3 +66,15 @@ def test_a_scenario_loses_nothing_and_doubles_nothing(name, tmp_path):
     assert not python_processes_of(tmp_path)
     assert not holders_of(tmp_path)  # Toxiproxy's server is no Python
     assert json.loads((tmp_path / "report" / f"{name}-1" / "verdict.json").read_text()) == found
+
+
+def test_a_broken_product_is_found_out(tmp_path):
+    """By the check that is to see it, behind a run that was played to its end: a rule is out of three real nodes."""
+    (shown,) = [one for one in SHOWN if one.mutant == BROKEN]
+    found, done = ran(shown.scenario, tmp_path, "--mutant", shown.mutant)
+    told = {one["name"]: one["violations"] for one in found["checks"]}
+    assert told.keys() >= {"faults_played", "came_to_rest"}, done.stderr
+    assert any(told[name] for name in shown.seen_by), f"{json.dumps(found, indent=1)}\n{done.stderr}"
+    assert not told["faults_played"]
+    assert (done.returncode, found["verdict"], found["mutant"]) == (1, "fail", BROKEN)
+    assert not python_processes_of(tmp_path)
