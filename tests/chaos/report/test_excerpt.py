@@ -20,8 +20,9 @@ from chaos.live.claims import leader_lost, no_authority, silent, unseen_fills
 from chaos.live.closed import Closed, failed_closed
 from chaos.live.judge import cancelled, denied, ended_well, leader_kept, tightened, unaided
 from chaos.live.nodes import End
-from chaos.live.pauses import Back, Gap, in_bound, recovered
+from chaos.live.pauses import Back, Run, in_bound, recovered
 from chaos.live.plan import Aim, Fault
+from chaos.live.scenarios import Scenario
 from chaos.live.strike import Struck
 from chaos.live.workload import Denied, Lifted
 from chaos.report.excerpt import MOST_LINES, WHY_NONE, excerpt, why_none
@@ -29,7 +30,6 @@ from chaos.report.incident import Line
 from chaos.report.left import Left
 from chaos.report.page import OF_A_RUN, page
 from chaos.report.retell import retell
-from chaos.rig.gaps import Span
 from tests.chaos.checkers.honest import CANCEL, PLACED, SECOND, honest, with_node
 from tests.chaos.report.left import LEDGER, LIVE, LOGS, MS, asked, left, role, seen
 
@@ -108,7 +108,10 @@ def first(check: Check) -> str:
 
 
 def gap() -> Check:
-    return in_bound([Gap(KILLED, Span(3000 * MS, 3200 * MS))], 100, {0: {}})
+    orders = [3200 * MS, *range(3250 * MS, 8000 * MS, 50 * MS)]
+    bound = Scenario("one", "s", "t", 100, "", "", ("trust",), ())
+    (found,) = in_bound(bound, Run([KILLED], orders, 8000 * MS, 1, lambda *_: {}))
+    return found
 
 
 def back(*admitted: int, seen: bool = True) -> Check:
