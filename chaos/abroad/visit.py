@@ -106,7 +106,7 @@ class Visitor:
         (folder / "ledger.jsonl").touch()
 
     async def _play(self, here: Here) -> None:
-        self.operators = Operators(here.asks, order=self.place.order)
+        self.operators = Operators(here.asks, order=self.place.order, seed=self.wish.plan.seed)
         self.answered = here.asks.answered
         self.after = here.ledger.after if here.ledger else 0
         sight = Sight(here.watcher, self.place.cluster.cluster, LEADER_WITHIN * self.wish.slower)
@@ -122,6 +122,7 @@ class Visitor:
             await self._striker(here, sight).play(self.wish.plan)
             await self._until_back(sight)
             self.until_ns = time.monotonic_ns()
+            self.say(f"of orders by hand {self.operators}")
             self.say("halting, for a while: every order is to be closed and all nodes equal")
             await self._rested(here)
             for name in self.place.nodes:

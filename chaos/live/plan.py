@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from attrs import asdict, evolve, frozen
 
+from chaos.live.agenda import acts
 from chaos.live.scenarios import EVERY, PAIRS, Range, Scenario, Step
 
 MS: Final = 1_000_000
@@ -100,9 +101,14 @@ class Aim:
 
 
 def plan(scenario: Scenario, seed: int) -> Plan:
-    """The plan of a seed: its faults in order, each repetition one of its own; they may overlap."""
+    """The plan of a seed: its faults in order, each repetition one of its own; they may overlap.
+
+    Operators of that seed do more, where the scenario allows it.
+    """
     random = Random(f"live-{scenario.name}-{seed}")
     drawn = [fault for step in scenario.steps for fault in _faults(random, step)]
+    ends_s = max(fault.until for fault in drawn) / (1000 * MS)
+    drawn += [fault for step in acts(scenario, seed, ends_s) for fault in _faults(random, step)]
     drawn.sort(key=lambda fault: fault.at)
     return Plan(scenario, seed, tuple(evolve(fault, number=number) for number, fault in enumerate(drawn)))
 

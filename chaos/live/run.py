@@ -218,7 +218,7 @@ class Runner:
             open_watcher(folder, cluster.operators, ledger) as through,
             open_venue(cluster.venue) as venue,
         ):
-            self.operators = Operators(through)
+            self.operators = Operators(through, seed=self.wish.plan.seed)
             sight = Sight(watcher, cluster_of(folder), LEADER_WITHIN * self.wish.slower)
             nodes = self.nodes = Nodes(
                 RigProcesses(cluster.rig), self.say, UNDO_WITHIN * self.wish.slower, STOPPED_WITHIN * self.wish.slower
@@ -241,6 +241,7 @@ class Runner:
                 await self._until_back(sight)
                 nodes.look()
                 self.until_ns = time.monotonic_ns()
+                self.say(f"of orders by hand {self.operators}")
                 self.say("halting; every order is to be closed and all nodes equal")
                 ready = await self._halted(watcher)
                 nursery.cancel_scope.cancel()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ SECOND: Final = 1_000_000_000
 
 @define
 class Sight:
-    """The nodes' last words, and the last admitted orders."""
+    """The nodes' last words, the last admitted orders, and the last prices."""
 
     watcher: Watcher
     cluster: str
@@ -33,6 +34,7 @@ class Sight:
     words: dict[str, tuple[int, dict[str, Any]]] = field(factory=dict)  # when it was asked, and a status
     admitted: deque[int] = field(factory=lambda: deque(maxlen=4096))  # mono ns
     total: int = 0
+    prices: dict[str, Decimal] = field(factory=dict)  # by symbol, at which something was filled last
 
     async def run(self) -> None:
         """Look, again and again, for ever."""
@@ -53,6 +55,8 @@ class Sight:
 
     def _read(self) -> None:
         for record in self.watcher.new_records():
+            if record["type"] == "fill":
+                self.prices[record["symbol"]] = Decimal(record["price"])
             if record["type"] != "request" or record["method"] != "order.place" or not record["admitted_mono_ns"]:
                 continue
             if named(record["client_order_id"], self.cluster) is not None:

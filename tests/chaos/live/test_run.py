@@ -69,7 +69,7 @@ class Nodes:
 class Operators:
     """Stands in for operators who ask for nothing."""
 
-    def __init__(self, _asks):
+    def __init__(self, _asks, seed):
         self.told, self.denied, self.lifted = [], [], []
 
     async def run(self, _sight):

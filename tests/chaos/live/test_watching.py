@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from decimal import Decimal
 from itertools import pairwise
 
 import pytest
@@ -78,11 +79,13 @@ async def test_admitted_orders_of_ours_are_counted_and_nothing_else(autojump_clo
         {**ours, "client_order_id": "theirs"},
         {**ours, "client_order_id": name, "method": "order.cancel"},
         {**ours, "client_order_id": name, "admitted_mono_ns": None},
-        {"type": "fill"},
+        {"type": "fill", "symbol": "BTCUSDT", "price": "60000.10"},
+        {"type": "fill", "symbol": "BTCUSDT", "price": "60000.20"},
     ]
     with trio.move_on_after(0.1):
         await found.run()
     assert (found.total, found.of_last_second()) == (1, 1)
+    assert found.prices == {"BTCUSDT": Decimal("60000.20")}
 
 
 async def test_what_is_acknowledged_is_kept_and_so_is_what_was_refused():
