@@ -42,7 +42,7 @@ mutants: .venv/.ready ## the product broken on purpose: each break must be seen 
 
 test: .venv/.ready lint types ## all tests
 	@$(BIN)/python -m chaos.toxiproxy || test -z "$$CI" # without it the tests that need it are skipped, but not in CI
-	@date -u +"simulation: fresh seeds of today, from %Y%m%d000"
+	@date -u +"simulation: fresh seeds of today, from %Y%m%d000; live smoke: seed %Y%m%d"
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not processes" $(ARGS)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "processes and patient" $(ARGS) # they wait more than they work
 	$(BIN)/python -m pytest -m "processes and not patient" $(ARGS) # alone: real nodes must not wait for a processor

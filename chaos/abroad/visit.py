@@ -26,7 +26,7 @@ from chaos.checkers.history import History
 from chaos.checkers.one_send import one_send
 from chaos.checkers.one_trader import one_trader
 from chaos.checkers.verdict import Check
-from chaos.live.claims import filled, leader_lost, no_authority, silent, unseen_fills
+from chaos.live.claims import filled, leader_lost, long_enough, no_authority, silent, unseen_fills
 from chaos.live.cluster import WINDOW_MS, window_ms
 from chaos.live.document import Played
 from chaos.live.hands import DONE_WITHIN, Hands
@@ -273,8 +273,9 @@ class Visitor:
         found = [leader_kept(self.done, elected)] if scenario.leader_kept else []
         if scenario.recovers == ITSELF and slower == 1:
             found.append(unaided(self.operators.lifted))
-        if scenario.leader_lost and slower == 1:
-            found.append(leader_lost(self.done, elected, sent))
+        long = long_enough(self.wish.plan.faults, slower, window_ms(slower))
+        if scenario.leader_lost and long:
+            found.append(leader_lost([one for one in self.done if one.fault.number in long], elected, sent))
         if scenario.silent_within_ms is not None:
             within = scenario.silent_within_ms + window_ms(slower) - WINDOW_MS
             found.append(silent(self.done, sent, self.place.nodes, within))

@@ -11,10 +11,25 @@ from typing import Any
 from chaos.checkers.verdict import Check
 from chaos.live.nemeses import NEMESES, TIME
 from chaos.live.pauses import HEALING_NS
+from chaos.live.plan import MS, Fault
+from chaos.live.scenarios import EVERY
 from chaos.live.strike import Struck
+from chaos.rig.blame import Timers
 
 Sent = tuple[int, int]  # when the venue admitted an order, and its epoch
 Elected = Sequence[Mapping[str, Any]]
+
+
+def long_enough(faults: Iterable[Fault], slower: int, window_ms: int) -> frozenset[int]:
+    """The numbers of the faults that are to cost whoever trades the lead.
+
+    With the timers as they are shipped all are; with longer ones those that strike whoever leads for longer than all of
+    an election's timers and the window take: a shorter one may cost nobody anything.
+    """
+    least = (Timers().slower(slower).election_max + window_ms) * MS
+    return frozenset(
+        one.number for one in faults if slower == 1 or (one.target in {"leader", EVERY} and one.lasts > least)
+    )
 
 
 def leader_lost(done: Sequence[Struck], elected: Elected, sent: Sequence[Sent]) -> Check:

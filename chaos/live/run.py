@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
 from chaos.demo.timeline import PhaseMark, marks_of
-from chaos.live.claims import filled, leader_lost, no_authority, silent, unseen_fills
+from chaos.live.claims import filled, leader_lost, long_enough, no_authority, silent, unseen_fills
 from chaos.live.closed import Closed, failed_closed
 from chaos.live.cluster import WINDOW_MS, Cluster, RigProcesses, open_cluster, window_ms
 from chaos.live.disks import ENDS_WITHIN, Disks
@@ -326,10 +326,7 @@ class Runner:
         return Played(wish.plan, found, (*checks, *own), wish.slower, kept, lifted, wish.mutant, ends)
 
     def _claims(self, history: History) -> list[Check]:
-        """What the scenario says of the lead and of sends.
-
-        With longer timers a fault may be too short to cost anybody the lead.
-        """
+        """What the scenario says of the lead and of sends."""
         scenario, slower = self.wish.plan.scenario, self.wish.slower
         elected = elections(self.wish.folder)
         sent = [(at, epoch) for at, epoch, request in admitted(history) if not request.is_cancel]
@@ -338,8 +335,9 @@ class Runner:
             found.append(leader_kept(self.done, elected))
             if brief(self.wish.plan.faults, window_ms(slower)):
                 found.append(paused_briefly(self.done, window_ms(slower)))
-        if scenario.leader_lost and slower == 1:
-            found.append(leader_lost(self.done, elected, sent))
+        long = long_enough(self.wish.plan.faults, slower, window_ms(slower))
+        if scenario.leader_lost and long:
+            found.append(leader_lost([one for one in self.done if one.fault.number in long], elected, sent))
         if scenario.silent_within_ms is not None:
             found.append(silent(self.done, sent, NODES, scenario.silent_within_ms + window_ms(slower) - WINDOW_MS))
         if scenario.no_authority:

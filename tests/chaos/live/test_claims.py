@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from chaos.live.claims import leader_lost, no_authority, silent, unseen_fills
+from chaos.live.claims import leader_lost, long_enough, no_authority, silent, unseen_fills
 from chaos.live.pauses import HEALING_NS
 from chaos.live.plan import Aim, Fault
 from chaos.live.strike import Struck
@@ -22,6 +22,16 @@ def elected(node, at, term=4):
 
 
 FIRST = elected("n1", 2 * S, 3)
+
+
+def test_with_longer_timers_only_what_outlasts_them_and_the_window_is_to_cost_the_lead():
+    def fault(number, lasts, target="leader"):
+        return Fault(number, "pause", target, S, S + lasts * MS, 0, "", "both", ())
+
+    faults = [fault(0, 3400), fault(1, 3401), fault(2, 3401, "all"), fault(3, 9000, "follower"), fault(4, 100)]
+    assert long_enough(faults, 4, 1000) == {1, 2}
+    assert long_enough(faults, 1, 300) == {0, 1, 2, 3, 4}
+    assert long_enough(faults[:1], 4, 1000) == frozenset()
 
 
 def test_a_leader_that_keeps_the_lead_through_its_fault_is_told():
