@@ -23,11 +23,13 @@ from meltica.core import checks
 from meltica.core.commands import Submit
 from meltica.core.events import Rejection
 from meltica.core.turn import Turn
+from meltica.core.values import Nanos
 from meltica.leader import fitness, intake
 from meltica.leader.desk import result_of
 from meltica.leader.intake import OnResult
 from meltica.leader.leader import Leader
 from meltica.leader.ports import ActionResult, Done, Refused
+from meltica.leader.takeover import Takeover
 
 LOST: Final[list[Any]] = []
 RULE: Final = "growth"
@@ -111,6 +113,17 @@ def _believed(patches: Patches) -> None:
     patches.everywhere(fitness.time_fault, lambda _desk, _healths, _now: None)
 
 
+def _endless(patches: Patches) -> None:
+    ready = Takeover.ready
+
+    @wraps(ready)
+    def readies(self: Takeover, now: Nanos) -> bool:
+        older = (one for one in self._desk.state.epochs.values() if one.epoch != self._desk.epoch)
+        return ready(self, now) and not any(one.trades for one in older)  # else nobody would ever trade
+
+    patches.attribute(Takeover, "ready", readies)
+
+
 def _denied(patches: Patches) -> None:
     answer = intake.answer
 
@@ -146,6 +159,7 @@ UNSEEN: Final = (
     Unseen("the age of the book is not asked for", "5", "orders are decided on however old the book is", _old_books),
     Unseen("a wrong clock is believed", "7", "no node minds that its clock contradicts the venues'", _believed),
     Unseen("what was done is told as refused", "8", "of an order by hand it is said that nothing was done", _denied),
+    Unseen("a takeover never ends", "liveness", "who takes over from one that traded takes no authority", _endless),
     Unseen("who is asked to end hands nothing over", "1", "a leader that is asked to end just ends", _leaves),
     Unseen("a descriptor is lost with each link", RULE, "each connection to a peer loses a descriptor", _descriptors),
     Unseen("a thread is lost with each link", RULE, "each connection to a peer leaves a thread behind", _threads),
