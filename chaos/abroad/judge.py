@@ -89,7 +89,8 @@ def halt_kept(done: Iterable[Struck], sent: Sequence[int]) -> Check:
     halts = [one for one in done if one.fault.kind == HALT and not one.not_done]
     told = []
     for one in halts:
-        late = [at for at in sent if one.set_ns + GRACE_NS < at < one.end_ns]
+        lifted = min(one.end_ns, one.set_ns + one.fault.lasts)  # not before that; it has ended when all know of it
+        late = [at for at in sent if one.set_ns + GRACE_NS < at < lifted]
         if late:
             told.append(f"{one}: {len(late)} orders, the last {(late[-1] - one.set_ns) / 1e6:.0f} ms behind it")
     return Check("halt_kept", len(halts), tuple(told))

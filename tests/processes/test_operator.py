@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import tomllib
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from tests.processes.rig import NODES, cli, eventually, frozen, made_cluster, wait_for
+from tests.processes.rig import NODES, cli, environment, eventually, frozen, made_cluster, wait_for
 from tests.processes.test_demo import keys_of
 
-pytestmark = [pytest.mark.processes, pytest.mark.patient(85)]
+pytestmark = [pytest.mark.processes, pytest.mark.patient(110)]
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "status-keys.json"
 SUBMIT = ("submit", "paper", "BTCUSDT", "buy", "0.001")
@@ -315,3 +318,36 @@ def test_nobody_there_is_said_so(tmp_path):
 def test_where_is_the_cluster(tmp_path):
     assert cli("status").returncode == 2
     assert cli("status", cluster=tmp_path).returncode == 2
+
+
+def test_chaos_that_is_pointed_at_it_does_what_it_can_reach_and_judges_it_and_it_trades_on(cluster, tmp_path):
+    """No proxies and no processes: operators alone, on real nodes and a real exchange."""
+    paper = tomllib.loads((cluster.folder / "paper.toml").read_text())
+    file = tmp_path / "chaos.toml"
+    file.write_text(
+        f'cluster = "{cluster.folder}"\n'
+        '[orders]\nvenue = "paper"\nsymbol = "BTCUSDT"\nquantity = "0.0002"\n'
+        f'[paper]\napi = "http://{paper["listen"]}"\naccount = "{paper["accounts"][0]["name"]}"\n'
+    )
+    words = ("run", "commands-and-kills", "--seed", "1", "--slower", "4", "--cluster", str(file), "-o", "json")
+    done = subprocess.run(  # noqa: S603 - our own command line
+        [sys.executable, "-m", "chaos", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        stdin=subprocess.DEVNULL,
+        env=environment(),
+    )
+    assert done.stdout, done.stderr
+    found = json.loads(done.stdout)
+    wrong = [one for one in found["checks"] if not one["held"] and one["name"] != "gap"]  # which is for a quiet machine
+    assert not wrong, f"{json.dumps(found, indent=1)}\n{done.stderr}"
+    assert {one["kind"] for one in found["faults"]} == {"cancel", "halt", "promote"}
+    assert {one["kind"] for one in found["left_out"]["faults"]} == {"kill"}
+    looked = {one["name"] for one in found["checks"]}
+    assert looked >= {"cancelled", "halt_kept", "acknowledged", "denied", "trails_equal", "left_as_found"}
+    assert looked >= {"one_trader", "one_send", "every_fill_once", "orders_equal", "ledger_whole", "recovered"}
+    assert not looked & {one["name"] for one in found["left_out"]["checks"]}
+    cluster.until_trading()
+    assert cluster.status()["trading"] == "running"

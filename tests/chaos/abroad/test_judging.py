@@ -129,8 +129,9 @@ async def test_what_was_denied_is_in_none(faces):
 
 
 def test_what_is_sent_behind_a_halt_by_hand_is_told():
-    halt = Struck(Fault(0, "halt", "any", 0, 1, 0, "", "both", ()), Aim(("n1",)), 10 * S, 20 * S, 11 * S, "n1")
+    halt = Struck(Fault(0, "halt", "any", 0, 8 * S, 0, "", "both", ()), Aim(("n1",)), 10 * S, 20 * S, 11 * S, "n1")
     assert halt_kept([halt], [9 * S, 11 * S + S // 2, 20 * S + 1]).held
+    assert halt_kept([halt], [19 * S + S // 2]).held  # it was being lifted, and not everybody knew
     assert halt_kept([halt], [13 * S]).violations == ("halt n1: 1 orders, the last 2000 ms behind it",)
     assert not halt_kept([evolve(halt, not_done=("nothing was halted",))], [13 * S]).held
 
