@@ -7,7 +7,7 @@ Only the passage from questions to commands may live here; what an answer means 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from meltica.core.commands import Command, Discrepancy, FillSeen, NotFound, OrderUpdated, Reconciled
 from meltica.core.orders import Order, OrderState
@@ -536,14 +536,17 @@ class Reconciler:
 
     def _compare_balances(self, now: Nanos) -> None:
         desk = self._desk
-        for venue, watch in self.watches.items():
-            if (venue, self.account(venue)) not in desk.state.openings:
-                continue
+        for venue, watch in self._watched():
             for drift in watch.compare(now):
                 self._commit(venue, reconcile.drifted(desk.state, self.stamp(venue), drift))
             if watch.read_again:
                 watch.read_again = False
                 self._ask(venue, (ReadKind.BALANCES, None))
+
+    def _watched(self) -> Iterator[tuple[Venue, BalanceWatch]]:
+        """Without an opening there is nothing to compare a read with, and nothing is due however long it waits."""
+        openings = self._desk.state.openings
+        return ((venue, watch) for venue, watch in self.watches.items() if (venue, self.account(venue)) in openings)
 
     # --- views --------------------------------------------------------------------------------------------
 
@@ -580,7 +583,7 @@ class Reconciler:
         """When `work` has something to do."""
         dues = [self.reads.next_due(), self.lookups.next_due(), self.arrears.next_due(), self._strangers.next_due()]
         dues += [survey.next_due() for survey in self.surveys.values() if survey.retry_at]
-        dues += [watch.due() for watch in self.watches.values() if watch.waiting]
+        dues += [watch.due() for _, watch in self._watched() if watch.waiting]
         dues += [news.due for news in self._news.values() if news.due]
         dues.append(self._period_ends)
         earliest = min((due for due in dues if due is not None), default=None)

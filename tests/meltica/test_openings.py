@@ -11,9 +11,8 @@ from meltica.api import ports as api
 from meltica.api.ports import Action, OutcomeKind
 from meltica.core.commands import By
 from meltica.core.values import OrderType, RequestId, Side
-from meltica.leader.leader import Leader
 from meltica.leader.status import LeaderStatus
-from tests.meltica.leader.world import ACCOUNT, CONFIGURED, MS, POLICY, QUOTER, SETTINGS, SYMBOL, VENUE, Idle, S, World
+from tests.meltica.leader.world import ACCOUNT, CONFIGURED, POLICY, QUOTER, SETTINGS, SYMBOL, VENUE, Idle, S, World
 from tests.meltica.test_view import view
 
 ASKING = evolve(
@@ -36,11 +35,8 @@ class Driven:
 
 
 @pytest.fixture
-def node(monkeypatch):
+def node():
     world = World(make=Idle, settings=ASKING)
-    wake = Leader.next_wake
-    # While an opening waits, the leader wants to be woken at once, always: here, as there, time goes on meanwhile.
-    monkeypatch.setattr(Leader, "next_wake", lambda leader: max(wake(leader), world.now + MS))
     node = world.start()
     world.run(2 * S)
     return view(

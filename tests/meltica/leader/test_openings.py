@@ -10,7 +10,7 @@ from attrs import evolve
 from meltica.core.ids import make_id
 from meltica.core.values import Epoch, Index, Nanos, TradeId, VenueOrderId
 from meltica.venues.base import ReadKind
-from tests.meltica.leader.world import ACCOUNT, MS, SYMBOL, VENUE, Idle, Node, S, World
+from tests.meltica.leader.world import ACCOUNT, CONFIGURED, MS, POLICY, SETTINGS, SYMBOL, VENUE, Idle, Node, S, World
 
 OLD = 3000
 
@@ -66,3 +66,14 @@ def test_a_trade_as_late_as_the_opening_itself_is_asked_about() -> None:
     world.run(130 * S)
     assert asked(node) == 1
     assert node.state.position_of((VENUE, ACCOUNT, SYMBOL)).traded == Decimal("0.4")
+
+
+def test_while_an_opening_waits_for_an_operator_the_leader_sleeps() -> None:
+    """Its balances were read, there is nothing to compare them with, and it asked to be woken at once, for ever."""
+    asking = evolve(SETTINGS, configuration=evolve(CONFIGURED, venues=(evolve(POLICY, approve_opening=False),)))
+    world = World(make=Idle, settings=asking)
+    node = world.start()
+    world.run(10 * S)
+    assert node.state.openings == {}
+    assert ReadKind.BALANCES in [read.kind for read in node.port.reads]
+    assert node.leader.next_wake() > world.now
