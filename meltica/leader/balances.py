@@ -2,7 +2,9 @@
 
 Only that memory and that comparison may live here.  While fills keep coming, a balance read is true of some moment
 near it: it agrees if it equals any value that the log's holdings took between a margin before it began and one after
-it ended.  Two reads in a row that disagree are a discrepancy; one is a reason to read again.
+it ended.  Two reads in a row that disagree are a discrepancy; one is a reason to read again.  What equals a value that
+was held up to `lag` before it began may be true of then, as venues answer reads from a copy that may lag: such reads
+are repeated until one agrees or what they show is older than that.
 """
 
 from __future__ import annotations
@@ -69,9 +71,13 @@ class Drift:
 
 @define
 class BalanceWatch:
-    """One account's holdings over the last minutes, and the read that waits to be compared."""
+    """One account's holdings over the last minutes, and the read that waits to be compared.
+
+    `margin`: how far a read and a fill near it may be apart; `lag`, no shorter: how old a read may be.
+    """
 
     margin: Nanos
+    lag: Nanos
     past: dict[Asset, deque[tuple[Nanos, Decimal]]] = field(factory=dict)
     waiting: ReadDone | None = None
     suspected: dict[Asset, Decimal] = field(factory=dict)
@@ -103,37 +109,41 @@ class BalanceWatch:
         return None if self.waiting is None else Nanos(self.waiting.ended + self.margin)
 
     def compare(self, now: Nanos) -> list[Drift]:
-        """Compare the waiting read, if it is time.  Sets `read_again` where one read alone disagrees."""
+        """Compare the waiting read, if it is time.
+
+        Sets `read_again` where one read alone disagrees, or what it shows may be of a while ago.
+        """
         due = self.due()
         if self.waiting is None or due is None or now < due:
             return []
         done, self.waiting = self.waiting, None
-        odd = self._odd(done)
+        odd = self._odd(done, self.margin)
+        lagging = odd.keys() - self._odd(done, self.lag)
         drifts = [
             Drift(asset, self._newest(asset), found)
             for asset, found in odd.items()
-            if asset in self.suspected and self.reported.get(asset) != found
+            if asset in self.suspected and asset not in lagging and self.reported.get(asset) != found
         ]
-        self.read_again = any(asset not in self.suspected for asset in odd)
+        self.read_again = bool(lagging) or any(asset not in self.suspected for asset in odd)
         self.suspected = odd
         self.reported = {asset: found for asset, found in self.reported.items() if asset in odd}
         self.reported.update({drift.asset: drift.found for drift in drifts})
         return drifts
 
-    def _odd(self, done: ReadDone) -> dict[Asset, Decimal]:
-        """What it shows that the log's holdings never were near it, so far."""
+    def _odd(self, done: ReadDone, before: Nanos) -> dict[Asset, Decimal]:
+        """What it shows that the log's holdings never were, from so long before it on."""
         shown = {each.asset: add(each.free, each.locked) for each in done.balances}
         return {
             asset: shown.get(asset, Decimal(0))
             for asset in sorted({*self.past, *shown})
-            if not self._explained(asset, shown.get(asset, Decimal(0)), done)
+            if not self._explained(asset, shown.get(asset, Decimal(0)), done, before)
         }
 
-    def _explained(self, asset: Asset, found: Decimal, done: ReadDone) -> bool:
+    def _explained(self, asset: Asset, found: Decimal, done: ReadDone, before: Nanos) -> bool:
         values = self.past.get(asset)
         if values is None:
             return found == 0
-        first, last = done.begun - self.margin, done.ended + self.margin
+        first, last = done.begun - before, done.ended + self.margin
         for place, (since, amount) in enumerate(values):
             until = values[place + 1][0] if place + 1 < len(values) else None
             if since <= last and (until is None or until >= first) and amount == found:

@@ -62,8 +62,9 @@ class Reconciler:
 
     def add_venue(self, venue: Venue) -> None:
         """Watch its balances too."""
-        self._news.setdefault(venue, BalanceNews(self._desk.settings.balance_pause))
-        self.watches.setdefault(venue, BalanceWatch(self._desk.settings.balance_margin))
+        settings = self._desk.settings
+        self._news.setdefault(venue, BalanceNews(settings.balance_pause))
+        self.watches.setdefault(venue, BalanceWatch(settings.balance_margin, settings.balance_lag))
         self.holdings_changed()
 
     # --- asking -------------------------------------------------------------------------------------------

@@ -48,6 +48,9 @@ class LeaderSettings:
     takeover_patience: Nanos = Nanos(1 * S)  # beyond the wait: then unread symbols take cancels only
     balance_pause: Nanos = Nanos(250 * MS)  # between two tellings of the stream's balances to the log
     balance_margin: Nanos = Nanos(2 * S)  # fills this near a balance read may be in it or not
+    balance_lag: Nanos = Nanos(
+        15 * S
+    )  # so old may a balance read be, as a venue's engine may stand still (contracts 5)
     drop_copy_after: Nanos = Nanos(5 * S)  # a fill heard so long ago and not in the log raises an alert
     recancel_every: Nanos = Nanos(1 * S)
     answer_backstop: Nanos = Nanos(12 * S)  # a send that nothing was heard of is in doubt by then

@@ -39,7 +39,7 @@ def balance(total: int, begun: int, ended: int) -> ReadDone:
 
 
 def watched(values: list[tuple[int, int]]) -> BalanceWatch:
-    watch = BalanceWatch(Nanos(2 * S))
+    watch = BalanceWatch(Nanos(2 * S), Nanos(15 * S))
     for at, amount in values:
         watch.held(BTC, Decimal(amount), Nanos(at))
     return watch
@@ -111,6 +111,37 @@ def test_a_value_held_long_before_the_read_explains_nothing() -> None:
     watch.read(balance(10, 50 * S, 50 * S))
     watch.compare(Nanos(52 * S))
     assert watch.read_again
+
+
+def test_what_was_held_a_while_ago_is_read_again_and_no_drift_until_it_is_older_than_reads_may_be() -> None:
+    """A venue that answered from a copy three seconds old was taken for one that holds something else."""
+    watch = watched([(0, 10), (50 * S, 11)])
+    for at in (53, 56, 59, 62, 65):
+        watch.read(balance(10, at * S, at * S))
+        assert watch.compare(Nanos((at + 2) * S)) == []
+        assert watch.read_again
+    watch.read(balance(10, 66 * S, 66 * S))
+    (drift,) = watch.compare(Nanos(68 * S))
+    assert (drift.expected, drift.found) == (11, 10), "for so long no read is behind: the venue holds this"
+
+
+@settings(deadline=None)
+@given(
+    changes=st.lists(st.tuples(st.integers(1, 3 * S), st.integers(-5, 5)), min_size=1, max_size=20),
+    lags=st.lists(st.integers(0, 15 * S), min_size=2, max_size=5),
+)
+def test_reads_that_lag_never_drift(changes: list[tuple[int, int]], lags: list[int]) -> None:
+    """The venue shows the value of some moment up to the lag before each read."""
+    at, amount, history = 0, 100, [(0, 100)]
+    for wait, change in changes:
+        at, amount = at + wait, amount + change
+        history.append((at, amount))
+    watch = watched(history)
+    for number, lag in enumerate(lags):
+        read_at = at + number * 3 * S
+        true = [value for since, value in history if since <= max(read_at - lag, 0)][-1]
+        watch.read(balance(true, read_at, read_at))
+        assert watch.compare(Nanos(read_at + 2 * S)) == []
 
 
 @settings(deadline=None)
