@@ -50,7 +50,7 @@ def _strategies(document: Mapping[str, Any]) -> list[str]:
 
 def _doubt(document: Mapping[str, Any]) -> list[str]:
     """Every timeout is a doubt for a moment: what lasts is a trouble."""
-    age = (document.get("orders") or {}).get("oldest_doubt_s")
+    age = document.get("oldest_doubt_s")
     if age is None or age <= LONG_S:
         return []
     doubt = f"an order has been in doubt for {age:,.0f} s, and counts as executed until the venue shows its end"

@@ -66,7 +66,7 @@ def test_status_has_the_shape_that_was_promised(cluster):
         status["positions"] = [{**row, "unrealised": row["unrealised"] or "", "mark": "", "fees": {}} for row in rows]
         for row in status["nodes"]:
             row["why_not"] = ""
-        status["orders"]["oldest_doubt_s"] = None
+        status["oldest_doubt_s"] = None
         for row in status["openings"]:
             row["balances"] = {}
         for member in status["group"]["nodes"]:

@@ -20,7 +20,7 @@ def risk(halts=(), reduces=()):
         (risk(reduces=[CAUSE]), "trading is reducing, so positions may only shrink"),
         ({"strategies": [{"id": "maker", "stopped": "it raised"}]}, "`meltica start maker`"),
         ({"openings": [{"venue": "paper", "account": "a", "approved": False}]}, "`meltica opening approve paper`"),
-        ({"orders": {"in_doubt": 1, "oldest_doubt_s": LONG_S + 1}}, "in doubt for 31 s"),
+        ({"oldest_doubt_s": LONG_S + 1}, "in doubt for 31 s"),
         ({"venues": [{"name": "paper", "connected": False, "refused": "bad key"}]}, "paper is not connected (bad key)"),
     ],
 )
@@ -35,8 +35,8 @@ def test_each_hold_is_one_sentence_with_what_to_do(document, told):
     [
         {},
         {"trading": "running", "risk": {"halts": [], "reduces": []}, "venues": [{"name": "paper", "connected": True}]},
-        {"orders": {"in_doubt": 1, "oldest_doubt_s": LONG_S}, "strategies": [{"id": "maker", "stopped": ""}]},
-        {"orders": {"in_doubt": 0, "oldest_doubt_s": None}, "openings": [{"approved": True}]},
+        {"oldest_doubt_s": LONG_S, "strategies": [{"id": "maker", "stopped": ""}]},
+        {"oldest_doubt_s": None, "openings": [{"approved": True}]},
     ],
 )
 def test_all_is_well(document):
