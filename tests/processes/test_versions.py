@@ -17,6 +17,7 @@ from tests.test_runbooks import FOLDER, blocks_of
 pytestmark = [pytest.mark.processes, pytest.mark.patient(70)]
 
 REQUEST = "poison-1"
+DIGEST = "3f1c0e5d9a7b2846c1d0f9e8a7b6c5d43f1c0e5d9a7b2846c1d0f9e8a7b6c5d4"  # the page's example of a configuration's
 OPEN = ("NEW", "PARTIALLY_FILLED")
 
 
@@ -171,8 +172,8 @@ def restarted(cluster, name, build):
 
 def approved(cluster, *only):
     (config,) = {one["config"] for one in told(cluster)[0]["nodes"]}
-    beginning = " ".join(("version approve 0.3.0 0123456789abcdef", *only, "--yes"))
-    done = cluster.act(*told_by("upgrade.md", beginning, "0123456789abcdef", config))
+    beginning = " ".join((f"version approve 0.3.0 {DIGEST}", *only, "--yes"))
+    done = cluster.act(*told_by("upgrade.md", beginning, DIGEST, config))
     assert done.returncode == 0, done.stderr
 
 
