@@ -13,7 +13,7 @@ from cluster.types import Applied, NotLeader, Outcome, OutcomeUnknown
 from meltica.core.commands import Command, NodeReport
 from meltica.core.events import CommandResult
 from meltica.core.state import State
-from meltica.core.values import Epoch, Nanos, NodeName, Symbol, Venue
+from meltica.core.values import Account, Epoch, Nanos, NodeName, Symbol, Venue
 from meltica.leader.authority import Gate, Sends
 from meltica.leader.ports import ClusterPort, Mono, Observer, Wall
 from meltica.leader.settings import LeaderSettings
@@ -83,6 +83,10 @@ class Desk:
     def at(self) -> Nanos:
         """What a command proposed now carries as its time: a wall clock that is set meanwhile does not move it."""
         return self.wall() if self._anchor is None else Nanos(self._anchor + self.mono())
+
+    def account(self, venue: Venue) -> Account:
+        """The account that is traded there."""
+        return self.venues[venue].account
 
     def watched(self, venue: Venue) -> tuple[Symbol, ...]:
         """The symbols that are read there: those that are traded, and those that orders of ours may still trade.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from meltica.core.commands import OpeningApproved, VenuePolicy
 from meltica.core.exact import add
-from meltica.core.values import Account, Money, Nanos, Symbol, TradeId, Venue
+from meltica.core.values import Money, Nanos, Symbol, TradeId, Venue
 from meltica.leader import fitness, reconcile
 from meltica.leader.desk import Desk
 from meltica.leader.strangers import Strangers
@@ -35,7 +35,7 @@ class Marks:
 
     def opened(self, venue: Venue) -> bool:
         """Whether the account's opening balance is in the log."""
-        return (venue, self._account(venue)) in self._desk.state.openings
+        return (venue, self._desk.account(venue)) in self._desk.state.openings
 
     def passed(self, venue: Venue, trade: TradeShown) -> bool:
         """Whether a trade of no order in the log is surely not the log's to have.
@@ -43,7 +43,7 @@ class Marks:
         It is somebody else's, or part of the opening balance, before which no order of this log was sent.  The log's
         clock and the venue's may be apart: what is nearer to the opening is asked about.
         """
-        opening = self._desk.state.openings.get((venue, self._account(venue)))
+        opening = self._desk.state.openings.get((venue, self._desk.account(venue)))
         before = opening is not None and trade.venue_at <= opening.at - self._apart.get(venue, CLOCKS_APART)
         return before or self._strangers.is_passed(venue, trade)
 
@@ -61,7 +61,7 @@ class Marks:
             return None if newest is None else TradeId(newest + 1)
         venue_then = desk.wall() - (desk.mono() - begun) + health.clock_offset
         sure = venue_then - self.settle(venue) - port.capabilities.read_lag - (health.clock_uncertainty or 0)
-        key = (venue, self._account(venue), symbol)
+        key = (venue, self._desk.account(venue), symbol)
 
         def accounted(trade: TradeShown) -> bool:
             if desk.state.trades.known(key, trade.trade_id):
@@ -83,7 +83,7 @@ class Marks:
 
     def open_account(self, venue: Venue, result: ReadDone) -> None:
         """Approve the balances that were read as those that the account starts from, once, where policy allows it."""
-        desk, account, policy = self._desk, self._account(venue), self.policy(venue)
+        desk, account, policy = self._desk, self._desk.account(venue), self.policy(venue)
         if policy is None or not policy.approve_opening or self.opened(venue):
             return
         balances = tuple(
@@ -92,6 +92,3 @@ class Marks:
             if each.free or each.locked
         )
         desk.evidence(OpeningApproved(desk.epoch, desk.at, venue, account, balances))
-
-    def _account(self, venue: Venue) -> Account:
-        return self._desk.venues[venue].account
