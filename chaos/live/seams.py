@@ -22,6 +22,7 @@ from meltica.core.records import EpochRecord
 from meltica.core.values import ClientOrderId, Nanos
 from meltica.leader.desk import Desk
 from meltica.leader.dispatch import Dispatch
+from meltica.leader.doubts import Doubts
 from meltica.leader.leader import Leader
 from meltica.leader.reads import Question
 from meltica.leader.reconciler import Reconciler
@@ -158,7 +159,7 @@ def takeover(patches: Patches, come: Come) -> None:
 
 def learning(patches: Patches, come: Come) -> None:
     """Between the epoch and its authority: an answer, one about an order in doubt, and what they taught."""
-    learn, order_read = Reconciler._learn, Reconciler._order_read  # noqa: SLF001 - where it matters is inside
+    learn, look_up = Reconciler._learn, Doubts.read  # noqa: SLF001 - where it matters is inside
     on_applied = Leader.on_applied
 
     @wraps(learn)
@@ -167,10 +168,10 @@ def learning(patches: Patches, come: Come) -> None:
         if _untaken(self._desk):
             come("reading")
 
-    @wraps(order_read)
-    def looks_up(self: Reconciler, question: Question, result: ReadDone) -> None:
-        order_read(self, question, result)
-        if question.order_ids and _untaken(self._desk):
+    @wraps(look_up)
+    def looks_up(self: Doubts, question: Question, result: ReadDone) -> None:
+        look_up(self, question, result)
+        if _untaken(self._desk):
             come("looked_up")
 
     @wraps(on_applied)
@@ -181,7 +182,7 @@ def learning(patches: Patches, come: Come) -> None:
             come("learnt")
 
     patches.attribute(Reconciler, "_learn", learns)
-    patches.attribute(Reconciler, "_order_read", looks_up)
+    patches.attribute(Doubts, "read", looks_up)
     patches.attribute(Leader, "on_applied", applies)
 
 

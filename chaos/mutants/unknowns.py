@@ -29,8 +29,8 @@ from meltica.core.orders import Sign
 from meltica.core.values import ClientOrderId, Nanos
 from meltica.leader import lookups
 from meltica.leader.dispatch import Dispatch
+from meltica.leader.doubts import Doubts
 from meltica.leader.lookups import Bounds, Lookups
-from meltica.leader.reconciler import Reconciler
 from meltica.leader.takeover import Takeover
 from meltica.venues.base import NotSent, Unknown
 
@@ -126,8 +126,8 @@ def what_open_orders_lack_is_cancelled(patches: Patches) -> None:
         desk = self._desk
         for name in learnt.missing:
             order = desk.state.orders[name]
-            stamp = self.stamp(order.venue)
+            stamp = self._lessons.stamp(order.venue)
             shown_as: Any = (order.venue_order_id or "0", order.id, order.id, "cancelled", order.filled, "assumed")
             desk.evidence(c.OrderUpdated(stamp.epoch, stamp.at, stamp.venue, stamp.account, order.symbol, *shown_as))
 
-    patches.attribute(Reconciler, "_missing", missing)
+    patches.attribute(Doubts, "missing", missing)

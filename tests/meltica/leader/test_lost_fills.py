@@ -193,7 +193,7 @@ def test_an_order_of_somebody_elses_that_trades_again_is_asked_about_once_more_a
             world.run(150 * S)
     asked = [read.venue_order_id for read in node.port.reads if read.kind is ReadKind.ORDER]
     assert asked.count(slow) == 3
-    assert len(node.leader._recon._strangers._passed) <= 1
+    assert len(node.leader._recon._adoption._strangers._passed) <= 1
     assert node.state.low_water[VENUE, ACCOUNT, SYMBOL] == 56
     assert node.state.position_of((VENUE, ACCOUNT, SYMBOL)).traded == 0
     assert blocked(node) == ""
