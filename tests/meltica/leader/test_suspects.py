@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from meltica.core import moves, state
 from meltica.core.ids import make_id
 from meltica.core.orders import Order, OrderState
 from meltica.core.values import (
@@ -130,7 +131,9 @@ def test_an_order_that_was_found_dead_already_is_alive_again_by_its_trade() -> N
     assert node.state.low_water[KEY] == 1
 
 
-def test_two_orders_that_it_may_be_hold_the_mark_tighten_and_are_told() -> None:
+def test_two_orders_that_it_may_be_hold_the_mark_tighten_and_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for room in (state, moves):
+        monkeypatch.setattr(room, "ORDERS_KEPT", 300 * S)  # in place of an hour, which took half a minute
     world = unheard(2)
     world.exchange.fill(next(iter(world.exchange.orders)), "0.004", tell=False)
     for number in (0, 1):
@@ -143,7 +146,7 @@ def test_two_orders_that_it_may_be_hold_the_mark_tighten_and_are_told() -> None:
     assert [alert for alert, _ in node.notes.alerts].count("unknown_order") == 1
     assert {order.state for order in node.state.orders.values()} == {OrderState.ABSENT}, "neither is dead meanwhile"
     assert "cannot be told" in blocked(node)
-    world.run(3700 * S)  # past the hour for which the log remembers an order that has ended
+    world.run(400 * S)  # past the time for which the log remembers an order that has ended
     assert node.state.low_water.get(KEY, 0) == 0, "it waits for a person, however long"
 
 
