@@ -15,10 +15,11 @@ from attrs import asdict, define, field
 
 from cluster.types import Role
 from cluster.types import Status as ClusterStatus
-from meltica import openings, restarting
+from meltica import approvals, openings, restarting
 from meltica.api.ports import (
     Action,
     ActionOutcome,
+    ApproveBuild,
     ApproveOpening,
     Check,
     KillTrading,
@@ -428,6 +429,8 @@ class View:
             port = self.ports.get(venue)
             current = self.leader.status().active and port is not None and port.health().ready
             return openings.refusal(action.wish, self.state, current=current)
+        if isinstance(action.wish, ApproveBuild):
+            return approvals.refusal(action.wish, self.state, self.node)
         if isinstance(action.wish, StartStrategy):
             return restarting.refusal(action.wish, self.state, self.leader.status().strategies)
         return None
@@ -460,6 +463,8 @@ class View:
             return self._dry_skip(wish)
         if isinstance(wish, ApproveOpening):
             return openings.planned(wish, self.state)
+        if isinstance(wish, ApproveBuild):
+            return approvals.planned(wish, self.state, self.node)
         if isinstance(wish, StartStrategy):
             return restarting.planned(wish, self.leader.status().strategies)
         live = len(self.state.live_orders())

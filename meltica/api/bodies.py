@@ -243,10 +243,11 @@ class _Approve(_Body):
     build: Annotated[str, Build]
     config: Annotated[str, Build]
     only: bool = False
+    in_advance: bool = False
 
     @property
     def wish(self) -> ApproveBuild:
-        return ApproveBuild(build=self.build, config=self.config, only=self.only)
+        return ApproveBuild(build=self.build, config=self.config, only=self.only, in_advance=self.in_advance)
 
 
 @frozen(kw_only=True)

@@ -126,11 +126,15 @@ class ActivateVersion:
 
 @frozen
 class ApproveBuild:
-    """A build and a configuration may trade, beside those approved before, or with `only` alone."""
+    """A build and a configuration may trade, beside those approved before, or with `only` alone.
+
+    `in_advance`: that no node has them yet is known, and meant.
+    """
 
     build: str
     config: str
     only: bool = False
+    in_advance: bool = False
 
 
 @frozen

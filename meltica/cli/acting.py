@@ -85,6 +85,24 @@ def act(
     context.exit(int(EXIT.get(_kind(document), Exit.FAILED)))
 
 
+def looked_at(context: click.Context, kind: str, wish: Mapping[str, object], options: Mapping[str, Any]) -> str:
+    """What the cluster says that would come of it: what to ask the operator by.  Ends the command where it refuses.
+
+    Without a question it is said on stderr: whoever gave --yes reads it in a script's log.
+    """
+    if options["dry_run"]:
+        return ""  # nothing is asked, and the answer is the same
+    body = {**hand({**options, "dry_run": True}), **{key: value for key, value in wish.items() if value is not None}}
+    document = trio.run(partial(Client(place_of(context), operator=True).act, kind, body))
+    if _kind(document) is not OutcomeKind.DONE:
+        _show(document, options["output"])
+        context.exit(int(EXIT.get(_kind(document), Exit.FAILED)))
+    told = str(document.get("message"))
+    if options["yes"]:
+        click.echo(told, err=True)
+    return told
+
+
 def hand(options: Mapping[str, Any]) -> dict[str, object]:
     """What every action's body has: under which id, why, who, and whether in earnest."""
     return {

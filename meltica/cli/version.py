@@ -7,7 +7,7 @@ from typing import Any
 import click
 import trio
 
-from meltica.cli.acting import act, acting_options
+from meltica.cli.acting import act, acting_options, looked_at
 from meltica.cli.client import Client
 from meltica.cli.output import output_option, print_json
 from meltica.cli.place import place_of
@@ -52,10 +52,14 @@ def activate(context: click.Context, /, number: int, **options: Any) -> None:
 @click.argument("build")
 @click.argument("config")
 @click.option("--only", is_flag=True, help="Withdraw every other approval.")
+@click.option("--in-advance", is_flag=True, help="No node has it yet: it is still to be rolled out.")
 @acting_options
 @click.pass_context
-def approve(context: click.Context, /, build: str, config: str, only: bool, **options: Any) -> None:
-    """Let nodes of BUILD with the configuration of digest CONFIG trade.  A node of another follows, and never leads."""
-    alone = ", and nothing else may" if only else ""
-    what = f"build {build} with configuration {config} may trade{alone}"
-    act(context, "approve", {"build": build, "config": config, "only": only}, what, options)
+def approve(context: click.Context, /, build: str, config: str, only: bool, in_advance: bool, **options: Any) -> None:
+    """Let nodes of BUILD with the configuration of digest CONFIG trade.  A node of another follows, and never leads.
+
+    Copy both from `meltica version show`.  Refused if no node has them, but for --in-advance, and if nobody could
+    trade then.  Which nodes have it, and which may trade no more, is said before you are asked.
+    """
+    wish = {"build": build, "config": config, "only": only, "in_advance": in_advance or None}
+    act(context, "approve", wish, looked_at(context, "approve", wish, options), options)

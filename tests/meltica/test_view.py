@@ -121,7 +121,6 @@ async def outcome(wish, found=None, *, dry_run=False):
         (api.ResumeTrading(("drill",), 7), commands.Resume(Epoch(0), Nanos(0), ("drill",), 7, BY)),
         (api.KillTrading("enough"), commands.Kill(Epoch(0), Nanos(0), "enough", BY)),
         (api.ActivateVersion(2), commands.ActivateVersion(Epoch(0), Nanos(0), 2, "0.1.0", BY)),
-        (api.ApproveBuild("B", "c", only=True), commands.ApproveBuild(Epoch(0), Nanos(0), "B", "c", True, BY)),
         (api.SetMode(Mode.MANUAL), commands.ModeSet(Epoch(0), Nanos(0), Mode.MANUAL, BY)),
         (api.CancelOrders(order="a" * 32), commands.Cancel(Epoch(0), Nanos(0), "a" * 32, "because", BY)),
         (api.CancelOrders(symbol="X"), commands.CancelAll(Epoch(0), Nanos(0), "because", None, "X", BY)),

@@ -17,6 +17,7 @@ from tests.test_runbooks import FOLDER, blocks_of
 pytestmark = [pytest.mark.processes, pytest.mark.patient(70)]
 
 REQUEST = "poison-1"
+AHEAD = "--in-advance"
 DIGEST = "3f1c0e5d9a7b2846c1d0f9e8a7b6c5d43f1c0e5d9a7b2846c1d0f9e8a7b6c5d4"  # the page's example of a configuration's
 OPEN = ("NEW", "PARTIALLY_FILLED")
 
@@ -170,10 +171,12 @@ def restarted(cluster, name, build):
     wait_for(f"{name} of build {build} could take over", lambda: cluster.own(name).get("promotable"))
 
 
-def approved(cluster, *only):
+def approved(cluster, how):
     (config,) = {one["config"] for one in told(cluster)[0]["nodes"]}
-    beginning = " ".join((f"version approve 0.3.0 {DIGEST}", *only, "--yes"))
-    done = cluster.act(*told_by("upgrade.md", beginning, DIGEST, config))
+    words = told_by("upgrade.md", f"version approve 0.3.0 {DIGEST} {how} --yes", DIGEST, config)
+    unsaid = cluster.act(*[word for word in words if word != how], "--dry-run")
+    assert unsaid.returncode == (5 if how == AHEAD else 0), "what no node has is refused unless it is meant"
+    done = cluster.act(*words)
     assert done.returncode == 0, done.stderr
 
 
@@ -184,7 +187,10 @@ def test_a_new_version_is_rolled_out_while_trading_goes_on_and_a_build_without_i
     assert "apply decides by version 1" in shown
     assert f"n1: versions 1 to 1, build {OLD}" in shown
     refused(cluster)
-    approved(cluster)
+    wrong = cluster.act("version", "approve", OLD, DIGEST, "--only")
+    assert wrong.returncode == 5, wrong.stdout + wrong.stderr
+    assert f"n1, n2 and n3 have build {OLD}" in wrong.stderr
+    approved(cluster, AHEAD)
     last = cluster.active()
     standbys = [name for name in NODES if name != last]
     for name in standbys:
