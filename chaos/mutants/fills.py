@@ -12,10 +12,11 @@ from attrs import evolve
 from chaos.mutants.mutant import mutant
 from chaos.mutants.patches import Patches
 from chaos.mutants.scenes import DOUBLED, FAILING, LOST_REPORTS, MIXED, QUIET
-from meltica.core import apply, apply_fills, loading
+from meltica.core import apply, apply_fills
 from meltica.core import commands as c
 from meltica.core.events import Rejection
 from meltica.core.indexes import Trades
+from meltica.core.loading import Loading
 from meltica.core.values import TradeId
 from meltica.leader import reconcile
 from meltica.leader.reads import Question, Reads
@@ -99,11 +100,11 @@ def fees_are_not_taken(patches: Patches) -> None:
 @mutant("4", FAILING, "state_equal", "positions", "every_fill_once", "state_machine_safety")
 def a_restart_forgets_which_trades_counted(patches: Patches) -> None:
     """The trades that are known are not read back at a start: a read that shows them counts them again."""
-    whole = loading._load_trade  # noqa: SLF001 # what is broken is inside
+    whole = Loading._trade  # noqa: SLF001 # what is broken is inside
 
-    def load(state: Any, parts: Any, value: Any) -> bool:
-        kept = whole(state, parts, value)
-        state.trades.seen.clear()
+    def load(self: Any, parts: Any, value: Any) -> Any:
+        kept = whole(self, parts, value)
+        self.state.trades.seen.clear()
         return kept
 
-    patches.attribute(loading, "_load_trade", load)
+    patches.attribute(Loading, "_trade", load)

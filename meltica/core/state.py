@@ -12,6 +12,7 @@ hashes.  The chain is a hash over all commands ever applied, the rejected ones i
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from hashlib import blake2b
 from operator import itemgetter
 from typing import Any, Final
@@ -99,7 +100,7 @@ class State:
         self.openings: dict[tuple[Venue, Account], OpeningRecord] = {}
         self.requests: dict[RequestId, RequestRecord] = {}
         # derived from the above
-        self.order_index = OrderIndex(self.assets_of)
+        self.order_index = OrderIndex(partial(_assets_of, self.instruments))  # not this object: see `swap`
         self.by_venue_id = self.order_index.by_venue_id
         self.intents = self.order_index.intents
         self.trades = Trades()
@@ -154,8 +155,7 @@ class State:
 
     def assets_of(self, venue: Venue, symbol: Symbol) -> tuple[Asset, Asset]:
         """Base and quote of an instrument that is known; KeyError otherwise."""
-        instrument = self.instruments[venue, symbol]
-        return instrument.base, instrument.quote
+        return _assets_of(self.instruments, venue, symbol)
 
     def live_orders(self) -> list[Order]:
         """Every order that is not closed, by client order id."""
@@ -369,6 +369,10 @@ class State:
         State.__init__(self)
         load_state(self, pairs)
 
+    def swap(self, other: State) -> None:
+        """Become what `other` is, and it what this is, each in its very object: at once, however large they are."""
+        self.__dict__, other.__dict__ = other.__dict__, self.__dict__
+
     def _meta_bytes(self) -> bytes:
         """What `FORMS["meta"]` makes of `meta()`: written with every entry, so at once, without the record."""
         return (
@@ -391,6 +395,10 @@ class State:
         self._dirty, self._changes = {}, {}
         self._hashes, self._sum = hashes, total & _MODULUS
 
+    def kept(self) -> tuple[dict[bytes, Any], ...]:
+        """Leaving alone: what is kept of each stored pair."""
+        return self._dirty, self._changes, self._hashes
+
     def _note(self, prefix: str, record: object, *parts: str) -> None:
         self._dirty[key_of(prefix, *parts)] = (prefix, record)
 
@@ -407,6 +415,13 @@ class State:
             if after and not settled_trade(record):
                 self._hashes[key] = after
         self._dirty = {}
+
+
+def _assets_of(
+    instruments: dict[tuple[Venue, Symbol], InstrumentSeen], venue: Venue, symbol: Symbol
+) -> tuple[Asset, Asset]:
+    instrument = instruments[venue, symbol]
+    return instrument.base, instrument.quote
 
 
 def settled_trade(record: object) -> bool:
