@@ -16,7 +16,7 @@ from attrs import frozen
 
 from cluster.journal import JournalFault
 from cluster.store import Meta
-from cluster.types import Accountable, ApplyOutcome, ApplyStop, LogIndex, StateMachine, Term
+from cluster.types import Accountable, ApplyOutcome, ApplyStop, Coming, LogIndex, StateMachine, Term
 from cluster.wire import Entry, WireError, unpack_commands
 
 APPLY_COMMANDS: Final = 512  # commands applied in one step, before the driver may look elsewhere
@@ -85,8 +85,8 @@ class Results(Protocol):
 class Applying:
     """One node's way through the committed log."""
 
-    def __init__(self, machine: StateMachine, store: Results, journal: Log) -> None:
-        """Loads the machine from the store."""
+    def __init__(self, machine: StateMachine, store: Results, journal: Log, coming: Coming | None = None) -> None:
+        """Loads the machine from the store, or has it take over `coming`: that state, made already."""
         self.applied = int(store.meta().applied_index)
         self.stop: ApplyStop | None = None
         self.accountable = machine if isinstance(machine, Accountable) else None
@@ -95,7 +95,10 @@ class Applying:
         self._journal = journal
         self._raised: _Raised | None = None
         self._scanned = 0  # up to here the log was searched for what isolates the entry that apply stopped at
-        machine.load(LogIndex(self.applied), store.state())
+        if coming is None:
+            machine.load(LogIndex(self.applied), store.state())
+        else:
+            coming.take_over()
 
     def about(self) -> bytes:
         """What this node says that it is."""

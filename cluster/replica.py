@@ -38,10 +38,12 @@ from cluster.store import Ticket
 from cluster.types import (
     AppliedEntry,
     ApplyStop,
+    Coming,
     Installed,
     MonoNs,
     NotLeader,
     Peer,
+    Preparing,
     Retention,
     Role,
     RoleChanged,
@@ -102,9 +104,10 @@ class Replica:
         self._retention = retention
         self._members = members
         self._proposals = Proposals(name, clock)
-        self._begin(peers, None)
+        self._begin(peers)
         self._vouching = Vouching(name, self._guard.peers, self._applying.about(), clock)
-        self._shipping = Shipping(store, pace or Pace(), self._vouching)
+        prepare = machine.prepare if isinstance(machine, Preparing) else None
+        self._shipping = Shipping(store, pace or Pace(), self._vouching, prepare)
         self._told: tuple[ApplyStop | None, int | None, int | None] = (None, None, None)
         self._fault: str | None = None
         self._raised: JournalFault | None = None  # by a frame, for the next step
@@ -121,14 +124,14 @@ class Replica:
         self._wakes_at = MonoNs(0)  # as the last whole step said
         self._adopted()
 
-    def _begin(self, peers: Sequence[Peer], unsynced: Ticket | None) -> None:
+    def _begin(self, peers: Sequence[Peer], unsynced: Ticket | None = None, coming: Coming | None = None) -> None:
         """Journal, guard, core and state as the store has them: at the start, and behind an installation."""
         name, store, clock = self._name, self._store, self._clock
         self._journal = journal = Journal(store, clock, unsynced, self._members)
         if unsynced is None and self._members is not None:
             journal.keep_beginning(self._members)
         self._guard = Guard(name, peers, self._timers, journal=journal, store=store, clock=clock, random=self._random)
-        self._applying = Applying(self._machine, store, journal)
+        self._applying = Applying(self._machine, store, journal, coming)
         self._keeper = None if self._retention is None else Keeper(self._retention, journal, self._guard, clock())
         self._standing = Standing(self._guard, journal, self._applying)
         self._appending = Appending(name, self._guard, journal, self._proposals)
@@ -357,7 +360,7 @@ class Replica:
         self._quiet, self._settled = False, True
         applied: tuple[AppliedEntry, ...] = ()
         try:
-            installed = self._install() if self._shipping.awake and self._shipping.receiving.verified else None
+            installed = self._install() if self._shipping.awake and self._shipping.receiving.ready else None
             if installed is None:
                 applied = self._work(now)
         except Exception as error:
@@ -496,7 +499,7 @@ class Replica:
                 self._sends.append((peer, encode_word(word)))
 
     def _install(self) -> Installed | None:
-        """Install what was verified, in a step and a batch of its own; None if something else comes first."""
+        """Install what was verified and made, in a step and a batch of its own; None if something else comes first."""
         dirty = self._journal.dirty or self._journal.metered or self._shipping.receiving.dirty
         if dirty or self._guard.outbox or self._guard.core.role is Role.LEADER:
             return None
@@ -512,7 +515,7 @@ class Replica:
         self._promised = ticket
         self._unsynced.append((ticket, self._clock()))
         before = self._guard
-        self._begin(before.peers, ticket)
+        self._begin(before.peers, ticket, install.coming)
         self._guard.take_over(before)
         self._adopted()
         self._proposals.settle_queue(None)

@@ -96,6 +96,46 @@ class StateMachine(Protocol):
         ...
 
 
+class Coming(Protocol):
+    """A state that a machine makes beside its own: nothing of it is in the machine before it `take_over`s.
+
+    No call costs more than a few milliseconds, however large the state is.
+    """
+
+    def take(self, pairs: Sequence[tuple[bytes, bytes]]) -> int:
+        """Of the next stored pairs, in key order, as many as one step may cost: how many, and one at least.
+
+        Raises what `StateMachine.load` raises.
+        """
+        ...
+
+    def end(self, applied: LogIndex) -> None:
+        """These were all, stored with `applied`.  Raises what `StateMachine.load` raises."""
+        ...
+
+    def take_over(self) -> None:
+        """The machine has this state now, as if it had loaded it, and what it had goes.  Raises nothing."""
+
+    def leave(self) -> bool:
+        """Free a bounded piece of what goes: the machine's former state, or, of one that never came, itself.
+
+        Whether there is more.
+        """
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A state machine that can make another state beside its own, piece by piece, and have it at once.
+
+    Together with `StateMachine`.  One that is none of this loads a snapshot's state in one go.
+    """
+
+    def prepare(self) -> Coming:
+        """Begin to; several may be under way, of which at most one takes over."""
+        ...
+
+
 @runtime_checkable
 class Accountable(Protocol):
     """A state machine that can answer for its state: replication compares it between nodes, and may stop it.

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
-from cluster.types import ApplyOutcome, LogIndex, Term
+from cluster.types import ApplyOutcome, Coming, LogIndex, Term
 from meltica.core.apply import GARBAGE, ISOLATED, RULES, CoreFault, apply_entry, isolate_entry
 from meltica.core.apply_upgrades import ROLES
 from meltica.core.codec import BadCommand, decode_command
@@ -26,7 +26,8 @@ from meltica.core.commands import NodeReport, SkipEntry
 from meltica.core.effects import PlaceOrder
 from meltica.core.events import CommandResult
 from meltica.core.keys import FORMS, META
-from meltica.core.loading import BadState
+from meltica.core.leaving import leave
+from meltica.core.loading import BadState, Loading
 from meltica.core.reports import written
 from meltica.core.rules import Rules, TooOld
 from meltica.core.state import State
@@ -83,6 +84,15 @@ class Machine:
         except (BadState, TooOld):
             state.reload(())
             raise
+        self.standing = None
+
+    def prepare(self) -> Coming:
+        """Begin to make another state beside this one (`cluster.types.Preparing`)."""
+        return _Coming(self, self._rules)
+
+    def adopt(self, state: State) -> None:
+        """Have that state, in the very object that others hold, as if it had been loaded; `state` is the former one."""
+        self.state.swap(state)
         self.standing = None
 
     # --- where its audit trail goes on (`cluster.types.Trailed`) ----------------------------------------------
@@ -157,6 +167,28 @@ class Machine:
         digest, self.standing = standing.digest, None
         results = isolate_entry(self.state, Index(index), Epoch(term), commands, digest=digest, rules=self._rules)
         return self._outcome(term, commands, results)
+
+
+class _Coming:
+    """A state that is made beside the machine's; see `cluster.types.Coming`."""
+
+    def __init__(self, machine: Machine, rules: Rules) -> None:
+        self._machine = machine
+        self._rules = rules
+        self._state = State()
+        self._loading = Loading(self._state)
+
+    def take(self, pairs: Sequence[tuple[bytes, bytes]]) -> int:
+        return self._loading.take(pairs)
+
+    def end(self, applied: LogIndex) -> None:
+        _check_loaded(self._loading.end(), int(applied), self._rules)
+
+    def take_over(self) -> None:
+        self._machine.adopt(self._state)
+
+    def leave(self) -> bool:
+        return leave(self._state)
 
 
 def _check_loaded(state: State, applied: int, rules: Rules) -> None:

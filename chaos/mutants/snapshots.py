@@ -20,13 +20,16 @@ from cluster.replica import Replica
 from cluster.retention import Keeper
 from cluster.snapshot import receiving
 from cluster.snapshot.faces import Pair
+from cluster.snapshot.preparing import Making
 from cluster.standing import Standing
 from cluster.types import LogIndex, Term
 from meltica.leader.authority import Sends
 
+PREPARING = "cluster/snapshot/test_preparing.py"
 INSTALLING = "cluster/test_installing.py"
 STAGING = "cluster/contracts/test_staging.py"
 AS_IT_WAS = "test_a_source_is_the_state_as_it_was_however_far_the_node_goes_on"
+MADE = "test_it_is_made_once_it_is_verified_and_installed_once_it_is_whole"
 UNSAID = "test_nothing_is_said_of_it_before_it_is_synced"
 CAUGHT_UP = "test_one_that_has_caught_up_meanwhile_installs_nothing"
 KEPT = "test_the_log_is_kept_for_one_that_is_sent_a_snapshot_and_dropped_once_it_has_it"
@@ -96,6 +99,35 @@ def the_base_s_term_is_forgotten(patches: Patches) -> None:
     """The entry that the log begins with after an installation is of term 0."""
     whole = MemoryStore.install
     patches.attribute(MemoryStore, "install", lambda self, one, *more: whole(self, evolve(one, term=Term(0)), *more))
+
+
+@mutant("7", SNAPSHOTS, "state_machine_safety")
+def a_state_is_taken_over_half_made(patches: Patches) -> None:
+    """What a snapshot brings is the machine's state once its first pairs are in it."""
+    whole = Making.step
+
+    def step(self: Making) -> bool:
+        if whole(self):
+            return True
+        self.coming.end(self._applied)
+        return True
+
+    patches.attribute(Making, "step", step)
+
+
+# The node applies nothing meanwhile, as it lacks what comes next; what it would answer, or leave to a stop, is wrong.
+@mutant("8", directed(PREPARING, MADE), MADE)
+def a_state_is_taken_over_before_it_is_installed(patches: Patches) -> None:
+    """The machine has a snapshot's state as soon as it is made: the disk, and what the node says, have the old one."""
+    whole = Making.step
+
+    def step(self: Making) -> bool:
+        if whole(self):
+            self.coming.take_over()
+            return True
+        return False
+
+    patches.attribute(Making, "step", step)
 
 
 # What of an installation a power cut takes back was on a majority before: to say it too early costs a resend, no data.

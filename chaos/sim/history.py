@@ -7,7 +7,7 @@ own order; `finish` has the checkers judge the facts.  It repairs and hides noth
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from attrs import define, field
@@ -22,10 +22,11 @@ from chaos.sim.facts import Recorder
 from chaos.sim.network import Process
 from cluster.members import Configuration
 from cluster.replica import Ready
-from cluster.types import ApplyOutcome, LogIndex, Outcome, Peer, Role, RoleChanged, Term, Token
+from cluster.types import ApplyOutcome, Coming, LogIndex, Outcome, Peer, Role, RoleChanged, Term, Token
 
 _CHAIN: Final = b"chain"
 _REGISTER: Final = b"r:"
+_TAKEN: Final = 2  # pairs at once
 
 
 class Violation(AssertionError):
@@ -49,6 +50,10 @@ class RegisterMachine:
         self.chains[applied] = self.chain
         self.registers = {key.removeprefix(_REGISTER): value for key, value in stored.items()}
 
+    def prepare(self) -> Coming:
+        """Begin to become what a snapshot brings."""
+        return _Coming(self)
+
     def apply(self, index: LogIndex, term: Term, commands: tuple[bytes, ...]) -> ApplyOutcome:
         """Add an entry to the chain; a register's command answers with what it saw, any other with the chain."""
         if index != self.applied + 1:
@@ -70,6 +75,29 @@ class RegisterMachine:
             self.registers[operation.key] = after
             changed[_REGISTER + operation.key] = after
         return saw
+
+
+class _Coming:
+    """The pairs of a machine's next state, few at once, so that much happens while it is made; see `cluster.types`."""
+
+    def __init__(self, machine: RegisterMachine) -> None:
+        self._machine = machine
+        self._pairs: list[tuple[bytes, bytes]] = []
+        self._applied = LogIndex(0)
+
+    def take(self, pairs: Sequence[tuple[bytes, bytes]]) -> int:
+        self._pairs += pairs[:_TAKEN]
+        return min(_TAKEN, len(pairs))
+
+    def end(self, applied: LogIndex) -> None:
+        self._applied = applied
+
+    def take_over(self) -> None:
+        self._machine.load(self._applied, self._pairs)
+
+    def leave(self) -> bool:
+        del self._pairs[:_TAKEN]
+        return bool(self._pairs)
 
 
 @define(eq=False)

@@ -6,22 +6,25 @@ installed only if that is what was offered.  Hazard 27 of pysyncobj.md (a late s
 here: one that is not above what this node has is wanted by nobody, and of two the older one is refused.
 
 The pump commits the store's batch whenever `dirty` is set, tells `committed` its ticket and `synced` what is durable.
-What is verified it installs in a batch of its own, once `installable` says that it is still wanted.
+Of what is verified the machine makes its next state (`preparing`), and the pump installs that in a batch of its own,
+once `installable` says that it is still wanted.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from attrs import define, frozen
 
 from cluster.adopted import Placed
 from cluster.snapshot.faces import Staging
+from cluster.snapshot.preparing import Leavings, Making
 from cluster.snapshot.summing import Sum
 from cluster.snapshot.words import DAMAGED, DONE, OLDER, Closed, Offer, Part, PartAck, Word, decode, encode
 from cluster.store import StoredEntry, Ticket
-from cluster.types import LogIndex, Peer, Receipt
+from cluster.types import Coming, LogIndex, Peer, Receipt
 from cluster.wire import MAX_TOLD, WireError
 
 READ_BACK: Final = 64 * 1024  # bytes: below a millisecond of the loop
@@ -57,6 +60,7 @@ class Install:
     entry: StoredEntry
     digest: bytes  # the snapshot's
     placed: Placed | None = None  # who took part behind it; None: as in the settings
+    coming: Coming | None = None  # the state, made; None: it is to be loaded
 
 
 @define
@@ -89,19 +93,23 @@ class _Transfer:
     taken: int = 0  # bytes staged in this process's life
     whole: bool = False  # the sender said that this was all
     back: _ReadBack | None = None
-    verified: bool = False
+    verified: bool = False  # its digest is what was offered
+    making: Making | None = None  # from then on, of a machine that can
+    ready: bool = False  # and its state is made
 
 
 class Receiving:
     """One node's receiving of snapshots, one at a time.  `outbox` is what it wants said, `told` what it has to tell."""
 
-    def __init__(self, store: Staging, read_back: int = READ_BACK) -> None:
-        """`read_back`: bytes read back in one step."""
+    def __init__(self, store: Staging, read_back: int = READ_BACK, prepare: Callable[[], Coming] | None = None) -> None:
+        """`read_back`: bytes read back in one step.  `prepare` begins a state; None: it is loaded when installed."""
         self.outbox: list[tuple[Peer, Word]] = []
         self.told: list[str] = []  # for people: what was thrown away, and why
         self.dirty = False  # something was buffered in the store, or waits for a sync to be said
         self._store = store
         self._read_back = read_back
+        self._prepare = prepare
+        self._leavings = Leavings()
         self._held: list[tuple[Peer, Word]] = []  # said when the batch that is collected now is synced
         self._pending: deque[_Batch] = deque()  # committed, not synced
         self._left = False  # the batch that is collected now leaves something behind
@@ -132,12 +140,12 @@ class Receiving:
     @property
     def active(self) -> bool:
         """Whether anything is under way: received, written, or to be said."""
-        return self._now is not None or self.dirty or bool(self._pending or self.outbox)
+        return self._now is not None or self.dirty or bool(self._pending or self.outbox or self._leavings)
 
     @property
-    def verified(self) -> bool:
+    def ready(self) -> bool:
         """Whether something may be installed."""
-        return self._now is not None and self._now.verified
+        return self._now is not None and self._now.ready
 
     @property
     def says(self) -> str:
@@ -224,21 +232,28 @@ class Receiving:
 
     def busy(self) -> bool:
         """Whether `step` has something to do."""
-        now = self._now
-        return now is not None and now.whole and now.durable == now.after and not now.verified
+        return bool(self._leavings) or self._works_on(self._now)
 
     def step(self, place: Place) -> Install | None:
-        """Read back a bounded part of what is staged whole; what may be installed, when all of it was.
+        """Read back, or make a state of, a bounded part of what is staged whole; what may be installed, at the end.
 
         Raises:
             StoreFault: it can't be read.
+            Exception: the machine can't have that state.
         """
         now = self._now
-        if now is None or not self.busy():
+        self._leavings.step()
+        if now is None or not self._works_on(now):
             return None
         if _has(place, now.offer):
             self._drop(now)
             return None
+        return self._make(now) if now.verified else self._verify(now)
+
+    def _works_on(self, now: _Transfer | None) -> bool:
+        return now is not None and now.whole and now.durable == now.after and not now.ready
+
+    def _verify(self, now: _Transfer) -> Install | None:
         if now.back is None:
             now.back = _ReadBack(Sum(now.offer.base))
         pairs = self._store.read_staged(now.back.after, self._read_back)
@@ -251,19 +266,19 @@ class Receiving:
     def installable(self, place: Place) -> Install | None:
         """What was verified, if it is still wanted: asked in the step that installs it."""
         now = self._now
-        if now is None or not now.verified:
+        if now is None or not now.ready:
             return None
         if _has(place, now.offer):
             self._drop(now)
             return None
-        return Install(now.offer.base, now.offer.digest, now.offer.placed)
+        return _install_of(now)
 
     def installed(self) -> Peer | None:
         """What `step` named is installed, in the batch that is collected now: once it is synced the sender hears it.
 
         Returns who that is.
         """
-        now, self._now = self._now, None
+        now = self._leave()
         self.dirty = self._left = True
         if now is None or now.sender is None:
             return None
@@ -275,6 +290,7 @@ class Receiving:
     def _begin(self, peer: Peer, offer: Offer) -> None:
         if self._now is not None:
             self.told.append(f"the staged snapshot of entry {self._now.offer.index} gives way to one of {offer.index}")
+        self._leave()
         self._store.stage_anew(encode(offer))
         self._now = _Transfer(offer, b"", sender=peer)
         self.dirty = self._left = True
@@ -300,11 +316,26 @@ class Receiving:
             )
             return None
         now.verified = True
-        return Install(offer.base, offer.digest, offer.placed)
+        if self._prepare is None:
+            now.ready = True
+            return _install_of(now)
+        now.making = Making(self._prepare(), offer.index, self._store.read_staged, self._read_back)
+        return None
+
+    def _make(self, now: _Transfer) -> Install | None:
+        now.ready = now.making is None or now.making.step()
+        return _install_of(now) if now.ready else None
+
+    def _leave(self) -> _Transfer | None:
+        """It is over, in whatever way; what was made of it goes by and by."""
+        now, self._now = self._now, None
+        if now is not None:
+            self._leavings.add(now.making)
+        return now
 
     def _throw_away(self, why: str) -> None:
         """It begins anew when it is offered again."""
-        now, self._now = self._now, None
+        now = self._leave()
         self._store.unstage()
         self.dirty = self._left = True
         self.told.append(why)
@@ -313,7 +344,7 @@ class Receiving:
 
     def _drop(self, now: _Transfer) -> None:
         """The log has brought this node past it: its sender hears so when it asks."""
-        self._now = None
+        self._leave()
         self._store.unstage()
         self.dirty = self._left = True
         self.told.append(f"the staged snapshot of entry {now.offer.index} is not needed any more")
@@ -325,6 +356,11 @@ class Receiving:
 
     def _close(self, peer: Peer, offer: Offer, what: int, why: str) -> None:
         self.outbox.append((peer, Closed(offer.term, offer.digest, what, why.encode()[:MAX_TOLD])))
+
+
+def _install_of(now: _Transfer) -> Install:
+    made = None if now.making is None else now.making.coming
+    return Install(now.offer.base, now.offer.digest, now.offer.placed, made)
 
 
 def _leads(peer: Peer, term: int, place: Place) -> bool:

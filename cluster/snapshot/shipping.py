@@ -5,6 +5,7 @@ Pure, over the disk's face; only the joining of `supplying` and `receiving` live
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from cluster.snapshot.faces import Staging
@@ -13,7 +14,7 @@ from cluster.snapshot.sending import Pace
 from cluster.snapshot.supplying import Lead, States, Supplying
 from cluster.snapshot.words import Offer, Part, Word
 from cluster.store import Ticket
-from cluster.types import MonoNs, Peer
+from cluster.types import Coming, MonoNs, Peer
 
 
 class Standing(Place, Lead, Protocol):
@@ -23,8 +24,9 @@ class Standing(Place, Lead, Protocol):
 class Shipping:
     """One node's snapshots."""
 
-    def __init__(self, disk: Staging, pace: Pace, states: States) -> None:
-        self.receiving = Receiving(disk, pace.part)
+    def __init__(self, disk: Staging, pace: Pace, states: States, prepare: Callable[[], Coming] | None = None) -> None:
+        """`prepare` begins the state that a snapshot brings; None: it is loaded when that is installed."""
+        self.receiving = Receiving(disk, pace.part, prepare)
         self.supplying = Supplying(disk, pace, states)
         self.awake = True  # `step` may have something to do; a plain attribute, for every step of the pump looks at it
         self._last_told = ""
@@ -53,6 +55,7 @@ class Shipping:
 
         Raises:
             StoreFault: something can't be read.
+            Exception: the machine can't have the state that came.
         """
         said = self.supplying.step(standing, now)
         if self.receiving.busy():
@@ -83,6 +86,6 @@ class Shipping:
     def due(self, now: MonoNs) -> MonoNs | None:
         """When `step` has something to do, beside what is heard."""
         receiving = self.receiving
-        if receiving.busy() or receiving.verified or receiving.dirty or receiving.outbox:
+        if receiving.busy() or receiving.ready or receiving.dirty or receiving.outbox:
             return now
         return self.supplying.due()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster.memory import MemoryStore
-from cluster.types import Accountable, LogIndex, Peer, StateMachine, Term, Trailed
+from cluster.types import Accountable, LogIndex, Peer, Preparing, StateMachine, Term, Trailed
 from meltica.core import commands as c
 from meltica.core.apply import CoreFault, apply_entry, chained, isolate_entry
 from meltica.core.codec import encode_command
@@ -240,3 +240,47 @@ def test_a_load_goes_back_in_the_very_state_that_others_hold() -> None:
     assert machine.state is state
     assert state.digest() == digest
     assert state.take_changes()[0][0] == b"meta", "nothing of what went wrong is left to be written"
+
+
+def test_a_state_is_made_beside_its_own_and_taken_over_in_the_very_object_that_others_hold() -> None:
+    hand = history()
+    found, _, disk = run(hand)
+    machine: StateMachine = Machine()
+    assert isinstance(machine, Preparing)
+    assert isinstance(machine, Machine)
+    machine.apply(LogIndex(1), Term(1), ())
+    state, before = machine.state, machine.state.digest()
+    machine.stopped(LogIndex(2), "d" * 64, ValueError("x"))
+    coming, pairs = machine.prepare(), sorted(disk.items())
+    while pairs:
+        pairs = pairs[coming.take(pairs) :]
+        assert state.digest() == before
+    coming.end(LogIndex(hand.state.index))
+    assert (state.digest(), machine.standing is None) == (before, False)
+    coming.take_over()
+    assert (machine.state, machine.standing) == (state, None)
+    assert state.digest() == found.state.digest()
+    while coming.leave():
+        pass
+    assert state.digest() == found.state.digest()
+    assert machine.apply(LogIndex(hand.state.index + 1), Term(9), ()) == found.apply(
+        LogIndex(hand.state.index + 1), Term(9), ()
+    )
+
+
+def test_a_state_that_it_can_t_have_leaves_its_own_as_it_is() -> None:
+    hand = history()
+    _, _, disk = run(hand)
+    machine = Machine()
+    machine.apply(LogIndex(1), Term(1), ())
+    before = machine.state.digest()
+    coming = machine.prepare()
+    assert coming.take(sorted(disk.items())[:3]) == 3
+    with pytest.raises(BadState):
+        coming.end(LogIndex(hand.state.index))
+    whole, pairs = machine.prepare(), sorted(disk.items())
+    while pairs:
+        pairs = pairs[whole.take(pairs) :]
+    with pytest.raises(BadState, match="was applied last"):
+        whole.end(LogIndex(hand.state.index + 1))
+    assert machine.state.digest() == before
