@@ -14,7 +14,7 @@ from meltica.core.effects import CancelOrder, PlaceOrder
 from meltica.core.events import AuthorityEvent, CommandResult, FillEvent
 from meltica.core.records import EpochRecord
 from meltica.core.state import State
-from meltica.core.values import ClientOrderId, Epoch, Mode, Nanos, NodeName, Symbol, Venue
+from meltica.core.values import ClientOrderId, Epoch, Nanos, NodeName, Symbol, Venue
 from meltica.leader import authority, reconcile
 from meltica.leader.crew import Crew
 from meltica.leader.desk import Desk
@@ -26,11 +26,9 @@ from meltica.leader.host import Host
 from meltica.leader.intake import Intake
 from meltica.leader.mandate import Mandate
 from meltica.leader.ports import (
-    ActionResult,
     ClusterPort,
     Done,
     Mono,
-    NotActive,
     Numbers,
     NumbersInMemory,
     Observer,
@@ -47,6 +45,7 @@ from meltica.leader.reconciler import Reconciler
 from meltica.leader.settings import LeaderSettings
 from meltica.leader.standstill import Standstill
 from meltica.leader.status import LeaderStatus, Phase
+from meltica.leader.succession import Succession, unheard
 from meltica.leader.takeover import Takeover
 from meltica.leader.tenure import Tenure
 from meltica.leader.upkeep import Upkeep
@@ -102,7 +101,8 @@ class Leader:
         self._upkeep = Upkeep(desk, self._host.market, self._dispatch.has, self._recon.want, self._host.known())
         self._mandate = Mandate(desk, numbers if numbers is not None else NumbersInMemory())
         self._handover = Handover(desk, self._dispatch)
-        self._tenure = Tenure(desk, lambda to, why: self._hand_over(to, why, _unheard))
+        self._succession = Succession(desk, self._takeover, self._handover, self._stop_trading)
+        self._tenure = Tenure(desk, lambda to, why: self._succession.hand_over(to, why, unheard))
         self._intake = Intake(desk, self._host.market, self._why_no_submit)
         self._standstill = Standstill(desk, self._recon.goes_on)
         self._crew = Crew(desk)
@@ -113,8 +113,6 @@ class Leader:
         self._last_traded = Nanos(0)  # the log's clock at the last sign of an epoch that traded
         self._idle_since = Nanos(0)  # the same, when the newest epoch started
         self._note_trading()
-        self._lost_since: Nanos | None = None
-        self._handed_at: Nanos | None = None
         self._gate_was = ""
 
     def add_venue(self, port: VenuePort) -> None:
@@ -161,7 +159,7 @@ class Leader:
         self._crew.lost_lead()
         self._recon.lost_lead()
         self._handover.lost_lead(self._leader)
-        self._lost_since = None
+        self._succession.lost_lead()
 
     def on_applied(self, entry: AppliedEntry) -> None:
         """An entry was applied to `state` just now; call in log order, before its proposals' outcomes.
@@ -297,7 +295,7 @@ class Leader:
         elif refused is not None:
             on_result(refused)
         elif isinstance(action, Promote):
-            self._promote(action, on_result)
+            self._succession.promote(action, self._leader, on_result)
         elif isinstance(action, Order):
             self._intake.order(action.command, self._leader, on_result)
         else:
@@ -309,64 +307,15 @@ class Leader:
             self._mandate.work(self._desk.mono())
             on_result(Done(told))
 
-    def _promote(self, action: Promote, on_result: OnResult) -> None:
-        desk = self._desk
-        if not desk.can_propose:
-            on_result(NotActive(self._leader))
-            return
-        if action.epoch is not None and action.epoch != desk.epoch:
-            on_result(Refused("stale_epoch", f"the epoch is {desk.epoch}, not {action.epoch}"))
-            return
-        if self._handover.running:
-            on_result(Refused("handover_running", "a hand-over is under way"))
-            return
-        here = action.to is None or action.to == desk.node
-        if here and self._takeover.phase is not Phase.ACTIVE:
-            if action.epoch is None and desk.state.mode is Mode.MANUAL:
-                on_result(
-                    Refused("epoch_needed", f"in manual mode a promote names the epoch that you saw: {desk.epoch}")
-                )
-                return
-            self._takeover.promote(named=action.epoch is not None)
-            on_result(Done(f"{desk.node} takes over in epoch {desk.epoch}"))
-            return
-        if action.to == desk.node:
-            on_result(Refused("already_active", f"{desk.node} is the active node"))
-            return
-        target = self._target(action.to)
-        if isinstance(target, Refused):
-            on_result(target)
-            return
-        self._hand_over(target, "promote", on_result)
-
-    def _target(self, wanted: NodeName | None) -> NodeName | Refused:
-        """A standby that can take the lead: the wanted one, or the one that says so, or the one furthest on."""
-        status = self._desk.cluster.status()
-        peers = {NodeName(peer.name): peer for peer in status.peers if peer.connected and peer.votes}
-        if wanted is not None:
-            return wanted if wanted in peers else Refused("no_such_standby", f"{wanted} is not connected, or no voter")
-        ready = self._desk.cluster.standby_ready()
-        if ready is not None and ready in peers:
-            return ready
-        best = max(peers.values(), key=lambda peer: (peer.match, peer.name), default=None)
-        return NodeName(best.name) if best is not None else Refused("no_standby", "no standby is connected")
-
-    def _hand_over(self, to: NodeName, reason: str, on_result: OnResult) -> None:
+    def _stop_trading(self, reason: str) -> None:
         if self._host.active:
             self._host.save()
-        self._host.stop(f"handing over to {to}: {reason}")
+        self._host.stop(reason)
         self._start_due = False
-        self._handed_at = self._desk.mono()
-        self._handover.begin(to, reason, on_result)
-        self._handover.work(self._desk.mono())
 
     def stop(self, on_result: OnResult) -> None:
         """The node is going down: hand over if it leads, then call back."""
-        target = self._target(self._desk.cluster.standby_ready()) if self._desk.can_propose else None
-        if target is None or isinstance(target, Refused) or self._handover.running:
-            on_result(Done("nothing to hand over"))
-            return
-        self._hand_over(target, "shutdown", on_result)
+        self._succession.stop(on_result)
 
     # --- time ---------------------------------------------------------------------------------------------
 
@@ -389,7 +338,7 @@ class Leader:
         if desk.gate.leading is not None:
             self._stay(now, desk.healths())
         else:
-            self._lost_since = None
+            self._succession.lost_lead()
         self._missing_fills(now)
         self._watchdog.leave(desk.mono())
         self._gate_event()
@@ -447,27 +396,9 @@ class Leader:
 
     def _stay(self, now: Nanos, healths: Mapping[Venue, Health]) -> None:
         """Whether to go on leading."""
-        self._lost_venue(now, healths)
+        self._succession.work(now, healths)
         if self._desk.gate.leading is not None and not self._handover.running:
             self._tenure.work(now, healths, self._takeover.held_up)
-
-    def _lost_venue(self, now: Nanos, healths: Mapping[Venue, Health]) -> None:
-        """A leader that has lost a venue which a standby still hears hands over, with hysteresis."""
-        desk = self._desk
-        settings = desk.settings
-        if not desk.can_propose or self._handover.running or all(health.ready for health in healths.values()):
-            self._lost_since = None
-            return
-        if self._lost_since is None:
-            self._lost_since = now
-        if now - self._lost_since < settings.venue_lost_after:
-            return
-        if self._handed_at is not None and now - self._handed_at < settings.venue_lost_pause:
-            return
-        to = desk.cluster.standby_ready()
-        if to is not None and to != desk.node:
-            desk.observer.alert("VenueLost", f"handing over to {to}, which still hears the venue")
-            self._hand_over(to, "a venue was lost", _unheard)
 
     def next_wake(self) -> Nanos:
         """The mono time at which `wake` is due next."""
@@ -586,7 +517,3 @@ class Leader:
             for symbol in desk.settings.symbols_of(venue)
             if (why := authority.jumped(desk.gate, health) or self._recon.blocked(venue, symbol))
         }
-
-
-def _unheard(_result: ActionResult) -> None:
-    """Nobody asked."""
