@@ -31,7 +31,7 @@ from cluster.replica import Replica
 from cluster.rocks import RocksStore
 from cluster.tls import TlsTransport
 from cluster.types import MonoNs, Peer
-from meltica import __version__, diverged, lastly, orphans
+from meltica import __version__, diverged, inforce, lastly, orphans
 from meltica.api.server import context_of, place_of, serve_api
 from meltica.archive.files import Folder
 from meltica.archive.keeper import Archived, Keeper
@@ -132,6 +132,7 @@ def make_node(settings: NodeSettings, log: FilteringBoundLogger) -> Node:
             settings.retention.rule,
             members=founders(settings),
         )
+        inforce.say_ignored(settings, machine.state, log)
         orphans.refuse(settings.node.data, machine.state.orders.values(), settings.accounts)
         transport = _transport(settings, name, log)
         numbers = NumbersFile(settings.node.data)
@@ -431,6 +432,7 @@ def make_view(node: Node) -> View:
         links=lambda: links_document(node.cluster.links()),
         accounts=settings.accounts,
         config=settings.agreed_digest,
+        settled=inforce.settled_by(settings),
         standing=lambda: node.machine.standing,
         disk=lambda: node.reserve.why,
         disk_free=lambda: node.reserve.free,

@@ -15,7 +15,7 @@ from attrs import asdict, define, field
 
 from cluster.types import Role
 from cluster.types import Status as ClusterStatus
-from meltica import approvals, openings, restarting
+from meltica import approvals, inforce, openings, restarting
 from meltica.api.ports import (
     Action,
     ActionOutcome,
@@ -95,6 +95,7 @@ class View:
     marks: Marks
     accounts: Mapping[str, str] = field(factory=dict)
     config: str = ""  # the digest of this node's configuration
+    settled: inforce.Settled = field(factory=dict)  # what its settings say of what the log decides by
     standing: Callable[[], Standing | None] = field(default=lambda: None)  # where apply has stopped on this node
     disk: Callable[[], str] = field(default=lambda: "")  # why it has no room for trading
     disk_free: Callable[[], int] = field(default=int)  # bytes
@@ -150,6 +151,7 @@ class View:
             "openings": openings.rows(self.state),
             "strategies": restarting.rows(self.state),
             "risk": self._risk(),
+            "in_force": inforce.in_force(self.state),
             "chain": str(state.chain),
             "apply": self._apply(),
             "gate": {"open": leader.gate_open, "reason": leader.gate_reason},
@@ -216,6 +218,7 @@ class View:
             "phase": str(leader.phase),
             "version": self.version,
             "config": self.config,
+            "not_in_force": inforce.ignored(self.settled, inforce.in_force(self.state)),
             "peer": self.peer_address,
             "links": self.links(),
             "api": self.apis().get(self.node),

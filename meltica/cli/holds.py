@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from meltica.inforce import NEXT, sentence
+
 WORDS: Final = {"halted": "nothing but cancels is sent", "reducing": "positions may only shrink"}
 LONG_S: Final = 30.0  # the venue's settling (10 s by default) and the two reads behind it have passed by far
 
 
 def holds(document: Mapping[str, Any]) -> list[str]:
     """Each with what to do."""
-    judges = (_risk, _openings, _strategies, _doubt, _venues)
+    judges = (_risk, _openings, _strategies, _doubt, _venues, _settings)
     return [sentence for judge in judges for sentence in judge(document)]
 
 
@@ -63,3 +65,13 @@ def _venues(document: Mapping[str, Any]) -> list[str]:
         for one in document.get("venues", ())
         if not one["connected"]
     ]
+
+
+def _settings(document: Mapping[str, Any]) -> list[str]:
+    """Limits that somebody edited and that do not hold: a line for all nodes whose files say the same."""
+    found: dict[str, list[str]] = {}
+    for row in document.get("nodes", ()):
+        said = "; ".join(sentence(one) for one in row.get("not_in_force", ()))
+        if said:
+            found.setdefault(said, []).append(row["name"])
+    return [f"the settings of {', '.join(names)} say {said}; {NEXT}" for said, names in found.items()]

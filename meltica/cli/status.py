@@ -47,8 +47,8 @@ def status(context: click.Context, output: str) -> None:
     """Who leads, who trades, how far each node is; exit code 6 if something is degraded, or waits for a person.
 
     That is: a node that is lost or differs; trading that is halted or reducing; an opening balance that nobody
-    approved; a strategy that is stopped; an order long in doubt; a venue that is not connected.  Of the nodes alone,
-    halted or not: `meltica cluster status`.
+    approved; a strategy that is stopped; an order long in doubt; a venue that is not connected; settings that are not
+    in force.  Of the nodes alone, halted or not: `meltica cluster status`.
     """
     answers = trio.run(Client(place_of(context)).read_all, PATH)
     document = merged(answers)

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from cluster.home import note_attested
 from cluster.store import StoreFault
 from cluster.types import LogIndex, Peer, Role, Status, Term
-from meltica import diverged
+from meltica import diverged, inforce
 from meltica.cli.main import commands
 from meltica.config import load
 from meltica.node import make_node, make_view, say_home, what_ended
@@ -70,6 +70,19 @@ def test_a_node_takes_part_as_its_settings_say_and_one_that_joins_does_not_yet(f
             assert {link.peer for link in node.cluster.links()} == {*others}
         finally:
             node.store.close()
+
+
+def test_a_node_that_starts_looks_whether_its_settings_are_in_force(folder, monkeypatch):
+    """In the state that it has loaded; and its status goes on to."""
+    looked = []
+    monkeypatch.setattr(inforce, "say_ignored", lambda settings, state, _log: looked.append((settings, state)))
+    settings = load(folder / "nodes" / "n1" / "meltica.toml")
+    node = make_node(settings, make_logger("n1", "error"))
+    try:
+        assert looked == [(settings, node.machine.state)]
+        assert make_view(node).settled == inforce.settled_by(settings)
+    finally:
+        node.store.close()
 
 
 class Lines:
