@@ -25,7 +25,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "bad_order": "correct the order: `meltica submit --help` tells what it is made of",
     "opening_not_approved": "look with `meltica opening show`, then approve it: `meltica opening approve VENUE`",
     "not_trading": "wait until the venue trades this symbol again: its own status page says when",
-    "strategy_stopped": "look with `meltica strategies`; when its fault is understood, `meltica start STRATEGY`",
+    "strategy_stopped": "look with `meltica strategies`; when why is understood, `meltica start STRATEGY`",
     "not_quotable": "look with `meltica status`; the leader's log says what it waits for at this symbol",
     "not_now": "wait until the market was heard: `meltica status` says whether the venue is connected; then ask again",
     "not_proposed": _AGAIN,

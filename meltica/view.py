@@ -34,6 +34,7 @@ from meltica.api.ports import (
     SkipEntry,
     Stamp,
     StartStrategy,
+    StopStrategy,
     TakeSnapshot,
     Wish,
 )
@@ -436,6 +437,8 @@ class View:
             return approvals.refusal(action.wish, self.state, self.node)
         if isinstance(action.wish, StartStrategy):
             return restarting.refusal(action.wish, self.state, self.leader.status().strategies)
+        if isinstance(action.wish, StopStrategy):
+            return restarting.stop_refusal(action.wish, self.state, self.leader.status().strategies)
         return None
 
     async def _replace(self, action: Action, wish: ReplaceNode) -> ActionOutcome:
@@ -470,6 +473,8 @@ class View:
             return approvals.planned(wish, self.state, self.node)
         if isinstance(wish, StartStrategy):
             return restarting.planned(wish, self.leader.status().strategies)
+        if isinstance(wish, StopStrategy):
+            return restarting.stop_planned(wish, self.state)
         live = len(self.state.live_orders())
         return ActionOutcome(
             OutcomeKind.DONE,

@@ -25,6 +25,7 @@ from meltica.api.ports import (
     SetMode,
     SkipEntry,
     StartStrategy,
+    StopStrategy,
     SubmitOrder,
     Wish,
 )
@@ -85,6 +86,8 @@ def _command(wish: Wish, by: commands.By, known: Known) -> commands.Command | st
             return commands.ApproveBuild(epoch, at, wish.build, wish.config, wish.only, by)
         case StartStrategy():
             return commands.StrategyStarted(epoch, at, wish.strategy, by)
+        case StopStrategy():
+            return commands.StrategyStopped(epoch, at, wish.strategy, f"by {by.actor}: {by.reason}", by)
         case ApproveOpening():
             return _opening(wish, by, known)
         case _:

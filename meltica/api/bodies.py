@@ -32,6 +32,7 @@ from meltica.api.ports import (
     SetMode,
     SkipEntry,
     StartStrategy,
+    StopStrategy,
     SubmitOrder,
     TakeSnapshot,
     Wish,
@@ -270,6 +271,15 @@ class _Start(_Body):
 
 
 @frozen(kw_only=True)
+class _Stop(_Body):
+    strategy: Annotated[StrategyId, Strategy]
+
+    @property
+    def wish(self) -> StopStrategy:
+        return StopStrategy(strategy=self.strategy)
+
+
+@frozen(kw_only=True)
 class _Replace(_Body):
     old: Annotated[str, Node]
     new: Annotated[str, Node]
@@ -310,6 +320,7 @@ WISHES: Final[Mapping[str, type[_Body]]] = {
     "approve": _Approve,
     "opening": _Opening,
     "start": _Start,
+    "stop": _Stop,
     "replace": _Replace,
     "snapshot": _Snapshot,
 }

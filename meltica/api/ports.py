@@ -153,6 +153,13 @@ class StartStrategy:
 
 
 @frozen
+class StopStrategy:
+    """A strategy is to run no more, and its orders are to be gone, until an operator starts it."""
+
+    strategy: StrategyId
+
+
+@frozen
 class ReplaceNode:
     """The next step by which `new`, which its peers dial at `address`, takes the place of `old`, for good.
 
@@ -186,6 +193,7 @@ Wish = (
     | ApproveBuild
     | ApproveOpening
     | StartStrategy
+    | StopStrategy
     | ReplaceNode
     | TakeSnapshot
 )

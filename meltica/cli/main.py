@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "mode": "meltica.cli.mode:mode",
     "strategies": "meltica.cli.strategies:strategies",
     "start": "meltica.cli.strategies:start",
+    "stop": "meltica.cli.strategies:stop",
     "opening": "meltica.cli.opening:opening",
     "orders": "meltica.cli.orders:orders",
     "cancel": "meltica.cli.orders:cancel",

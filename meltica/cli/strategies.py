@@ -1,4 +1,4 @@
-"""Strategies: `meltica strategies`, which of them run, and `meltica start`, which lets a stopped one run again."""
+"""Strategies: `meltica strategies`, which of them run; `meltica stop`, and `meltica start`, by which one runs again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def strategies(context: click.Context, node: str | None, output: str) -> None:
     out.print(as_of(document), style="dim")
     for row in rows:
         if row.get("stopped"):
-            click.echo(f"when its fault is understood: meltica start {row['id']}", err=True)
+            click.echo(f"when why is understood: meltica start {row['id']}", err=True)
 
 
 @click.command()
@@ -45,18 +45,40 @@ def strategies(context: click.Context, node: str | None, output: str) -> None:
 @acting_options
 @click.pass_context
 def start(context: click.Context, /, strategy: str, **options: Any) -> None:
-    """Let STRATEGY, which was stopped as it raised or took too long, run again, from its last checkpoint.
+    """Let STRATEGY, which was stopped by hand, or as it raised or took too long, run again, from its last checkpoint.
 
     What stopped it may do so again at once: look with `meltica strategies`, and at the active node's log.
     """
-    rows = trio.run(partial(_read, place_of(context), None))["strategies"]
-    row = next((one for one in rows if one["id"] == strategy), None)
-    if row is None:
-        known = ", ".join(one["id"] for one in rows) or "none"
-        raise CliError(f"there is no strategy {strategy}", f"there is {known}", Exit.USAGE)
+    row = _row(context, strategy)
     if not row["stopped"] and options["request_id"] is None:
         raise CliError(f"{strategy} is not stopped", "look with `meltica strategies`", Exit.REFUSED)
     act(context, "start", {"strategy": strategy}, f"{strategy} runs again; it was stopped: {row['stopped']}", options)
+
+
+@click.command()
+@click.argument("strategy")
+@acting_options
+@click.pass_context
+def stop(context: click.Context, /, strategy: str, **options: Any) -> None:
+    """Stop STRATEGY on whichever node trades: its orders are cancelled, its positions stay.
+
+    It is stopped on every node, and no failover or restart lets it run again: `meltica start STRATEGY` alone does.
+    What the others do goes on; to hold all of them: `meltica halt`.
+    """
+    row = _row(context, strategy)
+    if row["stopped"] and options["request_id"] is None:
+        raise CliError(f"{strategy} is stopped already: {row['stopped']}", "nothing is to be done", Exit.REFUSED)
+    what = f"{strategy} is stopped, until it is started by hand; its orders are cancelled, its positions stay"
+    act(context, "stop", {"strategy": strategy}, what, options)
+
+
+def _row(context: click.Context, strategy: str) -> Mapping[str, Any]:
+    rows = trio.run(partial(_read, place_of(context), None))["strategies"]
+    row: Mapping[str, Any] | None = next((one for one in rows if one["id"] == strategy), None)
+    if row is None:
+        known = ", ".join(one["id"] for one in rows) or "none"
+        raise CliError(f"there is no strategy {strategy}", f"there is {known}", Exit.USAGE)
+    return row
 
 
 async def _read(place: ClusterPlace, node: str | None) -> Document:

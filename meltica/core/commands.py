@@ -527,12 +527,13 @@ class Checkpoint:
 
 @frozen
 class StrategyStopped:
-    """A strategy raised or stalled: it is stopped, and its orders are to be gone."""
+    """A strategy raised or stalled, or an operator stops it: it is stopped, and its orders are to be gone."""
 
     epoch: Epoch
     at: Nanos
     strategy: StrategyId
     reason: str = field(default="")
+    by: By | None = None
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""A strategy that failed is stopped in the log, is shown so, and runs again by an operator's word over the API."""
+"""A strategy that failed, or that an operator stops, is stopped in the log, shown so, and runs again by their word."""
 
 from __future__ import annotations
 
@@ -110,3 +110,55 @@ async def test_since_when_is_looked_for_once_and_not_for_ever():
     assert await Pages(trail, SimpleNamespace(index=10**6)).newest_stop("a") is None
     assert trail.read <= AUDIT_SCAN + 4 * WIDEST
     assert await Pages(trail, SimpleNamespace(index=500)).newest_stop("none") is None
+
+
+# --- by hand ----------------------------------------------------------------------------------------------------
+
+STOP = api.StopStrategy(QUOTER)
+
+
+@pytest.fixture
+def quoting():
+    """A node that trades, whose strategy has quotes in the market."""
+    world = World(make=Quoter)
+    node = world.start()
+    world.run(S)
+    return view(state=node.state, leader=Driven(world, node), trail=Trail({}))
+
+
+async def test_one_that_runs_is_stopped_by_hand_its_orders_go_and_who_did_it_is_kept(quoting):
+    live = len(quoting.state.live_orders())
+    assert live
+    planned = await act(quoting, STOP, dry_run=True)
+    assert planned.kind is OutcomeKind.DONE
+    assert f"its {live} open orders cancelled; its positions stay" in planned.message
+    assert (await row(quoting))["running"], "a dry run changes nothing"
+
+    done = await act(quoting, STOP)
+    assert done.kind is OutcomeKind.DONE, done
+    found = await row(quoting)
+    assert (found["running"], found["stopped"]) == (False, "by operator:ann: because")
+    assert not quoting.state.live_orders()
+    assert quoting.state.requests["r-1"].kind == "strategy_stopped"
+
+
+async def test_stopped_once_for_each_request_and_not_twice(quoting):
+    await act(quoting, STOP)
+    again = await act(quoting, STOP)
+    assert (again.kind, again.detail["duplicate"]) == (OutcomeKind.DONE, True), again
+    second = await act(quoting, STOP, "r-2")
+    assert second.kind is OutcomeKind.REFUSED
+    assert "is stopped already: by operator:ann: because" in second.message
+    assert (await act(quoting, START, "r-3")).kind is OutcomeKind.DONE
+    late = await act(quoting, STOP)
+    assert (late.kind, late.detail["duplicate"]) == (OutcomeKind.DONE, True)
+    assert (await row(quoting))["running"], "a retry that comes late does not stop it again"
+    assert quoting.state.live_orders(), "and it quotes"
+
+
+@pytest.mark.parametrize("name", ["moon", "operator"])
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_what_is_no_strategy_of_the_settings_is_not_stopped(quoting, name, dry_run):
+    """Nor the hand by which operators order: `meltica halt` is for that."""
+    told = await act(quoting, api.StopStrategy(name), dry_run=dry_run)
+    assert (told.kind, told.next) == (OutcomeKind.REFUSED, f"choose one of: {QUOTER}")

@@ -1,4 +1,4 @@
-"""`meltica strategies` and `meltica start`: shown from where they run, started only when asked and stopped."""
+"""`meltica strategies`, `start` and `stop`: shown from where they run, done only when asked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from meltica.api.ports import StartStrategy
+from meltica.api.ports import StartStrategy, StopStrategy
 
 MAKER = {"id": "maker", "kind": "market_maker", "orders": 4, "gap": "cancel", "stopped_wall_ns": None}
 RUNS = {**MAKER, "running": True, "stopped": ""}
@@ -66,3 +66,27 @@ def test_what_can_t_be_started_says_why(cluster, name, code, told):
     assert done.returncode == code
     assert told in done.stderr
     assert not cluster.nodes["n1"].acted
+
+
+def test_one_is_stopped_when_asked(cluster):
+    for node in cluster.nodes.values():
+        node.strategies_ = [RUNS]
+    asked = cluster.run("stop", "maker")
+    assert asked.returncode == 2
+    assert "its orders are cancelled, its positions stay" in asked.stderr
+    assert not cluster.nodes["n1"].acted
+    assert cluster.run("stop", "maker", "--yes", "--reason", "too wide").returncode == 0
+    (action,) = cluster.nodes["n1"].acted
+    assert (action.wish, action.by.reason, action.dry_run) == (StopStrategy("maker"), "too wide", False)
+    assert cluster.run("stop", "maker", "--dry-run").returncode == 0
+    assert cluster.nodes["n1"].acted[-1].dry_run
+
+
+def test_a_stopped_one_is_not_stopped_again_but_a_repetition_is_the_leaders_affair(stopped):
+    done = stopped.run("stop", "maker", "--yes")
+    assert done.returncode == 5
+    assert "is stopped already: on_ticker took 300 ms" in done.stderr
+    assert stopped.run("stop", "moon", "--yes").returncode == 2
+    assert not stopped.nodes["n1"].acted
+    assert stopped.run("stop", "maker", "--yes", "--request-id", "again").returncode == 0
+    assert stopped.nodes["n1"].acted[-1].by.request == "again"
