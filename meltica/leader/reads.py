@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import define, evolve, frozen
+from attrs import define, frozen
 
 from meltica.core.values import ClientOrderId, Epoch, Nanos, Symbol, TradeId, Venue, VenueOrderId
 from meltica.leader.desk import Desk
@@ -155,8 +155,3 @@ class Reads:
     def _look(self, now: Nanos) -> Nanos:
         """When to look again."""
         return Nanos(now + self._desk.settings.read_timeout)
-
-
-def again(question: Question, from_trade: TradeId | None) -> Question:
-    """The same question about trades, from another id on."""
-    return evolve(question, from_trade=from_trade)
