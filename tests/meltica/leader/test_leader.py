@@ -581,17 +581,6 @@ def test_promote_checks_what_the_operator_saw() -> None:
     assert there == NotActive(NodeName("n1"))
 
 
-def test_an_active_node_that_lost_its_venue_hands_over_to_a_standby_that_hears_it_with_hysteresis() -> None:
-    world = World()
-    node = world.start()
-    node.port.connected = False
-    node.cluster.ready = NodeName("n2")
-    world.run(2 * S)
-    assert world.leader is node, "not for a hiccup"
-    world.run(2 * S)
-    assert world.leader is world.nodes["n2"]
-
-
 # --- halts, manual mode, storms -------------------------------------------------------------------
 
 
