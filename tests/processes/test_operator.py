@@ -353,3 +353,22 @@ def test_chaos_that_is_pointed_at_it_does_what_it_can_reach_and_judges_it_and_it
     assert not looked & {one["name"] for one in found["left_out"]["checks"]}
     cluster.until_trading()
     assert cluster.status()["trading"] == "running"
+
+
+def test_a_strategy_is_stopped_by_hand_and_nothing_but_a_start_lets_it_run(cluster):
+    def maker():
+        rows = json.loads(cluster.cli("strategies", "-o", "json").stdout)["strategies"]
+        return next(one for one in rows if one["id"] == "maker")
+
+    assert cluster.act("stop", "maker", reason="it quotes too wide").returncode == 0
+    try:
+        wait_for("its orders are gone", lambda: maker()["orders"] == 0)
+        assert (maker()["running"], "it quotes too wide" in maker()["stopped"]) == (False, True)
+        assert maker()["stopped"].startswith("by operator:")
+        told = cluster.cli("status")
+        assert told.returncode == 6
+        assert "maker is stopped: by operator:" in " ".join(told.stdout.split())
+        assert cluster.act("stop", "maker").returncode == 5
+    finally:
+        assert cluster.act("start", "maker").returncode == 0
+    wait_for("it quotes again", lambda: maker()["running"] and maker()["orders"] > 0)
