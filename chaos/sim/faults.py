@@ -29,6 +29,14 @@ SOONEST: Final = 20 * MS  # a process is not back earlier
 UNPLUG_WITHIN: Final = SECOND  # so long is waited for a write to tear
 WORDS_LATE: Final = (60 * MS, 250 * MS, 600 * MS, 1500 * MS)
 LONG_STALL: Final = 9500 * MS  # below `settle` (10 s), above all else that lasts
+LAGS: Final = (300, 800, 2000)  # of reads, milliseconds: up to the adapter's `read_lag`
+# With three picks of eight (those of the pinned plans are none of them).  Together with what an engine's stall held
+# back it is less than `read_lag` and `settle` (12 s), behind which an absence proves that an order is dead; a balance
+# may be older (`balance_lag`, 15 s).
+LONG_LAGS: Final = (3000, 6000, 11_000)
+LAG_LONG: Final = frozenset({3, 5, 7})
+LAG_LASTS: Final = 9 * SECOND  # two reads, each compared two seconds later, and some time for something to ask for them
+PROVEN: Final = 11_500 * MS  # the same, with some room
 WALL_JUMPS: Final = (-3600 * SECOND, -2 * SECOND, -300 * MS, -60 * MS, 60 * MS, 400 * MS, 3 * SECOND, 86_400 * SECOND)
 VENUE_OFFSETS: Final = (-2000, -300, -20, 20, 300, 2000)  # milliseconds
 PHASE_WITHIN: Final = 2 * SECOND
@@ -50,6 +58,7 @@ class Faults:
     product: Product
     counted: Counter[str] = field(factory=Counter)
     pauses_end: int = 0  # when the venue's last request to be asked nothing is surely over
+    stall_began: int = -(1 << 62)  # when the engine's newest stall did, or the first of those that overlap
     stall_ends: int = 0  # when the engine's stall, or those that overlap, are over
     stall_most: int = 0  # when they must be
 
@@ -369,7 +378,20 @@ class Faults:
         self._venue(fault, "slow", delay_ms=(50, 200, 500, 1200)[fault.pick % 4])
 
     def _do_stale_reads(self, _name: Peer, fault: Fault) -> None:
-        self._venue(fault, "stale_reads", lag_ms=(300, 800, 2000)[fault.pick % 3])
+        """Where they are old, for so long that a balance is read twice meanwhile: only then is it believed."""
+        lag, long = LONG_LAGS[fault.pick % 3], evolve(fault, until=fault.at + LAG_LASTS)
+        if fault.pick // 3 % 8 not in LAG_LONG or self._hide_too_much(long, lag * MS):
+            lag, long = LAGS[fault.pick % 3], fault
+        self._venue(long, "stale_reads", lag_ms=lag)
+
+    def _hide_too_much(self, fault: Fault, lag: int) -> bool:
+        """Whether reads so old might not show what the engine held back when its absence proves it dead.
+
+        Or are of before there was an account: nobody held anything then.
+        """
+        if fault.at <= lag + SECOND:
+            return True
+        return fault.until >= self.stall_began + PROVEN and fault.at <= self.stall_began + LONG_STALL + lag
 
     def _do_engine_stall(self, _name: Peer, fault: Fault) -> None:
         """Every fourth for nearly as long as `settle`, which must outlast it: what waits is admitted after all.
@@ -377,7 +399,7 @@ class Faults:
         Those that overlap last no longer together: an order that waited for 15 s was rightly called dead (venue 470).
         """
         if fault.at >= self.stall_ends:
-            self.stall_most = fault.at + LONG_STALL
+            self.stall_began, self.stall_most = fault.at, fault.at + LONG_STALL
         until = min(fault.at + LONG_STALL if fault.pick % 4 == 0 else fault.until, self.stall_most)
         self.stall_ends = max(self.stall_ends, until)
         self._venue(evolve(fault, until=until), "engine_stall")

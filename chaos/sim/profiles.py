@@ -82,7 +82,7 @@ VENUE: Final[Mapping[str, int]] = {
     "maintenance": 1,
     "clock_offset": 1,
     "slow_venue": 1,
-    "stale_reads": 1,
+    "stale_reads": 2,
     "engine_stall": 1,
     "lose_event": 2,
     "mix_events": 1,

@@ -21,6 +21,7 @@ from chaos.checkers.in_authority import in_authority
 from chaos.checkers.verdict import Check
 from chaos.checkers.windows_apart import windows_apart
 from chaos.sim.collector import put_off_while
+from chaos.sim.explained import explained
 from chaos.sim.faults import Faults
 from chaos.sim.gather import conduct_of, history_of, trace_of
 from chaos.sim.network import MS, SECOND
@@ -227,6 +228,7 @@ class Run:
             *check_conduct(history, conduct_of(product, facts)),
             windows_apart(history),
             in_authority(history),
+            explained(history, facts, product.exchange.ledger.records),
             self.operators.judge(history),
             Check("liveness", WAITED_FOR, tuple(self.late)),
         )

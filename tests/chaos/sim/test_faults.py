@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 
+from chaos.sim.faults import LONG_LAGS, LONG_STALL, PROVEN, Faults
 from chaos.sim.network import MS
 from chaos.sim.plan import SECOND, Fault, Plan
 from chaos.sim.product import Product
 from chaos.sim.run import Outcome, play
 from cluster.types import Peer
+from meltica.venues.binance_spot.settings import CAPABILITIES
 
 
 def struck(*faults: tuple[str, int, int, int], seed: int = 2) -> tuple[Outcome, Product]:
@@ -113,3 +117,22 @@ def test_a_process_that_is_stopped_again_hears_things_in_order(*, wakes_early: b
     assert heard == []
     network.run(100 * MS)
     assert heard == ["ended", "next", *(["last"] if wakes_early else [])]
+
+
+def test_reads_lag_for_longer_than_the_adapter_says_and_prove_no_order_dead_too_early() -> None:
+    assert max(LONG_LAGS) * MS > CAPABILITIES.read_lag
+    assert max(LONG_LAGS) * MS < PROVEN < CAPABILITIES.read_lag + CAPABILITIES.settle
+
+
+@pytest.mark.parametrize(
+    ("at", "until", "hides"),
+    [(13, 14, False), (13, 22, True), (20, 25, True), (30, 35, True), (31, 36, False)],
+)
+def test_reads_do_not_lag_long_where_they_hide_what_a_stall_held_back(at: int, until: int, *, hides: bool) -> None:
+    faults = Faults(Mock())
+    fault = Fault(at * SECOND, until * SECOND, "stale_reads", 9)
+    assert not faults._hide_too_much(fault, 11 * SECOND), "no engine has stalled"
+    assert faults._hide_too_much(fault, (at - 1) * SECOND), "there was no account yet"
+    faults.stall_began = 10 * SECOND
+    assert LONG_STALL == 9500 * MS
+    assert faults._hide_too_much(fault, 11 * SECOND) == hides
