@@ -283,3 +283,8 @@ STALE: Final = Scene(
     "stale reads",
     faults=storm(("stale_reads", 2.5, 8, 1), *[("disconnect", 3 + place / 2, 8, place) for place in range(6)]),
 )
+# Pick 10 of `stale_reads`: what is read is six seconds old.  Each disconnection has the balances read.
+LAGGING: Final = Scene(
+    "reads that are seconds old",
+    faults=storm(("stale_reads", 7.5, 15, 10), *[("disconnect", 8 + place, 14, place) for place in range(3)]),
+)

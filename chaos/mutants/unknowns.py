@@ -11,6 +11,7 @@ from typing import Any
 from chaos.mutants.mutant import mutant
 from chaos.mutants.patches import Patches
 from chaos.mutants.scenes import (
+    LAGGING,
     LATE_WORDS,
     LITTLE_A_MINUTE,
     LOST_WORDS,
@@ -28,6 +29,7 @@ from meltica.core.moves import move
 from meltica.core.orders import Sign
 from meltica.core.values import ClientOrderId, Nanos
 from meltica.leader import lookups
+from meltica.leader.balances import BalanceWatch
 from meltica.leader.dispatch import Dispatch
 from meltica.leader.doubts import Doubts
 from meltica.leader.lookups import Bounds, Lookups
@@ -131,3 +133,10 @@ def what_open_orders_lack_is_cancelled(patches: Patches) -> None:
             desk.evidence(c.OrderUpdated(stamp.epoch, stamp.at, stamp.venue, stamp.account, order.symbol, *shown_as))
 
     patches.attribute(Doubts, "missing", missing)
+
+
+@mutant("5", LAGGING, "explained")
+def a_balance_read_that_lags_is_believed(patches: Patches) -> None:
+    """What was held a while ago, and is read twice, is taken for what the venue holds now."""
+    whole = BalanceWatch._odd  # noqa: SLF001 # what is broken is inside
+    patches.attribute(BalanceWatch, "_odd", lambda self, done, _before: whole(self, done, self.margin))
