@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 
+from cluster.folder import REPLACE
 from cluster.snapshot.faces import NO_SPLICE, Gap, Pair, Splice, Staged
 from cluster.store import Memory, Meta, Places, StoredEntry, StoreFault, Ticket, WrongFolder, check_base
 from cluster.types import LogIndex, Peer, Term
@@ -41,6 +42,7 @@ class MemoryDisk:
         self.audit: list[tuple[LogIndex, int, bytes]] = []
         self.ticket = 0
         self.unsynced: deque[tuple[int, list[_Undo]]] = deque()  # how to undo each batch that is not synced
+        self.noted = 0  # up to this batch all was synced, as is noted beside it: a disk with less has lost its end
         self.damaged: dict[int, StoredEntry] = {}  # entries that can't be read any more, as long as they are in place
 
     @property
@@ -50,8 +52,8 @@ class MemoryDisk:
 
     @property
     def rotten(self) -> bool:
-        """Whether something on it can't be read any more."""
-        return any(self.spoilt(entry) for entry in self.entries) if self.damaged else False
+        """Whether something on it can't be read any more, or is gone from its end."""
+        return self.ticket < self.noted or (bool(self.damaged) and any(map(self.spoilt, self.entries)))
 
     def spoilt(self, entry: StoredEntry) -> bool:
         """Whether this entry is damaged: that very one, and no other that was written in its place."""
@@ -65,7 +67,7 @@ class MemoryDisk:
         other.sides = {side: dict(pairs) for side, pairs in self.sides.items()}
         other.live, other.staging, other.gaps, other.left = self.live, self.staging, self.gaps, self.left
         other.audit, other.ticket = list(self.audit), self.ticket
-        other.damaged = dict(self.damaged)
+        other.damaged, other.noted = dict(self.damaged), self.noted
         return other
 
     def crash(self, keep: int = 0) -> int:
@@ -141,6 +143,11 @@ class MemoryStore:
 
     def check(self) -> None:
         """Read everything once, as the store on a real disk does when it is opened; raises StoreFault."""
+        if self.disk.ticket < self.disk.noted:
+            raise StoreFault(
+                f"the write-ahead log has lost its end (batch {self.disk.noted} was synced, {self.disk.ticket} is the "
+                f"newest): {REPLACE}"
+            )
         if self.disk.damaged:
             self._refuse_damage(self.disk.entries)
 

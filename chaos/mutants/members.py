@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import evolve
 
-from chaos.mutants.members_scenes import ONE_AWAY, TORN_JOINING, TURNOVER
+from chaos.mutants.members_scenes import EMPTIED, OLD_COPY, ONE_AWAY, SHORTENED, TORN_JOINING, TURNOVER
 from chaos.mutants.mutant import directed, mutant
 from chaos.mutants.patches import Patches
 from cluster import appending
@@ -25,6 +25,7 @@ from cluster.members import Ground, allow, encode, follow
 from cluster.memory import MemoryStore
 from cluster.proposals import Proposals
 from cluster.raft import RaftCore
+from cluster.remembered import Remembered
 from cluster.standing import Standing
 from cluster.types import Peer
 
@@ -248,3 +249,27 @@ def a_change_is_judged_only_when_it_is_asked_for(patches: Patches) -> None:
         return [(entry, [wish])]
 
     patches.attribute(Appending, "_hand_change_over", hand_over)
+
+
+@mutant("8", OLD_COPY, "leader_completeness", "durability")
+def a_copy_of_a_disk_votes(patches: Patches) -> None:
+    """A node whose folder is an older copy of its own takes part in elections like any other."""
+    whole = Remembered.__init__
+
+    def made(self: Any, journal: Any, store: Any, *, joins: bool = False) -> None:
+        whole(self, journal, store, joins=joins)
+        self._suspect = False
+
+    patches.attribute(Remembered, "__init__", made)
+
+
+@mutant("8", SHORTENED, "leader_completeness", "durability")
+def a_log_that_lost_its_end_is_taken(patches: Patches) -> None:
+    """A node starts, and votes, on a log that ends before what it had synced."""
+    patches.attribute(MemoryStore, "check", lambda _self: None)
+
+
+@mutant("8", EMPTIED, "leader_completeness", "durability")
+def an_empty_disk_under_an_old_name_votes(patches: Patches) -> None:
+    """A node that finds nothing of its own takes part, though it hears that the others had begun."""
+    patches.attribute(Remembered, "_doubt", lambda _self: None)

@@ -41,6 +41,7 @@ from chaos.sim.network import Process
 from cluster.members import Change, Configuration
 from cluster.memory import MemoryDisk
 from cluster.replica import Ready
+from cluster.snapshot.words import STARTS
 from cluster.store import Meta, StoredEntry
 from cluster.types import Applied, NotLeader, Outcome, Peer, Role
 from cluster.wire import CONFIGURATION, Ack, decode
@@ -149,6 +150,8 @@ class Recorder:
     def overheard(self, name: Peer, peer: Peer, frames: Sequence[bytes]) -> None:
         """What a peer's present life says to a node, where it matters: that it lacks what the node has sent it."""
         for frame in frames:
+            if frame[:2] in STARTS:
+                continue  # of a snapshot: that says nothing of the log
             message = decode(frame)
             if isinstance(message, Ack) and not message.success:
                 self.facts.append(Denied(self.now(), name, peer, message.verified, message.term))

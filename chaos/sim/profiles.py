@@ -180,6 +180,9 @@ POWER_CUTS: Final[Mapping[str, str]] = {"power": "power_cut", "restarts": "resta
 MEANWHILE: Final = "meanwhile"  # for the next change that is about to be appended
 ASKED_ALONE: Final = "asked_alone"  # for the next question: whoever leads is cut off just before it
 FATES: Final = ("old_killed", "old_cut_off", "old_frozen", "old_lost")  # for the next node that is to be replaced
+# One disk at a time comes back as what it was before: as a copy, without its end, or as a second, empty folder.
+WENT_BACK: Final = ("old_copy", "shorten", "emptied")
+GO_BACK: Final = 0.7  # of seeds, for each of them
 RECOVER: Final = "recover"  # all nodes but one are lost for good, and a group of its own is made of that one
 RECOVERS: Final = 0.3  # of seeds
 WAITING: Final[Mapping[str, float]] = {MEANWHILE: 0.5, ASKED_ALONE: 0.5, **dict.fromkeys(FATES, 0.08)}
@@ -188,5 +191,5 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {  # what a plan of each profile m
     **{name: (*dict.fromkeys((*ALL, *ABSENCES, *OPERATORS)),) for name in PROFILES},
     CLUSTER: _STRUCK,
     SNAPSHOTS: (*_STRUCK, LEAVE_BEHIND),
-    MEMBERS: (*_STRUCK, LEAVE_BEHIND, *WAITING, RECOVER),
+    MEMBERS: (*_STRUCK, LEAVE_BEHIND, *WAITING, *WENT_BACK, RECOVER),
 }

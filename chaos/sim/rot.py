@@ -1,6 +1,6 @@
-"""Rot: a flipped bit in what a node's disk has kept and nobody reads just now.
+"""Rot: a flipped bit in what a node's disk has kept and nobody reads just now, and a log that has lost its end.
 
-Only that may live here.  The damaged bytes go through the product's own encoding, so that a product which does not
+Only these may live here.  The damaged bytes go through the product's own encoding, so that a product which does not
 notice would go on with what it then reads.  A damaged entry is found when it is read: at the node's next start, or
 sooner, if it must send it to one that is far behind.
 """
@@ -33,6 +33,15 @@ def flip(disk: MemoryDisk, random: Random) -> str:
         return f"entry {spoilt.index} is damaged"
     disk.entries[place] = entry
     return ""
+
+
+def shorten(disk: MemoryDisk, before: MemoryDisk) -> bool:
+    """Let `before`, an earlier copy of `disk`, be that disk without its newest batches; whether any was synced.
+
+    What is noted beside the log, of how far it surely went, is left, as the disk lost only the log's end.
+    """
+    before.noted = disk.unsynced[0][0] - 1 if disk.unsynced else disk.ticket
+    return before.rotten
 
 
 def _flipped(raw: bytes, random: Random) -> bytes:

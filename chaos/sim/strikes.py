@@ -12,7 +12,17 @@ from typing import Final
 
 from chaos.sim.network import MS, SECOND
 from chaos.sim.plan import Fault
-from chaos.sim.profiles import FATES, LEAVE_BEHIND, POWER_CUTS, RECOVER, RECOVERS, STRIKES, WAITING
+from chaos.sim.profiles import (
+    FATES,
+    GO_BACK,
+    LEAVE_BEHIND,
+    POWER_CUTS,
+    RECOVER,
+    RECOVERS,
+    STRIKES,
+    WAITING,
+    WENT_BACK,
+)
 
 FIRST: Final = 500 * MS
 QUIET_END: Final = SECOND // 2
@@ -29,7 +39,9 @@ def strikes(
     found = [*_random(random, weather, duration, rest, short_logs=short_logs, turnover=turnover)]
     if turnover:
         found += _waiting(random, duration)
-        found += _recovery(Random(f"recover {seed} {weather}"), duration)  # of its own: other seeds stay what they were
+        # Draws of their own: the others stay what they were.
+        found += _went_back(Random(f"went back {seed} {weather}"), duration)
+        found += _recovery(Random(f"recover {seed} {weather}"), duration)
     return tuple(sorted(found, key=lambda fault: fault.at))
 
 
@@ -63,6 +75,15 @@ def _waiting(random: Random, duration: int) -> Iterator[Fault]:
         for _ in range(round(often * (ends - begins) / SECOND)):
             at = random.randint(begins, ends)
             lasts = random.randint(500, 5000) if kind in FATES else random.randint(1, 1500)
+            yield Fault(at, at + lasts * MS, kind, random.getrandbits(32))
+
+
+def _went_back(random: Random, duration: int) -> Iterator[Fault]:
+    """Whose disk goes back lacks what came within this fault's time, and what comes until it may be lost."""
+    for kind in WENT_BACK:
+        if duration >= LONG and random.random() < GO_BACK:
+            at = random.randint(EARLIEST // 2, 3 * duration // 4)
+            lasts = random.choice((random.randint(20, 300), random.randint(300, 3000)))
             yield Fault(at, at + lasts * MS, kind, random.getrandbits(32))
 
 

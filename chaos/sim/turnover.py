@@ -18,8 +18,9 @@ from chaos.sim.desk import Desk, Replacement, founding, in_force, member, settle
 from chaos.sim.history import History, RegisterMachine, Violation
 from chaos.sim.network import MS, SECOND, Process
 from chaos.sim.plan import Fault
-from chaos.sim.profiles import ASKED_ALONE, FATES, MEANWHILE, WAITING
+from chaos.sim.profiles import ASKED_ALONE, FATES, MEANWHILE, WAITING, WENT_BACK
 from chaos.sim.storm import Storm
+from chaos.sim.wentback import WentBack
 from cluster.members import AddLearner, Change, Configuration
 from cluster.replica import Replica
 from cluster.types import ApplyOutcome, LogIndex, Peer, Term, Token
@@ -78,6 +79,7 @@ class Turnover(Storm):
         self._changed_at = 0  # when a change was asked for last
         self._waiting: list[Fault] = []  # strikes whose moment has not come
         self.bereft = Bereft(self)
+        self.went_back = WentBack(self)
 
     def _plan(self, seed: int, profile: str, duration: int, rest: int) -> tuple[Fault, ...]:
         short_logs = self.network.retention is not None
@@ -185,6 +187,10 @@ class Turnover(Storm):
         """Who takes part, as far as anybody has looked."""
         return (*self._newest.voting, *self._newest.learning)
 
+    def voting(self) -> tuple[Peer, ...]:
+        """Who of them votes."""
+        return self._newest.voting
+
     def _ask(self, replacement: Replacement) -> None:
         chance = self.operators.random()
         if self._come(ASKED_ALONE) is not None:
@@ -208,6 +214,9 @@ class Turnover(Storm):
     def _strike(self, fault: Fault) -> None:
         if fault.kind in WAITING:
             self._waiting.append(fault)
+        elif fault.kind in WENT_BACK:  # counted if it comes to be
+            self._struck_by(fault)
+            self.went_back.strike(fault.kind, self._someone(), self.random, self._lasts)
         else:
             super()._strike(fault)
 
@@ -277,7 +286,7 @@ class Turnover(Storm):
         if fault is None:
             return
         fate, away = fault.kind, self._lasts
-        if fate == "old_lost" and self._may_lose():
+        if fate == "old_lost" and self.may_lose():
             self._end(old, power=True)
             self.gone.add(old)
             self._careful = True
@@ -289,13 +298,15 @@ class Turnover(Storm):
             self._end(old, power=self.random.random() < 0.5)
             self._start_later(old, away)
 
-    def _may_lose(self) -> bool:
+    def may_lose(self) -> bool:
         """Whether one voter may be lost for good: no change is under way in any log, nor asked for just now."""
         network = self.network
         names = self._struck()
         voting = self._newest.voting
         alive = [process for name in names if (process := network.processes[name]).replica is not None]
-        if self.replacements or len(voting) < 3 or len(alive) < len(names) or self.gone.intersection(voting):
+        if self.replacements or self.bereft.alone:
+            return False
+        if len(voting) < 3 or len(alive) < len(names) or self.gone.intersection(voting):
             return False
         if network.now - self._changed_at < SECOND or any(one.frozen_until > network.now for one in alive):
             return False
@@ -305,10 +316,9 @@ class Turnover(Storm):
     def _flip_bit(self) -> None:
         """As a storm's: whose disk is damaged is replaced."""
         name = self._someone()
-        if self.rotten or name not in self._newest.voting or not self._may_lose():
+        if self.rotten or name not in self._newest.voting or not self.may_lose():
             return
-        self.rotten = name
-        self._careful = True
+        self.lose(name)
         disk = self.network.processes[name].disk
         damage = rot.flip(disk, self.random)
         if disk.damaged:
@@ -318,6 +328,11 @@ class Turnover(Storm):
             if damage:
                 self.away[name] = damage
             self._start_later(name, self._lasts)
+
+    def lose(self, name: Peer) -> None:
+        """What its disk had is lost, or may be: another node takes its place; nothing else is asked for meanwhile."""
+        self.rotten = name
+        self._careful = True
         self._begin(name)
 
     def _pass_on(self, replica: Replica, to: Peer) -> None:
@@ -367,6 +382,8 @@ class Turnover(Storm):
         for name in self.bereft.strangers():
             self.turn_off(name)
         self.history.finish()
+        if self.went_back.unsaid:
+            raise Violation("; ".join(self.went_back.unsaid))
 
     def _complete(self) -> None:
         """Operators go on, and nothing stands in their way."""

@@ -96,13 +96,13 @@ def test_a_voter_may_be_lost_only_while_nothing_is_under_way() -> None:
     for name in storm.network.names:
         storm.network.start(name)
     storm.network.run(2 * SECOND)
-    assert storm._may_lose()
+    assert storm.may_lose()
     storm._begin()
-    assert not storm._may_lose()
+    assert not storm.may_lose()
     storm.replacements.clear()
     storm.network.run(2 * SECOND)
     storm._changed_at = storm.network.now
-    assert not storm._may_lose()
+    assert not storm.may_lose()
     storm.network.run(2 * SECOND)
     storm.network.kill(Peer("n2"))
-    assert not storm._may_lose()
+    assert not storm.may_lose()

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from chaos.cli import main
 from chaos.sim.network import MS, SECOND
 from chaos.sim.plan import BadPlan, Fault, Plan, document_of, plan_of
-from chaos.sim.profiles import ALONE, CLUSTER, KINDS, MEMBERS, SNAPSHOTS, WAITING
+from chaos.sim.profiles import ALONE, CLUSTER, KINDS, MEMBERS, SNAPSHOTS, WAITING, WENT_BACK
 from chaos.sim.storm import Storm, Violation
 from chaos.sim.turnover import Turnover
 from chaos.storm.outcome import play_plan
@@ -40,7 +40,7 @@ def test_a_plan_has_only_what_its_profile_knows() -> None:
         plan_of({**document_of(plan(CLUSTER, 5)), "faults": [{"kind": "venue_cut", "at": 1, "until": 2, "pick": 0}]})
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS[MEMBERS] if kind not in WAITING])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS[MEMBERS] if kind not in {*WAITING, *WENT_BACK}])
 def test_every_kind_can_be_struck(kind: str) -> None:
     assert callable(getattr(Turnover, f"_{kind}"))
 
