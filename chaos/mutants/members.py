@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import evolve
 
-from chaos.mutants.members_scenes import EMPTIED, OLD_COPY, ONE_AWAY, SHORTENED, TORN_JOINING, TURNOVER
+from chaos.mutants.members_scenes import EMPTIED, LONG_TURNOVER, OLD_COPY, ONE_AWAY, SHORTENED, TORN_JOINING, TURNOVER
 from chaos.mutants.mutant import directed, mutant
 from chaos.mutants.patches import Patches
 from cluster import appending
@@ -55,7 +55,7 @@ def a_learner_votes(patches: Patches) -> None:
     patches.attribute(RaftCore, "adopt", adopt)
 
 
-@mutant("members", TURNOVER, "members", "election_safety", seeds=20)
+@mutant("members", LONG_TURNOVER, "members", "election_safety", seeds=20)
 def a_learner_stands(patches: Patches) -> None:
     """A node asks for votes though it has none itself."""
     patches.attribute(Guard, "_may_stand", lambda self: self.unfit is None and not self._remembered.lacks())
@@ -135,7 +135,7 @@ def the_settings_are_believed_at_each_start(patches: Patches) -> None:
     patches.attribute(Journal, "keep_beginning", lambda _self, _members: None)
 
 
-@mutant("members", TURNOVER, "members", seeds=20)
+@mutant("members", LONG_TURNOVER, "members", seeds=20)
 def a_learner_that_lags_votes(patches: Patches) -> None:
     """Whoever learns may vote, whatever it lacks of the log."""
     whole = Leading.ground

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from attrs import evolve
+
 from chaos.checkers.facts import KILL
 from chaos.mutants.cluster_scenes import FEW, STRUCK_AT, cut_when_installed, leader_of, standby_of
 from chaos.mutants.mutant import Arena, Scene, storm
@@ -74,6 +76,10 @@ def _went_back(kind: str) -> Callable[[Storm], None]:
 
 
 TURNOVER: Final = Scene("cluster storm, nodes are replaced", Arena.CLUSTER, seconds=10, retention=FEW, turnover=True)
+# For what ten seconds of it hardly meet.
+LONG_TURNOVER: Final = Scene(
+    "a longer cluster storm, nodes are replaced", Arena.CLUSTER, seconds=19, retention=FEW, turnover=True
+)
 ONE_AWAY: Final = Scene(
     "cluster storm, nodes are replaced while one is away",
     Arena.CLUSTER,
@@ -104,6 +110,7 @@ RECOVERED: Final = Scene(
     retention=FEW,
     turnover=True,
 )
+RECOVERED_WILD: Final = evolve(RECOVERED, name=f"{RECOVERED.name}, on a wild network", profile="wild")
 TORN_JOINING: Final = Scene(
     "a power cut as a new node's first snapshot is installed",
     Arena.CLUSTER,

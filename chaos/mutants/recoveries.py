@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from attrs import evolve
 
-from chaos.mutants.members_scenes import RECOVERED
+from chaos.mutants.members_scenes import RECOVERED, RECOVERED_WILD
 from chaos.mutants.mutant import mutant
 from chaos.mutants.patches import Patches
 from cluster.members import Member, decode, encode
@@ -53,7 +53,7 @@ def a_recovery_takes_in_who_is_lost(patches: Patches) -> None:
 
 
 # What a survivor remembers of what it lacks, it remembers where it was left behind: about one in four.
-@mutant("members", RECOVERED, "recovery", seeds=20)
+@mutant("members", RECOVERED_WILD, "recovery", seeds=20)
 def a_recovery_says_that_nothing_is_missing(patches: Patches) -> None:
     """What the disk remembers to have been, and has no more, is not told."""
     patches.attribute(Survivor, "lacks", property(lambda _self: ()))
