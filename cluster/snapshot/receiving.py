@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from cluster.adopted import Placed
 from cluster.snapshot.faces import Staging
@@ -180,6 +180,8 @@ class Receiving:
             self._go_on(now, peer, offer)
         elif now is not None and (offer.index < now.offer.index or (now.verified and offer.index == now.offer.index)):
             self._close(peer, offer, OLDER, f"it has staged the snapshot of entry {now.offer.index}")
+        elif now is not None and now.verified:
+            pass  # what it has is whole, and of a large state much was made: it is asked again once that is installed
         else:
             self._begin(peer, offer)
 
@@ -237,16 +239,20 @@ class Receiving:
     def step(self, place: Place) -> Install | None:
         """Read back, or make a state of, a bounded part of what is staged whole; what may be installed, at the end.
 
+        To be asked while it is `busy` or `ready`.
+
         Raises:
             StoreFault: it can't be read.
             Exception: the machine can't have that state.
         """
         now = self._now
         self._leavings.step()
-        if now is None or not self._works_on(now):
+        if now is None or not (now.ready or self._works_on(now)):
             return None
-        if _has(place, now.offer):
+        if _has(place, now.offer):  # of one that leads by now, too: nobody asks it what is `installable`
             self._drop(now)
+            return None
+        if now.ready:
             return None
         return self._make(now) if now.verified else self._verify(now)
 
@@ -297,7 +303,7 @@ class Receiving:
 
     def _go_on(self, now: _Transfer, peer: Peer, offer: Offer) -> None:
         """The same content, from this sender or another, in this term or a later one."""
-        if (offer.pairs, offer.size, offer.members) != (now.offer.pairs, now.offer.size, now.offer.members):
+        if evolve(offer, term=now.offer.term) != now.offer:  # what was made of it says which entry it is of
             self._throw_away("two offers of one digest differ")
             return
         now.offer, now.sender = offer, peer

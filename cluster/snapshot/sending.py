@@ -21,6 +21,7 @@ from cluster.types import MonoNs
 
 _SECOND: Final = 1_000_000_000  # ns
 _DAMAGED_MOST: Final = 3  # times that what was staged may be damaged before it is given up
+_LINKS_MOST: Final = 3  # on which a follower may say that it has all, and is not through with it
 
 Reader = Callable[[bytes, int], Sequence[Pair]]  # `Source.read`
 
@@ -105,12 +106,14 @@ class Sending:
         self._next_at = now
         self._best: bytes | None = None  # the furthest key that it has staged; None: it has not even answered
         self._last: bytes | None = None  # the last key that there is, once it was sent
+        self._links = 0  # that came up since
         self._moved_at = now
         self._damaged = 0  # how often what it had staged was
 
     def connected(self) -> None:
         """The follower can be spoken to: what was under way on an older link is taken for lost."""
         self._linked = True
+        self._links += self._last is not None
         self._ask_anew()
 
     def disconnected(self) -> None:
@@ -149,7 +152,10 @@ class Sending:
 
     @property
     def moved_at(self) -> MonoNs:
-        """When the follower got further last; once it has all, when it said so last: it reads that back."""
+        """When the follower got further last; once it has all, when it said so last: it reads that back.
+
+        One that says so on ever new links ends at it each time, and would hold its source and the log for ever.
+        """
         return self._moved_at
 
     @property
@@ -205,7 +211,8 @@ class Sending:
 
     def _moved(self, key: bytes, now: MonoNs) -> None:
         """An answer alone is no progress: one that never takes the next part would be sent it for ever."""
-        if self._best is None or key > self._best or key == self._last:
+        reads_back = key == self._last and self._links < _LINKS_MOST
+        if self._best is None or key > self._best or reads_back:
             self._best, self._moved_at = key, now
 
     def _part(self, now: MonoNs) -> Part:

@@ -58,7 +58,7 @@ class Shipping:
             Exception: the machine can't have the state that came.
         """
         said = self.supplying.step(standing, now)
-        if self.receiving.busy():
+        if self.receiving.busy() or self.receiving.ready:
             self.receiving.step(standing)
         for told in (self.receiving.told, self.supplying.told):
             if told:

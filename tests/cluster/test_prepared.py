@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 
 from cluster.snapshot.words import Part
-from cluster.types import Coming, Installed, LogIndex, Term
+from cluster.types import Coming, Installed, LogIndex, Peer, Term
 from cluster.wire import Ack
 from tests.cluster.conftest import MS, Hand, ListMachine
-from tests.cluster.test_installing import PAIRS, heartbeat, install, offer, word
+from tests.cluster.test_installing import PAIRS, Group, heartbeat, install, offer, word
 
 
 class Slow(ListMachine):
@@ -125,3 +125,34 @@ def test_a_state_that_it_can_t_have_ends_it_and_its_disk_stays_as_it_was(making:
     making.said.clear()
     making.step()
     assert making.said == [], "it says nothing any more"
+
+
+class Dying(Slow):
+    """One that, once it is told to, can't have a state that is sent to it."""
+
+    dies = False
+
+    def prepare(self) -> Coming:
+        coming = super().prepare()
+        if self.dies:
+            self.made[-1].fault = ValueError("of a newer build")
+        return coming
+
+
+def test_one_that_ends_at_what_it_is_sent_again_and_again_does_not_hold_the_leader_s_log() -> None:
+    """What it has staged outlives it, so each life said that it has all, and the log grew for as long as it did."""
+    machines: dict[Peer, Dying] = {}
+    group = Group(machine=lambda name: machines.setdefault(name, Dying()))
+    (leader,) = group.leading()
+    away = next(name for name in group.network.names if name != leader)
+    group.network.kill(away, power=False)
+    group.network.run(1000 * MS)
+    machines[away].dies = True
+    spans = []
+    for _ in range(40):
+        group.network.start(away)  # its supervisor
+        group.network.run(700 * MS)
+        status = group.network.replica(leader).status()
+        spans.append(status.applied_index - status.base_index)
+    assert len(group.faults) > 10
+    assert max(spans) < 300, "three lives, until it is given up"

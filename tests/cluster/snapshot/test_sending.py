@@ -245,3 +245,32 @@ def test_what_is_damaged_again_and_again_is_given_up(leader: Leader) -> None:
     leader.closed(DAMAGED)
     assert leader.sending.outcome is not None
     assert not leader.sending.done
+
+
+def all_staged(leader: Leader) -> None:
+    leader.sends()
+    leader.acked(b"")
+    leader.acked(PAIRS[-1][0])
+    assert leader.sends() == [Part(4, OFFER.digest, PAIRS[-1][0], ())]
+
+
+def test_one_that_reads_back_for_long_is_not_given_up(leader: Leader) -> None:
+    all_staged(leader)
+    for _ in range(100):
+        leader.sends(1000)
+        leader.acked(PAIRS[-1][0])
+    assert leader.sending.moved_at == leader.now
+
+
+def test_one_that_has_all_on_ever_new_links_and_never_more_gets_no_further(leader: Leader) -> None:
+    """It ends as it makes the state, is started again, and says what it has: the source and the log waited for ever."""
+    all_staged(leader)
+    moved = []
+    for _ in range(5):
+        leader.sending.disconnected()
+        leader.sends(1000)
+        leader.sending.connected()
+        leader.sends()
+        leader.acked(PAIRS[-1][0])
+        moved.append(leader.sending.moved_at == leader.now)
+    assert moved == [True, True, False, False, False]
