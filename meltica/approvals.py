@@ -1,18 +1,20 @@
 """Approvals: what approving a build with a configuration would mean to the nodes that there are, and why it may not be.
 
-Pure.  Only that judgement may live here, on what the log was told of each node (`meltica version show` shows the same).
-A pair that no node has lets nobody trade, and one slip in a digest makes such a pair: so it is taken only from somebody
-who says that the nodes will have it.
+Pure.  Only that judgement may live here, on what the log was told of each node (`meltica version show` shows the same)
+and who takes part now: what a dead node was is remembered, and a learner has no vote, so neither can take over.  A pair
+that no node has lets nobody trade, and one slip in a digest makes such a pair: so it is taken only from somebody who
+says that the nodes will have it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from attrs import frozen
 
+from cluster.types import Status
 from meltica.api.ports import ActionOutcome, ApproveBuild, OutcomeKind
 from meltica.core.apply_upgrades import MAX_APPROVALS
 from meltica.core.commands import NodeReport
@@ -24,6 +26,15 @@ ALIKE: Final = 6  # so many equal digits at the beginning are no accident
 COPY: Final = "copy the build and all 64 digits of the configuration from `meltica version show`"
 LATER: Final = "for a build that is still to be rolled out: --in-advance (runbooks/upgrade.md)"
 BESIDE: Final = "approve it beside the others, roll it out, and withdraw the others at the end (runbooks/upgrade.md)"
+FULL: Final = (
+    "{0} approvals are kept, and this pair's is the oldest: approve it again first, which makes it the newest: "
+    "`meltica version approve {1} {2}`; then this one withdraws another"
+)
+NOT_CONNECTED: Final = "which is not connected"
+NO_VOTE: Final = "which has no vote"
+WENT_BACK: Final = "whose disk went back"
+
+Away = Mapping[str, str]  # nodes that can't take over now, whatever is approved, and why
 
 
 @frozen
@@ -31,33 +42,51 @@ class Outlook:
     """Which nodes have what is to be approved, which may trade then, and which that may now may no more."""
 
     have: tuple[str, ...]
-    may: tuple[str, ...]
+    may: tuple[str, ...]  # of those that take part now
     lose: tuple[str, ...]
+    later: tuple[str, ...] = ()  # may too, and do not take part now
 
 
-def refusal(wish: ApproveBuild, state: State, leader: str) -> ActionOutcome | None:
-    """Why it may not be approved; None: it may.  `leader`: the node that is asked, which leads."""
-    found = planned(wish, state, leader)
+def away(crew: Sequence[NodeReport], status: Status) -> Away:
+    """Those of the crew that the leader, whose status this is, has no link to, or that have no vote."""
+    why = {str(status.name): "" if status.votes else NO_VOTE}
+    for peer in status.peers:
+        said = "" if peer.votes else NO_VOTE
+        why[str(peer.name)] = NOT_CONNECTED if not peer.connected else WENT_BACK if peer.lost else said
+    found = {str(one.node): why.get(str(one.node), NOT_CONNECTED) for one in crew}
+    return {name: said for name, said in found.items() if said}
+
+
+def refusal(wish: ApproveBuild, state: State, status: Status) -> ActionOutcome | None:
+    """Why it may not be approved; None: it may.  `status`: of the node that is asked, which leads."""
+    found = planned(wish, state, status)
     return None if found.kind is OutcomeKind.DONE else found
 
 
-def planned(wish: ApproveBuild, state: State, leader: str) -> ActionOutcome:
+def planned(wish: ApproveBuild, state: State, status: Status) -> ActionOutcome:
     """What approving it would do; `detail` names the nodes."""
-    outlook = outlook_of(wish, state)
-    refused = _refused(wish, state.crew.nodes, outlook)
-    text, following = refused or (_told(wish, state.crew.nodes, outlook, leader), "")
+    crew = state.crew.nodes
+    gone = away(crew, status)
+    outlook = outlook_of(wish, state, gone)
+    refused = _refused(wish, crew, outlook, gone)
+    text, following = refused or (_told(wish, crew, outlook, gone, str(status.name)), "")
     kind = OutcomeKind.REFUSED if refused else OutcomeKind.DONE
     detail = {"have": list(outlook.have), "may_trade": list(outlook.may), "may_no_more": list(outlook.lose)}
-    return ActionOutcome(kind, text[:1000], following, detail=detail)
+    return ActionOutcome(kind, text[:1000], following, detail={**detail, "may_later": list(outlook.later)})
 
 
-def outlook_of(wish: ApproveBuild, state: State) -> Outlook:
+def outlook_of(wish: ApproveBuild, state: State, gone: Away) -> Outlook:
     """Of every node that was heard."""
     heard = [one for one in state.crew.nodes if one.build]
     approved = _approved(wish, state)
-    may = [one for one in heard if (one.build, one.config) in approved]
+    may = [one for one in heard if _pair(one) in approved]
     lose = [one for one in heard if one not in may and state.approved.covers(one.build, one.config)]
-    return Outlook(_names([one for one in heard if _pair(one) == _wanted(wish)]), _names(may), _names(lose))
+    return Outlook(
+        have=_names([one for one in heard if _pair(one) == _wanted(wish)]),
+        may=tuple([name for name in _names(may) if name not in gone]),
+        lose=_names(lose),
+        later=tuple([name for name in _names(may) if name in gone]),
+    )
 
 
 def _approved(wish: ApproveBuild, state: State) -> set[tuple[str, str]]:
@@ -67,31 +96,56 @@ def _approved(wish: ApproveBuild, state: State) -> set[tuple[str, str]]:
     return {_wanted(wish), *([] if wish.only else others[-(MAX_APPROVALS - 1) :])}
 
 
-def _refused(wish: ApproveBuild, crew: Sequence[NodeReport], outlook: Outlook) -> tuple[str, str] | None:
+def _refused(wish: ApproveBuild, crew: Sequence[NodeReport], outlook: Outlook, gone: Away) -> tuple[str, str] | None:
     """Why, and what to do."""
     if not outlook.have and not (wish.in_advance and re.fullmatch(f"[0-9a-f]{{{DIGITS}}}", wish.config)):
         then = "with --only nobody could trade" if wish.only else "it would let no node take over"
         text = f"no node has {_shown(*_wanted(wish))}{_slip(wish, crew)}: {_running(crew)}; approved, {then}"
         return text, COPY if wish.in_advance else f"{COPY}; {LATER}"
-    if outlook.lose and not outlook.may:
-        text = f"this withdraws what {_list(outlook.lose)} may trade by, and nobody could trade: {_running(crew)}"
-        return text, BESIDE
+    if _leaves_nobody(outlook, gone):
+        then = f"nobody could trade{_and_later(outlook, gone)}"
+        text = f"this withdraws what {_marked(outlook.lose, gone)} may trade by, and {then}: {_running(crew)}"
+        return text, BESIDE if wish.only else _way_out(crew, outlook)
     return None
 
 
-def _told(wish: ApproveBuild, crew: Sequence[NodeReport], outlook: Outlook, leader: str) -> str:
+def _leaves_nobody(outlook: Outlook, gone: Away) -> bool:
+    """Whether somebody could trade, and then nobody.  Where nobody could now, who may later counts: what mends a
+    cluster in which nobody is fit is not held up by what makes that no worse.
+    """
+    if outlook.may or not outlook.lose:
+        return False
+    return not outlook.later or any(name not in gone for name in outlook.lose)
+
+
+def _way_out(crew: Sequence[NodeReport], outlook: Outlook) -> str:
+    """One pair goes, the oldest: only the newest few are kept."""
+    lost = next(one for one in crew if one.node in outlook.lose)
+    return FULL.format(MAX_APPROVALS, lost.build, lost.config)
+
+
+def _told(wish: ApproveBuild, crew: Sequence[NodeReport], outlook: Outlook, gone: Away, leader: str) -> str:
     """What would come of it, for people."""
     told = [f"{_shown(*_wanted(wish))} would be approved{' alone' if wish.only else ''}"]
-    told.append(f"had by {_list(outlook.have)}" if outlook.have else f"no node has it yet: {_running(crew)}")
+    told.append(f"had by {_marked(outlook.have, gone)}" if outlook.have else f"no node has it yet: {_running(crew)}")
     if not any(one.config == wish.config for one in crew):
         told.append("nor does any have this configuration: compare all 64 digits")
     if outlook.lose:
-        told.append(f"{_list(outlook.lose)} MAY TRADE NO MORE")
+        told.append(f"{_marked(outlook.lose, gone)} MAY TRADE NO MORE")
     if leader in outlook.lose:
         told.append(f"{leader} leads now, and hands over within seconds, if another is fit")
     if outlook.lose and not [one for one in outlook.may if one != leader]:
-        told.append(f"NO STANDBY COULD TAKE OVER from {leader}")
+        told.append(f"NO STANDBY COULD TAKE OVER from {leader}{_and_later(outlook, gone)}")
     return "; ".join(told)
+
+
+def _and_later(outlook: Outlook, gone: Away) -> str:
+    return f" now; {_marked(outlook.later, gone)} could later" if outlook.later else ""
+
+
+def _marked(names: Sequence[str], gone: Away) -> str:
+    """With why those of them that are away are."""
+    return _list([f"{name} ({gone[name]})" if name in gone else name for name in names])
 
 
 def _slip(wish: ApproveBuild, crew: Sequence[NodeReport]) -> str:

@@ -434,7 +434,7 @@ class View:
             current = self.leader.status().active and port is not None and port.health().ready
             return openings.refusal(action.wish, self.state, current=current)
         if isinstance(action.wish, ApproveBuild):
-            return approvals.refusal(action.wish, self.state, self.node)
+            return approvals.refusal(action.wish, self.state, self.cluster_status())
         if isinstance(action.wish, StartStrategy):
             return restarting.refusal(action.wish, self.state, self.leader.status().strategies)
         if isinstance(action.wish, StopStrategy):
@@ -470,7 +470,7 @@ class View:
         if isinstance(wish, ApproveOpening):
             return openings.planned(wish, self.state)
         if isinstance(wish, ApproveBuild):
-            return approvals.planned(wish, self.state, self.node)
+            return approvals.planned(wish, self.state, self.cluster_status())
         if isinstance(wish, StartStrategy):
             return restarting.planned(wish, self.leader.status().strategies)
         if isinstance(wish, StopStrategy):

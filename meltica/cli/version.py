@@ -58,8 +58,8 @@ def activate(context: click.Context, /, number: int, **options: Any) -> None:
 def approve(context: click.Context, /, build: str, config: str, only: bool, in_advance: bool, **options: Any) -> None:
     """Let nodes of BUILD with the configuration of digest CONFIG trade.  A node of another follows, and never leads.
 
-    Copy both from `meltica version show`.  Refused if no node has them, but for --in-advance, and if nobody could
-    trade then.  Which nodes have it, and which may trade no more, is said before you are asked.
+    Copy both from `meltica version show`.  Refused if no node has them, but for --in-advance, and if nobody that
+    is connected could trade then.  Which nodes have it, and which may trade no more, is said before you are asked.
     """
     wish = {"build": build, "config": config, "only": only, "in_advance": in_advance or None}
     act(context, "approve", wish, looked_at(context, "approve", wish, options), options)

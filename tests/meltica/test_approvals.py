@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
+from cluster.types import LogIndex, Peer, PeerStatus
 from meltica.api import ports as api
 from meltica.api.ports import Action, OutcomeKind
-from meltica.approvals import Outlook, outlook_of
+from meltica.approvals import Outlook, away, outlook_of
 from meltica.core import commands
 from meltica.core.apply_upgrades import MAX_APPROVALS
 from meltica.core.commands import NodeReport
@@ -21,6 +22,8 @@ from tests.meltica.test_view import BY, FakeLeader, status, view
 OLD, NEW = "a1" * 32, "b2" * 32
 N1, N2, N3 = (NodeReport(name, "0.1.0", OLD, 1, 1) for name in ("n1", "n2", "n3"))
 SILENT = NodeReport("n3", "", "", 0, 0)
+NEW_BUILD = [evolve(one, build="0.2.0") for one in (N1, N2)]
+RUNNING = (("0.2.0", OLD), ("0.1.0", OLD))
 
 
 def state_of(*crew, approved=(("0.1.0", OLD),)):
@@ -30,13 +33,26 @@ def state_of(*crew, approved=(("0.1.0", OLD),)):
     return state
 
 
+def linked(*peers, learner=""):
+    """What n1 knows, which leads: links to these."""
+    one = LogIndex(9)
+    known = [
+        PeerStatus(Peer(name), connected=name in peers, match=one, heard=None, votes=name != learner)
+        for name in ("n2", "n3")
+    ]
+    return lambda: evolve(status(), peers=tuple(known))
+
+
 def wish(build="0.1.0", config=OLD, **more):
     return api.ApproveBuild(build, config, **more)
 
 
+ALL = {"cluster_status": linked("n2", "n3")}
+
+
 async def asked(state, wanted, *, dry_run=False, known=False, **changes):
     """On n1, which leads; what the leader heard of it."""
-    found = view(state=state, leader=FakeLeader(result=leader_ports.Done("done", Index(12))), **changes)
+    found = view(state=state, leader=FakeLeader(result=leader_ports.Done("done", Index(12))), **{**ALL, **changes})
     if known:
         state.requests[RequestId("r-1")] = None
     told = await found.act(Action(wanted, BY, dry_run))
@@ -74,7 +90,7 @@ async def test_what_a_node_has_is_approved_and_says_which():
     answer, heard = await asked(state_of(N1, changed, SILENT), wish(config=NEW), dry_run=True)
     assert (answer.kind, heard) == (OutcomeKind.DONE, [])
     assert answer.message == "build 0.1.0 with configuration b2b2b2b2b2b2… would be approved; had by n2"
-    assert answer.detail == {"have": ["n2"], "may_trade": ["n1", "n2"], "may_no_more": []}
+    assert answer.detail == {"have": ["n2"], "may_trade": ["n1", "n2"], "may_no_more": [], "may_later": []}
     answer, heard = await asked(state_of(N1, changed, SILENT), wish(config=NEW))
     command = commands.ApproveBuild(Epoch(0), Nanos(0), "0.1.0", NEW, False, BY)
     assert (answer.kind, heard) == (OutcomeKind.DONE, [leader_ports.Order(command)])
@@ -118,7 +134,7 @@ async def test_what_alone_makes_the_leader_or_every_standby_unfit_says_so_and_is
     assert "n2 MAY TRADE NO MORE" in dry.message
     assert "NO STANDBY COULD TAKE OVER from n1" in dry.message
     assert "hands over" not in dry.message
-    assert dry.detail == {"have": ["n1"], "may_trade": ["n1"], "may_no_more": ["n2"]}
+    assert dry.detail == {"have": ["n1"], "may_trade": ["n1"], "may_no_more": ["n2"], "may_later": []}
     answer, heard = await asked(state, wish(config=NEW, only=True))
     assert (answer.kind, bool(heard)) == (OutcomeKind.DONE, True)
 
@@ -136,6 +152,74 @@ async def test_one_too_many_withdraws_the_oldest_and_says_so():
     answer, heard = await asked(state, wish("0.3.0", in_advance=True))
     assert (answer.kind, heard) == (OutcomeKind.REFUSED, [])
     assert "withdraws what n1, n2 and n3 may trade by" in answer.message
+    assert f"`meltica version approve 0.1.0 {OLD}`" in answer.next
+    assert "beside the others" not in answer.next, "that is what was done"
+
+
+async def test_the_way_out_of_too_many_is_one():
+    """What the refusal says to do first makes the running pair the newest, and then the other one is taken."""
+    hand = Hand()
+    hand.start()
+    for number in range(MAX_APPROVALS):
+        hand.ok(commands.ApproveBuild(Epoch(0), Nanos(0), f"0.{number + 1}.0", OLD, False, by(f"old{number}")))
+    hand.state.put_crew(CrewRecord((N1, N2, N3)))
+    wanted = wish("0.9.0", in_advance=True)
+    refused, _ = await asked(hand.state, wanted)
+    _, words, _ = refused.next.split("`")
+    *_, build, config = words.split()
+    first, _ = await asked(hand.state, wish(build, config))
+    assert (refused.kind, first.kind) == (OutcomeKind.REFUSED, OutcomeKind.DONE)
+    hand.ok(commands.ApproveBuild(Epoch(0), Nanos(0), build, config, False, by("again")))
+    then, _ = await asked(hand.state, wanted, dry_run=True)
+    assert (then.kind, then.detail["may_trade"]) == (OutcomeKind.DONE, ["n1", "n2", "n3"])
+
+
+async def test_a_dead_node_and_a_learner_are_nobody_who_could_trade():
+    """n3 was of the old build when it was heard last; alone approved, that leaves nobody (review of 2026-11-30)."""
+    state = state_of(*NEW_BUILD, N3, approved=RUNNING)
+    for more, why in ((linked("n2"), "which is not connected"), (linked("n2", "n3", learner="n3"), "has no vote")):
+        for dry_run in (True, False):
+            answer, heard = await asked(state, wish(only=True), cluster_status=more, dry_run=dry_run)
+            assert (answer.kind, heard) == (OutcomeKind.REFUSED, [])
+            assert "what n1 and n2 may trade by, and nobody could trade now; n3 (" in answer.message
+            assert why in answer.message
+            assert (answer.detail["may_trade"], answer.detail["may_later"]) == ([], ["n3"])
+    answer, heard = await asked(state, wish(only=True))
+    assert (answer.kind, bool(heard)) == (OutcomeKind.DONE, True), "n3 is there"
+
+
+def test_who_is_away():
+    crew = [evolve(N1, node=name) for name in ("n1", "n2", "n3", "n4")]
+    gone = {"n3": "which is not connected", "n4": "which is not connected"}
+    assert away(crew, linked("n2")()) == gone, "n4 is none of the group any more"
+    alone = evolve(linked("n2")(), votes=False)
+    assert away(crew, alone) == {**gone, "n1": "which has no vote"}
+    back = [evolve(one, lost=True) for one in linked("n2", "n3")().peers]
+    assert away(crew[1:3], evolve(alone, peers=back)) == dict.fromkeys(("n2", "n3"), "whose disk went back")
+
+
+async def test_a_dead_node_is_no_standby():
+    state = state_of(N1, evolve(N2, build="0.2.0"), N3, approved=RUNNING)
+    dry, _ = await asked(state, wish(only=True), cluster_status=linked("n2"), dry_run=True)
+    assert dry.kind is OutcomeKind.DONE
+    assert "had by n1 and n3 (which is not connected); n2 MAY TRADE NO MORE" in dry.message
+    assert "NO STANDBY COULD TAKE OVER from n1 now; n3 (which is not connected) could later" in dry.message
+    dry, _ = await asked(state, wish("0.2.0", only=True), cluster_status=linked("n2"), dry_run=True)
+    assert "n1 and n3 (which is not connected) MAY TRADE NO MORE" in dry.message
+    assert "NO STANDBY" not in dry.message
+
+
+async def test_where_nobody_connected_may_trade_what_makes_it_no_worse_is_taken():
+    """An emergency: n1 and n2 came back with a build that is not approved, and n3 is dead."""
+    state = state_of(*NEW_BUILD, N3)
+    for wanted in (wish("0.2.0", only=True), wish("0.2.0"), wish(only=True), wish("0.3.0", in_advance=True)):
+        answer, heard = await asked(state, wanted, cluster_status=linked("n2"))
+        assert (answer.kind, bool(heard)) == (OutcomeKind.DONE, True), wanted
+    answer, _ = await asked(state, wish("0.3.0", only=True, in_advance=True), cluster_status=linked("n2"))
+    assert answer.kind is OutcomeKind.REFUSED, "n3, which may come back, could trade no more either"
+    apart = state_of(*NEW_BUILD, N3, evolve(N3, node="n4", config=NEW), approved=(("0.1.0", OLD), ("0.1.0", NEW)))
+    answer, _ = await asked(apart, wish(only=True), cluster_status=linked("n2"))
+    assert answer.kind is OutcomeKind.DONE
 
 
 @pytest.mark.parametrize("only", [True, False])
@@ -149,7 +233,7 @@ def test_it_judges_as_the_log_decides(only, build, count):
     crew = tuple(NodeReport(f"n{number}", f"0.{number}.0", OLD, 1, 1) for number in range(1, 10))
     hand.state.put_crew(CrewRecord(crew))
     before = {one.node for one in crew if hand.state.approved.covers(one.build, one.config)}
-    found = outlook_of(api.ApproveBuild(build, OLD, only), hand.state)
+    found = outlook_of(api.ApproveBuild(build, OLD, only), hand.state, {})
     hand.ok(commands.ApproveBuild(Epoch(0), Nanos(0), build, OLD, only, by("new")))
     after = {one.node for one in crew if hand.state.approved.covers(one.build, one.config)}
     have = [one.node for one in crew if one.build == build]
