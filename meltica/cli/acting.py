@@ -22,7 +22,7 @@ import trio
 from meltica.api.bodies import ID, TEXT
 from meltica.api.outcomes import EXIT, Exit
 from meltica.api.ports import OutcomeKind
-from meltica.cli.client import Client
+from meltica.cli.client import NOTHING, Client
 from meltica.cli.errors import CliError
 from meltica.cli.output import console, output_option, print_json, table_of
 from meltica.cli.place import place_of
@@ -76,13 +76,20 @@ def act(
     client = Client(place_of(context), operator=True, token_file=token_file)
     if not options["dry_run"]:
         confirm(what, yes=options["yes"])
-    try:
-        document = trio.run(partial(client.act, kind, body, node))
-    except KeyboardInterrupt:
-        following = f"look at `meltica status`; to try again safely, repeat with --request-id {body['request_id']}"
-        raise CliError("interrupted: it may have been done", following, Exit.UNKNOWN) from None
+    document = _asked(client, kind, body, node)
     _show(document, options["output"])
     context.exit(int(EXIT.get(_kind(document), Exit.FAILED)))
+
+
+def _asked(client: Client, kind: str, body: Mapping[str, object], node: str | None = None) -> Mapping[str, Any]:
+    """What the cluster answers; raises CliError where somebody interrupts it."""
+    try:
+        return trio.run(partial(client.act, kind, body, node))
+    except KeyboardInterrupt:
+        if body["dry_run"]:
+            raise CliError(f"interrupted{NOTHING}") from None
+        following = f"look at `meltica status`; to try again safely, repeat with --request-id {body['request_id']}"
+        raise CliError("interrupted: it may have been done", following, Exit.UNKNOWN) from None
 
 
 def looked_at(context: click.Context, kind: str, wish: Mapping[str, object], options: Mapping[str, Any]) -> str:
@@ -92,8 +99,9 @@ def looked_at(context: click.Context, kind: str, wish: Mapping[str, object], opt
     """
     if options["dry_run"]:
         return ""  # nothing is asked, and the answer is the same
+    answerable(f"`{context.command_path}`", yes=options["yes"])  # whoever can't be asked need not hear what of
     body = {**hand({**options, "dry_run": True}), **{key: value for key, value in wish.items() if value is not None}}
-    document = trio.run(partial(Client(place_of(context), operator=True).act, kind, body))
+    document = _asked(Client(place_of(context), operator=True), kind, body)
     if _kind(document) is not OutcomeKind.DONE:
         _show(document, options["output"])
         context.exit(int(EXIT.get(_kind(document), Exit.FAILED)))
@@ -115,11 +123,15 @@ def hand(options: Mapping[str, Any]) -> dict[str, object]:
 
 def confirm(what: str, *, yes: bool) -> None:
     """Go on, or raise."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
+    answerable(what, yes=yes)
+    if not yes:
+        click.confirm(f"{what}. Go on?", abort=True, err=True)
+
+
+def answerable(what: str, *, yes: bool) -> None:
+    """Raises CliError where nobody said yes, and nobody can be asked."""
+    if not yes and not sys.stdin.isatty():
         raise CliError(f"{what} needs a confirmation, and stdin is no terminal", "add --yes", Exit.USAGE)
-    click.confirm(f"{what}. Go on?", abort=True, err=True)
 
 
 def _request_id(given: str | None) -> str:

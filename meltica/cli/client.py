@@ -27,7 +27,7 @@ READ_S: Final = 3.0  # a node on one network answers in milliseconds; longer is 
 ACT_S: Final = 40.0  # the node itself says "unknown" well before
 TRY_S: Final = 6.0  # an election takes less than two seconds
 PAUSE_S: Final = 0.2
-NOTHING: Final = "; nothing was done"  # by this one action, which reached nobody who does it
+NOTHING: Final = "; nothing was done"  # by this one action, which reached nobody who does it, or was a dry run
 
 Document = Mapping[str, Any]
 
@@ -143,9 +143,13 @@ class Client:
             raise CliError(str(document.get("message", "refused")), str(document.get("next", "")), code)
         if document.get("outcome") == "no_leader":
             return NoAnswer(str(document.get("message", "no node leads")))
+        if document.get("outcome") == "unknown" and body.get("dry_run"):
+            raise self._unknown(str(document.get("message")).removesuffix(", so it may have been done"), body)
         return document
 
     def _unknown(self, message: str, body: Document) -> CliError:
+        if body.get("dry_run"):
+            return CliError(f"{message}{NOTHING}", "look at `meltica status`, then ask again", Exit.UNREACHABLE)
         following = f"look at `meltica status`; to try again safely, repeat with --request-id {body['request_id']}"
         return CliError(f"{message}: it may have been done", following, Exit.UNKNOWN)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from meltica.api.ports import ActionOutcome, ApproveBuild, OutcomeKind
+from meltica.cli import acting, client
 
 DIGEST = "a1" * 32
 PLAN = ActionOutcome(OutcomeKind.DONE, "n1 and n3 MAY TRADE NO MORE", detail={"have": ["n2"], "may_no_more": ["n1"]})
@@ -18,11 +20,16 @@ def planned(cluster, plan):
     return cluster.nodes["n1"].acted
 
 
-def test_it_is_looked_at_before_it_is_asked_and_done_when_it_is_confirmed(cluster):
+@pytest.fixture
+def terminal(monkeypatch):
+    monkeypatch.setattr(acting, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+
+
+def test_it_is_looked_at_before_it_is_asked_and_done_when_it_is_confirmed(cluster, terminal):
     acted = planned(cluster, PLAN)
-    asked = cluster.run("version", "approve", "0.3.0", DIGEST, "--only")
-    assert asked.returncode == 2
-    assert "n1 and n3 MAY TRADE NO MORE needs a confirmation" in asked.stderr
+    asked = cluster.run("version", "approve", "0.3.0", DIGEST, "--only", stdin="n\n")
+    assert asked.returncode == 1
+    assert "n1 and n3 MAY TRADE NO MORE. Go on?" in asked.stderr
     assert [one.dry_run for one in acted] == [True]
 
     planned(cluster, PLAN)
@@ -35,13 +42,45 @@ def test_it_is_looked_at_before_it_is_asked_and_done_when_it_is_confirmed(cluste
 
 
 @pytest.mark.parametrize("more", [("--yes",), (), ("--dry-run",)])
-def test_what_the_cluster_refuses_is_not_asked_and_not_done(cluster, more):
+def test_what_the_cluster_refuses_is_not_asked_and_not_done(cluster, more, terminal):
     acted = planned(cluster, NONE)
     told = cluster.run("version", "approve", "0.3.0", DIGEST, *more)
     assert told.returncode == 5
     assert "refused: no node has build 0.3.0" in told.stderr
     assert "next: copy it" in told.stderr
     assert [one.dry_run for one in acted] == [True]
+
+
+def test_where_nobody_can_be_asked_the_cluster_is_not_either(cluster):
+    told = cluster.run("version", "approve", "0.3.0", DIGEST)
+    assert told.returncode == 2
+    assert "`meltica version approve` needs a confirmation" in told.stderr
+    assert "--yes" in told.stderr
+    assert cluster.nodes["n1"].acted == []
+
+
+LATE = "the leader n1 at https://n1 did not answer (TooSlowError), so it may have been done"
+
+
+@pytest.mark.parametrize("how", ["--yes", "--dry-run"])
+@pytest.mark.parametrize("why", ["silent", "late", "cut"])
+def test_a_look_that_is_not_answered_did_nothing(cluster, monkeypatch, how, why):
+    """It was told as what may have been done, to be repeated under its id (review of 2026-11-30)."""
+    acted = planned(cluster, ActionOutcome(OutcomeKind.UNKNOWN, LATE, "with the same request id"))
+    if why == "silent":
+        monkeypatch.setattr(client, "ACT_S", 0)
+    if why == "cut":
+
+        async def interrupted(*_arguments):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(client.Client, "act", interrupted)
+    told = cluster.run("version", "approve", "0.3.0", DIGEST, how)
+    assert told.returncode == (1 if why == "cut" else 3)
+    assert "; nothing was done" in told.stderr
+    assert "may have been done" not in told.stderr
+    assert "request" not in told.stderr
+    assert all(one.dry_run for one in acted)
 
 
 def test_a_refusal_is_one_document(cluster):
