@@ -5,14 +5,126 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
+import pytest
+from attrs import evolve
+
+from meltica.core.orders import OrderState
 from meltica.core.values import Nanos
+from meltica.leader.ports import Order
+from meltica.leader.status import Phase
 from meltica.venues.base import Read, ReadKind
-from tests.meltica.leader.test_takeover_reads import began, in_doubt, log_of, reading
-from tests.meltica.leader.world import MS
+from tests.meltica.leader.test_takeover_reads import began, blocked, in_doubt, log_of, phase_of, reading
+from tests.meltica.leader.world import MS, VENUE, Idle, Node, S, World, submit
+
+
+def sent(answers: str = "answer") -> tuple[World, Node]:
+    """One order is sent, and the stream tells nothing; with "drop" or "lose" nobody knows of it for two seconds."""
+    world = World(make=Idle)
+    node = world.start()
+    world.exchange.answers, world.exchange.report = answers, False
+    world.act("n1", Order(submit()))
+    world.run(10 * MS)
+    return world, node
+
+
+def state_of(node: Node) -> OrderState:
+    (order,) = node.state.orders.values()
+    return order.state
+
+
+def asked_by_name(node: Node) -> int:
+    return sum(bool(read.order_ids) for read in node.port.reads)
+
+
+def test_a_live_order_that_the_open_ones_lack_is_asked_for_by_name_and_ends() -> None:
+    world, node = sent()
+    (placed,) = world.exchange.orders.values()
+    placed.shown = evolve(placed.shown, status="cancelled")
+    world.run(5 * S)
+    assert (state_of(node), asked_by_name(node)) == (OrderState.OPEN, 0)
+    world.run(5 * S)
+    assert (state_of(node), asked_by_name(node)) == (OrderState.CANCELLED, 1)
+
+
+def test_a_send_is_asked_for_once_nobody_answers_it_any_more_and_not_before() -> None:
+    world, node = sent("drop")
+    (placed,) = world.exchange.orders.values()
+    placed.visible_from = Nanos(world.now + S)
+    node.leader.on_stream_gap(VENUE, "cut")  # its read of the open orders does not show it yet
+    world.run(1900 * MS)
+    assert (state_of(node), asked_by_name(node)) == (OrderState.INTENT_ACCEPTED, 0)
+    world.run(200 * MS)
+    assert (state_of(node), asked_by_name(node)) == (OrderState.OPEN, 1)
+
+
+@pytest.mark.parametrize("answers", ["lose", "answer"])
+def test_a_successor_asks_for_what_was_absent_before_it_led_though_no_open_orders_can_be_read(answers: str) -> None:
+    """Never there, as far as anybody knows; or there once, and the venue has forgotten it."""
+    world, node = sent(answers)
+    world.exchange.orders.clear()
+    world.run(12 * S)
+    assert state_of(node) is OrderState.ABSENT
+    world.kill("n1")
+    successor = world.nodes["n2"]
+    successor.port.failing = {ReadKind.OPEN_ORDERS}
+    world.elect("n2")
+    assert asked_by_name(successor) == 0
+    world.run(5 * MS)
+    assert asked_by_name(successor) == 1
+
+
+def test_authority_waits_for_the_first_answer_about_each_doubt() -> None:
+    world = in_doubt("lose")
+    node = world.nodes["n2"]
+
+    def slow(asked: Read, real: Callable[[Read], None]) -> None:
+        node.port.read_latency = Nanos(300 * MS if asked.kind is ReadKind.ORDER else 2 * MS)
+        real(asked)
+
+    reading(node, slow)
+    world.elect("n2")
+    world.run(290 * MS)
+    assert phase_of(node) is Phase.RECONCILING
+    world.run(20 * MS)
+    assert (phase_of(node), state_of(node)) == (Phase.ACTIVE, OrderState.ABSENT)
+
+
+def test_an_order_that_could_not_be_read_is_not_absent_and_is_asked_for_again() -> None:
+    world, node = sent("drop")
+    node.port.failing = {ReadKind.ORDER}
+    world.run(5 * S)
+    assert state_of(node) is OrderState.INTENT_ACCEPTED
+    assert "could not be read: broken" in blocked(node)
+    node.port.failing = set()
+    world.run(3 * S)
+    assert (state_of(node), blocked(node)) == (OrderState.OPEN, "")
+
+
+def test_death_takes_two_full_reads_and_they_wait_for_no_period() -> None:
+    world, node = sent("lose")
+    before = len(node.port.reads)
+    world.run(11 * S)
+    assert state_of(node) is OrderState.ABSENT
+    world.run(4 * S)
+    assert state_of(node) is OrderState.DEAD
+    assert [read.kind for read in node.port.reads[before:]].count(ReadKind.TRADES) == 2
+
+
+def test_who_leads_again_asks_at_once_however_often_it_failed_before() -> None:
+    world, node = sent("lose")
+    node.port.failing = {ReadKind.ORDER}
+    world.run(10 * S)  # by now two seconds lie between two questions
+    node.port.failing = set()
+    world.depose()
+    world.run(100 * MS)
+    world.elect("n1")
+    before = asked_by_name(node)
+    world.run(10 * MS)
+    assert asked_by_name(node) > before
 
 
 def test_trades_that_named_an_order_before_it_was_found_are_its_fills_before_authority() -> None:
-    """The venue answers the first questions and no more: of its trades, and the order by the name that we gave it."""
+    """Its trades are shown once, the order by the name that we gave it, and by the venue's own number never."""
     world = in_doubt("drop", filled="0.01")
     node, trades = world.nodes["n2"], 0
 
