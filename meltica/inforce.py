@@ -28,6 +28,8 @@ IN_NS: Final = frozenset(
     {"book_age", "window", "settle", "mandate_after", "gap_after", "ramp"}
 )  # in a file: milliseconds
 
+SHARED: Final = frozenset({"window", "drift_ppm", "mandate_after"})  # a venue's, or [authority]'s for it
+
 Settled = Mapping[str, str]  # by the setting's name as a file has it
 
 
@@ -79,12 +81,18 @@ def _settled(limits: Limits, venues: Sequence[VenuePolicy], strategies: Sequence
     tables = [("[limits]", asdict(limits))]
     tables += [(f"[venues.{one.venue}]", _without(asdict(one), "venue")) for one in venues]
     tables += [(f"[[strategies]] {one.strategy}", _without(asdict(one), "strategy")) for one in strategies]
-    found = {f"{table} {_key(key)}": _text(key, value) for table, keys in tables for key, value in keys.items()}
+    found = {_named(table, key): _text(key, value) for table, keys in tables for key, value in keys.items()}
     return {**found, "[trading] ramp_ms": _text("ramp", ramp)}
 
 
 def _without(keys: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in keys.items() if key != name}
+
+
+def _named(table: str, key: str) -> str:
+    """As a file has it; what the log has does not tell which of the two tables it came from."""
+    shared = table.startswith("[venues.") and key in SHARED
+    return f"{table}{' or [authority]' if shared else ''} {_key(key)}"
 
 
 def _key(name: str) -> str:

@@ -1,7 +1,8 @@
 """Keys: the name under which each record of the state is stored, and the form that it is stored in.
 
 Only names and forms may live here.  A key is its prefix and the parts of its name, joined by slashes; no name
-contains one.  `trade` sorts behind all that loading a trade needs.
+contains one.  Loading takes them in order, and derives of each as it comes: so `order` sorts behind `instrument` and
+`meta`, and `trade` behind all that loading a trade needs.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def test_what_was_founded_is_in_force_and_every_limit_of_the_file_is_compared(tm
     for key, value in written["limits"].items():
         assert in_force(state)[f"[limits] {key}"] == str(value)
     (venue,) = written["venues"]
-    assert f"[venues.{venue}] window_ms" in in_force(state)
+    assert f"[venues.{venue}] or [authority] window_ms" in in_force(state)
     assert "[[strategies]] operator gap" in in_force(state), "a policy of the log's own, which no file has"
 
 
@@ -57,7 +57,9 @@ def test_what_was_founded_is_in_force_and_every_limit_of_the_file_is_compared(tm
     ("change", "row"),
     [
         (LOWER, ("[limits] collar_bps", "400", "500")),
-        (("window_ms = 300", "window_ms = 200"), ("[venues.paper] window_ms", "200", "300")),
+        (("window_ms = 300", "window_ms = 200"), ("[venues.paper] or [authority] window_ms", "200", "300")),
+        (("settle_ms = 10000", "settle_ms = 9000"), ("[venues.paper] settle_ms", "9000", "10000")),
+        (("drift_ppm = 1000", "drift_ppm = 900"), ("[venues.paper] or [authority] drift_ppm", "900", "1000")),
         (("ramp_ms = 0", "ramp_ms = 5"), ("[trading] ramp_ms", "5", "0")),
         (("approve_opening = true", "approve_opening = false"), ("[venues.paper] approve_opening", "false", "true")),
         (('id = "maker"', 'id = "other"'), ("[[strategies]] other gap", "cancel", None)),
