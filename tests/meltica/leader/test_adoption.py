@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from attrs import evolve
 
 from meltica.core.ids import make_id
@@ -131,3 +132,28 @@ def test_strangers_of_an_older_lead_are_asked_about_by_nobody_and_then_anew() ->
     world.run(20 * MS)
     assert asked_by_number(node) == before + 1
     assert blocked(node) == ""
+
+
+@pytest.mark.parametrize("successor", ["n2", "n3"])
+def test_a_stranger_that_two_orders_of_ours_were_like_is_nobodys_in_the_next_lead_once_both_showed_their_numbers(
+    successor: str,
+) -> None:
+    """In the lead that met it the dispute is a person's to end; the next one, the same node's too, looks anew."""
+    world = unheard(2)
+    ours = list(world.exchange.orders)
+    twin = world.exchange.add_foreign().venue_order_id
+    shown = world.exchange.orders[ours[0]].shown
+    world.exchange.orders[twin].shown = evolve(shown, venue_order_id=twin, shown_as="web_1", placed_as="web_1")
+    world.exchange.fill(twin, "0.004", tell=False)
+    for name in ours:
+        world.exchange.orders[name].visible_from = Nanos(world.now + 80 * S)
+    world.run(60 * S)
+    node = back(world)
+    world.run(60 * S)
+    assert {order.venue_order_id for order in node.state.orders.values()} == set(ours)
+    assert "cannot be told yet" in blocked(node)
+    world.depose()
+    world.elect(successor)
+    world.run(S)
+    assert blocked(world.nodes[successor]) == ""
+    assert node.state.position_of(KEY).traded == 0
