@@ -144,6 +144,7 @@ class Orders(Line):
     def begin(self) -> None:
         """See `Line`."""
         self.lane.opened(self)
+        self.soon(self.host.settings.silence, self.backoff.succeeded)
         self._sample()
 
     def _sample(self) -> None:
@@ -154,7 +155,6 @@ class Orders(Line):
         now = self.host.clock()
         self.lane.heard(now)
         self.lane.take_in(text, now)
-        self.backoff.succeeded()
 
     def end(self, reason: str) -> None:
         """See `Line`."""

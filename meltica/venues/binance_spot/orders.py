@@ -46,7 +46,8 @@ class OrderConnection:
                         self._lane.opened(wire)
                         nursery.start_soon(wire.flush, self._lane.pump)
                         nursery.start_soon(self._sample)
-                        nursery.start_soon(self._receive, wire, backoff)
+                        nursery.start_soon(self._receive, wire)
+                        nursery.start_soon(self._relax, backoff)
                 finally:
                     self._lane.closed()
         if opening.cancelled_caught:
@@ -58,14 +59,18 @@ class OrderConnection:
             await trio.sleep(wait / SECOND)
             wait = self._lane.sample()
 
-    async def _receive(self, wire: Wire, backoff: Backoff) -> None:
+    async def _relax(self, backoff: Backoff) -> None:
+        """One that has stood for a while was a success: a venue that answers and ends it is not to be hammered."""
+        await trio.sleep(self._settings.silence / SECOND)
+        backoff.succeeded()
+
+    async def _receive(self, wire: Wire) -> None:
         while True:
             texts = await wire.receive()
             received = self._clock()
             self._lane.heard(received)
             for text in texts:
                 self._lane.take_in(text, received)
-            backoff.succeeded()
 
 
 def _first_text(group: BaseExceptionGroup[BaseException]) -> str:

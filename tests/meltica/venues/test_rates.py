@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from meltica.core.values import Nanos
 from meltica.venues.backoff import Backoff
 from meltica.venues.rates import RateBudget, RateLimit, Urgency
@@ -59,9 +61,27 @@ def test_a_pause_ends_when_the_venue_said() -> None:
 
 def test_waits_grow_to_a_cap_and_start_again() -> None:
     backoff = Backoff(Nanos(100), Nanos(1000), random.Random(1))  # noqa: S311 - jitter, not a secret
-    waits = [backoff.next_wait() for _ in range(12)]
+    waits = [backoff.next_wait() for _ in range(30)]
     assert 50 <= waits[0] <= 100
-    assert 100 <= waits[1] <= 200
-    assert all(500 <= wait <= 1000 for wait in waits[5:])
+    assert 62 <= waits[1] <= 125
+    assert all(500 <= wait <= 1000 for wait in waits[11:])
     backoff.succeeded()
     assert backoff.next_wait() <= 100
+
+
+@pytest.mark.parametrize("outage", [1, 4, 10, 30, 120])
+def test_an_outage_is_outlasted_by_half_of_it_and_a_venue_that_counts_attempts_bears_it(
+    outage: int,
+) -> None:
+    """It was by as much again: a venue that was back after four seconds was traded at after eight."""
+    for seed in range(50):
+        backoff = Backoff(Nanos(SECOND // 10), Nanos(10 * SECOND), random.Random(seed))  # noqa: S311 - jitter
+        now, attempts = 0, 0
+        while now < outage * SECOND:
+            now += backoff.next_wait()
+            attempts += 1
+        assert now - outage * SECOND <= max(outage * SECOND // 2, SECOND // 5), seed
+        while now < 300 * SECOND:
+            now += backoff.next_wait()
+            attempts += 1
+        assert attempts <= 75, seed

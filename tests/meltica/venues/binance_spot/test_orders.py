@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import trio
 import trio.testing
 
 from meltica.core.effects import CancelOrder, PlaceOrder
@@ -27,7 +30,9 @@ from meltica.core.values import (
     Venue,
     VenueOrderId,
 )
+from meltica.venues.backoff import Backoff
 from meltica.venues.base import Accepted, Answer, NotSent, Refused, Unknown
+from meltica.venues.binance_spot import orders as orders_room
 from meltica.venues.binance_spot.connections import Offer, WireClosed
 from meltica.venues.binance_spot.lane import LOST_SAMPLE, QUEUED, Lane
 from meltica.venues.binance_spot.settings import Secret, Settings
@@ -436,3 +441,44 @@ def test_a_server_that_shuts_down_gets_nothing_new() -> None:
     assert isinstance(bench.settle()[0][1], NotSent)
     bench.hear(1, **ACCEPTED)
     assert isinstance(bench.settle()[-1][1], Accepted)
+
+
+class Answering(FakeWire):
+    """Says one thing, and is closed after so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._heard = False
+
+    async def flush(self, _pump: Callable[[], None]) -> None:
+        await trio.sleep_forever()
+
+    async def receive(self) -> list[str]:
+        if self._heard:
+            await trio.sleep(self._seconds)
+            raise WireClosed("the peer closed the connection")
+        self._heard = True
+        return []
+
+
+@pytest.mark.parametrize(("seconds", "least", "most"), [(0.0, 20, 60), (12.0, 22, 25)])
+async def test_a_venue_that_answers_and_hangs_up_is_not_hammered_and_one_that_stood_is_called_at_once(
+    seconds: float, least: int, most: int, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    """An answer counted as a success, so that it was called thirteen times a second; Binance Spot bans at one."""
+    del autojump_clock
+    opened = []
+
+    @asynccontextmanager
+    async def open_wire(*_words: object) -> AsyncIterator[Answering]:
+        opened.append(trio.current_time())
+        yield Answering(seconds)
+
+    monkeypatch.setattr(orders_room, "open_wire", open_wire)
+    lane = Bench().lane
+    connection = orders_room.OrderConnection(SETTINGS, lambda: Nanos(int(trio.current_time() * 1e9)), lane)
+    backoff = Backoff(SETTINGS.backoff_first, SETTINGS.backoff_cap, random.Random(1))  # noqa: S311 - jitter
+    with trio.move_on_after(290):
+        await connection.run(backoff)
+    assert least <= len(opened) <= most
