@@ -125,17 +125,21 @@ def _event(fill: FillRecord) -> FillEvent:
 
 
 def _hold(state: State, fill: FillRecord, instrument: InstrumentSeen) -> None:
+    for asset, change in changes_of(fill, instrument):
+        _shift(state, fill.venue, fill.account, asset, change)
+
+
+def changes_of(fill: FillRecord | FillEvent, instrument: InstrumentSeen) -> list[tuple[Asset, Money]]:
     """Both assets change hands, and the fee leaves the asset that it is taken in."""
     value = mul(fill.price, fill.quantity)
     bought = fill.side is Side.BUY
     changes = [
-        (instrument.base, fill.quantity if bought else fill.quantity.copy_negate()),
-        (instrument.quote, value.copy_negate() if bought else value),
+        (instrument.base, Money(fill.quantity if bought else fill.quantity.copy_negate())),
+        (instrument.quote, Money(value.copy_negate() if bought else value)),
     ]
     if fill.fee:
-        changes.append((fill.fee_asset, fill.fee.copy_negate()))
-    for asset, change in changes:
-        _shift(state, fill.venue, fill.account, asset, Money(change))
+        changes.append((fill.fee_asset, Money(fill.fee.copy_negate())))
+    return changes
 
 
 def _shift(state: State, venue: Venue, account: Account, asset: Asset, change: Money) -> None:

@@ -3,7 +3,8 @@
 Only that memory and that comparison may live here.  While fills keep coming, a balance read is true of some moment
 near it: it agrees if it equals any value that the log's holdings took between a margin before it began and one after
 it ended.  Two reads in a row that disagree are a discrepancy; one is a reason to read again.  What equals a value that
-was held up to `lag` before it began may be true of then, as venues answer reads from a copy that may lag: such reads
+was held up to `lag` before it began may be true of then, as venues answer reads from a copy that may lag; and so may
+anything where the watch is younger than that, as a node knows nothing of what was held before its start.  Such reads
 are repeated until one agrees or what they show is older than that.
 """
 
@@ -93,6 +94,10 @@ class BalanceWatch:
         while len(values) > 1 and values[1][0] < now - KEPT:
             values.popleft()
 
+    def moved(self, asset: Asset, change: Decimal, now: Nanos) -> None:
+        """A trade did that to it: of many that the log applied at once each has its moment, as it had at the venue."""
+        self.held(asset, add(self._newest(asset), change), now)
+
     def anew(self) -> None:
         """This node leads anew: what it suspected or reported in an older epoch may never have come into the log."""
         self.suspected.clear()
@@ -118,7 +123,7 @@ class BalanceWatch:
             return []
         done, self.waiting = self.waiting, None
         odd = self._odd(done, self.margin)
-        lagging = odd.keys() - self._odd(done, self.lag)
+        lagging = {asset for asset in odd if self._unwatched(asset, done)} | (odd.keys() - self._odd(done, self.lag))
         drifts = [
             Drift(asset, self._newest(asset), found)
             for asset, found in odd.items()
@@ -149,6 +154,11 @@ class BalanceWatch:
             if since <= last and (until is None or until >= first) and amount == found:
                 return True
         return False
+
+    def _unwatched(self, asset: Asset, done: ReadDone) -> bool:
+        """Whether it may show a moment of which nothing is known here."""
+        values = self.past.get(asset)
+        return values is not None and values[0][0] > done.begun - self.lag
 
     def _newest(self, asset: Asset) -> Decimal:
         values = self.past.get(asset)

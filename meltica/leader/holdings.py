@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meltica.core.apply_fills import changes_of
+from meltica.core.events import FillEvent
 from meltica.core.values import Nanos, Venue
 from meltica.leader import reconcile
 from meltica.leader.balances import BalanceNews, BalanceWatch
@@ -28,6 +30,7 @@ class Holdings:
         self._marks = marks
         self._news: dict[Venue, BalanceNews] = {}
         self._watches: dict[Venue, BalanceWatch] = {}
+        self._moved = False  # by trades, since the log's holdings were looked at
         for venue in desk.venues:
             self.add_venue(venue)
 
@@ -55,6 +58,22 @@ class Holdings:
             watch = self._watches.get(venue)
             if watch is not None and self._desk.account(venue) == account:
                 watch.held(asset, amount, now)
+
+    def filled(self, fill: FillEvent) -> None:
+        """A trade came into the log: `state` may be ahead of it already, by others of the same step."""
+        watch, instrument = self._watches.get(fill.venue), self._desk.state.instruments.get((fill.venue, fill.symbol))
+        if watch is None or instrument is None or self._desk.account(fill.venue) != fill.account:
+            return
+        now = self._desk.mono()
+        for asset, change in changes_of(fill, instrument):
+            watch.moved(asset, change, now)
+        self._moved = True
+
+    def settle(self) -> None:
+        """All of a step was told: what trades made of it is what the log holds."""
+        if self._moved:
+            self._moved = False
+            self.changed()
 
     def heard(self, venue: Venue, report: BalanceReport) -> None:
         """The user stream said so."""

@@ -179,7 +179,7 @@ class Leader:
                 if isinstance(event, AuthorityEvent):
                     self._authority(Epoch(entry.term), event)
                 elif isinstance(event, FillEvent):
-                    changed = True
+                    self._recon.filled(event)
             self._strategy_result(result)
         if changed:
             self._recon.holdings_changed()

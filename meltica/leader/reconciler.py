@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable
 
 from meltica.core.commands import Reconciled
+from meltica.core.events import FillEvent
 from meltica.core.values import ClientOrderId, Nanos, Symbol, Venue
 from meltica.leader import reconcile
 from meltica.leader.adoption import Adoption
@@ -74,6 +75,7 @@ class Reconciler:
         """Ask what is due; compare what has waited long enough."""
         for question, failed in self._inquiry.reads.overdue(now):
             self._failed(question, failed)
+        self._holdings.settle()
         if not self._desk.can_propose:
             return
         self._inquiry.again(now)
@@ -99,8 +101,12 @@ class Reconciler:
         self._doubts.want(name)
 
     def holdings_changed(self) -> None:
-        """The log's holdings may have changed."""
+        """The log's holdings may have changed, otherwise than by a trade."""
         self._holdings.changed()
+
+    def filled(self, fill: FillEvent) -> None:
+        """A trade came into the log."""
+        self._holdings.filled(fill)
 
     # --- hearing ------------------------------------------------------------------------------------------
 

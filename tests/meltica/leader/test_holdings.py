@@ -7,17 +7,18 @@ from decimal import Decimal
 from meltica.core import commands as c
 from meltica.core.codec import decode_command
 from meltica.core.values import Asset, Money, Trading
+from meltica.leader.ports import Order as OrderAction
 from meltica.venues.base import BalanceReport, BalanceShown, ReadKind
-from tests.meltica.leader.world import ACCOUNT, MS, VENUE, Idle, Node, S, World
+from tests.meltica.leader.world import ACCOUNT, MS, VENUE, Idle, Node, S, World, submit
 
 BTC = Asset("BTC")
 
 
 def quiet() -> tuple[World, Node]:
-    """One node leads, and has read all that it reads when it begins."""
+    """One node leads, and has watched what the log holds for longer than a read may lag."""
     world = World(make=Idle)
     node = world.start()
-    world.run(S)
+    world.run(17 * S)
     return world, node
 
 
@@ -95,3 +96,25 @@ def test_fills_beside_a_read_are_no_drift() -> None:
     world.run(8 * S)
     assert [read.kind for read in node.port.reads[before:]].count(ReadKind.BALANCES) == 1, "none was repeated"
     assert not node.notes.alerts
+
+
+def test_a_read_may_show_a_moment_between_two_trades_that_came_in_one_entry() -> None:
+    """The log never held that for any time; the venue did, and its reads lag."""
+    world, node = quiet()
+    world.act("n1", OrderAction(submit()))
+    world.run(S)
+    (name,) = world.exchange.orders
+    world.exchange.fill(name, "0.004", tell=False)
+    between = dict(world.exchange.balances)
+    world.exchange.fill(name, "0.003", tell=False)
+    after = world.exchange.balances
+    node.leader.on_stream_gap(VENUE, "cut")
+    world.run(3 * S)
+    assert node.state.holdings[VENUE, ACCOUNT, BTC] == after[BTC]
+    world.exchange.balances = between
+    node.leader.on_stream_gap(VENUE, "again")
+    world.run(6 * S)
+    world.exchange.balances = after
+    world.run(10 * S)
+    assert not node.notes.alerts
+    assert node.state.risk.trading is Trading.RUNNING

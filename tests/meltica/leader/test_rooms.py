@@ -125,6 +125,28 @@ def test_what_was_held_a_while_ago_is_read_again_and_no_drift_until_it_is_older_
     assert (drift.expected, drift.found) == (11, 10), "for so long no read is behind: the venue holds this"
 
 
+def test_what_may_be_of_before_the_watch_began_is_no_drift_until_it_is_older_than_reads_may_be() -> None:
+    """Three seeds of a campaign: a node that had just started took a read of before its start for a discrepancy."""
+    watch = watched([(50 * S, 11)])
+    for at in (53, 56, 59, 62, 65 - 1):
+        watch.read(balance(10, at * S, at * S))
+        assert watch.compare(Nanos((at + 2) * S)) == []
+        assert watch.read_again
+    watch.read(balance(10, 65 * S, 65 * S))
+    assert [drift.found for drift in watch.compare(Nanos(67 * S))] == [10]
+
+
+def test_of_trades_that_the_log_applied_at_once_each_has_its_moment() -> None:
+    """A campaign's seed: a successor applied three trades in one step; the venue had held what lies between them."""
+    watch = watched([(0, 10)])
+    for change in (3, -2):
+        watch.moved(BTC, Decimal(change), Nanos(50 * S))
+    for at in (53, 56, 59):
+        watch.read(balance(13, at * S, at * S))
+        assert watch.compare(Nanos((at + 2) * S)) == []
+    assert watch.past[BTC][-1][1] == 11
+
+
 @settings(deadline=None)
 @given(
     changes=st.lists(st.tuples(st.integers(1, 3 * S), st.integers(-5, 5)), min_size=1, max_size=20),

@@ -312,7 +312,7 @@ def test_balances_that_the_fills_do_not_explain_yet_hold_no_takeover_up() -> Non
     """Measured: fills of the gap beside the balance read look so for two seconds, in one of 20 freezes of a leader."""
     world = World(make=Watching)
     world.start()
-    world.run(5 * S)
+    world.run(17 * S)  # longer than a read may lag: the successor knows what was held
     world.kill("n1")
     world.exchange.balances[Asset("BTC")] -= Decimal("0.5")  # and no fill says why
     world.run(S)
