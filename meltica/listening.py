@@ -51,7 +51,7 @@ def _shown(opened: socket.socket, protocol: str, names: Collection[str]) -> Hear
             return _greeted(secure, protocol, names)
     except TimeoutError:
         return Heard(node=False, shows="it says nothing in time: it may be a node that hangs; look at its machine")
-    except ssl.SSLEOFError:
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):  # which one it is, is a matter of moments
         return Heard(node=False, shows="it ends the connection")
     except ssl.SSLError as error:
         plain = error.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}

@@ -71,6 +71,22 @@ def _shake(door: socket.socket, served: ssl.SSLContext) -> None:
         return
 
 
+@pytest.mark.parametrize("ended", [ssl.SSLEOFError, ssl.SSLZeroReturnError])
+def test_an_end_is_told_as_an_end_whichever_way_the_library_has_it(
+    ended: type[ssl.SSLError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second came once in some hundred runs, and was told as a refusal of TLS."""
+
+    def wrap_socket(*_words: object) -> None:
+        raise ended(6, "TLS/SSL connection has been closed (EOF)")
+
+    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", wrap_socket)
+    with stranger(b"") as address:
+        heard = look(address, OURS, NAMES)
+    assert heard is not None
+    assert (heard.node, heard.shows) == (False, "it ends the connection")
+
+
 def test_where_nothing_listens_nothing_is_heard() -> None:
     with stranger(None) as address:
         pass
