@@ -1,7 +1,7 @@
 """Preparing: the machine's next state is made from what is staged, before it is installed, a bounded piece at a time.
 
 Pure, over the machine's face.  What is made is the machine's own affair (`cluster.types.Coming`), and apart from the
-state that it lives on: so whatever ends it, a newer offer or the process, costs nothing but what was made.
+state that it lives on: so whatever ends it, a log that was faster or the process, costs nothing but what was made.
 """
 
 from __future__ import annotations

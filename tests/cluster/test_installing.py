@@ -53,16 +53,21 @@ def word(node: Hand, said: Offer | Part) -> None:
     node.step()
 
 
-@pytest.fixture
-def behind(hand: type[Hand]) -> Hand:
+def lagging(node: Hand) -> None:
     """It follows n2 in term 5, and lacks what n2's log does not hold any more; the snapshot is staged."""
-    node = hand()
     heartbeat(node)
     node.sync()
     word(node, offer())
     node.sync()
     word(node, Part(5, offer().digest, b"", PAIRS))
     node.sync()
+
+
+@pytest.fixture
+def behind(hand: type[Hand]) -> Hand:
+    """One with a staged snapshot."""
+    node = hand()
+    lagging(node)
     return node
 
 

@@ -10,7 +10,7 @@ from cluster.snapshot.words import Part
 from cluster.types import Coming, Installed, LogIndex, Peer, Term
 from cluster.wire import Ack
 from tests.cluster.conftest import MS, Hand, ListMachine
-from tests.cluster.test_installing import PAIRS, Group, heartbeat, install, offer, word
+from tests.cluster.test_installing import PAIRS, Group, heartbeat, install, lagging, offer, word
 
 
 class Slow(ListMachine):
@@ -60,12 +60,7 @@ class SlowHand(Hand):
 def making() -> SlowHand:
     """All of the snapshot is staged, synced and verified; its state is not whole yet."""
     node = SlowHand()
-    heartbeat(node)
-    node.sync()
-    word(node, offer())
-    node.sync()
-    word(node, Part(5, offer().digest, b"", PAIRS))
-    node.sync()
+    lagging(node)
     word(node, Part(5, offer().digest, PAIRS[-1][0], ()))
     for _ in range(5):
         if node.machine.made and node.machine.made[0].pairs:
