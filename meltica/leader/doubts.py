@@ -69,9 +69,9 @@ class Doubts:
         self._ask(now)
 
     def want(self, name: ClientOrderId) -> None:
-        """Look an order up soon: something about it is odd."""
+        """Look an order up soon: something about it is odd, unless the stream told its end first."""
         order = self._desk.state.orders.get(name)
-        if order is not None and self._desk.can_propose:
+        if order is not None and self._desk.can_propose and not lookups_room.settled(order):
             self._want(order, self._desk.mono())
 
     def missing(self, learnt: Learnt, result: ReadDone) -> None:
@@ -162,7 +162,7 @@ class Doubts:
     def unread(self, venue: Venue, symbol: Symbol) -> Lookup | None:
         """One that could not be read, or was not for longer than a takeover waits: `symbol` takes cancels only."""
         late = Nanos(self._desk.mono() - self._desk.settings.takeover_patience)
-        return self._lookups.unread(venue, symbol, late)
+        return self._lookups.unread(self._desk.state, venue, symbol, late)
 
     def next_due(self) -> Nanos | None:
         """When one is to be asked for."""

@@ -70,6 +70,11 @@ def doubtful(order: Order, own: Epoch, flying: frozenset[ClientOrderId]) -> bool
     return any(intent not in flying and (in_doubt or _epoch_of(intent) < own) for intent, in_doubt in order.unanswered)
 
 
+def settled(order: Order) -> bool:
+    """Whether nothing about `order` is left to ask: the venue's word closed it, all that it executed is in the log."""
+    return order.closed and not order.unanswered and order.executed <= order.filled
+
+
 def names_to_ask(order: Order, *, whole: bool) -> tuple[ClientOrderId, ...]:
     """The ids of ours that the venue may show `order` under, newest first, its own last.
 
@@ -122,7 +127,8 @@ class Lookups:
         """Forget what the log has no doubt of any more."""
         for name, lookup in list(self._wanted.items()):
             order = state.orders.get(name)
-            if order is None or (lookup.served and not lookup.asked and not doubtful(order, own, flying)):
+            over = order is None or (lookup.served and not doubtful(order, own, flying)) or _told(lookup, order)
+            if order is None or (over and not lookup.asked):
                 del self._wanted[name]
 
     def failed(self, name: ClientOrderId, now: Nanos, first: Nanos, reason: str) -> None:
@@ -207,14 +213,17 @@ class Lookups:
         """Orders that no answer came for yet."""
         return [each for each in self._wanted.values() if each.venue == venue and not each.served]
 
-    def unread(self, venue: Venue, symbol: Symbol, before: Nanos) -> Lookup | None:
+    def unread(self, state: State, venue: Venue, symbol: Symbol, before: Nanos) -> Lookup | None:
         """An order whose doubt nobody could read: its symbol takes cancels only.
 
         It failed; or no answer came yet though trading waits for it, or though it was wanted first before `before`.
+        What the stream has settled meanwhile is no doubt any more, though the question may hang for seconds yet.
         """
         for each in self._wanted.values():
             late = not each.served and (each.owed or each.since < before)
-            if (each.failing or late) and (each.venue, each.symbol) == (venue, symbol):
+            if (each.venue, each.symbol) != (venue, symbol) or not (each.failing or late):
+                continue
+            if not _told(each, state.orders.get(each.order)):
                 return each
         return None
 
@@ -223,6 +232,11 @@ class Lookups:
         if not self._wanted:
             return None
         return min((each.next_at for each in self._wanted.values() if not each.asked), default=None)
+
+
+def _told(lookup: Lookup, order: Order | None) -> bool:
+    """Whether the stream has told what was to be asked; a takeover waits for the venue's answer all the same."""
+    return order is not None and not lookup.owed and settled(order)
 
 
 def _drop_full(lookup: Lookup, now: Nanos) -> None:

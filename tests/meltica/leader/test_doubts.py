@@ -8,13 +8,14 @@ from decimal import Decimal
 import pytest
 from attrs import evolve
 
+from meltica.core import commands as c
 from meltica.core.orders import OrderState
-from meltica.core.values import Nanos
+from meltica.core.values import Epoch, Nanos
 from meltica.leader.ports import Order
 from meltica.leader.status import Phase
 from meltica.venues.base import Read, ReadKind
 from tests.meltica.leader.test_takeover_reads import began, blocked, in_doubt, log_of, phase_of, reading
-from tests.meltica.leader.world import MS, VENUE, Idle, Node, S, World, submit
+from tests.meltica.leader.world import MS, VENUE, Idle, Node, S, World, by, submit
 
 
 def sent(answers: str = "answer") -> tuple[World, Node]:
@@ -144,3 +145,41 @@ def test_trades_that_named_an_order_before_it_was_found_are_its_fills_before_aut
         "authority_taken",
     ]
     assert began(world) == (Decimal("1.01"), "")
+
+
+# --- a cancel that the venue refused ---------------------------------------------------------------------------
+
+
+def refused_as_reads_hang(word: Nanos | None) -> tuple[Node, int]:
+    """An order fills as its cancel is on its way: that is refused, and no order can be read for three seconds.
+
+    `word`: how long after the cancel the stream tells the fill; None: never.  Returns how often it was asked for, too.
+    """
+    world, node = sent()
+    (placed,), (name,) = world.exchange.orders, node.state.orders
+    asked: list[Read] = []
+    reading(node, lambda read, real: asked.append(read) if read.kind is ReadKind.ORDER else real(read))
+    world.act("n1", Order(c.Cancel(Epoch(0), Nanos(0), name, "requote", by("r2"))))
+    trade = world.exchange.fill(placed, tell=False)
+    world.exchange.report = True
+    if word is not None:
+        world.after(word, lambda: world.exchange.tell(world.exchange.orders[placed].shown, trade))
+    world.run(3 * S)
+    assert node.state.orders[name].unanswered == (), "the refusal came"
+    return node, len(asked)
+
+
+@pytest.mark.parametrize(("word", "asked"), [(Nanos(0), 0), (Nanos(50 * MS), 1)])
+def test_an_order_whose_end_the_stream_told_is_not_waited_for_though_a_cancel_of_it_was_refused(
+    word: Nanos, asked: int
+) -> None:
+    """Found live (rest-lost): a symbol stood still for as long as reads did, for orders that had ended."""
+    node, questions = refused_as_reads_hang(word)
+    assert (state_of(node), questions) == (OrderState.FILLED, asked)
+    assert blocked(node) == ""
+
+
+def test_an_order_whose_cancel_was_refused_and_of_which_nobody_tells_more_takes_cancels_only() -> None:
+    node, questions = refused_as_reads_hang(None)
+    assert (state_of(node), questions) == (OrderState.OPEN, 1)
+    assert "could not be read" in blocked(node)

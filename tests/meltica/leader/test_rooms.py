@@ -9,6 +9,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meltica.core.state import State
 from meltica.core.values import (
     Asset,
     ClientOrderId,
@@ -191,12 +192,17 @@ def test_absence_begins_after_deadline_uncertainty_and_read_lag_and_death_after_
 
 
 def looked_up() -> tuple[Lookups, Question]:
+    lookups, question, _ = looked_up_in()
+    return lookups, question
+
+
+def looked_up_in() -> tuple[Lookups, Question, State]:
     world = World()
     node = world.start()
     order = next(iter(node.state.orders.values()))
     lookups = Lookups()
     lookups.want(order, Nanos(0))
-    return lookups, Question(VENUE, ReadKind.ORDER, SYMBOL, None, (order.id,))
+    return lookups, Question(VENUE, ReadKind.ORDER, SYMBOL, None, (order.id,)), node.state
 
 
 def nowhere(_name: ClientOrderId) -> bool:
@@ -300,16 +306,16 @@ def test_trades_read_before_the_full_read_began_do_not_complete_it() -> None:
 
 
 def test_what_cannot_be_read_is_not_absent_and_is_asked_again_later_each_time() -> None:
-    lookups, question = looked_up()
+    lookups, question, state = looked_up_in()
     name = question.order_ids[0]
     lookups.failed(name, Nanos(0), Nanos(100 * MS), "503")
     assert lookups.next_due() == 100 * MS
     lookups.failed(name, Nanos(0), Nanos(100 * MS), "503")
     assert lookups.next_due() == 200 * MS
-    unread = lookups.unread(VENUE, SYMBOL, Nanos(0))
+    unread = lookups.unread(state, VENUE, SYMBOL, Nanos(0))
     assert unread is not None
     assert unread.order == name
-    assert lookups.unread(VENUE, Symbol("ETHUSDT"), Nanos(0)) is None
+    assert lookups.unread(state, VENUE, Symbol("ETHUSDT"), Nanos(0)) is None
 
 
 @pytest.mark.parametrize(("owed", "age", "blocks"), [(True, 0, True), (False, 999, False), (False, 1001, True)])
@@ -319,9 +325,9 @@ def test_an_order_that_nobody_answered_about_blocks_where_trading_waits_for_it_o
     node = World().start()
     lookups, order = Lookups(), next(iter(node.state.orders.values()))
     lookups.want(order, Nanos(5000), owed=owed)
-    assert (lookups.unread(VENUE, SYMBOL, Nanos(5000 + age - 1000)) is not None) == blocks
+    assert (lookups.unread(node.state, VENUE, SYMBOL, Nanos(5000 + age - 1000)) is not None) == blocks
     lookups.found(order.id, Nanos(5001))
-    assert lookups.unread(VENUE, SYMBOL, Nanos(9000)) is None
+    assert lookups.unread(node.state, VENUE, SYMBOL, Nanos(9000)) is None
 
 
 # --- surveys -------------------------------------------------------------------------------------------------
