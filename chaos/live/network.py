@@ -1,7 +1,9 @@
 """Network: the links of a live cluster broken and healed, by the proxies that stand in them.
 
 Only telling the proxies may live here.  A block breaks its links and heals what it broke, whatever else is broken in
-them meanwhile: each toxic has its fault's number in its name, and a port is refused until the last that wants it so.
+them meanwhile: each toxic has its fault's number in its name, a port is refused until the last that wants it so, and
+no toxic is taken out in front of one that holds words back: the server would push what the first has in hand into the
+second, wait for it with its lock taken, and answer nobody any more (v2.12, link.RemoveToxic).
 """
 
 from __future__ import annotations
@@ -26,17 +28,31 @@ HEAL_WITHIN: Final = 40.0  # seconds; one call has 30
 
 
 @define
+class _Chain:
+    """The toxics of one link, each behind those that were there before it, and when each was gone."""
+
+    lock: trio.Lock = field(factory=trio.Lock)  # one at a time changes the link
+    standing: dict[str, tuple[Toxic, trio.Event]] = field(factory=dict)
+
+    def holding(self, name: str) -> trio.Event | None:
+        """When the first goes that holds back what the toxic of that name lets through; None: there is none."""
+        own = self.standing[name][0]
+        behind = list(self.standing.values())[list(self.standing).index(name) + 1 :]
+        return next((gone for one, gone in behind if one.stream == own.stream and _holds(one)), None)
+
+
+@define
 class Network:
     """The links, and whoever is told."""
 
     proxies: Proxies
     links: Sequence[Link]
     _refused: Counter[str] = field(factory=Counter)
-    _locks: Mapping[str, trio.Lock] = field(init=False)
+    _chains: Mapping[str, _Chain] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """One at a time opens and closes a port."""
-        self._locks = {link.name: trio.Lock() for link in self.links}
+        """Nothing is in any link."""
+        self._chains = {link.name: _Chain() for link in self.links}
 
     async def build(self) -> None:
         """A proxy in each link, which listens when this returns.  Raises ToxiproxyFault."""
@@ -73,16 +89,32 @@ class Network:
         added: list[tuple[str, str]] = []
 
         async def add(name: str, toxic: Toxic) -> None:
+            chain = self._chains[name]
             with trio.CancelScope(shield=True):  # whether it is there must be known; a call is bounded
-                await self.proxies.add(name, toxic)
-                added.append((name, toxic.name))
+                async with chain.lock:
+                    await self.proxies.add(name, toxic)
+                    chain.standing[toxic.name] = (toxic, trio.Event())
+                    added.append((name, toxic.name))
 
         async def heal(*, whole: bool) -> None:  # noqa: ARG001 - cancelled or not, all of it goes
-            await _side_by_side(self.proxies.remove, added)
+            await _side_by_side(self._take_out, added)
 
         async with undone(heal, HEAL_WITHIN, _unhealed(name for name, _ in toxics)):
             await _side_by_side(add, toxics)
             yield
+
+    async def _take_out(self, name: str, toxic: str) -> None:
+        """One toxic less, once none behind it holds anything back."""
+        chain = self._chains[name]
+        while True:
+            async with chain.lock:
+                held = chain.holding(toxic)
+                if held is None:
+                    await self.proxies.remove(name, toxic)
+                    _, gone = chain.standing.pop(toxic)
+                    gone.set()
+                    return
+            await held.wait()
 
     @asynccontextmanager
     async def _refusing(self, names: Sequence[str]) -> AsyncIterator[None]:
@@ -90,14 +122,14 @@ class Network:
 
         async def close(name: str) -> None:
             with trio.CancelScope(shield=True):
-                async with self._locks[name]:
+                async with self._chains[name].lock:
                     self._refused[name] += 1
                     closed.append((name,))
                     if self._refused[name] == 1:
                         await self.proxies.disable(name)
 
         async def open_again(name: str) -> None:
-            async with self._locks[name]:
+            async with self._chains[name].lock:
                 self._refused[name] -= 1
                 if self._refused[name] == 0:
                     await self.proxies.enable(name)
@@ -108,6 +140,10 @@ class Network:
         async with undone(heal, HEAL_WITHIN, _unhealed(names)):
             await _side_by_side(close, [(name,) for name in names])
             yield
+
+
+def _holds(toxic: Toxic) -> bool:
+    return toxic.kind == "bandwidth" and not dict(toxic.attributes)["rate"]
 
 
 async def _side_by_side(what: Callable[..., Awaitable[None]], each: Iterable[Sequence[Any]]) -> None:

@@ -64,6 +64,24 @@ async def test_two_at_once_heal_their_own_and_leave_the_other(network):
     assert not broken(network)
 
 
+async def test_what_stands_in_front_of_a_hold_is_healed_behind_it(network, autojump_clock):
+    """Endless 90002: a slow close ended within a hold of its link, and the server answered nobody any more."""
+    order = []
+
+    async def strike(kind, number, seconds, *, task_status):
+        async with network.struck(fault(kind, number), Aim(("n1",))):
+            task_status.started()
+            await trio.sleep(seconds)
+        order.append((kind, trio.current_time() - began))
+
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        for struck in (("slow_close", 1, 2), ("hold", 2, 3), ("slow", 3, 1), ("narrow", 4, 4)):
+            await nursery.start(strike, *struck)
+    assert sorted(order) == [("hold", 3.0), ("narrow", 4.0), ("slow", 1.0), ("slow_close", 3.0)]
+    assert not broken(network)
+
+
 async def test_a_port_is_refused_until_the_last_that_wants_it_so_is_over(network):
     async with network.struck(fault("refuse", 1), Aim(("n1",))):
         async with network.struck(fault("refuse", 2), Aim(("n1", "n2"), between=True)):

@@ -95,6 +95,23 @@ async def test_a_timeout_of_zero_loses_what_is_said_and_ends_the_connection_when
     assert b"two" not in b"".join(heard)
 
 
+@pytest.mark.parametrize(("first", "hangs"), [("closing", True), ("hold", False)])
+async def test_a_toxic_in_front_of_one_that_holds_can_not_be_taken_out_before_it(server, ports, heard, first, hangs):
+    """Nor is anything else, ever after: it waits with its lock taken.  So `chaos.live.network` waits for the hold."""
+    with trio.fail_after(WITHIN):
+        async with await dial(ports) as stream:
+            await server.add("one", toxic("closing", "slow_close", UP, delay=1))
+            await server.add("one", toxic("hold", "bandwidth", UP))
+            for word in (b"one", b"two"):
+                await stream.send_all(word)
+                await nothing_comes(stream)
+            with trio.move_on_after(1) as bound:
+                for name in (first, *{"closing", "hold"} - {first}):
+                    await server.remove("one", name)
+                assert (await stream.receive_some()).startswith(b"heard one")
+    assert bound.cancelled_caught == hangs
+
+
 @pytest.mark.parametrize(("way", "arrives"), [(UP, False), (DOWN, True)])
 async def test_one_way_alone_can_be_held(server, ports, heard, way, arrives):
     with trio.fail_after(WITHIN):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from attrs import define, evolve, field
 
-from chaos.toxiproxy.proxies import AlreadyThere, NotTaken, NotThere, Proxy
+from chaos.toxiproxy.proxies import AlreadyThere, NotTaken, NotThere, Proxy, ToxiproxyFault
 from chaos.toxiproxy.toxics import Toxic
 
 
@@ -50,6 +50,11 @@ class Twin:
         left = tuple(one for one in found.toxics if one.name != toxic)
         if left == found.toxics:
             raise NotThere(toxic)
+        own = next(one for one in found.toxics if one.name == toxic)
+        added = [more[0] for how, proxy, *more in self.done if (how, proxy) == ("add", name)]  # in order
+        behind = [one for one in left if added.index(one.name) > added.index(toxic) and one.stream == own.stream]
+        if any(one.kind == "bandwidth" and not dict(one.attributes)["rate"] for one in behind):
+            raise ToxiproxyFault(f"{toxic} is in front of one that holds: a real one answers nobody any more")
         self._put("remove", evolve(found, toxics=left), toxic)
 
     def _found(self, name: str) -> Proxy:
