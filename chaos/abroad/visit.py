@@ -31,6 +31,7 @@ from chaos.live.cluster import WINDOW_MS, window_ms
 from chaos.live.document import Played
 from chaos.live.hands import DONE_WITHIN, Hands
 from chaos.live.judge import all_done, leader_kept, unaided
+from chaos.live.lifts import with_lifts
 from chaos.live.nemeses import HALT, NETWORK, OPERATOR, VENUE
 from chaos.live.pauses import Back, Gap, Run, gaps, in_bound, recovered
 from chaos.live.plan import Fault
@@ -51,7 +52,7 @@ from chaos.live.run import (
 from chaos.live.scenarios import ITSELF
 from chaos.live.sight import LEADER_WITHIN, Sight
 from chaos.live.strike import Breaks, Striker, Struck
-from chaos.live.workload import Operators
+from chaos.live.workload import Lifted, Operators
 from chaos.report.folder import ABROAD
 from chaos.rig.broken import words
 from chaos.rig.gather import json_lines, ledger_whole
@@ -298,12 +299,16 @@ class Visitor:
 
     def _gaps(self, history: History) -> tuple[Gap, ...]:
         done, times = sorted(self.done, key=lambda one: one.begin_ns), self._traded(history)
-        return gaps(done, times, self.until_ns or max([*times[-1:], *(one.end_ns for one in done)], default=0))
+        found = gaps(done, times, self.until_ns or max([*times[-1:], *(one.end_ns for one in done)], default=0))
+        return with_lifts(found, history, self._lifted)
+
+    @property
+    def _lifted(self) -> Sequence[Lifted]:
+        return self.operators.lifted if hasattr(self, "operators") else ()  # it may have ended before there was any
 
     def _played(self, found: tuple[Gap, ...], checks: tuple[Check, ...]) -> Played:
         wish = self.wish
-        operators = getattr(self, "operators", None)
-        lifted = tuple(each.document() for each in operators.lifted) if operators is not None else ()
+        lifted = tuple(each.document() for each in self._lifted)
         kept = str(wish.folder) if wish.kept else ""
         left = (*unjudged(ledger=bool(self.place.paper)), *wish.plan.unclaimed)
         return Played(wish.plan, found, checks, wish.slower, kept, lifted, unjudged=left)

@@ -1,14 +1,15 @@
 """Allowed: the pauses of live runs against the budgets of design.md section 10.
 
 Pure.  A pause is one of `Pause.document`; the budgets, and how many samples each needs, are the bench's.  Judged are
-only pauses that can be put down to one fault.  What a live run can't say of a budget stands beside it: orders are asked
-for every 150 ms, so a gap is longer than the pause by up to so much.
+only pauses that can be put down to one fault.  One that lasted until an operator lifted the halt behind the third lost
+lead is as long as he took: it is told by itself.  What a live run can't say of a budget stands beside it: orders are
+asked for every 150 ms, so a gap is longer than the pause by up to so much.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import frozen
@@ -24,6 +25,9 @@ NO_GAP_MS: Final = 2 * PACE_MS  # an order that comes a beat late is no gap
 LONG_MS: Final = 1000.0  # cut off, or stopped, for longer than any window and any election timer
 CUTS: Final = ("cut", "hold", REFUSE)
 FINER: Final = f"orders come every {PACE_MS:g} ms, which is more than this allows: `meltica bench promote` measures it"
+
+LIFTED: Final = "lifted"
+BY_HAND: Final = "no budget: the third lost lead halts until somebody lifts that, so the pause is as long as he takes"
 
 Told = Mapping[str, Any]
 
@@ -69,17 +73,29 @@ KINDS: Final = (
     ),
     Kind("promote", "quoting", lambda one: one["kind"] == PROMOTE, unjudged=FINER),
 )
+OPERATORS: Final = ("halt", "lifted")
 Samples = Mapping[tuple[str, str], Counter[float]]  # by a kind's row, how often each length came
 
 
 def kind_of(pause: Told) -> tuple[str, str] | None:
-    """The row that a pause belongs to."""
-    return next(((kind.what, kind.variant) for kind in KINDS if kind.takes(pause)), None)
+    """The row that a pause belongs to; of one that an operator's lift ended, that of these instead of its fault's."""
+    found = next(((kind.what, kind.variant) for kind in KINDS if kind.takes(pause)), None)
+    return OPERATORS if found is not None and pause.get(LIFTED) else found
 
 
 def judged(samples: Samples) -> list[dict[str, Any]]:
     """Each budget of which there are samples, as the bench tells it; `why`: what keeps it from being judged."""
-    return [one for kind in KINDS for one in _judged(kind, samples.get((kind.what, kind.variant), Counter()))]
+    found = [one for kind in KINDS for one in _judged(kind, samples.get((kind.what, kind.variant), Counter()))]
+    return [*found, *_by_hand(sorted(samples.get(OPERATORS, Counter()).elements()))]
+
+
+def _by_hand(took: Sequence[float]) -> list[dict[str, Any]]:
+    """Pauses that are in no row above, though one fault began each."""
+    if not took:
+        return []
+    what = "until an operator lifted the halt behind the third lost lead, the slowest"
+    none = {"budget": None, "fewest": None, "over": None, "held": None}
+    return [{"what": what, "ours": took[-1], "at_most": True, "n": len(took), **none, "why": BY_HAND}]
 
 
 def _judged(kind: Kind, times: Counter[float]) -> list[dict[str, Any]]:

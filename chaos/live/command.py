@@ -204,7 +204,8 @@ def _print(document: dict[str, Any], output: str) -> None:
         for phase, found_of in phases.items():
             click.echo(f"{kind:20} takeover until {phase}: {found_of}")
     for one in document.get("budgets", ()):
-        click.echo(f"{HELD[one['held']]}  {one['what']}: {one['ours']} of {one['budget']}, n {one['n']}")
+        of = "" if one["budget"] is None else f" of {one['budget']}"
+        click.echo(f"{HELD[one['held']]}  {one['what']}: {one['ours']}{of}, n {one['n']}")
     click.echo(f"faults {len(document['faults'])}, gaps {document['gaps_ms']}")
     if document.get("interrupted"):
         click.echo(f"somebody ended it in {document['interrupted']}")

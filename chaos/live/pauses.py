@@ -34,6 +34,7 @@ class Gap:
     phases_ms: Mapping[str, float | None] | None = field(
         default=None, eq=False
     )  # of the takeover that this fault alone cost
+    lifted: bool = field(default=False, eq=False)  # it lasted until somebody lifted the halt behind a third lost lead
 
 
 @frozen
@@ -42,6 +43,7 @@ class Pause:
 
     struck: Struck | None
     span: Span
+    lifted: bool = False  # it lasted until somebody lifted the halt behind a third lost lead
 
     @property
     def kind(self) -> str:
@@ -60,6 +62,7 @@ class Pause:
             "ms": self.span.ms,
             "begin_mono_ns": self.span.begin_ns,
             "end_mono_ns": self.span.end_ns,
+            "lifted": self.lifted,
         }
 
 
@@ -139,7 +142,8 @@ def _pause(claims: Sequence[Gap], found: Sequence[Gap]) -> Pause:
     span = max((gap.span for gap in claims), key=lambda one: one.end_ns - one.begin_ns)
     struck = {gap.struck.fault.number: gap.struck for gap in found if _overlap(_force(gap.struck), span)}
     struck = struck or {gap.struck.fault.number: gap.struck for gap in claims}
-    return Pause(next(iter(struck.values())) if len(struck) == 1 else None, span)
+    alone = next(iter(struck.values())) if len(struck) == 1 else None
+    return Pause(alone, span, lifted=any(gap.lifted for gap in claims))
 
 
 def _force(struck: Struck) -> Span:

@@ -6,7 +6,7 @@ Only the order of events may live here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +41,7 @@ from chaos.live.judge import (
     tightened,
     unaided,
 )
+from chaos.live.lifts import with_lifts
 from chaos.live.nemeses import (
     DISK,
     FILLED,
@@ -70,7 +71,7 @@ from chaos.live.traffic import TABLE, Ends, Traffic, looked, over
 from chaos.live.traffic import WITHIN as PROXIED_WITHIN
 from chaos.live.venue import VenueFault, open_venue
 from chaos.live.volume import NoVolume, Volumes, open_volumes
-from chaos.live.workload import STORM, Operators
+from chaos.live.workload import STORM, Lifted, Operators
 from chaos.rig.broken import words
 from chaos.rig.gather import gather, json_lines, ledger_whole
 from chaos.rig.processes import NODES, RigFault
@@ -320,7 +321,7 @@ class Runner:
             own.append(not_grown(self.growth.found, done, self.until_ns, wish.plan.scenario.grows_mib))
         own += self._claims(history)
         own += in_bound(wish.plan.scenario, Run(done, times, self.until_ns, wish.slower, self.pulse.within))
-        lifted = tuple(each.document() for each in self.operators.lifted)
+        lifted = tuple(each.document() for each in self._lifted)
         kept = str(wish.folder) if wish.kept else ""
         ends = tuple(self.nodes.ends)
         return Played(wish.plan, found, (*checks, *own), wish.slower, kept, lifted, wish.mutant, ends)
@@ -352,7 +353,12 @@ class Runner:
     def _gaps(self, history: History) -> tuple[Gap, ...]:
         """Of all that was done; in a run that broke off, up to the last that is known of."""
         done, times = sorted(self.done, key=lambda one: one.begin_ns), _times(history)
-        return gaps(done, times, self.until_ns or max([*times[-1:], *(one.end_ns for one in done)], default=0))
+        found = gaps(done, times, self.until_ns or max([*times[-1:], *(one.end_ns for one in done)], default=0))
+        return with_lifts(found, history, self._lifted)
+
+    @property
+    def _lifted(self) -> Sequence[Lifted]:
+        return self.operators.lifted if hasattr(self, "operators") else ()  # it may have ended before there was any
 
 
 def _times(history: History) -> list[int]:

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from chaos.bench.budgets import HALF, LOST_MS, MOST, WINDOW_MS
-from chaos.live.allowed import NO_GAP_MS, judged, kind_of
+from chaos.live.allowed import NO_GAP_MS, OPERATORS, judged, kind_of
 
 
 def pause(kind="kill", whom="leader", **more):
@@ -34,6 +34,10 @@ PEERS = {"links": "peers"}
         (pause("kill", "standby"), ("heal", "killed and started")),
         (pause("promote", "standby"), ("promote", "quoting")),
         (pause("slow", **PEERS), None),
+        (pause("cut", **PEERS, lifted=True), OPERATORS),
+        (pause("cut", **PEERS, lifted=False), ("freeze", "cut off")),
+        (pause(lifted=True), OPERATORS),
+        (pause("mixed", None, in_force_ms=None, lifted=True), None),  # it would be in no row anyway
     ],
 )
 def test_a_pause_belongs_to_the_budget_of_what_was_done_to_whom(one, row):
@@ -79,3 +83,10 @@ def test_what_the_pace_of_orders_is_too_coarse_for_is_told_and_not_judged():
     (one,) = judged({("promote", "quoting"): Counter([160.0] * 200)})
     assert (one["ours"], one["held"]) == (160.0, None)
     assert "meltica bench promote" in one["why"]
+
+
+def test_a_pause_that_an_operator_ended_is_told_by_itself_and_not_judged():
+    cut, by_hand = judged({("freeze", "cut off"): Counter([500.0] * MOST), OPERATORS: Counter([1589.0, 1200.0])})
+    assert (cut["held"], cut["ours"], cut["n"]) == (True, 500.0, MOST)
+    assert (by_hand["held"], by_hand["ours"], by_hand["budget"], by_hand["n"]) == (None, 1589.0, None, 2)
+    assert by_hand["what"].startswith("until an operator lifted the halt behind the third lost lead")

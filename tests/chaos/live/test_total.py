@@ -101,6 +101,14 @@ def test_budgets_are_of_the_timers_as_they_are_shipped():
     assert added(*[run(seed, slower=2) for seed in range(30)]).document()["budgets"] == []
 
 
+def test_a_pause_that_lasted_until_a_halt_was_lifted_is_in_no_budget():
+    halted = run(1, pause=1900)
+    halted["pauses"] = [{**one, "lifted": True} for one in halted["pauses"]]
+    told = added(run(2), halted).document()["budgets"]
+    assert [one["n"] for one in told if one["budget"] is not None] == [1, 1]
+    assert [(one["ours"], one["n"]) for one in told if one["budget"] is None] == [(1900, 1)]
+
+
 def test_many_runs_take_no_more_than_few(monkeypatch):
     for name, most in (("MOST_WHOLE", 3), ("MOST_FAULTS", 4)):
         monkeypatch.setattr(total, name, most)

@@ -134,6 +134,8 @@ def test_a_suite_links_its_runs_and_says_how_long_trading_paused_by_kind() -> No
     for words in ("failover p99, quoting: W + 200 ms 500.0 612.5 200 3 missed", "not judged 3 of 30 samples"):
         assert words in " ".join(text.split())
     assert "budgets" not in overview(suite(budgets=[]), ())
+    by_hand = overview(suite(budgets=[{**MISSED, "what": "by hand", "budget": None, "held": None, "over": None}]), ())
+    assert "by hand - 612.5" in " ".join(" ".join(read(by_hand).text).split())
     assert "Broken off" not in text
     assert "Broken off: the disk" in " ".join(read(overview(suite(broken_off="the disk <is> full"), ())).text)
 
