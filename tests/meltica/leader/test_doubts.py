@@ -106,7 +106,7 @@ def test_death_takes_two_full_reads_and_they_wait_for_no_period() -> None:
     before = len(node.port.reads)
     world.run(11 * S)
     assert state_of(node) is OrderState.ABSENT
-    world.run(4 * S)
+    world.run(6 * S)
     assert state_of(node) is OrderState.DEAD
     assert [read.kind for read in node.port.reads[before:]].count(ReadKind.TRADES) == 2
 
@@ -183,3 +183,26 @@ def test_an_order_whose_cancel_was_refused_and_of_which_nobody_tells_more_takes_
     node, questions = refused_as_reads_hang(None)
     assert (state_of(node), questions) == (OrderState.OPEN, 1)
     assert "could not be read" in blocked(node)
+
+
+# --- what reads cost --------------------------------------------------------------------------------------------
+
+
+def test_many_doubts_that_began_at_different_times_share_their_full_reads() -> None:
+    """Endless 81017: a read of all open orders, 80 of Binance's 6,000 a minute, twice a second for twenty seconds,
+
+    and of its trades as often: at 4,500 nothing new is sent, and so nobody traded until the minute was over.
+    """
+    world = World(make=Idle)
+    node = world.start()
+    world.exchange.answers = "lose"
+    before = len(node.port.reads)
+    for number in range(30):
+        world.act("n1", Order(submit(request=f"r{number}")))
+        world.run(300 * MS)
+    world.exchange.answers = "answer"
+    world.run(30 * S)
+    kinds = [read.kind for read in node.port.reads[before:]]
+    assert {order.state for order in node.state.orders.values()} == {OrderState.DEAD}
+    spent = 80 * kinds.count(ReadKind.OPEN_ORDERS) + 20 * kinds.count(ReadKind.TRADES)
+    assert spent < 1200, f"{spent} of a minute's weight, beside {kinds.count(ReadKind.ORDER)} orders by name"

@@ -192,13 +192,13 @@ def trades_ignored(patch: Patch) -> None:
 
 
 def unknown_is_a_state(_patch: Patch) -> bool:
-    """An admitted order that its engine keeps back for 6 s is not given up before settle is over."""
+    """An admitted order that its engine keeps back for 9 s is not given up before settle is over."""
     world = World(Idle)
     node = world.start()
-    world.exchange.answers, world.exchange.engine_delay = "drop", Nanos(6 * S)
+    world.exchange.answers, world.exchange.engine_delay = "drop", Nanos(9 * S)
     world.exchange.report = False
     handle = world.made[0].contexts[0].limit(SYMBOL, Side.BUY, Decimal("0.01"), Decimal(59_000))
-    for _ in range(58):
+    for _ in range(88):
         world.run(100 * MS)
         if node.state.orders[handle.order].state is OrderState.DEAD:
             return False
