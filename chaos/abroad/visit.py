@@ -233,20 +233,21 @@ class Visitor:
 
     def failed(self, check: str, error: BaseException) -> Played:
         """All that can be told of a run that `error` broke off, or of which it keeps us from judging more."""
-        try:
+        found: tuple[Gap, ...] = ()
+        checks = [Check(check, 1, (words(error),)), *((self.found,) if self.found.looked_at else ())]
+        with suppress(Exception):  # what the run broke off for is told anyway
             found = self._gaps(self._history())
-        except Exception:  # noqa: BLE001 - what the run broke off for is told anyway
-            found = ()
-        return self._played(found, (Check(check, 1, (words(error),)), *((self.found,) if self.found.looked_at else ())))
+            checks += [one for one in self._by_now() if one.looked_at]
+        return self._played(found, tuple(checks))
 
     def so_far(self) -> tuple[str, ...]:
         """What of a run that somebody ended is wrong at any moment."""
-        if not self.place.paper:
-            return ()
+        return tuple(f"{check.name}: {what}" for check in self._by_now() for what in check.violations)
+
+    def _by_now(self) -> tuple[Check, ...]:
+        """What holds at any moment, of what the ledger tells."""
         history = self._history()
-        return tuple(
-            f"{check.name}: {what}" for check in (one_trader(history), one_send(history)) for what in check.violations
-        )
+        return (one_trader(history), one_send(history)) if self.place.paper else ()
 
     def _judged(self) -> Played:
         wish, history = self.wish, self._history()

@@ -58,7 +58,7 @@ from chaos.live.nemeses import (
     VENUE,
     VOLUME,
 )
-from chaos.live.nodes import STOPPED_WITHIN, UNDO_WITHIN, Nodes
+from chaos.live.nodes import STOPPED_WITHIN, UNDO_WITHIN, End, Nodes
 from chaos.live.pauses import Back, Gap, Run, gaps, in_bound, recovered
 from chaos.live.plan import Fault, Plan
 from chaos.live.scenarios import ITSELF
@@ -194,23 +194,45 @@ class Runner:
             return self.failed("judged", error)
 
     def failed(self, check: str, error: BaseException) -> Played:
-        """All that can be told of a run that `error` broke off, or of which it keeps us from judging more."""
+        """All that can be told of a run that `error` broke off, or of which it keeps us from judging more.
+
+        What it broke off for comes first; then what holds at any moment, as far as what is there can be judged.
+        """
         try:
             found = self._gaps(gather(self.wish.folder, ()))  # the ledger alone
         except Exception:  # noqa: BLE001 - there may be none yet; what the run broke off for is told anyway
             found = ()
-        why = Check(check, 1, (words(error),))
-        wish = self.wish
-        return Played(wish.plan, found, (why,), wish.slower, str(wish.folder), mutant=wish.mutant)
+        checks = (Check(check, 1, (words(error),)), *self._besides(check))
+        wish, lifted = self.wish, tuple(each.document() for each in self._lifted)
+        ends = tuple(self._ends)
+        return Played(wish.plan, found, checks, wish.slower, str(wish.folder), lifted, wish.mutant, ends)
+
+    def _besides(self, check: str) -> tuple[Check, ...]:
+        """The checks that hold at any moment, beside the one that says why there are no others."""
+        if not (self.wish.folder / "ledger.jsonl").exists():
+            return ()  # nobody came so far as to do anything
+        try:
+            return self._by_now()
+        except Exception as error:  # noqa: BLE001 - a damaged store, or a fault of our own: told
+            return () if check == "judged" else (Check("judged", 1, (words(error),)),)
+
+    def _by_now(self) -> tuple[Check, ...]:
+        """What holds at any moment, of what is there.  Raises whatever keeps it from being judged."""
+        unasked = tuple(f"{end}" for end in self._ends if not end.why)
+        ends = (Check("ended_well", len(self._ends), unasked),) if self._ends else ()
+        return (*at_any_moment(judged(self.wish.folder)[1]), *ends)
+
+    @property
+    def _ends(self) -> Sequence[End]:
+        return self.nodes.ends if hasattr(self, "nodes") else ()  # it may have ended before there were any
 
     def so_far(self) -> tuple[str, ...]:
         """What of a run that somebody ended is wrong at any moment, whatever would have come of the rest."""
         try:
-            _, checks = judged(self.wish.folder)
+            checks = self._by_now()
         except Exception as error:  # noqa: BLE001 - a damaged store, or a fault of our own: told
             return (f"judged: {words(error)}",)
-        wrong = [f"{one.name}: {what}" for one in at_any_moment(checks) for what in one.violations]
-        return (*wrong, *(f"ended_well: {end}" for end in self.nodes.ends if not end.why))
+        return tuple(f"{one.name}: {what}" for one in checks for what in one.violations)
 
     async def _play(self, cluster: Cluster, volumes: Volumes) -> None:
         folder, ledger = self.wish.folder, cluster.rig.ledger_path

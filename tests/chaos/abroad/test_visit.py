@@ -24,6 +24,7 @@ from chaos.report.folder import incident_in
 from chaos.report.page import page
 from chaos.toxiproxy.proxies import ToxiproxyFault
 from chaos.toxiproxy.toxics import toxic
+from meltica.core.ids import make_id
 from tests.chaos.abroad.deployed import AT_PAPER, NODES, ORDERS, SERVER, Deployed, place_file
 from tests.chaos.toxiproxy.twin import Twin
 
@@ -113,6 +114,20 @@ async def test_its_page_is_made_of_what_was_seen_and_says_what_was_not(deployed,
     text = page(incident_in(tmp_path / "run", document))
     for words in ("somebody else", "left_as_found", "--cluster FILE", "takes a hand on the node"):
         assert words in text
+
+
+def test_one_that_broke_off_is_judged_by_what_the_ledger_tells(tmp_path):
+    played, order = visitor(tmp_path, "leader-held"), make_id("0a0b0c", 1, 1, 0)
+    (folder := played.wish.folder).mkdir()
+    sent = {"type": "request", "method": "order.place", "account": played.place.account, "client_order_id": order}
+    times = {"received_mono_ns": 1000, "admitted_mono_ns": 1000, "user_agent": "meltica/1 (n1)"}
+    (folder / "ledger.jsonl").write_text("".join(json.dumps({"seq": seq, **sent, **times}) + "\n" for seq in (1, 2)))
+    found = held(played.failed("played", NoTrade("nobody came back")))
+    assert found.keys() == {"played", "one_trader", "one_send"}
+    assert (found["played"], found["one_trader"]) == (("NoTrade: nobody came back",), True)
+    assert order in found["one_send"][0]
+    (folder / "ledger.jsonl").unlink()
+    assert held(played.failed("played", NoTrade("nobody came back"))) == {"played": ("NoTrade: nobody came back",)}
 
 
 def found_nothing():

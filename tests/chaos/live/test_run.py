@@ -1,7 +1,8 @@
-"""A live run on a cluster that is not there: what a signal does to it, at any moment."""
+"""A live run on a cluster that is not there: what a signal does to it at any moment; what is told of a broken one."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -15,16 +16,20 @@ from attrs import evolve
 
 from chaos.checkers.verdict import Check
 from chaos.live import run
+from chaos.live.document import one
 from chaos.live.links import links_of
 from chaos.live.network import Network
-from chaos.live.nodes import STOPPED_WITHIN, UNDO_WITHIN
+from chaos.live.nodes import STOPPED_WITHIN, UNDO_WITHIN, End
 from chaos.live.plan import Fault, Plan
 from chaos.live.run import FAULTS, NoTrade, Runner, Wish
 from chaos.live.scenarios import Scenario
 from chaos.live.sight import Sight
 from chaos.live.traffic import WITHIN as PROXIED_WITHIN
+from chaos.live.workload import Lifted
+from chaos.rig import gather as rig_gather
 from chaos.rig.guarded import Interrupted, run_guarded
 from meltica.core.ids import make_id
+from tests.chaos.checkers.test_stored import stored
 from tests.chaos.toxiproxy.twin import Twin
 
 CLUSTER = "0a0b0c"
@@ -203,3 +208,61 @@ async def test_the_patience_of_the_rig_is_as_much_longer_as_the_timers(cluster, 
     await played._until_back(Sight(Watched(), CLUSTER))
     assert trio.current_time() - begun == pytest.approx(60, abs=1)
     assert not played.came_back
+
+
+def left(tmp_path, monkeypatch, *orders):
+    """What a run that broke off has left: a ledger in which n1 sent these, and the stores of the nodes."""
+    sent = {"type": "request", "method": "order.place", "account": "main", "user_agent": "meltica/1 (n1)"}
+    times = {"received_mono_ns": 1000, "admitted_mono_ns": 1000}
+    lines = [{"seq": seq, **sent, **times, "client_order_id": one} for seq, one in enumerate(orders, 1)]
+    (tmp_path / "ledger.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    monkeypatch.setattr(rig_gather, "_stored", lambda _folder, name: stored(name))
+    monkeypatch.setattr(rig_gather, "_identity", lambda _folder: ("main", CLUSTER))
+    return runner(tmp_path)
+
+
+def told(found):
+    return {check.name: check.violations for check in found.checks}
+
+
+ORDER = make_id(CLUSTER, 1, 1, 0)
+WHY = ("NoTrade: nobody came back",)
+
+
+def test_a_run_that_broke_off_is_judged_by_what_holds_at_any_moment(tmp_path, monkeypatch):
+    played = left(tmp_path, monkeypatch, ORDER, ORDER)
+    played.nodes, played.operators = Nodes(), Operators(None, 0)
+    played.nodes.ends = [End("n2", "", 1, 5), End("n3", "term", 0, 6)]
+    played.operators.lifted = [Lifted("takeover_storm", "r", 7)]
+    found = played.failed("played", NoTrade("nobody came back"))
+    assert found.checks[0].name == "played"
+    wrong = {name: what for name, what in told(found).items() if what}
+    assert wrong.keys() == {"played", "intent_first", "one_send", "ended_well"}
+    assert wrong["played"] == WHY
+    assert wrong["ended_well"] == ("n2 ended with code 1 by itself",)
+    assert ORDER in wrong["one_send"][0]
+    assert told(found)["audit_trail"] == ()  # what holds is told as well
+    assert not {"accounted", "state_equal", "orders_equal", "positions"} & told(found).keys()  # nobody came to rest
+    document = one(found)
+    assert [check["name"] for check in document["checks"]] == [check.name for check in found.checks]
+    assert (len(document["ends"]), [each["index"] for each in document["lifted"]]) == (2, [7])
+
+
+def test_what_can_not_be_gathered_hides_nothing_of_why_a_run_broke_off(tmp_path, monkeypatch):
+    def torn(_folder, _name):
+        raise OSError("a table of RocksDB is torn")
+
+    played = left(tmp_path, monkeypatch, ORDER, ORDER)
+    monkeypatch.setattr(rig_gather, "_stored", torn)
+    found = played.failed("played", NoTrade("nobody came back"))
+    assert told(found) == {"played": WHY, "judged": ("OSError: a table of RocksDB is torn",)}
+    again = played.failed("judged", OSError("a table of RocksDB is torn"))
+    assert told(again) == {"judged": ("OSError: a table of RocksDB is torn",)}
+    (tmp_path / "ledger.jsonl").unlink()  # it broke off before anything ran
+    assert told(played.failed("played", NoTrade("nobody came back"))) == {"played": WHY}
+
+
+def test_one_that_can_not_be_judged_to_its_end_is_judged_by_what_holds_at_any_moment(tmp_path, monkeypatch):
+    found = left(tmp_path, monkeypatch, ORDER).judged()  # nothing of it was played, so that its own checks raise
+    assert found.checks[0].name == "judged"
+    assert {"one_send", "audit_trail"} <= told(found).keys()
