@@ -37,6 +37,7 @@ from meltica.archive.files import Folder
 from meltica.archive.keeper import Archived, Keeper
 from meltica.archive.plan import Keep
 from meltica.archive.trail import Trail
+from meltica.build import own_build
 from meltica.config import NodeSettings, VenueSettings
 from meltica.core.apply import RULES
 from meltica.core.commands import Configured, NodeReport, StrategyPolicy
@@ -192,7 +193,7 @@ def _tell(node: Node) -> None:
 def own_report(settings: NodeSettings) -> NodeReport:
     """What this node says of itself to its peers."""
     name = NodeName(settings.node.name)
-    return NodeReport(name, __version__, settings.agreed_digest, RULES.oldest, RULES.newest)
+    return NodeReport(name, own_build(), settings.agreed_digest, RULES.oldest, RULES.newest)
 
 
 def say_home(data: Path, log: FilteringBoundLogger, *, suspect: bool) -> None:
@@ -265,7 +266,7 @@ def leader_settings(settings: NodeSettings) -> LeaderSettings:
             ramp=Nanos(settings.trading.ramp_ms * 1_000_000),
         ),
         symbols=tuple((Venue(name), venue.symbols) for name, venue in sorted(settings.venues.items())),
-        build=__version__,
+        build=own_build(),
     )
 
 
@@ -412,7 +413,7 @@ def make_view(node: Node) -> View:
     settings = node.settings
     return View(
         node=node.name,
-        version=__version__,
+        version=own_build(),
         cluster_name=settings.node.cluster_name,
         state=node.machine.state,
         trail=node.trail,

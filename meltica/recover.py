@@ -28,7 +28,8 @@ from cluster.store import Meta, StoreFault, WrongFolder
 from cluster.survivor import Survivor, founding_term, survey
 from cluster.types import LogIndex, Peer, Term
 from cluster.wire import WireError, unpack_commands
-from meltica import __version__, numbers, orphans
+from meltica import numbers, orphans
+from meltica.build import own_build
 from meltica.config import NodeSettings
 from meltica.core import commands as words
 from meltica.core.codec import encode_command
@@ -170,7 +171,7 @@ def plan(folder: Path, verified: Verified, settings: NodeSettings, wish: Wish, s
         machine = Machine()
         stored, since = _rehearse(reader, survivor, machine)
         _check_sight(folder, machine.state, settings)
-        approved = machine.state.approved.covers(__version__, settings.agreed_digest)
+        approved = machine.state.approved.covers(own_build(), settings.agreed_digest)
         taken = seen(machine.state)
         refounded = _founding(survivor, machine.state, settings, wish)
     finally:
@@ -287,11 +288,11 @@ def founding_commands(
         return words.By(RequestId(f"recover-{cluster}-{what}"), wish.actor, reason)
 
     return (
-        words.EpochStarted(epoch, at, NodeName(node), "recovery", __version__),
+        words.EpochStarted(epoch, at, NodeName(node), "recovery", own_build()),
         words.Halt(epoch, at, CAUSE, wish.leave_quotes, by("halt", why)),
         words.ModeSet(epoch, at, Mode.MANUAL, by("mode")),
         words.ClusterRecovered(epoch, at, cluster, by("cluster")),
-        words.ApproveBuild(epoch, at, __version__, settings.agreed_digest, by=by("build")),
+        words.ApproveBuild(epoch, at, own_build(), settings.agreed_digest, by=by("build")),
     )
 
 

@@ -83,7 +83,7 @@ class View:
     """See the module.  Holds nothing of its own but where to look, and what it found at length."""
 
     node: str
-    version: str
+    version: str  # the build's: meltica.build
     cluster_name: str
     state: State
     trail: Trail

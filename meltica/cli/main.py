@@ -61,6 +61,15 @@ class Commands(click.Group):
         return command
 
 
+def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    """The build is what an operator approves before it is rolled out: `meltica version approve BUILD`."""
+    if asked:
+        from meltica.build import own_build  # noqa: PLC0415 - it reads every source; no other command pays for it
+
+        click.echo(f"meltica, version {__version__}, build {own_build()}")
+        ctx.exit()
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--cluster",
@@ -69,7 +78,9 @@ class Commands(click.Group):
     help="The cluster's folder, for the operator's commands. [env: MELTICA_CLUSTER]",
 )
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-@click.version_option(__version__, prog_name="meltica")
+@click.option(
+    "--version", is_flag=True, callback=_version, expose_value=False, is_eager=True, help="Show version and build."
+)
 def commands(cluster: Path | None, debug: bool) -> None:
     """Meltica: three nodes, one trader, nothing lost and nothing doubled.
 

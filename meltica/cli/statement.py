@@ -11,7 +11,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, Final
 
-from meltica import __version__
+from meltica.build import own_build
 from meltica.cli.output import moment
 from meltica.listening import Heard
 from meltica.recover import CAUSE, PAGE, Plan, Seen, Sought
@@ -120,7 +120,7 @@ def to_be(plan: Plan, name: str) -> list[Line]:
 
 
 def _may_trade(plan: Plan) -> str:
-    what = f"this build ({__version__}), with the settings of {plan.settings.file} under the new cluster's name"
+    what = f"this build ({own_build()}), with the settings of {plan.settings.file} under the new cluster's name"
     if plan.approved:
         return f"{what}, as the old cluster had approved it"
     return f"{what}: the old cluster had NOT approved these together; read the settings before you promote"

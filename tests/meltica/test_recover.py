@@ -27,6 +27,7 @@ from cluster.survivor import Survivor, founding_term
 from cluster.types import LogIndex, Peer, Term
 from cluster.wire import pack_commands
 from meltica.archive.records import read_record
+from meltica.build import own_build
 from meltica.cli.cluster_files import Plan as Layout
 from meltica.cli.cluster_files import texts
 from meltica.config import NodeSettings, load
@@ -298,9 +299,8 @@ def test_the_build_and_the_settings_under_the_new_name_may_trade(
     made = recovered(folder, settings, tmp_path / "out")
     new = settings_in(tmp_path / "cluster", made.founding.cluster)
     assert new.agreed_digest != settings.agreed_digest
-    from meltica import __version__  # noqa: PLC0415 - here alone
 
-    assert stored(tmp_path / "out" / "n3").approved.covers(__version__, new.agreed_digest)
+    assert stored(tmp_path / "out" / "n3").approved.covers(own_build(), new.agreed_digest)
 
 
 def test_quotes_are_to_be_gone_or_left_as_the_operator_says(

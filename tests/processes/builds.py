@@ -1,7 +1,8 @@
-"""Builds: a launcher that runs this installation as one of two builds of it; `python builds.py 0.2.0 COMMAND...`.
+"""Builds: a launcher that runs this installation as one of two builds of it; `python builds.py BUILD COMMAND...`.
 
 Only what differs between the builds may live here.  Both have version 1 of apply, in which a halt whose cause begins
-with `poison` raises, after it has changed something; 0.3.0 has version 2 too, in which that is a halt like any other.
+with `poison` raises, after it has changed something; the new one has version 2 too, in which that is a halt like any
+other.
 `words` are those to put before a command line of this installation (`rig.Cluster.start_node`).
 """
 
@@ -14,13 +15,13 @@ from typing import Any, Final
 
 from attrs import evolve
 
-import meltica
+import meltica.build
 from meltica.core import apply
 from meltica.core.commands import Halt
 from meltica.core.rules import Room, Rules
 
-OLD: Final = "0.2.0"
-NEW: Final = "0.3.0"
+OLD: Final = "0.2.0+0a1b2c3d4e5f"
+NEW: Final = "0.3.0+5d1c0e5d9a7b"
 POISON: Final = "poison"
 OURS: Final = 3  # words of a command line of this installation before its own: python -m meltica
 
@@ -53,7 +54,7 @@ def become(build: str) -> Callable[[], None]:
     early = {"meltica.machine", "meltica.node", "meltica.cli.main"} & sys.modules.keys()
     if early:
         raise ImportError(f"too late: {sorted(early)} hold on to the real build")
-    meltica.__version__ = build
+    meltica.build.own_build = lambda: build  # type: ignore[assignment] # these sources, and yet another build
     apply.RULES = rules_of(build)  # type: ignore[misc] # another build has another
     from meltica.cli.main import main  # noqa: PLC0415 - only now
 

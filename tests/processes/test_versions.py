@@ -173,7 +173,7 @@ def restarted(cluster, name, build):
 
 def approved(cluster, how):
     (config,) = {one["config"] for one in told(cluster)[0]["nodes"]}
-    words = told_by("upgrade.md", f"version approve 0.3.0 {DIGEST} {how} --yes", DIGEST, config)
+    words = told_by("upgrade.md", f"version approve {NEW} {DIGEST} {how} --yes", DIGEST, config)
     unsaid = cluster.act(*[word for word in words if word != how], "--dry-run")
     assert unsaid.returncode == (5 if how == AHEAD else 0), "what no node has is refused unless it is meant"
     done = cluster.act(*words)
@@ -206,8 +206,8 @@ def test_a_new_version_is_rolled_out_while_trading_goes_on_and_a_build_without_i
     trades_on(cluster, "by version 2")
     cluster.start_node(last, words(OLD))
     stop = wait_for("the old build stops before the new version", lambda: stops(cluster).get(last))
-    assert (stop["next"], "start build 0.3.0" in stop["why"]) == ("start build 0.3.0", True)
-    assert "next: start build 0.3.0" in cluster.cli("log", "show").stdout
+    assert (stop["next"], f"start build {NEW}" in stop["why"]) == (f"start build {NEW}", True)
+    assert f"next: start build {NEW}" in cluster.cli("log", "show").stdout
     assert list(stops(cluster)) == [last]
     trades_on(cluster, "without it")
     cluster.children[last].stop()

@@ -16,7 +16,8 @@ from cluster.rocks import RocksStore
 from cluster.store import Memory, StoredEntry
 from cluster.types import LogIndex, Peer, Term
 from cluster.wire import pack_commands
-from meltica import __version__, listening
+from meltica import listening
+from meltica.build import own_build
 from meltica.cli import recover
 from meltica.cli.main import commands
 from meltica.config import load
@@ -377,7 +378,7 @@ def test_whether_the_old_cluster_had_approved_what_may_trade_is_said(node, appro
     def approve(store):
         epoch = State.load(store.state()).epoch
         digest = load(node / "meltica.toml", check_files=False).agreed_digest if approves else "another"
-        said = encode_command(ApproveBuild(epoch.epoch, Nanos(0), __version__, digest))
+        said = encode_command(ApproveBuild(epoch.epoch, Nanos(0), own_build(), digest))
         store.append(StoredEntry(LogIndex(store.bounds()[1] + 1), Term(1), pack_commands((said,))))
 
     change(node / "data", approve)
