@@ -9,7 +9,9 @@ import ast
 import hashlib
 import importlib.metadata
 import inspect
+import os
 import pickle  # stock's, to show that it is not called
+import subprocess
 import sys
 from pathlib import Path
 from random import Random
@@ -205,6 +207,21 @@ def test_nodes_hash_to_integers() -> None:
     nodes = raft._nodes(N2, (N3, N1))
     assert [hash(nodes[name]) for name in (N1, N2, N3)] == [1, 2, 3]
     assert hash(pysyncobj.node.Node("n1")) == hash("n1")
+
+
+ORDER = "import pysyncobj.node as n; print(*(one.id for one in {n.Node(f'n{i}') for i in range(9)}))"
+
+
+def test_stock_nodes_stand_in_another_order_in_every_process() -> None:
+    """Hazard 16: so two runs of one seed would speak to peers in two orders."""
+
+    def order(seed: str) -> str:
+        words = [sys.executable, "-c", ORDER]
+        told = subprocess.run(words, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True)  # noqa: S603 - this very interpreter
+        return told.stdout.decode()
+
+    assert sorted(order("1").split()) == sorted(order("2").split())
+    assert order("1") != order("2")
 
 
 def test_vote_request_shape(stock: Stock) -> None:
