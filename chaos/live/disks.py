@@ -21,6 +21,7 @@ from chaos.live.nodes import Nodes, in_order
 from chaos.live.plan import Aim, Fault
 
 ENDS_WITHIN: Final = 10.0  # seconds, of a node whose disk refuses: a follower writes with every entry
+GONE_WITHIN: Final = 3.0  # seconds, of one that was refused something: it says why, and ends
 LOOK_EVERY: Final = 0.02
 
 
@@ -33,6 +34,7 @@ class Disks:
     nodes: Nodes
     within: float = ENDS_WITHIN
     closed: list[Closed] = field(factory=list)
+    gone_within: float = GONE_WITHIN
 
     @asynccontextmanager
     async def struck(self, fault: Fault, aim: Aim) -> AsyncIterator[list[str]]:
@@ -50,9 +52,18 @@ class Disks:
                 yield not_done
                 if not ends:  # of one that is to end, its end and its last words tell
                     not_done[:] = await self.doors.missed(fault.number, aim.nodes)
+            for name in aim.nodes if ends else ():
+                await self._let_go(fault.number, name)
             for name in logs if ends else ():
                 code = self.nodes.processes.code(name)
                 self.closed.append(Closed(name, fault.kind, code, logs[name].since(), fault.number))
+
+    async def _let_go(self, number: int, name: str) -> None:
+        """A node that another fault's healing started while it was refused may be about to end of that: it may."""
+        await self.doors.told(name)
+        with trio.move_on_after(self.gone_within):
+            while self.doors.struck(number, name) and self.nodes.processes.code(name) is None:  # noqa: ASYNC110 - another process
+                await trio.sleep(LOOK_EVERY)
 
     async def _ended(self, aim: Aim) -> None:
         """Each; or until it is plain that one goes on, which the judge says."""

@@ -316,6 +316,27 @@ async def test_one_that_ends_of_it_is_noted_with_its_words_and_started_when_it_h
     assert disks.closed == [Closed("n1", "disk_full", 1, "free space on its disk", 3)]
 
 
+async def test_one_that_another_started_while_it_was_refused_may_end_of_it_a_moment_later(
+    rig, nodes, disks, folder, autojump_clock
+):
+    """Endless 92006: it ended 30 ms behind the order, and as nobody's fault."""
+    rig.die("n1", 1)
+    nodes._up.discard("n1")
+    nodes.gave_way.add("n1")
+
+    async def ends():
+        await trio.sleep(1)
+        rig.die("n1", 1)
+
+    async with trio.open_nursery() as nursery, disks.struck(fault("disk_write_error"), N1) as not_done:
+        assert not_done == ["n1 does not run"]
+        await nodes._start("n1")
+        taken_at(folder / "doors", "n1").write_text(json.dumps({"version": 1, "struck": {"3": 1}}))
+        nursery.start_soon(ends)
+    assert [(end.node, end.why, end.code) for end in nodes.ends] == [("n1", "disk_write_error", 1)]
+    assert "n1" in rig.running
+
+
 async def test_one_that_goes_on_without_a_disk_is_told(rig, disks, autojump_clock):
     async with disks.struck(fault("disk_sync_error"), N1):
         pass
