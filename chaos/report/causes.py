@@ -1,11 +1,12 @@
 """Causes: what the nodes' own logs say of why a run went as it did.
 
 Pure.  A check says what was broken; whoever asks why nobody traded looks here: trading was halted, the machine had no
-time for its processes, a disk was too slow.
+time for its processes, a disk was too slow, what was ordered lapsed for one reason again and again.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from chaos.report.left import Logs
 
 LONG_NS: Final = 100_000_000  # an event loop that stands still for so long is late for all that counts in milliseconds
 RUNNING: Final = "running"
+MANY: Final = 20  # orders that lapsed for one reason
 
 Moment = Callable[[Mapping[str, Any]], int]  # a log line's, by the monotonic clock
 
@@ -37,9 +39,24 @@ def causes(logs: Logs, states: Iterable[State], begin: int) -> tuple[str, ...]:
     """Sentences, the weightiest first; empty where nothing stands out."""
     return (
         *(f"trading was {s.trading} from {(s.begin_ns - begin) / 1e9:.1f} s on: {s.cause}" for s in states),
+        *_lapses(logs),
         *_stalls(logs),
         *_disks(logs),
     )
+
+
+def _lapses(logs: Logs) -> Iterator[str]:
+    """A few lapse at every change of leader; many, for one reason, are why nothing was sent."""
+    for node, lines in sorted(logs.items()):
+        counts: Counter[str] = Counter()
+        for line in lines:
+            if line.get("event") == "lapsed":
+                counts[str(line.get("reason", "")).partition(" (")[0]] += int(line.get("count", 1))
+        yield from (
+            f"{node} sent {count} orders not at all: {reason}"
+            for reason, count in counts.most_common()
+            if count >= MANY
+        )
 
 
 def _stalls(logs: Logs) -> Iterator[str]:

@@ -55,6 +55,17 @@ def test_a_machine_without_time_and_a_slow_disk() -> None:
     assert gave == "n2 gave up the lead 2 times as its disk did not sync in time"
 
 
+def test_orders_that_lapsed_for_one_reason_again_and_again() -> None:
+    """Endless 81017: nobody traded for 20 s, and its page did not say why."""
+    used = [
+        {"event": "lapsed", "count": 2, "reason": f"the rate limit is used up ({spent} of 6000)"} for spent in range(10)
+    ]
+    few = [{"event": "lapsed", "count": 19, "reason": "authority is released"}]
+    assert causes({"n1": [*used, *few], "n2": few}, (), 0) == (
+        "n1 sent 20 orders not at all: the rate limit is used up",
+    )
+
+
 def test_a_page_says_it_where_a_run_failed_and_only_there() -> None:
     logs = {**LOGS, "n3": ({"event": "stall", "ns": 700 * MS},)}
     run = evolve(left(), logs=logs)
