@@ -60,6 +60,7 @@ SHOWN: Final[tuple[Shown, ...]] = (
     Shown("no pre vote", "follower-held", ("leader_kept",)),
     Shown("a leader whose disk stalls stays", "leader-disk-stalls", ("leader_lost", "gap")),
     Shown("a takeover never ends", "leader-killed", ("recovered", "gap")),
+    Shown("one lost leader is a storm", "leader-killed", ("unaided",)),
     Shown("who is asked to end hands nothing over", "leader-stopped", ("ended_well",)),
     Shown("a descriptor is lost with each link", "rounds-of-resets", ("not_grown",)),
     Shown("a thread is lost with each link", "rounds-of-resets", ("not_grown",)),
@@ -78,7 +79,6 @@ UNSHOWN: Final[Mapping[str, str]] = {
     "ledger_whole": "it judges the venue's own record, which no node writes",
     "played": "it says that a run broke off, which is no catch",
     "told": "it says that no page could be made of a run",
-    "unaided": "whatever loses three leaders in a scenario that costs fewer is seen by what it does to each of them",
 }
 
 

@@ -19,9 +19,11 @@ from cluster.driver import ClusterNode
 from cluster.rocks import RocksStore
 from cluster.store import StoreFault, Ticket
 from cluster.types import Outcome, Peer
-from meltica.core import checks
+from meltica.core import apply_authority, checks
 from meltica.core.commands import Submit
 from meltica.core.events import Rejection
+from meltica.core.halting import add_halt
+from meltica.core.risk import HaltRecord
 from meltica.core.turn import Turn
 from meltica.core.values import Nanos
 from meltica.leader import fitness, intake
@@ -143,6 +145,19 @@ def _leaves(patches: Patches) -> None:
     patches.attribute(Leader, "stop", stops)
 
 
+def _storm_of_one(patches: Patches) -> None:
+    counts = apply_authority._count_loss  # noqa: SLF001 - what is broken is inside
+
+    @wraps(counts)
+    def halts(turn: Turn) -> None:
+        counts(turn)
+        if apply_authority.STORM not in turn.state.risk.halts:
+            reason = "an active leader was lost"
+            add_halt(turn, HaltRecord(apply_authority.STORM, turn.index, turn.state.clock, reason=reason))
+
+    patches.attribute(apply_authority, "_count_loss", halts)
+
+
 UNSEEN: Final = (
     Unseen(
         "a sync syncs nothing", "8", "the disk is never asked to make anything durable, and it is said to be", _sync
@@ -160,6 +175,7 @@ UNSEEN: Final = (
     Unseen("a wrong clock is believed", "7", "no node minds that its clock contradicts the venues'", _believed),
     Unseen("what was done is told as refused", "8", "of an order by hand it is said that nothing was done", _denied),
     Unseen("a takeover never ends", "liveness", "who takes over from one that traded takes no authority", _endless),
+    Unseen("one lost leader is a storm", "liveness", "the first lost lead halts as the third is to", _storm_of_one),
     Unseen("who is asked to end hands nothing over", "1", "a leader that is asked to end just ends", _leaves),
     Unseen("a descriptor is lost with each link", RULE, "each connection to a peer loses a descriptor", _descriptors),
     Unseen("a thread is lost with each link", RULE, "each connection to a peer leaves a thread behind", _threads),
