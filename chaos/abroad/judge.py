@@ -45,7 +45,7 @@ def unjudged(*, ledger: bool) -> tuple[tuple[str, str], ...]:
     """The checks of every run on a rig that are not made, and why; of what one scenario claims, its plan says it."""
     lacking = [
         *((name, FOLDERS) for name in OF_FOLDERS),
-        ("tightened", LOGS),
+        *((name, LOGS) for name in ("tightened", "mandate")),
         *((name, PROCESSES) for name in ("ended_well", "through_proxies", "links_used")),
     ]
     return (*lacking, *(() if ledger else ((name, LEDGER) for name in OF_A_LEDGER)))

@@ -60,6 +60,7 @@ SHOWN: Final[tuple[Shown, ...]] = (
     Shown("no pre vote", "follower-held", ("leader_kept",)),
     Shown("a leader whose disk stalls stays", "leader-disk-stalls", ("leader_lost", "gap")),
     Shown("a takeover never ends", "leader-killed", ("recovered", "gap")),
+    Shown("the mandate waits for nothing", "leader-cut-off", ("mandate",)),
     Shown("one lost leader is a storm", "leader-killed", ("unaided",)),
     Shown("who is asked to end hands nothing over", "leader-stopped", ("ended_well",)),
     Shown("a descriptor is lost with each link", "rounds-of-resets", ("not_grown",)),

@@ -42,6 +42,7 @@ from chaos.live.judge import (
     unaided,
 )
 from chaos.live.lifts import with_lifts
+from chaos.live.mandated import mandated
 from chaos.live.nemeses import (
     DISK,
     FILLED,
@@ -327,6 +328,7 @@ class Runner:
             recovered(done, times, self.until_ns, back),
             acknowledged(history, self.operators.told),
             denied(history, self.operators.denied),
+            mandated(history, _logs(wish.folder)),
             tightened(_logs(wish.folder), {STORM, MEASURED, *self.hands.causes}),
             ended_well(self.nodes.ends, self.last, done, history),
             self.proxied,

@@ -35,6 +35,7 @@ OF_A_RUN: Final = {  # checks of a live run, which need more than ledger and tra
     "links_used": "Every link whose connections come and go has had one at its proxy.",
     "acknowledged": "What an operator was told is done is in every node's log, where it was said to be.",
     "denied": "What an operator was told was not done is in no log as done, and nothing is there twice.",
+    "mandate": "Who had lost the lead cancelled orders of its own alone, and not before the mandate's wait was over.",
     "tightened": "Nothing but a storm of takeovers, and who was to, halted or reduced trading.",
     "ended_well": "No process ended by itself; one that was asked to end did so in order, and released what it led.",
     "through_proxies": "The connections of nodes and venue went through the proxies that broke them.",

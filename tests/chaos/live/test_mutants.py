@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from chaos import live, rig
 from chaos.checkers.all import CHECKS
 from chaos.checkers.in_authority import in_authority
+from chaos.checkers.mandate import mandate
 from chaos.checkers.verdict import Check
 from chaos.checkers.windows_apart import windows_apart
 from chaos.cli import main
@@ -45,7 +46,7 @@ NAMED = re.compile(r'Check\(\s*"(\w+)"')
 
 def live_checks():
     """The names of all that a live run may be judged by: the shared ones, and those that its own rooms make."""
-    shared = {check.__name__ for check in (*CHECKS, in_authority, windows_apart)}
+    shared = {check.__name__ for check in (*CHECKS, in_authority, windows_apart, mandate)}
     own = [path for folder in (live, rig) for path in Path(folder.__file__).parent.glob("*.py")]
     return {"judged", *shared, *(name for path in own for name in NAMED.findall(path.read_text()))}
 
