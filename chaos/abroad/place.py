@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from chaos.abroad.reach import Reach, links_between
 from chaos.live.links import OPERATOR
@@ -43,6 +43,7 @@ class Place:
     order: Mapping[str, str] | None  # what operators ask for by hand, again and again
     paper: str | None  # the paper venue's own door
     account: str  # at that venue
+    file: Path = Path()  # that tells of it, wherever one stands
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -91,7 +92,7 @@ def read(path: Path) -> Place:
     if errors:
         raise BadPlace(_lines(path, errors))
     place.tokens()
-    return place
+    return evolve(place, file=path.resolve())
 
 
 def _place(top: Reader, cluster: ClusterPlace) -> Place:

@@ -312,7 +312,7 @@ class Visitor:
         lifted = tuple(each.document() for each in self._lifted)
         kept = str(wish.folder) if wish.kept else ""
         left = (*unjudged(ledger=bool(self.place.paper)), *wish.plan.unclaimed)
-        return Played(wish.plan, found, checks, wish.slower, kept, lifted, unjudged=left)
+        return Played(wish.plan, found, checks, wish.slower, kept, lifted, unjudged=left, place=str(self.place.file))
 
 
 def _nobody_waited(_begin: int, _end: int) -> dict[str, float]:

@@ -150,6 +150,7 @@ def _abroad(played: Suite, file: Path, plans: Iterable[Plan]) -> Iterable[Plan]:
     there = visits(file)
     _say(str(there))
     played.play, played.cluster, played.skipped = there, there.place.cluster.cluster, there.skipped
+    played.place = str(there.place.file)
     if played.until_stopped:
         return there.plans(plans)
     here = list(there.plans(plans))

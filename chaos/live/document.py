@@ -35,6 +35,7 @@ class Played:
     mutant: str = ""  # what was broken in the product on purpose
     ends: tuple[End, ...] = ()  # of nodes' processes, but for those that were killed
     unjudged: tuple[tuple[str, str], ...] = ()  # checks that this cluster is too far away for, and why
+    place: str = ""  # the file that tells of this cluster, where somebody else deployed it
     told: Mapping[str, Any] = field(factory=dict)  # of the report: its timeline, and excerpts of what did not hold
 
     @property
@@ -69,6 +70,7 @@ def one(played: Played) -> dict[str, Any]:
         "report": played.report,
         **({"mutant": played.mutant} if played.mutant else {}),
         **({"left_out": _left_out(played)} if played.unjudged else {}),
+        **({"place": played.place} if played.place else {}),
         **played.told,
     }
     return found | {"again": again(found)}

@@ -100,6 +100,7 @@ class Suite:
     product: str = ""  # which code is played
     look: Callable[[], None] = lambda: None  # raises Changed, where it is not that code any more
     cluster: str = ""  # somebody else's, by its six digits; "": a fresh one for each run
+    place: str = ""  # the file that tells of that one
     rounds: int | None = None  # as they were asked for
     skipped: Mapping[str, Any] = field(factory=dict)  # scenarios of which nothing could be done there, and why
     total: Total = field(factory=Total)
@@ -190,7 +191,7 @@ class Suite:
     def _of_many(self) -> dict[str, Any]:
         head = {"schema": SCHEMA, "scenario": self.name, "seed": self.seed, "slower": self.slower}
         head |= {"mutant": self.mutant, "product": self.product, "cluster": self.cluster}
-        left = {"left_out": dict(self.skipped)} if self.cluster else {}
+        left = {"left_out": dict(self.skipped), "place": self.place} if self.cluster else {}
         head |= {"again": again_all(head | left, suite=self.name in SUITES, rounds=self.rounds)}
         return head | {"report": str(self.keep or "")} | self.total.document() | left
 

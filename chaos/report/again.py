@@ -33,5 +33,5 @@ def _with(document: Mapping[str, Any]) -> list[str]:
     slower = int(document.get("slower") or 1)
     words = ["--seed", str(document["seed"]), *(("--slower", str(slower)) if slower != 1 else ())]
     if "left_out" in document:
-        return [*words, "--cluster", "FILE"]
+        return [*words, "--cluster", str(document.get("place") or "FILE")]
     return [*words, *(("--mutant", str(document["mutant"])) if document.get("mutant") else ())]

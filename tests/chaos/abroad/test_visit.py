@@ -112,7 +112,9 @@ async def test_its_page_is_made_of_what_was_seen_and_says_what_was_not(deployed,
         assert {(span.node, span.what) for span in incident.spans} == {("n1", "trades")}
         assert incident.begin_ns > START
     text = page(incident_in(tmp_path / "run", document))
-    for words in ("somebody else", "left_as_found", "--cluster FILE", "takes a hand on the node"):
+    file = place_file(tmp_path / "far", *WHOLE).resolve()
+    assert document["again"] == f"meltica-chaos run takeover-without-venue --seed 1 --cluster {file}"
+    for words in ("somebody else", "left_as_found", f"--cluster {file}", "takes a hand on the node"):
         assert words in text
 
 
@@ -301,6 +303,11 @@ def test_a_suite_says_what_it_leaves_out_and_asks_for_no_server_of_its_own(tmp_p
     found = json.loads(done.stdout)
     assert (done.exit_code, found["cluster"], found["played"]) == (1, "0a0b0c", 2)
     assert set(found["left_out"]) == {"leader-killed", "leader-paused"}
+    suite = f"meltica-chaos run --suite smoke --seed 1 --cluster {file.resolve()} --report DIR"
+    assert [found["again"], *(each["again"] for each in found["failures"])] == [
+        suite,
+        *(f"meltica-chaos run {name} --seed 1 --cluster {file.resolve()}" for name in played),
+    ]
     assert "within reach: 24 of 24 links" in done.stderr
     assert "not played: leader-killed: kill: it takes a hand on the node's machine" in done.stderr
     for more, said in (

@@ -260,6 +260,8 @@ def test_how_a_run_is_repeated() -> None:
     assert again(LIVE) == "meltica-chaos run leader-killed --seed 3"
     assert again({**LIVE, "mutant": "no deadline"}) == "meltica-chaos run leader-killed --seed 3 --mutant 'no deadline'"
     assert again({**LIVE, "left_out": {}}) == "meltica-chaos run leader-killed --seed 3 --cluster FILE"
+    far = {**LIVE, "left_out": {}, "place": "/there/my place.toml"}
+    assert again(far) == "meltica-chaos run leader-killed --seed 3 --cluster '/there/my place.toml'"
     assert again({**LIVE, "slower": 4}) == "meltica-chaos run leader-killed --seed 3 --slower 4"
 
 
