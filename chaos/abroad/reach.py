@@ -21,18 +21,21 @@ from chaos.live.scenarios import EVERY, NODES, PAIRS, Scenario
 MACHINE: Final = "it takes a hand on the node's machine"
 INSIDE: Final = "it takes nodes that are started by chaos' own launcher"
 PROCESSES: Final = "it takes the nodes' processes"
+TRAILS: Final = "it takes the nodes' folders and logs"
 LEDGER: Final = "it takes the ledger of a paper venue ([paper])"
 PARTS: Final = "it is claimed of the whole scenario, of which faults were left out"
 NO_DOOR: Final = "the exchange has no door for faults ([paper])"
 
 
 NOT_GROWN: Final = "not_grown"
+STORMED: Final = "stormed"
 CLAIMS: Final[Mapping[str, tuple[str, Any]]] = {  # by its check, a scenario's word for a claim, and what it is without
     "leader_lost": ("leader_lost", False),
     "silent": ("silent_within_ms", None),
     "no_authority": ("no_authority", False),
     "unseen_fills": ("unseen_fills", False),
     NOT_GROWN: ("grows_mib", None),
+    STORMED: ("storms", False),
 }
 
 
@@ -119,6 +122,8 @@ def _unclaimed(plan: Plan, left: Collection[str], reach: Reach) -> Iterator[tupl
             continue
         if check == NOT_GROWN:
             yield check, PROCESSES
+        elif check == STORMED:
+            yield check, TRAILS
         elif left:  # what it is claimed of may have been there for that
             yield check, PARTS
         elif not reach.paper:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from chaos.checkers.verdict import Check
-from chaos.live.nemeses import NEMESES, TIME
+from chaos.live.nemeses import KILL, NEMESES, TIME
 from chaos.live.pauses import HEALING_NS
 from chaos.live.plan import MS, Fault
 from chaos.live.scenarios import EVERY
@@ -53,7 +53,8 @@ def leader_lost(done: Sequence[Struck], elected: Elected, sent: Sequence[Sent]) 
 def silent(done: Sequence[Struck], sent: Sequence[Sent], nodes: Collection[str], within_ms: int) -> Check:
     """Whom a fault hits sends nothing more after so long, until it heals; of all nodes, nobody does.
 
-    Looks at the faults that hit whoever traded.
+    Nor does anybody while a majority of them is killed at once, whoever they are.  Looks at the faults that hit whoever
+    traded, and at those times.
     """
     hit = [one for one in done if one.led in one.aim.nodes]
     told = []
@@ -69,7 +70,45 @@ def silent(done: Sequence[Struck], sent: Sequence[Sent], nodes: Collection[str],
             told.append(f"{one}: {len(late)} orders later than {within_ms} ms, the last {last:.0f} ms after it began")
         if since >= one.end_ns:
             told.append(f"{one}: it was over before anybody had to be silent")
-    return Check("silent", len(hit), tuple(told))
+    lone = _without_majority(done, nodes)
+    told += [text for last, down, end in lone if (text := _not_silent(last, down, end, sent, within_ms))]
+    return Check("silent", len(hit) + len(lone), tuple(told))
+
+
+def _without_majority(done: Sequence[Struck], nodes: Collection[str]) -> list[tuple[Struck, set[str], int]]:
+    """The kills behind which a majority was down, by more faults than one; who was down then, and surely until when."""
+    killed = sorted((one for one in done if one.fault.kind == KILL), key=lambda one: one.set_ns)
+    found = []
+    for place, last in enumerate(killed):
+        before = [one for one in killed[:place] if last.set_ns < _started(one)]
+        all_down = [*before, last]
+        if 2 * len(_nodes(before)) < len(nodes) < 2 * len(_nodes(all_down)):
+            until = next(
+                at
+                for at in sorted(map(_started, all_down))
+                if 2 * len(_nodes(one for one in all_down if _started(one) > at)) < len(nodes)
+            )
+            found.append((last, _nodes(all_down), until))
+    return found
+
+
+def _started(one: Struck) -> int:
+    """When its nodes are started again, at the earliest: it ends when they are ready."""
+    return one.set_ns + one.fault.lasts
+
+
+def _nodes(killed: Iterable[Struck]) -> set[str]:
+    return {node for one in killed for node in one.aim.nodes}
+
+
+def _not_silent(last: Struck, down: Collection[str], until: int, sent: Sequence[Sent], within_ms: int) -> str:
+    since = last.set_ns + within_ms * MS
+    who = f"{last}, so that {' and '.join(sorted(down))} were down"
+    late = [at for at, _ in sent if since < at < until]
+    if late:
+        behind = (late[-1] - last.set_ns) / MS
+        return f"{who}: {len(late)} orders later than {within_ms} ms, the last {behind:.0f} ms behind it"
+    return f"{who}: one was back before anybody had to be silent" if since >= until else ""
 
 
 def no_authority(done: Sequence[Struck], elected: Elected, sent: Sequence[Sent]) -> Check:

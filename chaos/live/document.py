@@ -108,6 +108,7 @@ def listed(scenarios: Sequence[Scenario]) -> dict[str, Any]:
                 "leader_lost": scenario.leader_lost,
                 "silent_within_ms": scenario.silent_within_ms,
                 "no_authority": scenario.no_authority,
+                "storms": scenario.storms,
                 "unseen_fills": scenario.unseen_fills,
                 "alert": scenario.alert,
                 "runbook": scenario.runbook,

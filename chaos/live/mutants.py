@@ -63,6 +63,7 @@ SHOWN: Final[tuple[Shown, ...]] = (
     Shown("the mandate waits for nothing", "leader-cut-off", ("mandate",)),
     Shown("one lost leader is a storm", "leader-killed", ("unaided",)),
     Shown("who is asked to end hands nothing over", "leader-stopped", ("ended_well",)),
+    Shown("a storm of takeovers halts nobody", "rounds-of-resets", ("stormed",)),
     Shown("a descriptor is lost with each link", "rounds-of-resets", ("not_grown",)),
     Shown("a thread is lost with each link", "rounds-of-resets", ("not_grown",)),
     Shown("memory is lost with each link", "rounds-of-resets", ("not_grown",)),

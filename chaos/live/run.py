@@ -17,7 +17,7 @@ from chaos.checkers.history import History
 from chaos.checkers.verdict import Check
 from chaos.demo.timeline import PhaseMark, marks_of
 from chaos.live.claims import filled, leader_lost, long_enough, no_authority, silent, unseen_fills
-from chaos.live.closed import Closed, failed_closed
+from chaos.live.closed import Closed, failed_closed, stormed
 from chaos.live.cluster import WINDOW_MS, Cluster, RigProcesses, open_cluster, window_ms
 from chaos.live.disks import ENDS_WITHIN, Disks
 from chaos.live.document import Played
@@ -367,6 +367,9 @@ class Runner:
             found.append(silent(self.done, sent, NODES, scenario.silent_within_ms + window_ms(slower) - WINDOW_MS))
         if scenario.no_authority:
             found.append(no_authority(self.done, elected, sent))
+        if scenario.storms and slower == 1:  # with longer ones a leader may outlast what is to cost it the lead
+            trail = max((node.audit for node in history.nodes), key=len, default=())
+            found.append(stormed(trail, _logs(self.wish.folder)))
         if scenario.recovers == ITSELF and slower == 1:  # where they are longer, the machine itself may cost leaders
             found.append(unaided(self.operators.lifted))
         if scenario.unseen_fills:

@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from chaos.live.links import DIRECTIONS, EITHER, SCOPES
 from chaos.live.links import VENUE as WAYS
-from chaos.live.nemeses import HALT, NEMESES, NETWORK, SAYS, VENUE, Nemesis
+from chaos.live.nemeses import HALT, KILL, NEMESES, NETWORK, SAYS, VENUE, Nemesis
 
 NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 SUITES: Final = ("smoke", "trust", "inside", "long", "endless")
@@ -61,6 +61,7 @@ FIELDS: Final = (
     "leader_lost",
     "silent_within_ms",
     "no_authority",
+    "storms",
     "unseen_fills",
     "keeps",
     "grows_mib",
@@ -125,6 +126,7 @@ class Scenario:
     leader_lost: bool = False  # each fault of the leader costs it the lead, and another trades
     silent_within_ms: int | None = None  # whom a fault hits sends nothing later than this, until it heals
     no_authority: bool = False  # whose clock is wrong sends nothing in an epoch that it began so
+    storms: bool = False  # three leaders are surely lost within ten minutes, which halts trading
     unseen_fills: bool = False  # the venue fills orders of ours in each fault, which nobody hears of then
     grows_mib: int | None = None  # how much memory a node may gain in a round; None: nobody looks
     keeps: int | None = None  # how many entries of its log each node keeps; None: all
@@ -137,10 +139,14 @@ def closes(scenario: Scenario) -> tuple[str, ...]:
     found = [f"node: it ends, or refuses to start, and says what to do ({kind})" for kind in ends]
     if any(step.kind == HALT for step in scenario.steps):
         found.append("trading: halted, until somebody resumes it")
+    if scenario.storms:
+        found.append("trading: halted by the third leader lost within ten minutes, until somebody lifts that")
     if scenario.silent_within_ms is not None:
         found.append(
             f"sends: whom a fault hits sends nothing later than {scenario.silent_within_ms} ms, until it heals"
         )
+        if sum(step.kind == KILL for step in scenario.steps) > 1:
+            found.append("sends: nobody sends anything so long behind it, while two of three are down")
     if scenario.no_authority:
         found.append("authority: a node whose clock is wrong takes none, until it is right")
     return tuple(found)
@@ -186,6 +192,7 @@ def _scenario(reader: _Reader, document: Mapping[str, Any], stem: str) -> Scenar
         leader_lost=reader.flag(document, "leader_lost", ""),
         silent_within_ms=_whole(reader, document, "silent_within_ms", (1, LONGEST_MS)),
         no_authority=reader.flag(document, "no_authority", ""),
+        storms=_storms(reader, document),
         keeps=_whole(reader, document, "keeps", (100, 1_000_000)),
         grows_mib=_whole(reader, document, "grows_mib", (1, 10_000)),
     )
@@ -207,6 +214,14 @@ def _bound(reader: _Reader, document: Mapping[str, Any], steps: Sequence[Step]) 
     if list(there) != ["back_ms" if stops else "gap_ms"]:
         reader.say("gap_ms, back_ms", there, BOUNDS[stops])
     return _whole(reader, document, "gap_ms", (1, LONGEST_MS))
+
+
+def _storms(reader: _Reader, document: Mapping[str, Any]) -> bool:
+    """Somebody has to lift the halt that comes of it."""
+    storms = reader.flag(document, "storms", "")
+    if storms and document.get("recovers") != STORM:
+        reader.say("storms", storms, f"only where it recovers {STORM!r}")
+    return storms
 
 
 def _whole(reader: _Reader, document: Mapping[str, Any], word: str, bounds: tuple[float, float]) -> int | None:

@@ -107,6 +107,10 @@ def _untaken(patches: Patches) -> None:
     patches.attribute(Leader, "_why_no_submit", asks)
 
 
+def _no_storms(patches: Patches) -> None:
+    patches.attribute(apply_authority, "_count_loss", lambda turn: None)  # noqa: ARG005 - the name is looked at
+
+
 def _old_books(patches: Patches) -> None:
     patches.attribute(checks, "CHECKS", tuple(one for one in checks.CHECKS if one.__name__ != "_book_age"))
 
@@ -171,6 +175,7 @@ UNSEEN: Final = (
         "neither the leader nor apply asks whether its epoch was taken",
         _untaken,
     ),
+    Unseen("a storm of takeovers halts nobody", "9", "leaders that are lost are not counted", _no_storms),
     Unseen("the age of the book is not asked for", "5", "orders are decided on however old the book is", _old_books),
     Unseen("a wrong clock is believed", "7", "no node minds that its clock contradicts the venues'", _believed),
     Unseen("what was done is told as refused", "8", "of an order by hand it is said that nothing was done", _denied),

@@ -194,7 +194,9 @@ READS: Final[Mapping[str, Reads]] = {
     "recovered": _recovered,
     "silent": _silent,
     "tightened": _tightened,
-    "unaided": lambda _, left, incident: list(said(left, incident.begin_ns, incident.end_ns)),
+    **dict.fromkeys(
+        ("stormed", "unaided"), lambda _, left, incident: list(said(left, incident.begin_ns, incident.end_ns))
+    ),
     "ended_well": _ended,
     "failed_closed": _ended,
     "came_to_rest": _rest,

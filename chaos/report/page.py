@@ -28,6 +28,7 @@ OF_A_RUN: Final = {  # checks of a live run, which need more than ledger and tra
     "leader_kept": "Nobody became leader in a fault, or behind it, that is to depose nobody.",
     "leader_lost": "Each fault of the node that traded cost it the lead, and another traded.",
     "silent": "Whom a fault hit sent nothing more in time, until it healed.",
+    "stormed": "Three leaders were lost within ten minutes, and trading was halted for that until somebody lifted it.",
     "no_authority": "No node whose clock was wrong traded in an epoch that it began so.",
     "paused_briefly": "What was to be stopped for less than the window was: else it shows nothing of that.",
     "cancelled": "A cancel by hand found an order to be cancelled.",

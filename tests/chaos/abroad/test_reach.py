@@ -11,6 +11,7 @@ from chaos.abroad.reach import (
     MACHINE,
     NO_DOOR,
     PROCESSES,
+    TRAILS,
     Reach,
     links_between,
     playable,
@@ -93,8 +94,9 @@ def test_what_lacks_a_part_claims_only_what_fewer_faults_keep_more_easily():
 
 def test_what_is_claimed_no_more_is_said_by_its_check_and_closes_nothing():
     assert of("leader-cut-off").unclaimed == ()
-    assert of("rounds-of-resets").unclaimed == (("not_grown", PROCESSES),)
+    assert of("rounds-of-resets").unclaimed == (("not_grown", PROCESSES), ("stormed", TRAILS))
     assert of("rounds-of-resets").scenario.grows_mib is None
+    assert not any("third leader" in state for state in closes(of("rounds-of-resets").scenario))
     assert of("venue-away-for-minutes").unclaimed == ()
     assert of("venue-away-for-minutes").scenario.unseen_fills
     for one in shipped():
@@ -110,6 +112,7 @@ def claimed(scenario):
     """The checks of what it claims."""
     found = {word for word in ("leader_lost", "no_authority", "unseen_fills") if getattr(scenario, word)}
     found |= {"silent"} if scenario.silent_within_ms is not None else set()
+    found |= {"stormed"} if scenario.storms else set()
     return found | ({"not_grown"} if scenario.grows_mib is not None else set())
 
 

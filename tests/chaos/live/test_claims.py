@@ -70,6 +70,46 @@ def test_a_fault_that_is_over_before_anybody_must_be_silent_shows_nothing():
     assert not silent([CUT], OWN, NODES, 4000).held
 
 
+def killed(*names, at, lasts):
+    """SIGKILL, of nodes that are ready a second behind their start."""
+    fault = Fault(0, "kill", names[0], 0, lasts, 0, "", "both", ())
+    return Struck(fault, Aim(names), at, at + lasts + S, at, "n3", 3)
+
+
+LONG, SHORT = killed("n1", at=10 * S, lasts=9 * S), killed("n2", at=11 * S, lasts=5 * S)  # n2 is started at 16
+
+
+def test_nobody_trades_while_two_of_three_are_down_whoever_they_are():
+    """Their leader is hit by neither fault: it is alone."""
+    before = [(at * 100 * MS, 3) for at in range(90, 114)]
+    behind = [(at * 100 * MS, 4) for at in range(160, 250)]
+    both = [SHORT, LONG]
+    assert silent(both, [*before, *behind], NODES, 300).held
+    for at, epoch in ((11_301, 3), (15_999, 4)):
+        found = silent(both, [*before, (at * MS, epoch), *behind], NODES, 300)
+        told = f"1 orders later than 300 ms, the last {at - 11_000} ms behind it"
+        assert found.violations == (f"kill n2, so that n1 and n2 were down: {told}",)
+
+
+def test_two_nodes_that_are_down_one_after_the_other_leave_a_majority():
+    """Nobody has to be silent then, so that nothing is shown."""
+    later = evolve(SHORT, set_ns=19 * S, begin_ns=19 * S, end_ns=25 * S)
+    assert silent([LONG, later], NEXT, NODES, 300).looked_at == 0
+    assert silent([LONG, evolve(SHORT, aim=Aim(("n1",)))], NEXT, NODES, 300).looked_at == 0
+
+
+def test_of_three_that_are_down_the_majority_is_back_with_the_second():
+    third = killed("n3", at=12 * S, lasts=S)  # started at 13; n2 at 16
+    sent = [(15 * S, 4)]
+    (told,) = silent([evolve(third, led=None), LONG, SHORT], sent, NODES, 300).violations
+    assert told.startswith("kill n2, so that n1 and n2 were down: 1 orders")
+
+
+def test_two_that_are_down_for_less_than_anybody_has_to_be_silent_show_nothing():
+    (told,) = silent([LONG, killed("n2", at=11 * S, lasts=300 * MS)], [], NODES, 300).violations
+    assert told == "kill n2, so that n1 and n2 were down: one was back before anybody had to be silent"
+
+
 CLOCK = evolve(CUT, fault=Fault(0, "clock_jump", "follower", 0, 1, 0, "", "both", ()), aim=Aim(("n2",)))
 
 

@@ -306,6 +306,7 @@ def test_the_list_tells_what_each_shows_and_threatens():
         "leader_lost": False,
         "silent_within_ms": None,
         "no_authority": False,
+        "storms": False,
         "unseen_fills": False,
         "alert": "",
         "runbook": "",

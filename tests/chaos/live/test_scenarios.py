@@ -317,9 +317,30 @@ def test_a_shipped_one_says_which_closed_states_it_must_show(one):
     words = " ".join(closes(one))
     for step in one.steps:
         assert (f"({step.kind})" in words) == (step.kind in SAYS)
-    assert ("halted" in words) == any(step.kind == "halt" for step in one.steps)
+    assert ("halted, until" in words) == any(step.kind == "halt" for step in one.steps)
+    assert ("halted by the third leader" in words) == one.storms
     assert ("sends nothing" in words) == (one.silent_within_ms is not None)
     assert ("takes none" in words) == one.no_authority
+    assert ("two of three are down" in words) == (one.name == "two-nodes-killed")
+
+
+SURELY = {"rounds-of-resets", "rounds-of-resets-for-long"}  # each round costs the lead: all links of all nodes break
+
+
+@pytest.mark.parametrize("one", library.shipped(), ids=lambda one: one.name)
+def test_the_halt_behind_a_third_lost_leader_must_come_where_so_many_surely_are_lost(one):
+    """Elsewhere a fault is for one node, and may be over before it costs anybody the lead."""
+    whole = [step for step in one.steps if (step.kind, step.links, step.targets) == ("reset", "peers", ("all",))]
+    rounds = sum(int(step.times[0]) for step in whole)
+    assert one.storms == (rounds >= 3) == (one.name in SURELY)
+
+
+def test_a_storm_is_claimed_only_where_somebody_has_to_lift_it():
+    text = GOOD.replace("gap_ms = 700", "gap_ms = 700\nstorms = true")
+    with pytest.raises(BadScenario, match="storms: found True, allowed: only where it recovers 'after a storm'"):
+        read(text, "one")
+    assert read(text.replace("by itself", "after a storm"), "one").storms
+    assert not read(GOOD, "one").storms
 
 
 MADE = 1500  # seeds, so that the rarest kind is drawn some times

@@ -17,7 +17,7 @@ from chaos.checkers.history import History
 from chaos.checkers.positions import positions
 from chaos.checkers.verdict import Check
 from chaos.live.claims import leader_lost, no_authority, silent, unseen_fills
-from chaos.live.closed import Closed, failed_closed
+from chaos.live.closed import Closed, failed_closed, stormed
 from chaos.live.judge import cancelled, denied, ended_well, leader_kept, tightened, unaided
 from chaos.live.nodes import End
 from chaos.live.pauses import Back, Run, in_bound, recovered
@@ -133,6 +133,7 @@ MADE: dict[str, Callable[[], str]] = {
     "faults_played": lambda: "kill leader was not played",
     "halt_kept": lambda: "kill n1: 3 orders, the last 700 ms behind it",
     "tightened": lambda: first(tightened(run().logs, ())),
+    "stormed": lambda: first(stormed((), {})),
     "unaided": lambda: first(unaided([Lifted("takeover_storm", "r", 10)])),
     "ended_well": lambda: first(ended_well([End("n1", "", 1, 3000 * MS)], {}, (), honest())),
     "failed_closed": lambda: first(failed_closed([Closed("n1", "kill", None, "")])),
