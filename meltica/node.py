@@ -385,6 +385,7 @@ async def _start(node: Node, nursery: trio.Nursery, stop_api: trio.Event) -> str
     await nursery.start(keep_measuring, node.reserve, partial(_say_disk, node))
     await nursery.start(node.cluster.run)
     nursery.start_soon(node.pump.run)
+    nursery.start_soon(lastly.Watchdog().go_round)
     nursery.start_soon(_keep_gauges, node)
     nursery.start_soon(keep_renewing, node.renewal)
     nursery.start_soon(make_keeper(node).run)

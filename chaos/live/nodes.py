@@ -22,6 +22,7 @@ from chaos.live.nemeses import KILL, PAUSE, TERM
 from chaos.live.plan import Aim, Fault
 from chaos.live.undo import undone
 from chaos.rig.processes import NODES, RigFault
+from meltica import lastly
 from meltica.api.outcomes import Exit
 
 May = Callable[[str, int], bool]  # whether this node may end with this code, by what is done to it
@@ -38,8 +39,8 @@ def in_order(_name: str, code: int) -> bool:
 
 
 def at_last(_name: str, code: int) -> bool:
-    """The same, or by the alarm that the product has set for what keeps it from that."""
-    return code in {Exit.FAILED, -signal.SIGALRM}
+    """The same, or by the alarm that the product has set for what keeps it from that, or as its loop stands still."""
+    return code in {Exit.FAILED, -signal.SIGALRM, lastly.STANDS}
 
 
 class Processes(Protocol):

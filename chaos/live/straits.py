@@ -33,6 +33,8 @@ MIB: Final = 1024 * 1024
 STOPPED: Final = "nothing more is sent"  # in the log of a node that is about to end
 MORE: Final = 5.0  # seconds, on a busy machine
 LOOK_EVERY: Final = 0.1
+STILL: Final = 1.0  # seconds
+LEAST: Final = 1  # hundredths of a second of processor time in that; an idle node's loop takes two and more
 
 
 @define
@@ -46,6 +48,7 @@ class Straits:
     nodes: Nodes
     pids: Callable[[], Mapping[str, int]]
     watch: Callable[[int], None]
+    within: float = lastly.WITHIN + MORE
 
     @asynccontextmanager
     async def struck(self, fault: Fault, aim: Aim) -> AsyncIterator[list[str]]:
@@ -76,11 +79,21 @@ class Straits:
             stack.enter_context(limited(pid, resource.RLIMIT_NOFILE, first_free(pid)))
 
     async def _ended(self, logs: Mapping[str, Log]) -> None:
-        """Whoever has said that it can't go on ends, but for a fault; it may take its time."""
-        with trio.move_on_after(lastly.WITHIN + MORE):
+        """Whoever has said that it can't go on, or stands still, ends, but for a fault; it may take its time."""
+        with trio.move_on_after(self.within):
             for name, log in logs.items():
-                while STOPPED in log.since() and self.nodes.processes.code(name) is None:  # noqa: ASYNC110 - a process
+                while self.nodes.go(name) and (STOPPED in log.since() or await self._stands(name)):  # noqa: ASYNC110 - a process
                     await trio.sleep(LOOK_EVERY)
+
+    async def _stands(self, name: str) -> bool:
+        """Whether it does nothing for a second: a loop that goes round has something to do many times in one."""
+        pid = self.pids()[name]
+        try:
+            before = worked(pid)
+            await trio.sleep(STILL)
+            return worked(pid) - before <= LEAST
+        except (ProcessLookupError, FileNotFoundError):
+            return False
 
     @contextmanager
     def _crowded(self, pid: int, pick: int, hogs: int) -> Iterator[None]:
@@ -121,6 +134,12 @@ def pin(pid: int, processors: set[int]) -> None:
 def taken(pid: int) -> int:
     """Bytes of address space that it has."""
     return int((PROC / str(pid) / "statm").read_text().split()[0]) * PAGE
+
+
+def worked(pid: int) -> int:
+    """Processor time that it has taken, in the kernel's ticks, hundredths of a second mostly."""
+    fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def first_free(pid: int) -> int:

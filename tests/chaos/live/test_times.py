@@ -21,6 +21,7 @@ from chaos.live.plan import Aim, Fault
 from chaos.live.skew import MS, Stalls, off
 from chaos.live.straits import Straits, first_free, taken
 from chaos.live.times import Times
+from meltica import lastly
 from tests.chaos.live.test_nodes import Rig
 
 N1 = Aim(("n1",))
@@ -165,6 +166,7 @@ def straits(rig, child, watched, tmp_path):
     ],
 )
 async def test_a_limit_holds_until_the_block_ends(straits, child, kind, which, parameters):
+    straits.within = 0  # it does nothing, and never will
     before = resource.prlimit(child.pid, which)
     async with straits.struck(fault(kind, **parameters), N1) as not_done:
         soft, hard = resource.prlimit(child.pid, which)
@@ -219,6 +221,23 @@ async def test_one_that_says_that_it_can_t_go_on_is_waited_for(straits, rig, tmp
         nursery.start_soon(dies)
     assert rig.done == [("n1", "start")]
     assert [(end.why, end.code) for end in straits.nodes.ends] == [("memory_limit", -14)]
+
+
+@pytest.mark.parametrize("idle", [True, False])
+async def test_one_that_does_nothing_at_all_is_waited_for(straits, rig, monkeypatch, autojump_clock, idle):
+    """It can't say so: its loop stands (leader-without-memory 61001); its watchdog ends it at last."""
+    now = iter(range(0, 10_000, 1 if idle else 3))
+    monkeypatch.setattr("chaos.live.straits.worked", lambda _pid: next(now))
+
+    async def dies():
+        await trio.sleep(8)
+        rig.die("n1", lastly.STANDS)
+
+    async with trio.open_nursery() as nursery:
+        async with straits.struck(fault("memory_limit", more_mib=0), N1):
+            nursery.start_soon(dies)
+        nursery.cancel_scope.cancel()
+    assert [(end.why, end.code) for end in straits.nodes.ends] == ([("memory_limit", lastly.STANDS)] if idle else [])
 
 
 async def test_a_hog_that_can_t_be_started_leaves_none_of_the_others(straits, monkeypatch):

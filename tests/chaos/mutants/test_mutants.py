@@ -21,6 +21,7 @@ from meltica.leader.dispatch import Dispatch
 # A cheap one of each family; all of them by `make mutants`.
 SAMPLE = (
     "no wait",
+    "a clock that went back is not waited for",
     "the price is rounded on the wire",
     "a trade told twice counts twice",
     "a takeover assumes what flew to be refused",
