@@ -17,12 +17,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from itertools import count
 from time import sleep
 from typing import Final
 
 import trio
-from attrs import define, field
+from attrs import define
 
 WITHIN: Final = 10.0  # seconds: what is left to do is to close a disk that may be slow
 LOOK_EVERY: Final = 0.5  # seconds
@@ -51,7 +50,6 @@ class Watchdog:
     end: Callable[[], None] = _end
     _rounds: int = 0
     _off: bool = False
-    _numbers: count[int] = field(factory=lambda: count(1))
 
     async def go_round(self) -> None:
         """Run this on the loop that is watched, for as long as it is to be."""
@@ -59,7 +57,7 @@ class Watchdog:
         thread.start()  # now, while there is memory
         try:
             while True:
-                self._rounds = next(self._numbers)
+                self._rounds += 1
                 await trio.sleep(self.look_every)
         finally:
             self._off = True

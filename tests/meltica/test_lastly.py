@@ -112,6 +112,10 @@ def test_it_counts_its_looks_in_vain_one_after_another(monkeypatch, rounds, afte
     assert ended == after
 
 
+def test_a_node_that_does_nothing_is_ended_as_soon_as_one_that_has_nothing_to_do():
+    assert lastly.Watchdog().looks * lastly.Watchdog().look_every == lastly.WITHIN
+
+
 async def test_it_is_off_when_nobody_runs_it_any_more(autojump_clock, nursery):
     dog = lastly.Watchdog(end=lambda: pytest.fail("ended"))
     nursery.start_soon(dog.go_round)
