@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Protocol
 
@@ -41,6 +41,14 @@ def in_order(_name: str, code: int) -> bool:
 def at_last(_name: str, code: int) -> bool:
     """The same, or by the alarm that the product has set for what keeps it from that, or as its loop stands still."""
     return code in {Exit.FAILED, -signal.SIGALRM, lastly.STANDS}
+
+
+def _on_its_way(name: str, code: int, given: Iterable[tuple[str, May]]) -> bool:
+    """Whether one that was asked to end did so as something else has it end, or was about to.
+
+    Such a process lets its signals go before it is gone: one that comes then ends it as it ends any program.
+    """
+    return any(code == -signal.SIGTERM or may(name, code) for _, may in given)
 
 
 class Processes(Protocol):
@@ -206,7 +214,7 @@ class Nodes:
             self.processes.signal(name, signal.SIGKILL)  # at once, whatever is being done to it
         async with self._lock(name):
             ran |= self.processes.code(name) is None  # it may have been started meanwhile
-            before = self._kills[name], self._still[name]
+            before, given = (self._kills[name], self._still[name]), tuple(self._given[name])
             if kind == KILL:
                 self.processes.signal(name, signal.SIGKILL)
                 await self.processes.ended(name)
@@ -215,8 +223,9 @@ class Nodes:
             if not ran:
                 not_done.append(DidNotRun(f"{name} was not ended: it did not run"))
             elif kind == TERM:
-                disturbed = bool(self._still[name]) or before != (self._kills[name], 0)
                 code = self.processes.code(name) or 0
+                disturbed = bool(self._still[name]) or before != (self._kills[name], 0)
+                disturbed |= _on_its_way(name, code, (*given, *self._given[name]))
                 self._note(End(name, kind, code, time.monotonic_ns(), disturbed))
 
     async def _undo(self, hit: Sequence[str], kind: str, *, whole: bool) -> None:

@@ -8,7 +8,7 @@ from signal import SIGCONT, SIGKILL, SIGSTOP
 import pytest
 import trio
 
-from chaos.live.nodes import STOPPED_WITHIN, Nodes
+from chaos.live.nodes import STOPPED_WITHIN, Nodes, in_order
 from chaos.live.plan import Aim, Fault
 from chaos.rig.processes import RigFault
 
@@ -281,3 +281,26 @@ async def test_the_code_of_one_that_was_killed_or_stopped_meanwhile_says_nothing
         nursery.start_soon(strike, "term", 0.1, 4)
     (end,) = nodes.ends
     assert (end.why, end.disturbed) == ("term", True)
+
+
+@pytest.mark.parametrize("end", [(1, True), (-15, True), (-11, False), (2, False)])
+async def test_one_that_is_asked_to_end_while_a_disk_ends_it(nodes, rig, strike, autojump_clock, end):
+    """Endless 94016: SIGTERM came to n2 in its last moments, a fifth of a second behind its disk's first refusal."""
+    rig.term_code, _ = end
+
+    async def refused(at, lasts):
+        await trio.sleep(at)
+        async with nodes.giving_way(("n1",), "disk_write_error", in_order):
+            await trio.sleep(lasts)
+
+    for at, lasts in ((0, 0.25), (0.2, 3)):  # the first heals before the process is gone
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(refused, at, lasts)
+            nursery.start_soon(strike, "term", 0.1, 2)
+    assert [(end.why, end.code, end.disturbed) for end in nodes.ends] == [("term", *end)] * 2
+
+
+async def test_a_signal_that_nobody_takes_is_no_end_in_order(nodes, rig, strike, autojump_clock):
+    rig.term_code = -15
+    await strike("term", 0, 1)
+    assert [(end.code, end.disturbed) for end in nodes.ends] == [(-15, False)]
