@@ -12,7 +12,7 @@ from collections.abc import Callable
 from attrs import define, field, frozen
 
 from meltica.core.ids import parse_id
-from meltica.core.orders import Order, OrderState
+from meltica.core.orders import CANCELS_KEPT, Order, OrderState
 from meltica.core.state import State
 from meltica.core.values import ClientOrderId, Epoch, Nanos, Symbol, Venue
 from meltica.leader.reads import Question
@@ -82,10 +82,13 @@ def names_to_ask(order: Order, *, whole: bool) -> tuple[ClientOrderId, ...]:
 
     A cancel that worked renames the order; one that the venue refused, or that lapsed, renamed nothing, and each id
     costs request weight: an absent order whose cancel is refused once a second would have the address banned.  So
-    refused ones are asked only where the answer is to prove that the order is dead (`whole`): an order keeps no more
-    than so many unanswered sends (core/orders.py), and the one that worked may be an older one.
+    only those without an answer are asked.  An order keeps no more than so many of them (core/orders.py), and the one
+    that worked may be forgotten: where there were so many cancels, the answer that is to prove that the order is dead
+    (`whole`) asks all that are known.  One that came back to life has none either, but the venue's own id, which is
+    asked first (what revives an order names that).
     """
     unanswered = {name for name, _ in order.unanswered}
+    whole = whole and len(order.cancels) >= CANCELS_KEPT
     cancels = [name for name in reversed(order.cancels) if whole or name in unanswered]
     return (*cancels, order.id)
 
@@ -165,14 +168,17 @@ class Lookups:
             lookup.next_at = limits.absent
             return Verdict()
         if result.begun < limits.final:
-            lookup.next_at = limits.final
+            self._begin_full(lookup, limits.final)
             return Verdict(absent=True)
         if hidden:
             _drop_full(lookup, result.ended)
             return Verdict(absent=True)
-        if lookup.full_since is None or result.begun < lookup.full_since:
+        if lookup.full_since is None:
             # What was dropped while this answer was on its way still waits for as long as that says.
             self._begin_full(lookup, max(result.ended, lookup.next_at) if lookup.drops else result.ended)
+            return Verdict(absent=True)
+        if result.begun < lookup.full_since:  # asked before: the full read begins when it was to
+            lookup.next_at = _tick(lookup.full_since)
             return Verdict(absent=True)
         lookup.full_missing.discard(ReadKind.ORDER)
         return self._full(lookup, result.ended)
@@ -186,8 +192,8 @@ class Lookups:
         if lookup.full_missing:
             lookup.next_at = _tick(Nanos(now + BETWEEN_FINAL_READS))
             return Verdict(absent=True)
-        lookup.full_since, lookup.drops = None, 0
-        lookup.next_at = _tick(Nanos(now + BETWEEN_FINAL_READS))
+        lookup.drops = 0
+        self._begin_full(lookup, Nanos(now + BETWEEN_FINAL_READS))
         return Verdict(absent=True, final=True)
 
     def also_read(
