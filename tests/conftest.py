@@ -12,7 +12,10 @@ from hypothesis import settings
 from tests.processes.limits import limited
 from tests.processes.rig import Cluster, running
 
-settings.load_profile("default")  # with CI set Hypothesis would try the same examples every day
+# With CI set Hypothesis would try the same examples every day.  And it fails what takes longer than 200 ms by the clock,
+# which says of a machine that does something else that it does (tests run beside real nodes, and give way to them).
+settings.register_profile("ours", settings.get_profile("default"), deadline=None)
+settings.load_profile("ours")
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,7 @@ def test_what_ci_runs_says_that_it_is_ci(tmp_path):
     assert done.stdout == "CI=true make test\n"
 
 
-def test_in_ci_examples_are_fresh_too():
-    words = "import tests.conftest, hypothesis; print(hypothesis.settings().derandomize)"
+def test_in_ci_examples_are_fresh_too_and_none_is_timed():
+    words = "import tests.conftest, hypothesis; found = hypothesis.settings(); print(found.derandomize, found.deadline)"
     done = ran(["-c", f"cd {shlex.quote(str(ROOT))} && {shlex.quote(sys.executable)} -c '{words}'"], CI="true")
-    assert done.stdout == "False\n", done.stderr
+    assert done.stdout == "False None\n", done.stderr
