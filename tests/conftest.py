@@ -12,8 +12,8 @@ from hypothesis import settings
 from tests.processes.limits import limited
 from tests.processes.rig import Cluster, running
 
-# With CI set Hypothesis would try the same examples every day.  And it fails what takes longer than 200 ms by the clock,
-# which says of a machine that does something else that it does (tests run beside real nodes, and give way to them).
+# With CI set Hypothesis would try the same examples every day.  And it fails what takes longer than 200 ms by the
+# clock, which says of a machine that does something else that it does: these tests give way to real nodes beside them.
 settings.register_profile("ours", settings.get_profile("default"), deadline=None)
 settings.load_profile("ours")
 
