@@ -22,19 +22,23 @@ from attrs import define, field
 from chaos.mutants.patches import Patches
 from cluster.replica import Replica
 from cluster.sides import SidedStore
+from cluster.snapshot.preparing import Making
 from cluster.snapshot.receiving import Receiving
 from cluster.snapshot.words import Offer
 from meltica.cli.main import commands
 
 STAGING: Final = "staging"
 READING_BACK: Final = "reading_back"
+MAKING: Final = "making"
 RANDOM: Final = "random"
 POINTS: Final = (
     "begun",  # the place for it is made, nothing is staged
     STAGING,  # a drawn part of it is staged, not yet in a batch
     "whole",  # all of it is staged
     READING_BACK,  # a drawn part of it was read back
-    "verified",  # the digest is right
+    "verified",  # the digest is right, nothing is made of it
+    MAKING,  # a drawn part of the machine's next state is made
+    "made",  # all of that is made, not installed
     "buffered",  # the batch that installs it is full, not written
     "committed",  # written, not synced
     "synced",  # durable; the old state is there too
@@ -101,6 +105,7 @@ class Strike:
 def patch(patches: Patches, strike: Strike) -> None:
     """Have all that an installation passes tell the strike."""
     _receiving(patches, strike)
+    _making(patches, strike)
     _installing(patches, strike)
 
 
@@ -121,17 +126,43 @@ def _receiving(patches: Patches, strike: Strike) -> None:
         strike.passed("whole" if now.whole else STAGING, now.taken / max(1, now.offer.size))
 
     def _step(self: Any, place: Any) -> Any:
+        before = self._now is not None and self._now.verified
         found = step(self, place)
         now = self._now
         if now is not None and now.back is not None and not now.verified:
             strike.passed(READING_BACK, now.back.sum.size / max(1, now.offer.size))
-        if found is not None:
+        if now is not None and now.verified and not before:
             strike.passed("verified")
+        if found is not None:
+            strike.passed("made")
         return found
 
     patches.attribute(Receiving, "_begin", _begin)
     patches.attribute(Receiving, "part", _part)
     patches.attribute(Receiving, "step", _step)
+
+
+def _making(patches: Patches, strike: Strike) -> None:
+    begin, step = Making.__init__, Making.step
+
+    def _begin(self: Any, coming: Any, applied: Any, read: Any, most: Any) -> None:
+        def counted(after: Any, size: Any) -> Any:
+            pairs = read(after, size)
+            self.came += len(pairs)
+            return pairs
+
+        self.came = 0
+        begin(self, coming, applied, counted, most)
+
+    def _step(self: Any) -> Any:
+        whole = step(self)
+        taken = self.came - len(self._pairs)  # what it read ahead is in no state yet
+        if not whole and strike.offer is not None:
+            strike.passed(MAKING, taken / max(1, strike.offer.pairs))
+        return whole
+
+    patches.attribute(Making, "__init__", _begin)
+    patches.attribute(Making, "step", _step)
 
 
 def _installing(patches: Patches, strike: Strike) -> None:

@@ -14,7 +14,7 @@ from chaos.checkers.verdict import Check
 from chaos.demo import install, measure, rolling, struck
 from chaos.demo.install import A_CLUSTER, NEITHER, NEW, OLD, Content, Kill, Killed, content_of, mark_of, order_of
 from chaos.demo.rolling import Restart
-from chaos.demo.struck import POINTS, RANDOM, Strike, launch, patch
+from chaos.demo.struck import MAKING, POINTS, RANDOM, Strike, launch, patch
 from chaos.demo.timed import Timed
 from chaos.mutants.patches import Patches
 from chaos.rig import processes
@@ -25,14 +25,19 @@ from cluster import firststart
 from cluster.replica import Replica
 from cluster.rocks import RocksStore
 from cluster.sides import SidedStore
+from cluster.snapshot.preparing import Making
 from cluster.snapshot.receiving import Receiving
 from cluster.snapshot.words import Part
 from meltica.cli.cluster_files import Plan, node_toml
 from meltica.config import load
 from meltica.core.ids import make_id
 from tests.cluster import conftest
-from tests.cluster.conftest import MS, Hand
+from tests.cluster.conftest import MS
+from tests.cluster.snapshot.test_preparing import AT_ONCE, Maker
+from tests.cluster.snapshot.test_receiving import END, FIRST, OFFER, SECOND, Follower
+from tests.cluster.snapshot.test_receiving import PAIRS as ALL
 from tests.cluster.test_installing import PAIRS, heartbeat, offer, word
+from tests.cluster.test_prepared import SlowHand
 
 HELD = (Check("one_trader", 9, ()),)
 CLUSTER = "0a0b0c"
@@ -158,7 +163,7 @@ def followed(hand, tmp_path, monkeypatch, strike):
             word(node, Part(5, offer().digest, b"", PAIRS))
             node.sync()
             word(node, Part(5, offer().digest, PAIRS[-1][0], ()))
-            for _ in range(5):
+            for _ in range(10):
                 node.now += MS
                 node.step()
             node.sync()
@@ -170,7 +175,8 @@ def followed(hand, tmp_path, monkeypatch, strike):
 
 @pytest.fixture
 def hand():
-    return Hand
+    """One whose machine makes its next state beside its own, as a node's does."""
+    return SlowHand
 
 
 @pytest.mark.parametrize("point", [point for point in POINTS if point != RANDOM])
@@ -185,14 +191,46 @@ def test_each_point_is_passed_and_leaves_the_old_state_or_the_new(point, hand, t
     assert kill.state == (NEW if late else OLD)  # a store that is closed writes what SIGKILL would have lost
 
 
+def making(tmp_path, point, seed):
+    """The pairs that the next state has when it is struck there; whether it may be installed then; the strike."""
+    strike = Strike(point, seed, tmp_path / "mark", die)
+    with Patches() as patches:
+        patch(patches, strike)
+        maker = Maker(Follower())
+        maker.hear(OFFER, FIRST, SECOND, END)
+        maker.sync()
+        with pytest.raises(Died):
+            maker.read_back()
+    (made,) = maker.made
+    return len(made.pairs), made.applied == OFFER.index, strike
+
+
+def test_verified_is_before_anything_is_made_of_it_and_made_before_it_is_installed(tmp_path):
+    assert making(tmp_path, "verified", 1)[:2] == (0, False)
+    assert making(tmp_path, "made", 1)[:2] == (len(ALL), True)
+    assert mark_of(tmp_path / "mark").stage == "made"
+
+
+def test_the_state_is_struck_when_a_drawn_part_of_it_is_made(tmp_path):
+    parts = set()
+    for seed in range(20):
+        pairs, whole, strike = making(tmp_path, MAKING, seed)
+        assert not whole
+        assert (pairs - AT_ONCE) / len(ALL) < strike.drawn <= pairs / len(ALL)
+        parts.add(pairs)
+    assert len(parts) > 1
+
+
 def test_the_seams_are_put_back(tmp_path):
     before = (Receiving.part, Receiving.step, Replica._install, SidedStore.install, SidedStore.drop_leftovers)
+    made = (Making.__init__, Making.step)
     seen = []
     launch(("whole", "1", str(tmp_path / "mark"), "node", "run"), lambda words: seen.append((words, Receiving.part)))
     assert seen[0][0] == ["node", "run"]
     assert seen[0][1] is not before[0]
     after = (Receiving.part, Receiving.step, Replica._install, SidedStore.install, SidedStore.drop_leftovers)
     assert after == before
+    assert (Making.__init__, Making.step) == made
     with pytest.raises(LookupError, match="no point is called 'none'"):
         launch(("none", "1", "mark"), seen.append)
 
