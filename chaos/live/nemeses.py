@@ -84,7 +84,7 @@ _AT_THE_VENUE: Final[tuple[tuple[str, str, Mapping[str, tuple[int, int]]], ...]]
     ("lose_event", "it never tells an event", _OFTEN),
     ("mix_events", "behind an event it tells one of somebody else's account, on the same connection", _OFTEN),
     ("silence", "connections stay up, and nothing comes", {}),
-    ("disconnect", "it ends the connections, once", {}),
+    ("disconnect", "it ends the connections, and each new one, until it heals", {}),
     (
         "rate_limit",
         "it refuses (429), after so many refusals bans the address (418); all nodes here share one",

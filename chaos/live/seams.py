@@ -215,7 +215,8 @@ def snapshots(patches: Patches, come: Come) -> None:
     @wraps(judge)
     def judges(self: Receiving, *given: Any) -> Any:
         install = judge(self, *given)
-        if install is not None:
+        now = self._now  # of a machine that makes its state first, what may be installed comes later
+        if now is not None and now.verified:
             come("verified")
         return install
 

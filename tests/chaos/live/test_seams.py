@@ -13,6 +13,7 @@ from chaos.mutants.patches import Patches
 from cluster.rocks import RocksStore
 from cluster.store import StoredEntry
 from cluster.types import LogIndex, Peer, Term
+from tests.cluster.snapshot import test_preparing as preparing
 from tests.cluster.snapshot import test_receiving as snapshot
 from tests.meltica.leader.test_takeover_reads import in_doubt
 from tests.meltica.leader.world import S, World
@@ -64,6 +65,19 @@ def test_a_snapshot_from_its_first_part_to_its_installation(came, tmp_path):
     store.commit()
     assert came[-1] == "installed"
     store.close()
+
+
+def test_a_snapshot_is_verified_before_the_state_is_made_of_it(came):
+    """As of every real node: its machine makes its state first (endless: no node came to it in seven of seven)."""
+    follower = preparing.Maker(snapshot.Follower())
+    follower.hear(snapshot.OFFER, snapshot.FIRST, snapshot.SECOND, snapshot.END)
+    follower.sync()
+    assert came[-1] == "staged"
+    follower.until_making()
+    assert came[-1] == "verified"
+    while not follower.receiving.ready:
+        follower.step()
+    assert came.count("verified") == 1
 
 
 def test_a_takeover_and_its_first_order(came):
