@@ -21,7 +21,7 @@ from chaos.live.pauses import Spread, spread_of
 MOST_WHOLE: Final = 50  # failed runs that are kept whole; of the others a line, and their own folders
 MOST_LINES: Final = 5_000
 MOST_FAULTS: Final = 5_000  # that are listed one by one
-LINE: Final = ("scenario", "seed", "verdict", "gaps_ms", "bound_ms", "slower", "lifted", "report")
+LINE: Final = ("scenario", "seed", "verdict", "gaps_ms", "bound_ms", "back_ms", "slower", "lifted", "report")
 
 Told = Mapping[str, Any]
 

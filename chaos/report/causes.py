@@ -7,13 +7,14 @@ time for its processes, a disk was too slow, what was ordered lapsed for one rea
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from chaos.report.incident import State
+from chaos.report.incident import State, Struck
 from chaos.report.left import Logs
 
 LONG_NS: Final = 100_000_000  # an event loop that stands still for so long is late for all that counts in milliseconds
+HOLDING: Final = frozenset({"pause", "loop_stall", "disk_slow", "cpu_taken"})  # faults that make a node stand still
 RUNNING: Final = "running"
 MANY: Final = 20  # orders that lapsed for one reason
 
@@ -35,12 +36,14 @@ def states_of(logs: Logs, moment: Moment, end: int) -> tuple[State, ...]:
     )
 
 
-def causes(logs: Logs, states: Iterable[State], begin: int) -> tuple[str, ...]:
+def causes(
+    logs: Logs, states: Iterable[State], begin: int, faults: Sequence[Struck], moment: Moment
+) -> tuple[str, ...]:
     """Sentences, the weightiest first; empty where nothing stands out."""
     return (
         *(f"trading was {s.trading} from {(s.begin_ns - begin) / 1e9:.1f} s on: {s.cause}" for s in states),
         *_lapses(logs),
-        *_stalls(logs),
+        *_stalls(logs, faults, moment),
         *_disks(logs),
     )
 
@@ -59,14 +62,30 @@ def _lapses(logs: Logs) -> Iterator[str]:
         )
 
 
-def _stalls(logs: Logs) -> Iterator[str]:
+def _stalls(logs: Logs, faults: Sequence[Struck], moment: Moment) -> Iterator[str]:
+    """What was done to a node on purpose is not the machine's."""
     for node, lines in sorted(logs.items()):
-        long = [int(line["ns"]) for line in lines if line.get("event") == "stall" and int(line["ns"]) >= LONG_NS]
-        if long:
-            yield (
-                f"{node} stood still {_times(len(long))} for {LONG_NS // 1_000_000} ms or more, at most "
-                f"{max(long) / 1e6:,.0f} ms: its machine had no time for it, or a call of its own took so long"
-            )
+        done = [one for one in faults if one.kind in HOLDING and node in one.target.split(",")]
+        long = [line for line in lines if line.get("event") == "stall" and int(line["ns"]) >= LONG_NS]
+        ours = [(line, {one.kind for one in done if _within(line, one, moment)}) for line in long]
+        own = [int(line["ns"]) for line, kinds in ours if not kinds]
+        if own:
+            yield f"{_stood(node, own)}: its machine had no time for it, or a call of its own took so long"
+        struck = [int(line["ns"]) for line, kinds in ours if kinds]
+        if struck:
+            kinds = set[str]().union(*(kinds for _, kinds in ours))
+            yield f"{_stood(node, struck)}, by what was done to it: {', '.join(sorted(kinds))}"
+
+
+def _within(line: Mapping[str, Any], fault: Struck, moment: Moment) -> bool:
+    """Whether some of that stall, which had just ended when it was told, lies within the fault."""
+    end = moment(line)
+    return end - int(line["ns"]) <= (fault.end_ns or fault.begin_ns) and fault.begin_ns <= end
+
+
+def _stood(node: str, long: Sequence[int]) -> str:
+    least, most = LONG_NS // 1_000_000, max(long) / 1e6
+    return f"{node} stood still {_times(len(long))} for {least} ms or more, at most {most:,.0f} ms"
 
 
 def _disks(logs: Logs) -> Iterator[str]:

@@ -130,7 +130,8 @@ def faults_of(incident: Incident, axis: Axis) -> list[Strip]:
         end = fault.begin_ns if fault.end_ns is None else fault.end_ns
         lasted = "" if fault.end_ns is None else f", for {(end - fault.begin_ns) / 1e6:,.0f} ms"
         name = str(fault)
-        found.append(Strip(fault.begin_ns, end, name, "fault", f"{name} at {axis.since(fault.begin_ns)}{lasted}"))
+        says = f"{name} {fault.how}".strip() + f" at {axis.since(fault.begin_ns)}{lasted}"
+        found.append(Strip(fault.begin_ns, end, name, "fault", says))
     return found
 
 

@@ -32,6 +32,7 @@ class Struck:
     led: str = ""  # who traded then
     not_done: tuple[str, ...] = ()  # what of it was not done, and why
     phases: tuple[tuple[str, float], ...] = ()  # of the takeover that it cost: each, and how long behind the strike
+    how: str = ""  # on which links, which way, with which parameters
 
     def __str__(self) -> str:
         return f"{self.kind} {self.target}".strip()

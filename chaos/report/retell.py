@@ -48,7 +48,11 @@ def retell(left: Left, document: Mapping[str, Any], command: str) -> Incident:
     killed = [Struck(KILL, str(one["node"]), int(one["at_mono_ns"])) for one in document.get("ends", ())]
     faults = (*asked, *(one for one in venue_faults(left.ledger) if f"venue_{one.kind}" not in named))
     checks = tuple(_check(found) for found in document["checks"])
-    states = states_of(left.logs, lambda line: left.moment(line) or 0, end)
+
+    def moment(line: Mapping[str, Any]) -> int:
+        return left.moment(line) or 0
+
+    states = states_of(left.logs, moment, end)
     incident = Incident(
         title=str(document.get("scenario") or document.get("title") or "A demo"),
         verdict=str(document["verdict"]),
@@ -63,7 +67,7 @@ def retell(left: Left, document: Mapping[str, Any], command: str) -> Incident:
         marks=tuple(_marks(left)),
         pauses=tuple(pauses_of(document, left.history.requests)),
         states=states,
-        causes=causes(left.logs, states, begin),
+        causes=causes(left.logs, states, begin, faults, moment),
         checks=checks,
         left_out=tuple(_left_out(document.get("left_out", {}))),
         lifted=tuple(f"{one['cause']} at index {one['index']}" for one in document.get("lifted", ())),
@@ -117,7 +121,15 @@ def _fault(found: Mapping[str, Any]) -> Struck:
         str(found.get("led") or ""),
         tuple(map(str, found.get("not_done", ()))),
         _phases(found),
+        _how(found),
     )
+
+
+def _how(found: Mapping[str, Any]) -> str:
+    """A cut from the venue is not a cut from the peers, and a second's delay not ten milliseconds'."""
+    way = str(found.get("direction") or "")
+    asked = (f"{name}={value}" for name, value in (found.get("parameters") or {}).items())
+    return " ".join(word for word in (str(found.get("links") or ""), "" if way == "both" else way, *asked) if word)
 
 
 def _phases(found: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:

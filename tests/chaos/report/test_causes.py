@@ -8,10 +8,12 @@ from typing import Any
 from attrs import evolve
 
 from chaos.report.causes import causes, states_of
-from chaos.report.incident import State
+from chaos.report.incident import State, Struck
 from chaos.report.page import page
 from chaos.report.retell import retell
 from tests.chaos.report.left import DEMO, LIVE, LOGS, MS, left
+
+BUSY = "its machine had no time for it, or a call of its own took so long"
 
 
 def changed(at: int, trading: str, cause: str, index: int = 1) -> dict[str, Any]:
@@ -43,16 +45,31 @@ def test_a_second_halt_of_the_same_cause_is_one_of_its_own() -> None:
 
 
 def test_nothing_stands_out() -> None:
-    assert causes({"n1": [{"event": "stall", "ns": 99 * MS}]}, (), 0) == ()
+    assert causes({"n1": [{"event": "stall", "ns": 99 * MS}]}, (), 0, (), moment) == ()
 
 
 def test_a_machine_without_time_and_a_slow_disk() -> None:
-    stalls = [{"event": "stall", "ns": ns} for ns in (99 * MS, 100 * MS, 1500 * MS)]
+    stalls = [{"event": "stall", "ns": ns, "at": 9000 * MS} for ns in (99 * MS, 100 * MS, 1500 * MS)]
     disk = {"event": "role changed", "reason": "disk"}
-    halt, stood, gave = causes({"n1": stalls, "n2": [disk, disk]}, (State("halted", "takeover_storm", 5, 9),), 0)
+    halted = (State("halted", "takeover_storm", 5, 9),)
+    halt, stood, gave = causes({"n1": stalls, "n2": [disk, disk]}, halted, 0, (), moment)
     assert halt == "trading was halted from 0.0 s on: takeover_storm"
     assert stood.startswith("n1 stood still 2 times for 100 ms or more, at most 1,500 ms")
     assert gave == "n2 gave up the lead 2 times as its disk did not sync in time"
+
+
+def test_a_node_that_was_stopped_on_purpose_did_not_lack_time() -> None:
+    """Endless 97002: its page blamed the machine for 4.3 s in which the plan had stopped the node."""
+    stopped = Struck("pause", "n1,n3", 5000 * MS, 9000 * MS)
+    faults = (stopped, Struck("pause", "n2", 0, 20_000 * MS), Struck("cut", "n1", 0, 20_000 * MS))
+    held = {"event": "stall", "ns": 4000 * MS, "at": 9020 * MS}
+    logs = {"n1": [held, {"event": "stall", "ns": 700 * MS, "at": 9800 * MS}]}
+    assert causes(logs, (), 0, faults, moment) == (
+        f"n1 stood still once for 100 ms or more, at most 700 ms: {BUSY}",
+        "n1 stood still once for 100 ms or more, at most 4,000 ms, by what was done to it: pause",
+    )
+    before = {"n1": [{"event": "stall", "ns": 700 * MS, "at": 4999 * MS}]}
+    assert "its machine had no time" in causes(before, (), 0, faults, moment)[0]
 
 
 def test_orders_that_lapsed_for_one_reason_again_and_again() -> None:
@@ -61,7 +78,7 @@ def test_orders_that_lapsed_for_one_reason_again_and_again() -> None:
         {"event": "lapsed", "count": 2, "reason": f"the rate limit is used up ({spent} of 6000)"} for spent in range(10)
     ]
     few = [{"event": "lapsed", "count": 19, "reason": "authority is released"}]
-    assert causes({"n1": [*used, *few], "n2": few}, (), 0) == (
+    assert causes({"n1": [*used, *few], "n2": few}, (), 0, (), moment) == (
         "n1 sent 20 orders not at all: the rate limit is used up",
     )
 

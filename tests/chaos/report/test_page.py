@@ -137,6 +137,8 @@ def test_a_suite_links_its_runs_and_says_how_long_trading_paused_by_kind() -> No
     by_hand = overview(suite(budgets=[{**MISSED, "what": "by hand", "budget": None, "held": None, "over": None}]), ())
     assert "by hand - 612.5" in " ".join(" ".join(read(by_hand).text).split())
     assert "Broken off" not in text
+    stopped = {**LIVE, "gaps_ms": {"p50": None, "p99": None, "max": 9.0, "n": 1}, "bound_ms": None, "back_ms": 2600}
+    assert "while it is stopped, + 2,600 ms" in overview(suite(runs=[stopped]), ())
     assert "Broken off: the disk" in " ".join(read(overview(suite(broken_off="the disk <is> full"), ())).text)
 
 

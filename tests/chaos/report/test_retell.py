@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from attrs import evolve
 
 from chaos.report.incident import CANCEL as CANCELLED
 from chaos.report.incident import FILL, FROZEN, GONE, LEADS, ORDER, REFUSED, TRADES, Mark, Pause, Span, Struck
 from chaos.report.left import Left, Logs
+from chaos.report.page import page
 from chaos.report.retell import retell, spans_of, venue_faults
 from tests.chaos.checkers.honest import PLACED, honest, request
 from tests.chaos.report.left import BOOT, DEMO, LEDGER, LIVE, LOGS, MS, left, role, seen, taken
@@ -143,6 +145,23 @@ def test_a_live_scenario_has_its_own_faults_and_its_excerpts() -> None:
     ((violation, lines),) = found.excerpts.items()
     assert "received as request 1" in violation
     assert [line.source for line in lines][:2] == ["ledger 1", "ledger 2"]
+
+
+@pytest.mark.parametrize(
+    ("more", "how"),
+    [
+        ({"links": "ws_api,rest", "direction": "in", "parameters": {"delay_ms": 900}}, "ws_api,rest in delay_ms=900"),
+        ({"links": "peers", "direction": "both", "parameters": {}}, "peers"),
+        ({"links": "", "direction": "both", "parameters": {"by_ms": -40}}, "by_ms=-40"),
+        ({}, ""),  # a demo's
+    ],
+)
+def test_a_fault_says_on_which_links_which_way_and_how_much(more: dict[str, Any], how: str) -> None:
+    """A cut from the venue and a cut from the peers were one word on the page."""
+    found = retell(left(), {**LIVE, "faults": [{**LIVE["faults"][0], **more}]}, "")
+    assert [one.how for one in found.faults if one.kind == "kill"] == [how]
+    assert how in page(found)
+    assert f"kill n1 {how}".strip() + " at" in page(found)
 
 
 def test_the_pauses_of_a_scenario_are_those_that_it_measured() -> None:
