@@ -12,6 +12,7 @@ import pytest
 from chaos.rig.processes import meltica
 from tests.ci import lacking
 from tests.processes.rig import cli, environment, python_processes_of, wait_for
+from tests.shapes import keys_of
 
 pytestmark = pytest.mark.processes
 
@@ -27,15 +28,6 @@ CHECKS = {
     "accounted",
     "halt_survives",
 }
-
-
-def keys_of(document):
-    """The shape of a document: keys, and the kind of each value."""
-    if isinstance(document, dict):
-        return {key: keys_of(value) for key, value in document.items()}
-    if isinstance(document, list):
-        return [keys_of(document[0])] if document else []
-    return type(document).__name__
 
 
 def check(document, kinds):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes.rig import NODES, cli, environment, eventually, frozen, made_cluster, wait_for
-from tests.processes.test_demo import keys_of
+from tests.shapes import keys_of
 
 pytestmark = [pytest.mark.processes, pytest.mark.patient(110)]
 

@@ -11,6 +11,7 @@ from attrs import evolve
 from chaos.bench.budgets import OWN, PEERS, budgets, ratios
 from chaos.bench.document import Build, Measured, document, lines
 from chaos.bench.figures import Row, Turn, Who, ranked, row_of
+from tests.shapes import keys_of
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "bench-keys.json"
 BUILD = Build("commit", "2026-01-02T03:04:05+00:00", "0123456789ab", peers={"etcd": "3.4.23"})
@@ -137,15 +138,6 @@ def test_the_budgets_are_those_of_the_design():
         ("apply", "rate_per_s", 20_000.0),
         ("restart", "max_ms", 5_000.0),
     ]
-
-
-def keys_of(document):
-    """The shape of a document: keys, and the kind of each value."""
-    if isinstance(document, dict):
-        return {key: keys_of(value) for key, value in document.items()}
-    if isinstance(document, list):
-        return [keys_of(document[0])] if document else []
-    return type(document).__name__
 
 
 def whole():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from chaos.checkers.verdict import MOST_SHOWN, Check
 from chaos.live import total
 from chaos.live.document import Played, one
@@ -10,7 +13,9 @@ from chaos.live.plan import Aim, Fault, Plan
 from chaos.live.scenarios import Scenario
 from chaos.live.strike import Struck
 from chaos.live.total import Total
+from tests.shapes import keys_of
 
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "chaos-keys.json"
 MS = 1_000_000
 SECOND = 1000 * MS
 SCENARIO = Scenario("one", "s", "t", 700, "", "", ("trust",), ())
@@ -54,6 +59,14 @@ def taken(*ms, **changes):
     found = run(**changes)
     phases = dict(zip(("detected", "elected"), ms, strict=True))
     return {**found, "faults": [{**one, "phases_ms": phases} for one in found["faults"]]}
+
+
+def test_documents_have_the_shape_that_was_promised():
+    """A suite's and, among what failed, a run's."""
+    failed = taken(100.0, 120.0, seed=2)
+    checks = [Check("one_send", 3, ("x was sent twice",)).document()]
+    told = added(taken(100.0, 120.0), {**failed, "verdict": "fail", "checks": checks}).document()
+    assert keys_of(json.loads(json.dumps(told))) == json.loads(GOLDEN.read_text())
 
 
 def test_takeovers_are_told_by_phase_and_by_kind():
