@@ -7,16 +7,31 @@ from decimal import Decimal
 import pytest
 from attrs import define, evolve, field
 
-from cluster.types import Applied, AppliedEntry, LogIndex, MonoNs, OutcomeUnknown, Role, RoleChanged, Term
+from cluster.types import (
+    Applied,
+    AppliedEntry,
+    ApplyStop,
+    LogIndex,
+    MonoNs,
+    OutcomeUnknown,
+    Peer,
+    Role,
+    RoleChanged,
+    Status,
+    Term,
+)
 from meltica.core.effects import CancelOrder, PlaceOrder
 from meltica.core.events import AuthorityEvent, CommandResult, DiscrepancyEvent, Rejection, RiskEvent
 from meltica.core.records import EpochRecord
 from meltica.core.values import Account, Epoch, Index, Nanos, Price, Quantity, Symbol, Trading, Venue
 from meltica.metered import MeteredPort
 from meltica.reporter import REMEMBERED, Reporter, takeover_kind
+from meltica.telemetry.metrics import Metrics
+from meltica.telemetry.observer import NodeObserver
 from meltica.venues.base import Health, PublicTrade, Ticker
 
 VENUE, SYMBOL = Venue("paper"), Symbol("BTCUSDT")
+STATUS = Status(Peer("n1"), Role.FOLLOWER, Term(3), None, *[LogIndex(9)] * 4, ())
 
 
 @define
@@ -245,6 +260,25 @@ def test_roles_answers_and_alerts():
 
 
 # --- by the clock ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "moved"),
+    [
+        (STATUS, {}),
+        (evolve(STATUS, diverged=LogIndex(1000)), {"state_diverged_index": 1000}),
+        (evolve(STATUS, disputed=LogIndex(2000)), {"states_disputed_index": 2000}),
+        (evolve(STATUS, stopped=ApplyStop(LogIndex(30), Term(2), "d" * 64, "boom")), {"apply_stopped_index": 30}),
+    ],
+)
+def test_a_state_that_is_not_to_be_acted_on_is_exported_by_its_index(status, moved):
+    """Each in its own metric, and 0 in the others."""
+    metrics = Metrics(node="n1", version="0.1.0", cluster="demo", venues=[], peers=[])
+    bench = Bench(observer=NodeObserver(metrics, frozenset()))
+    bench.reporter().gauges(status, gate_open=False, gate_reason="not_leader", active=False)
+    lines = metrics.text().decode().splitlines()
+    for name in ("state_diverged_index", "states_disputed_index", "apply_stopped_index"):
+        assert f"meltica_{name} {float(moved.get(name, 0))}" in lines
 
 
 def health(**changes):

@@ -235,6 +235,16 @@ def test_a_dispute_that_goes_on_keeps_the_gate_shut_though_its_halt_was_resumed(
     assert node.state.risk.trading is Trading.HALTED
 
 
+def test_a_state_that_differs_from_the_majority_s_is_one_alert_that_names_the_index() -> None:
+    world = World(Idle)
+    node = world.start()
+    says(node, diverged=LogIndex(1000))
+    says(node, diverged=LogIndex(1000))
+    world.run(1 * S)
+    (text,) = [text for name, text in node.notes.alerts if name == "StateDiverged"]
+    assert "at index 1000:" in text
+
+
 def in_a_dispute_that_halted(world: World) -> Node:
     node = world.start()
     says(node, disputed=LogIndex(5))
