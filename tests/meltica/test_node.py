@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from cluster.home import note_attested
 from cluster.store import StoreFault
-from cluster.types import LogIndex, Peer, Role, Status, Term
+from cluster.types import LogIndex, Peer, Role, RoleChanged, Status, Term
 from meltica import diverged, inforce
 from meltica.cli.main import commands
 from meltica.config import load
@@ -83,6 +83,25 @@ def test_a_node_that_starts_looks_whether_its_settings_are_in_force(folder, monk
         assert make_view(node).settled == inforce.settled_by(settings)
     finally:
         node.store.close()
+
+
+def test_a_node_that_finds_that_its_state_differs_marks_its_folder_and_is_not_made_again(folder, monkeypatch):
+    """Replication tells of it as of a change of role; at any other nothing is left."""
+    settings = load(folder / "nodes" / "n1" / "meltica.toml")
+    change = RoleChanged(Role.FOLLOWER, Term(3), None, "diverged")
+    node = make_node(settings, make_logger("n1", "error"))
+    mark = settings.node.data / diverged.MARK
+    try:
+        node.pump.on_role(change)
+        assert not mark.exists()
+        found = evolve(node.cluster.status(), diverged=LogIndex(1000))
+        monkeypatch.setattr(node.cluster, "status", lambda: found)
+        node.pump.on_role(change)
+        assert mark.exists()
+    finally:
+        node.store.close()
+    with pytest.raises(StoreFault, match=r"differed from the majority's at index 1000: do not start it"):
+        make_node(settings, make_logger("n1", "error"))
 
 
 class Lines:
