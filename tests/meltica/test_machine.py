@@ -167,6 +167,11 @@ def test_it_answers_for_its_state() -> None:
         assert vouched == (None if index % 2 else bytes.fromhex(machine.state.digest()))
 
 
+def test_what_is_shipped_gives_a_digest_every_thousand_entries() -> None:
+    machine = Machine()
+    assert [index for index in range(1, 2002) if machine.vouch(LogIndex(index)) is not None] == [1000, 2000]
+
+
 def halted(cause: str, index: int = 2) -> tuple[bytes, ...]:
     return (encode_command(c.Halt(Epoch(1), Nanos(index), cause)),)
 
