@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from chaos.bench.failover import MARKET, first_of
 from chaos.bench.figures import Row, Turn, Who, row_of
 from chaos.demo.measure import documents, order_somewhere
 from chaos.demo.timeline import Strike
+from chaos.rig.broken import so_far
 from chaos.rig.interrupted import run
 from chaos.rig.processes import NODES, Rig, open_rig
 from chaos.rig.settings import settings_of, without_strategies
@@ -188,18 +190,26 @@ async def _seen(watcher: Watcher, number: int) -> None:
 def rows(
     opens: Sequence[int], doubts: Sequence[int], rounds: int, within: Path, say: Callable[[str], None]
 ) -> Iterator[Row]:
-    """A row a point: so many strikes, each on a cluster of its own.  Raises BenchFault where nobody traded on."""
-    for opened in opens:
-        for doubt in doubts:
-            found = [_struck(opened, doubt, seed, within) for seed in range(rounds)]
-            had = [one["had"] for one in found]
-            ages = [one["age_ms"] for one in found]
-            gaps = [one["gap_ms"] for one in found]
-            say(f"{opened:,} open, {doubt} in doubt: {gaps} ms; with {had} orders, the last {ages} ms before")
-            who = Who("meltica", f"{opened:,} open, {doubt} in doubt", NOTE)
-            turn = Turn(tuple(gaps))
-            more = {"open": opened, "in_doubt": doubt, "had": had, "age_ms": ages}
-            yield row_of("growth failover", who, [turn], None, **more)
+    """A row a point: so many strikes, each on a cluster of its own.  Raises BenchFault where nobody traded on.
+
+    The points take turns, so that what the machine does meanwhile it does to all of them; a cluster a strike there is
+    anyway.  What breaks it off is raised behind the rows of the strikes that there are.
+    """
+    found: dict[tuple[int, int], list[dict[str, Any]]] = {}
+    with so_far(found) as broken:
+        for number in range(rounds):
+            for opened, doubt in product(opens, doubts):
+                one = _struck(opened, doubt, number, within)
+                found.setdefault((opened, doubt), []).append(one)
+                had, age = one["had"], one["age_ms"]
+                point = f"round {number + 1} of {rounds}: {opened:,} open, {doubt} in doubt"
+                say(f"{point}: {one['gap_ms']} ms; with {had} orders, the last {age} ms before")
+    for (opened, doubt), strikes in found.items():
+        who = Who("meltica", f"{opened:,} open, {doubt} in doubt", NOTE)
+        turn = Turn(tuple(one["gap_ms"] for one in strikes))
+        more = {key: [one[key] for one in strikes] for key in ("had", "age_ms")}
+        yield row_of("growth failover", who, [turn], None, open=opened, in_doubt=doubt, **more)
+    broken.again()
 
 
 NOTE: Final = "SIGKILL of the active node, to the venue's next order; operators ask"

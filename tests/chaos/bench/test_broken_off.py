@@ -256,7 +256,7 @@ def test_behind_who_ends_it_no_kind_of_growth_is_tried(tmp_path, monkeypatch):
     assert (len(found.rows), found.broken_off, tried) == (1, "failover: KeyboardInterrupt", [])
 
 
-@pytest.mark.parametrize("kind", ["commit", "apply"])
+@pytest.mark.parametrize("kind", ["commit", "apply", "failover"])
 def test_turns_of_growth_before_one_that_was_broken_off_are_told(kind, tmp_path, monkeypatch):
     left = [1.0] * 3
 
@@ -274,13 +274,14 @@ def test_turns_of_growth_before_one_that_was_broken_off_are_told(kind, tmp_path,
     monkeypatch.setattr(growth.Commits, "_turn", lambda *_given: Turn((seconds(),), 1, 1.0))
     monkeypatch.setattr(growth, "log_beside", lambda *_given: ([], [()]))
     monkeypatch.setattr(growth, "_seconds", seconds)
-    made = (
-        growth.Commits(tmp_path, 1, 2, quiet).rows([10, 1_000])
-        if kind == "commit"
-        else applies([10, 1_000], 1, 2, quiet)
-    )
+    monkeypatch.setattr(laden, "_struck", lambda *_given: {"gap_ms": seconds(), "had": 1, "age_ms": 1.0})
+    made, of = {
+        "commit": (growth.Commits(tmp_path, 1, 2, quiet).rows([10, 1_000]), "orders"),
+        "apply": (applies([10, 1_000], 1, 2, quiet), "orders"),
+        "failover": (laden.rows([10, 1_000], [0], 2, tmp_path, quiet), "open, 0 in doubt"),
+    }[kind]
     rows = [next(made), next(made)]
-    assert [(row.who.variant, row.n) for row in rows] == [("10 orders", 2), ("1,000 orders", 1)]
+    assert [(row.who.variant, row.n) for row in rows] == [(f"10 {of}", 2), (f"1,000 {of}", 1)]
     with pytest.raises(BenchFault, match="no leader"):
         next(made)
 

@@ -140,6 +140,27 @@ def test_a_laden_failover_is_judged_by_what_holds_at_any_moment(checks, told, tm
     assert len([*tmp_path.iterdir()]) == 1  # evidence
 
 
+def test_points_of_a_laden_failover_take_turns(tmp_path, monkeypatch):
+    """A machine that grew slower from point to point looked like growth."""
+    struck, said = [], []
+
+    def strike(opened, doubt, seed, _within):
+        struck.append((seed, opened, doubt))
+        return {"gap_ms": 300.0 + len(struck), "had": opened + doubt, "age_ms": 1.0 * seed}
+
+    monkeypatch.setattr(laden, "_struck", strike)
+    rows = list(laden.rows([1, 100], [0, 10], 2, tmp_path, said.append))
+    assert struck == [(seed, opened, doubt) for seed in (0, 1) for opened in (1, 100) for doubt in (0, 10)]
+    assert [(row.value("open"), row.value("in_doubt"), row.n) for row in rows] == [
+        (1, 0, 2),
+        (1, 10, 2),
+        (100, 0, 2),
+        (100, 10, 2),
+    ]
+    assert (rows[1].took_ms, rows[1].value("had"), rows[1].value("age_ms")) == ((302.0, 306.0), [11, 11], [0.0, 1.0])
+    assert said[5] == "round 2 of 2: 1 open, 10 in doubt: 306.0 ms; with 11 orders, the last 1.0 ms before"
+
+
 def test_memory_is_looked_at_evenly_and_is_this_processes():
     assert memory.slices(1_000) == [*range(100, 1_001, 100)]
     found = memory.of_core(40)
