@@ -136,7 +136,7 @@ def test_a_clamped_answer_is_still_an_answer(hand: type[Hand]) -> None:
     assert (node.role, node.committed) == (Role.LEADER, 1)
 
 
-# Commit index: hazards 2
+# Commit index: hazards 2, of a follower (7, 24)
 
 
 def test_the_commit_index_is_clamped_to_the_log_at_start(hand: type[Hand]) -> None:
@@ -160,7 +160,7 @@ def test_a_state_ahead_of_its_log_is_refused(hand: type[Hand]) -> None:
 
 
 def test_a_follower_commits_only_what_it_has_verified(hand: type[Hand]) -> None:
-    """Its own tail may be another leader's: the commit index of a heartbeat says nothing of it."""
+    """Hazards 7 and 24: its own tail may be another leader's, and a heartbeat's commit index says nothing of it."""
     node = hand()
     append(node, 3, 1, 0, 3, 3, 3)
     append(node, 4, 2, 3, commit=4)

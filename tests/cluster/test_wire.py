@@ -102,6 +102,7 @@ BAD = {
 
 @pytest.mark.parametrize("what", BAD)
 def test_bad_frames(what: str) -> None:
+    """Hazards 7 and 24, "no previous entry": stock's words of a snapshot name none, and commit what is unverified."""
     with pytest.raises(WireError):
         decode(BAD[what])
 

@@ -73,7 +73,7 @@ class StockNet:
         module.PIPE_NOTIFIER_ENABLED = False  # type: ignore[attr-defined] # the seam
         wire = Wire(self, name)
         dump = {} if self.dumps is None else {"fullDumpFile": str(self.dumps / name), "useFork": False}
-        conf = SyncObjConf(autoTick=False, **dump, **self.settings)
+        conf = SyncObjConf(autoTick=False, **{**dump, **self.settings})
         others = [Node(other) for other in self.names if other != name]
         self.modules[name] = module
         node = self.nodes[name] = _counter(module)(wire, Node(name), others, conf)

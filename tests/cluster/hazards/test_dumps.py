@@ -1,14 +1,24 @@
-"""Hazards 15, 27 and 28: what stock does with its dumps, its name for snapshots.
+"""Hazards 12, 15, 27 and 28: what stock does with its dumps, its name for snapshots.
 
 Ours are other things altogether: tests/cluster/snapshot and test_installing show what becomes of one of those.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pysyncobj.config import SyncObjConf
+
+from chaos.sim import network
+from cluster import firststart
+from cluster.rocks import RocksStore
+from cluster.store import Ticket
+from cluster.types import Peer
+from tests.cluster.conftest import MS
+from tests.cluster.test_installing import Group
 
 if TYPE_CHECKING:
     from tests.cluster.hazards.conftest import StockNet
@@ -25,6 +35,69 @@ def asked(net: StockNet, *commands: object) -> None:
     for command in commands:
         net.nodes[net.leaders[0]].do(command)
     net.run(1)
+
+
+@pytest.fixture
+def forks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Each fork, as the parent sees it; there is no child, and it has ended well."""
+    children: list[int] = []
+
+    def fork() -> int:
+        children.append(10**6 + len(children))
+        return children[-1]
+
+    monkeypatch.setattr(os, "fork", fork)
+    monkeypatch.setattr(os, "waitpid", lambda child, _options: (child, 0))
+    return children
+
+
+def test_12_stock_a_dump_forks_the_process(stock_net: type[StockNet], tmp_path: Path, forks: list[int]) -> None:
+    """As it is set by itself: whatever threads the process has, and whatever they hold just then."""
+    net = stock_net(dumps=tmp_path, useFork=SyncObjConf().useFork)
+    leader = led(net)
+    asked(net, "x")
+    assert forks == []
+    net.nodes[leader].forceLogCompaction()
+    net.run(0.1)
+    assert len(forks) == 1
+
+
+class OnRocks(RocksStore):
+    """RocksDB, and its threads, as the simulated network's disk."""
+
+    def check(self) -> None:
+        """It has looked at all of it already."""
+
+    def begin_sync(self) -> Ticket:
+        return self.sync()
+
+    def finish_sync(self, ticket: Ticket) -> Ticket:
+        return ticket
+
+
+def test_12_ours_sends_and_installs_a_snapshot_without_a_fork(
+    tmp_path: Path, forks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores: list[OnRocks] = []
+
+    def store(cluster: str, name: Peer, _disk: object) -> OnRocks:
+        (tmp_path / name).mkdir()
+        firststart.mark(tmp_path / name)
+        stores.append(OnRocks(tmp_path / name, cluster, name))
+        return stores[-1]
+
+    monkeypatch.setattr(network, "MemoryStore", store)
+    group = Group()
+    away = next(name for name in group.network.names if name not in group.leading())
+    group.network.part(away)
+    group.network.run(1000 * MS)
+    group.network.rejoin(away)
+    group.network.run(1500 * MS)
+    for each in stores:
+        each.close()
+    assert group.faults == []
+    assert [name for _, name, _ in group.installed] == [away]
+    assert forks == []
 
 
 @pytest.mark.parametrize("changes", [True, False])
