@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from chaos.bench.budgets import OURS, OURSELVES, OWN, PEERS, Absolute, Against, Within
+from chaos.bench.budgets import BESIDE, OURS, OURSELVES, OWN, PEERS, Absolute, Against, Within
 from chaos.bench.document import SCHEMA as BENCH
 from chaos.bench.document import aligned, cell
 
@@ -68,6 +68,7 @@ def gathered(found: Mapping[str, Document]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "lines": [_line(each, rows, judged, broken=each.what in broken) for each in (*PEERS, *OURSELVES, *OWN)],
+        "told": [one for one in judged if one["what"] in {each.text for each in BESIDE}],
         "phases": [row for row in rows if row.get("phases_p50_ms")],
         "growth": [row for row in rows if row["what"].startswith("growth ")],
         "benches": {name: _about(one) for name, one in timed.items()},
@@ -132,6 +133,9 @@ def markdown(table: Mapping[str, Any]) -> Iterator[str]:
     """For a README: the budgets, what they were measured on, and how it grows."""
     head = ["what", "budget", "Meltica", "n", "", *OTHERS.values()]
     yield from _marked([head, *([*_cells(line)] for line in table["lines"])])
+    if table["told"]:
+        yield ""
+        yield from _told_alone(table["told"])
     if table["phases"]:
         yield ""
         yield from _phases(table["phases"])
@@ -149,6 +153,16 @@ def picture(path: str) -> Iterator[str]:
     """For under the table: what was drawn, by its path from there."""
     yield ""
     yield f"![How it grows; n: of how many samples a point is]({path})"
+
+
+def _told_alone(ratios: Sequence[Document]) -> Iterator[str]:
+    """Ratios that no budget is of: they hold something else too, so they judge nobody."""
+    head = ["told, not judged", "Meltica", "without", "times", "n"]
+    shown = [
+        (one["what"], _figure(one["ours"], " ms"), _figure(one["theirs"], " ms"), cell(one["ratio"]), f"{one['n']:,}")
+        for one in ratios
+    ]
+    yield from _marked([head, *shown])
 
 
 def _phases(rows: Sequence[Document]) -> Iterator[str]:

@@ -151,6 +151,25 @@ def test_a_snapshot_is_judged_by_the_same_nodes_without():
     assert "3.1 ms, 2 ms without" in "\n".join(markdown(gathered(newest([made("snapshot", *rows)]))))
 
 
+def test_what_a_snapshot_costs_beside_three_nodes_is_told_below_and_judges_nobody():
+    """That a standby is away is in it too."""
+    figures = (("three nodes", 1.55), ("one away", 2.0), ("taking", 3.1), ("sending", None))
+    found = made("snapshot", *[row("meltica", name, "snapshot", p99_ms=ms) for name, ms in figures])
+    text = [*markdown(gathered(newest([found])))]
+    (place,) = [at for at, one in enumerate(text) if "told, not judged" in one]
+    cells = [
+        [one.strip() for one in line.strip("|").split("|")] for line in (text[place], *text[place + 2 : place + 4])
+    ]
+    assert cells == [
+        ["told, not judged", "Meltica", "without", "times", "n"],
+        ["commit p99 while a snapshot is taken, beside three nodes", "3.1 ms", "1.55 ms", "2", "1,000"],
+        ["commit p99 while a snapshot is sent, beside three nodes", "too few samples", "1.55 ms", "", "1,000"],
+    ]
+    assert place > max(at for at, one in enumerate(text) if "while a snapshot is taken  " in one)
+    assert text[place - 1] == text[place + 4] == ""
+    assert not any("told, not judged" in one for one in markdown(gathered(newest([made("commit", *COMMIT)]))))
+
+
 def test_the_newer_of_two_counts_and_a_busy_machine_is_told():
     old = made("apply", row("meltica", "1 an entry", "apply", None, rate_per_s=9.0))
     new = made(
