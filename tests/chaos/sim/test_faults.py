@@ -136,3 +136,18 @@ def test_reads_do_not_lag_long_where_they_hide_what_a_stall_held_back(at: int, u
     faults.stall_began = 10 * SECOND
     assert LONG_STALL == 9500 * MS
     assert faults._hide_too_much(fault, 11 * SECOND) == hides
+
+
+def test_stalls_of_the_engine_that_overlap_are_over_before_what_waited_is_called_dead() -> None:
+    """Campaign, venue 470: an order that had waited for 15 s was, rightly.  One behind them is a stall of its own."""
+    product = Mock()
+    faults = Faults(product)
+    stalls = [
+        Fault(at * SECOND, (at + 2) * SECOND, "engine_stall", pick) for at, pick in ((3, 0), (9, 0), (12, 1), (13, 0))
+    ]
+    for each in stalls:
+        faults._do_engine_stall(Peer("n1"), each)
+    healed = product.network.at.call_args_list
+    ends = [each.at + call.args[0] for each, call in zip(stalls, healed, strict=True)]
+    assert ends == [*[3 * SECOND + LONG_STALL] * 3, 13 * SECOND + LONG_STALL]
+    assert CAPABILITIES.settle > LONG_STALL
