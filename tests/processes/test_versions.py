@@ -180,6 +180,20 @@ def approved(cluster, how):
     assert done.returncode == 0, done.stderr
 
 
+def passed_over(cluster, name):
+    """Nobody can promote that standby of the old build while it is not approved; then it is approved again."""
+    (config,) = {one["config"] for one in told(cluster)[0]["nodes"]}
+    assert cluster.act("version", "approve", NEW, config, "--only").returncode == 0
+    why = f"{name} is not promotable: build {OLD} with configuration {config[:12]} is not approved"
+
+    def look():
+        done = cluster.cli("promote", name, "--dry-run")
+        return done.returncode == 5 and why in done.stdout + done.stderr
+
+    wait_for(f"a promote is refused: {why}", look)
+    assert cluster.act("version", "approve", OLD, config).returncode == 0
+
+
 def test_a_new_version_is_rolled_out_while_trading_goes_on_and_a_build_without_it_stops(cluster):
     cluster.settle()
     eventually(lambda: all_run(cluster, OLD, 1))
@@ -197,6 +211,7 @@ def test_a_new_version_is_rolled_out_while_trading_goes_on_and_a_build_without_i
         restarted(cluster, name, NEW)
     refused(cluster)
     cluster.promoted(standbys[0])
+    passed_over(cluster, last)
     restarted(cluster, last, NEW)
     eventually(lambda: all_run(cluster, NEW, 2))
     approved(cluster, "--only")
