@@ -2,7 +2,9 @@
 
 Only the rounds and what is counted of them may live here.  Another node trades by then; the woken one may still write
 what it was about to write, and what it was asked for while it was frozen (`chaos.rig.beat`), and the venue must admit
-none of it.
+none of it.  A node that is stopped from outside is hardly ever in the middle of a write, and looks at its gate before
+the next: so it sends nothing, and the venue has nothing to refuse.  `caught` has the node stop itself there
+(`chaos.demo.caught`), so that each round has what only the venue's deadline can refuse.
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ from attrs import define, field, frozen
 
 from chaos.checkers.history import History, Request, named
 from chaos.checkers.verdict import Check, verdict
+from chaos.demo import caught as caught_in_a_write
 from chaos.rig.beat import Beat
 from chaos.rig.blame import Blame, Timers
 from chaos.rig.broken import broke_off, judged_so_far, so_far
-from chaos.rig.processes import NODES, Rig, open_rig
+from chaos.rig.processes import NODES, STOPPED, Child, Rig, RigFault, open_rig
 from chaos.rig.pulse import Pulse
 from chaos.rig.settings import steadily
 from chaos.rig.steps import (
@@ -45,6 +48,9 @@ from chaos.rig.watch import Watcher, open_watcher
 A_CLUSTER: Final = 2  # a third lost leader within ten minutes halts
 TRADE_BEFORE: Final = 2.5  # seconds
 BEAT_MS: Final = 250  # at each of two nodes: what matters is that there is something to send at any moment
+CAUGHT: Final = "caught"  # the kind in which the node stops itself
+LAUNCHER: Final = caught_in_a_write.__name__
+STOPS_WITHIN: Final = 20.0  # seconds in which an order is to be written
 
 
 @frozen
@@ -65,6 +71,7 @@ class Freezing:
     strikes: int
     seconds: float
     seed: int
+    caught: bool = False  # stopped by itself, in the middle of a write
     stops: list[Stop] = field(factory=list)
     rest: Check | None = None  # whether it came to rest; None: it did not come so far
 
@@ -75,7 +82,7 @@ class Freezing:
             async with open_rig(folder, self.market, self.seed) as rig:
                 await rig.create()
                 steadily(folder)
-                await rig.start_all()
+                await (self._start(rig) if self.caught else rig.start_all())
                 pulse.pids = rig.pids
                 rig.nursery.start_soon(pulse.run)
                 apis = {name: str(rig.children[name].ready["api"]) for name in NODES}
@@ -90,6 +97,13 @@ class Freezing:
             for stop, before in zip(self.stops, since, strict=False)
         ]
         return rounds, len(late(history)), checks
+
+    async def _start(self, rig: Rig) -> None:
+        """As `Rig.start_all`, each node by the launcher, with a file of its own."""
+        await rig.start_venue()
+        async with trio.open_nursery() as starting:
+            for name in NODES:
+                starting.start_soon(rig.start_node, name, (LAUNCHER, str(_armed(rig, name))))
 
     async def _play(self, rig: Rig, watcher: Watcher) -> None:
         async with trio.open_nursery() as nursery:
@@ -108,9 +122,11 @@ class Freezing:
         name, epoch = await in_order(watcher)
         beats[0].node, beats[1].node = name, next(one for one in NODES if one != name)
         process = rig.children[name].process
-        stopped_ns = time.monotonic_ns()
-        process.send_signal(signal.SIGSTOP)
         try:
+            if self.caught:
+                await _caught(_armed(rig, name), rig.children[name])
+            stopped_ns = time.monotonic_ns()
+            process.send_signal(signal.SIGSTOP)
             await trio.sleep(self.seconds)
         finally:
             process.send_signal(signal.SIGCONT)  # a stopped process would not even end
@@ -119,6 +135,28 @@ class Freezing:
         await resumed(watcher, cluster_of(rig.folder), epoch)
         await caught_up(watcher, name)
         return Stop(name, epoch, stopped_ns, woken_ns)
+
+
+def _armed(rig: Rig, name: str) -> Path:
+    return rig.folder / f"caught-{name}"
+
+
+async def _caught(armed: Path, child: Child) -> None:
+    """Until the node has stopped itself.  Raises RigFault."""
+    _arm(armed)
+    with trio.move_on_after(STOPS_WITHIN):
+        while not _stopped(armed, child):  # noqa: ASYNC110 - another process is watched
+            await trio.sleep(0.001)
+        return
+    raise RigFault(f"no order was about to be written within {STOPS_WITHIN:g} s: nothing could be caught")
+
+
+def _arm(armed: Path) -> None:
+    armed.touch()
+
+
+def _stopped(armed: Path, child: Child) -> bool:
+    return not armed.exists() and child.state in STOPPED
 
 
 def round_of(stop: Stop, history: History, blame: Blame) -> dict[str, Any]:
@@ -161,20 +199,24 @@ def _woken(request: Request, stop: Stop, cluster: str) -> bool:
     )
 
 
-def document(rounds: Sequence[dict[str, Any]], admitted_late: int, checks: Sequence[Check]) -> dict[str, Any]:
+def document(
+    rounds: Sequence[dict[str, Any]], admitted_late: int, checks: Sequence[Check], *, caught: bool = False
+) -> dict[str, Any]:
     """What came of it; `pass` if another traded while the one was frozen, and nothing of that one was admitted.
 
-    A woken one that sent nothing shows nothing of the venue's deadline: how many were such is told, as it is no fault.
+    A woken one that sent nothing shows nothing of the venue's deadline: how many were such is told, as it is no fault,
+    but of one that was caught in the middle of a write.
     """
     took = [one for one in rounds if not one["traded_while_frozen"]]
     spoke = [one for one in rounds if one["admitted_after_waking"]]
     own = (
         Check("another_traded", len(rounds), tuple(_untraded(one) for one in took)),
         Check("woken_not_admitted", len(rounds), tuple(f"{one['node']} in epoch {one['epoch']}" for one in spoke)),
+        *((_sent(rounds),) if caught else ()),
     )
     gaps = sorted(one["gap_ms"] for one in rounds if one["gap_ms"] is not None)
     return {
-        "kind": "freeze",
+        "kind": CAUGHT if caught else "freeze",
         "verdict": verdict((*checks, *own)),
         "n": len(rounds),
         "traded_elsewhere_while_frozen": len(rounds) - len(took),
@@ -190,6 +232,12 @@ def document(rounds: Sequence[dict[str, Any]], admitted_late: int, checks: Seque
     }
 
 
+def _sent(rounds: Sequence[dict[str, Any]]) -> Check:
+    """What was caught must have been written in the end: else the venue was asked nothing."""
+    silent = [one for one in rounds if not one["sent_after_waking"]]
+    return Check("woken_sent", len(rounds), tuple(f"{one['node']} in epoch {one['epoch']}" for one in silent))
+
+
 def progress(played: Sequence[dict[str, Any]]) -> str:
     """The gaps of some rounds, and how much their check had to look at."""
     sent = [one["sent_after_waking"] for one in played]
@@ -202,17 +250,17 @@ def _untraded(one: dict[str, Any]) -> str:
     )
 
 
-async def freeze(rounds: int, market: str, seconds: float) -> dict[str, Any]:
-    """Freeze so often, on as many fresh clusters as it takes."""
+async def freeze(rounds: int, market: str, seconds: float, *, caught: bool = False) -> dict[str, Any]:
+    """Freeze so often, on as many fresh clusters as it takes; `caught`: in the middle of a write."""
     found: list[dict[str, Any]] = []
     judgements: list[tuple[Check, ...]] = []
     total_late = 0
     while len(found) < rounds:
         played, late_ones, checks = list[dict[str, Any]](), 0, tuple[Check, ...]()
         with so_far(found) as broken, evidence() as cluster:
-            one = Freezing(market, min(A_CLUSTER, rounds - len(found)), seconds, seed=len(found))
+            one = Freezing(market, min(A_CLUSTER, rounds - len(found)), seconds, seed=len(found), caught=caught)
             played, late_ones, checks = await one.run(cluster.folder)
-            cluster.keep = document(played, late_ones, checks)["verdict"] == "fail"
+            cluster.keep = document(played, late_ones, checks, caught=caught)["verdict"] == "fail"
         found += played
         judgements.append(checks := checks or broken.checks)
         total_late += late_ones
@@ -220,4 +268,4 @@ async def freeze(rounds: int, market: str, seconds: float) -> dict[str, Any]:
         click.echo(f"{len(found)} of {rounds}: {progress(played)}; {wrong or 'all held'}", err=True)
         if broke_off(checks):
             break
-    return document(found, total_late, summed(judgements))
+    return document(found, total_late, summed(judgements), caught=caught)

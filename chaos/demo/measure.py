@@ -16,6 +16,7 @@ exit code is 1 where one fails:
 - `heal`: a standby cut off for a while and healed (`chaos.demo.heal`).
 - `lost`: the same with a standby that is killed (SIGKILL), and started again.
 - `freeze`: SIGSTOP of the active node for a while, then SIGCONT (`chaos.demo.freeze`).
+- `caught`: the same, but the node stops itself, in the middle of a write of an order (`chaos.demo.caught`).
 - `rolling`: all three nodes restarted one by one (`chaos.demo.rolling`).
 - `install`: SIGKILL of a standby while it installs a snapshot (`chaos.demo.install`).
 - `replace`: node after node replaced by a new one (`chaos.demo.replace`).
@@ -42,7 +43,7 @@ from attrs import define, evolve, field, frozen
 from chaos.bench.figures import ranked
 from chaos.checkers.history import requests_of
 from chaos.checkers.verdict import Check, verdict
-from chaos.demo.freeze import freeze
+from chaos.demo.freeze import CAUGHT, freeze
 from chaos.demo.heal import Healing
 from chaos.demo.install import install
 from chaos.demo.relay import Relay
@@ -76,7 +77,7 @@ SEND_WITHIN: Final = 5.0  # seconds: the market may not move
 QUIET_BEFORE: Final = 0.5  # `idle`: longer than the window
 RESUMED_WITHIN: Final = 20.0
 ORDER: Final = {"venue": "paper", "symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.0002"}
-JUDGED: Final = {"heal": 10.0, "lost": 10.0, "freeze": 2.0}  # how long each lasts, seconds
+JUDGED: Final = {"heal": 10.0, "lost": 10.0, "freeze": 2.0, CAUGHT: 2.0}  # how long each lasts, seconds
 DRILLS: Final = {"rolling": rolling, "install": install, "replace": replace}
 QUOTING: Final = ("kill", "promote")  # with something sent in the window before
 BUDGETS_MS: Final = {
@@ -362,8 +363,8 @@ def _found(kind: str, rounds: int, market: str, seconds: float | None, slower: i
     lasts = JUDGED.get(kind, 0.0) if seconds is None else seconds
     if kind in ("heal", "lost"):
         return run(partial(heal, rounds, market, lasts, slower, lost=kind == "lost"))
-    if kind == "freeze":
-        return run(partial(freeze, rounds, market, lasts))
+    if kind in ("freeze", CAUGHT):
+        return run(partial(freeze, rounds, market, lasts, caught=kind == CAUGHT))
     if kind in DRILLS:
         return {"timers": slower, **run(partial(DRILLS[kind], rounds, market, slower))}
     return run(partial(measured, kind, rounds, market))
@@ -373,7 +374,9 @@ def _found(kind: str, rounds: int, market: str, seconds: float | None, slower: i
 @click.argument("kind", type=click.Choice(sorted((*BUDGETS_MS, *JUDGED, *DRILLS))))
 @click.option("--rounds", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--market", default="synthetic", show_default=True)
-@click.option("--seconds", type=click.FloatRange(0.5, 600), help="How long a cut or a loss (10) or a freeze (2) lasts.")
+@click.option(
+    "--seconds", type=click.FloatRange(0.5, 600), help="How long a cut or a loss (10), or a freeze (2), lasts."
+)
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--slower", type=click.IntRange(1, 20), default=1, help="Not of strikes: timers so many times longer.")
 def main(*, kind: str, rounds: int, market: str, seconds: float | None, output: str, slower: int) -> None:

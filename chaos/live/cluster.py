@@ -43,7 +43,6 @@ SERVER_AT: Final = 70
 WINDOW_MS: Final = 300  # as it is shipped
 LONGEST_WINDOW_MS: Final = 1000
 VOLUME_MIB: Final = 256  # a write-ahead log takes 20 of them before it is written
-PROC: Final = Path("/proc")
 
 
 @frozen
@@ -65,11 +64,7 @@ class RigProcesses:
 
     def state(self, name: str) -> str:
         """The kernel's letter for what its process does; "" if it is not there."""
-        try:
-            text = (PROC / str(self.rig.children[name].pid) / "stat").read_text()
-        except OSError:
-            return ""
-        return text.rpartition(")")[2].split()[0]  # a program's name may hold anything
+        return self.rig.children[name].state
 
     async def stop(self, names: Sequence[str]) -> None:
         """SIGTERM, a grace, then SIGKILL; returns when all have ended."""

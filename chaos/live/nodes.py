@@ -21,7 +21,7 @@ from chaos.live.missed import DidNotRun
 from chaos.live.nemeses import KILL, PAUSE, TERM
 from chaos.live.plan import Aim, Fault
 from chaos.live.undo import undone
-from chaos.rig.processes import NODES, RigFault
+from chaos.rig.processes import NODES, STOPPED, RigFault
 from meltica import lastly
 from meltica.api.outcomes import Exit
 
@@ -30,7 +30,6 @@ May = Callable[[str, int], bool]  # whether this node may end with this code, by
 UNDO_WITHIN: Final = 60.0  # seconds, for stopped nodes to go on, and ended ones to be started
 STOPPED_WITHIN: Final = 2.0  # seconds from a SIGSTOP until the kernel says so
 LOOK_EVERY: Final = 0.5
-STOPPED: Final = frozenset("Tt")
 
 
 def in_order(_name: str, code: int) -> bool:

@@ -27,6 +27,8 @@ NODES: Final = ("n1", "n2", "n3")
 READY_WITHIN: Final = 30.0  # seconds; importing and opening takes two or three on two busy cores
 GRACE: Final = 8.0  # seconds between SIGTERM and SIGKILL
 PORT_STRIDE: Final = 100
+PROC: Final = Path("/proc")
+STOPPED: Final = frozenset("Tt")  # states of a process that was stopped, by a signal or by who traces it
 
 
 class RigFault(Exception):
@@ -51,6 +53,15 @@ class Child:
     def running(self) -> bool:
         """Whether it has not ended."""
         return self.process.poll() is None
+
+    @property
+    def state(self) -> str:
+        """The kernel's letter for what it does: T if it is stopped; "" if it is not there."""
+        try:
+            text = (PROC / str(self.pid) / "stat").read_text()
+        except OSError:
+            return ""
+        return text.rpartition(")")[2].split()[0]  # a program's name may hold anything
 
 
 @contextmanager

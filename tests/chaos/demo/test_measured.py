@@ -232,6 +232,14 @@ def test_a_woken_one_that_sent_nothing_is_told():
     assert freeze.progress(silent["rounds"]) == "gaps [600.0] ms, sent after waking [0]"
 
 
+def test_one_that_was_caught_in_a_write_must_have_written_it():
+    spoke = round_of(STOP, history(BEFORE, AFTER, request(2110, 1, "n1", admitted=False)), BLAME)
+    silent = round_of(STOP, history(BEFORE, AFTER), BLAME)
+    found = [freeze.document([{**one, "elections": []}], 0, HELD, caught=True) for one in (spoke, silent)]
+    assert [(one["kind"], one["verdict"]) for one in found] == [("caught", "pass"), ("caught", "fail")]
+    assert found[1]["checks"][-1]["violations"] == ["n1 in epoch 1"]
+
+
 def test_an_order_of_the_woken_one_that_is_admitted_fails_twice():
     found = frozen(request(2110, 1, "n1"))
     assert (found["verdict"], found["admitted_after_waking"], found["admitted_late"]) == ("fail", 1, 1)
