@@ -207,13 +207,14 @@ class Nodes:
         self.look()  # one that has ended by itself is not ended by us
         self._up.discard(name)
         self._down[name] += 1
-        ran = self.processes.code(name) is None
+        ran, kills = self.processes.code(name) is None, self._kills[name]  # it may be killed while it is waited for
         if kind == KILL:
             self._kills[name] += 1
             self.processes.signal(name, signal.SIGKILL)  # at once, whatever is being done to it
         async with self._lock(name):
-            ran |= self.processes.code(name) is None  # it may have been started meanwhile
-            before, given = (self._kills[name], self._still[name]), tuple(self._given[name])
+            if not ran:
+                ran, kills = self.processes.code(name) is None, self._kills[name]  # it may have been started meanwhile
+            before, given = (kills, self._still[name]), tuple(self._given[name])
             if kind == KILL:
                 self.processes.signal(name, signal.SIGKILL)
                 await self.processes.ended(name)

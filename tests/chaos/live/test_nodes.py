@@ -283,6 +283,17 @@ async def test_the_code_of_one_that_was_killed_or_stopped_meanwhile_says_nothing
     assert (end.why, end.disturbed) == ("term", True)
 
 
+async def test_one_that_two_ask_to_end_and_a_third_kills_at_once_says_nothing_to_either(
+    rig, nodes, strike, autojump_clock
+):
+    """Endless 102029: the second waited for the first, and the kill came meanwhile."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(strike, "term", 0, 2)
+        nursery.start_soon(strike, "term", 0.01, 2)
+        nursery.start_soon(strike, "kill", 0.02, 2)
+    assert [(end.why, end.code, end.disturbed) for end in nodes.ends] == [("term", -9, True)] * 2
+
+
 @pytest.mark.parametrize("end", [(1, True), (-15, True), (-11, False), (2, False)])
 async def test_one_that_is_asked_to_end_while_a_disk_ends_it(nodes, rig, strike, autojump_clock, end):
     """Endless 94016: SIGTERM came to n2 in its last moments, a fifth of a second behind its disk's first refusal."""
