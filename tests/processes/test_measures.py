@@ -65,9 +65,10 @@ def test_a_standby_that_is_cut_off_and_healed_changes_nothing():
     assert len({one["node"] for one in found["rounds"]}) == 2
 
 
-def test_a_frozen_leader_is_replaced_and_nothing_of_it_is_admitted_when_it_wakes():
-    found = undisturbed("freeze", "--rounds", "2", "--seconds", "2")
-    assert checks_of(found) >= {"one_trader", "one_send", "another_traded", "woken_not_admitted"}
+def test_a_leader_that_is_frozen_in_a_write_is_replaced_and_that_order_is_not_admitted_when_it_wakes():
+    found = undisturbed("caught", "--rounds", "2", "--seconds", "2")
+    assert checks_of(found) >= {"one_trader", "one_send", "another_traded", "woken_not_admitted", "woken_sent"}
+    assert found["sent_after_waking"] >= 2
     assert (found["verdict"], found["admitted_after_waking"], found["admitted_late"]) == ("pass", 0, 0)
     assert (found["leader_changes"], found["traded_elsewhere_while_frozen"]) == (2, 2)
 
