@@ -416,6 +416,9 @@ def _amends(documents: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
         return ("promote",)
     if any(one["risk"]["halts"] or one["risk"]["reduces"] for one in documents):
         return ("resume", "--all")
+    for strategy in (each for one in documents for each in one["strategies"]):
+        if strategy["stopped"]:  # a callback that waits for a processor for 250 ms is stopped for that
+            return ("start", strategy["id"])
     return ()
 
 
