@@ -148,11 +148,16 @@ async def _caught(armed: Path, child: Child) -> None:
         while not _stopped(armed, child):  # noqa: ASYNC110 - another process is watched
             await trio.sleep(0.001)
         return
+    _disarm(armed)  # else it would stop itself while it is asked to end
     raise RigFault(f"no order was about to be written within {STOPS_WITHIN:g} s: nothing could be caught")
 
 
 def _arm(armed: Path) -> None:
     armed.touch()
+
+
+def _disarm(armed: Path) -> None:
+    armed.unlink(missing_ok=True)
 
 
 def _stopped(armed: Path, child: Child) -> bool:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from chaos.demo import freeze
 from chaos.demo.caught import launch, patch
 from chaos.mutants.patches import Patches
+from chaos.rig.processes import RigFault
 from meltica.venues.binance_spot.lane import Lane
 from tests.meltica.venues.binance_spot.test_orders import Bench, cancel, place
 
@@ -37,6 +41,12 @@ def test_a_cancel_and_what_the_gate_refuses_are_not(bench, tmp_path):
     made.send(place(2), gate=False)
     assert stops == []
     assert (tmp_path / "armed").exists()
+
+
+async def test_a_node_that_writes_no_order_is_told_and_catches_none_later(tmp_path, autojump_clock):
+    with pytest.raises(RigFault, match="nothing could be caught"):
+        await freeze._caught(tmp_path / "armed", SimpleNamespace(state="S"))
+    assert not (tmp_path / "armed").exists()
 
 
 def test_the_launcher_runs_the_product_with_the_seam_in_it(tmp_path):
